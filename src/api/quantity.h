@@ -1,0 +1,18 @@
+/* Quantities (apimachinery resource.Quantity): "100m", "1.5Gi", "2e3". Exact to nano; values
+ * saturate at INT64. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+
+/* Canonical text in the arena, or NULL when s is no quantity. Keeps the family of suffix as
+ * upstream does. */
+const char *quantity_canonical(struct arena *a, const char *s);
+bool quantity_valid(const char *s);
+int64_t quantity_value(const char *s); /* rounded up to whole units; NULL or "" gives 0 */
+int64_t quantity_milli(const char *s); /* rounded up to thousandths */
+int quantity_cmp(const char *x, const char *y);
+const char *quantity_from_milli(struct arena *a, int64_t milli); /* decimal SI: 250m, 2 */
+const char *quantity_from_bytes(struct arena *a, int64_t bytes); /* binary SI where exact: 128Mi */

@@ -1,0 +1,130 @@
+/*
+ * The API as data: one table per type, made by tools/schemac from
+ * src/api/schema/<group>_<version>.api. Everything generic (decode, encode, defaults, validation,
+ * unknown and duplicate fields, equality, copy, merge keys, OpenAPI) reads these tables; no field
+ * is named in a second place. A table can also be built at run time: struct offsets are data, so
+ * custom resources use the same code.
+ *
+ * C form of a type, one struct per schema type, PREFIX = group (first label) and version: struct
+ * core_v1_pod, struct apps_v1_deployment, struct meta_v1_object_meta; its table is
+ * core_v1_pod_type. All of it is in "api/types.h" (generated). Fields are snake_case: podIP →
+ * pod_ip, clusterIPs → cluster_ips, containerID → container_id; C keywords get a final underscore
+ * (default_).
+ *
+ *   schema            C                                        absent
+ *   string            const char *                             NULL (decoding "" gives NULL)
+ *   string?           const char *                             NULL ("" is kept)
+ *   int32 int64 bool  int32_t int64_t bool                     0 / false
+ *   int32? … bool?    int32_t * … bool *                       NULL
+ *   double?           double *                                 NULL
+ *   T   (object)      struct T, inline, always written         –
+ *   T?  (object)      struct T *                               NULL
+ *   []T               struct { T *v; size_t n; } (named: struct T_list, str_list, int32_list,
+ * int64_list)       n == 0 map[string]string struct str_map { struct str_pair { const char *key,
+ * *value; } *v; size_t n; }, sorted by key map[string]Quantity, map[string]bytes    struct str_map
+ * (canonical quantity; base64 text) map[string][]string                      struct str_list_map {
+ * struct { const char *key; struct str_list value; } *v; size_t n; } quantity time microtime
+ * duration bytes   const char * (canonical text) intorstring       struct int_or_string { kind, i,
+ * s }      kind == IOS_NONE raw               struct slice of canonical JSON           p == NULL
+ *
+ * All memory of a decoded object is in the arena that was passed in.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+struct str_list {
+    const char **v;
+    size_t n;
+};
+struct int32_list {
+    int32_t *v;
+    size_t n;
+};
+struct int64_list {
+    int64_t *v;
+    size_t n;
+};
+struct str_pair {
+    const char *key, *value;
+};
+struct str_map {
+    struct str_pair *v;
+    size_t n;
+};
+struct str_list_pair {
+    const char *key;
+    struct str_list value;
+};
+struct str_list_map {
+    struct str_list_pair *v;
+    size_t n;
+};
+enum int_or_string_kind { IOS_NONE, IOS_INT, IOS_STRING };
+struct int_or_string {
+    enum int_or_string_kind kind;
+    int32_t i;
+    const char *s;
+};
+
+/* NULL when the key is absent. */
+const char *str_map_get(const struct str_map *m, const char *key);
+/* Inserts or replaces, keeping the order; key and value are borrowed (copy them into the arena
+ * first if needed). */
+void str_map_set(struct arena *a, struct str_map *m, const char *key, const char *value);
+bool str_map_del(struct str_map *m, const char *key);
+
+struct api_type; /* full layout: api/table.h, for generic code only */
+
+/* Causes of a 422, warnings of a write: grow in the arena. */
+struct api_cause {
+    const char *reason;  /* FieldValueRequired, FieldValueInvalid, FieldValueNotSupported,
+                            FieldValueDuplicate, FieldValueForbidden, … */
+    const char *field;   /* spec.containers[0].image */
+    const char *message; /* as upstream words it: "Required value", "Invalid value: \"x\": …" */
+};
+struct api_causes {
+    struct arena *a;
+    struct api_cause *v;
+    size_t n;
+};
+/* upstream's field.Error wording: cause_required → `Required value[: detail]`; value printed as
+ * JSON where it is a string. */
+void cause_required(struct api_causes *c, const char *field, const char *detail);
+void cause_invalid(struct api_causes *c, const char *field, const char *value,
+                   const char *detail); /* string value: quoted */
+void cause_invalid_int(struct api_causes *c, const char *field, int64_t value, const char *detail);
+void cause_not_supported(struct api_causes *c, const char *field, const char *value,
+                         const char *const *supported, size_t n);
+void cause_duplicate(struct api_causes *c, const char *field, const char *value);
+void cause_forbidden(struct api_causes *c, const char *field, const char *detail);
+void cause_not_found(struct api_causes *c, const char *field, const char *value);
+
+enum api_unknown { API_UNKNOWN_IGNORE, API_UNKNOWN_WARN, API_UNKNOWN_STRICT };
+struct api_decode_opts {
+    enum api_unknown unknown;  /* unknown and duplicate fields: drop silently, drop and list in
+                                  warnings, fail with 400 */
+    struct str_list *warnings; /* in the arena; may be NULL */
+};
+
+/* JSON bytes → struct. opts NULL = ignore unknown fields (reading what the server stored). */
+int api_decode(struct arena *a, const struct api_type *t, struct slice json,
+               const struct api_decode_opts *opts, void **ret, struct err *err);
+/* struct → canonical JSON (fields in schema order, empty optional fields left out). */
+void api_encode(struct buf *b, const struct api_type *t, const void *obj);
+void *api_new(struct arena *a, const struct api_type *t);
+void *api_copy(struct arena *a, const struct api_type *t, const void *obj);
+bool api_equal(const struct api_type *t, const void *x, const void *y);
+/* Constant defaults of the table (not those of kinds/<kind>.c). */
+void api_default(struct arena *a, const struct api_type *t, void *obj);
+/* Table-driven validation: required, enum, range, length, pattern, immutable (against old, may be
+ * NULL). */
+void api_validate(const struct api_type *t, const void *obj, const void *old, const char *path,
+                  struct api_causes *causes);

@@ -1,0 +1,137 @@
+#include "base/arena.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK_MIN = 4096, CHUNK_MAX = 1 << 20, ALIGN = 16 };
+
+struct chunk {
+    struct chunk *next;
+    size_t used;
+    size_t size;
+    char pad[8];
+    char data[];
+};
+static_assert(sizeof(struct chunk) % ALIGN == 0, "chunk data must be aligned");
+
+struct arena {
+    struct chunk *head; /* newest first */
+    size_t total;
+};
+
+static struct chunk *chunk_new(size_t size) {
+    struct chunk *c = malloc(sizeof *c + size);
+    if (!c) abort();
+    c->next = NULL;
+    c->used = 0;
+    c->size = size;
+    return c;
+}
+
+struct arena *arena_new(void) {
+    struct arena *a = calloc(1, sizeof *a);
+    if (!a) abort();
+    return a;
+}
+
+static void chunks_free(struct chunk *c) {
+    while (c) {
+        struct chunk *next = c->next;
+        free(c);
+        c = next;
+    }
+}
+
+void arena_free(struct arena *a) {
+    if (!a) return;
+    chunks_free(a->head);
+    free(a);
+}
+
+void arena_free_p(struct arena **a) { arena_free(*a); }
+
+void arena_reset(struct arena *a) {
+    struct chunk *first = a->head;
+    while (first && first->next) {
+        struct chunk *next = first->next;
+        free(first);
+        first = next;
+    }
+    if (first) first->used = 0;
+    a->head = first;
+    a->total = 0;
+}
+
+size_t arena_used(const struct arena *a) { return a->total; }
+
+void *arena_alloc(struct arena *a, size_t size) {
+    size_t need;
+    if (__builtin_add_overflow(size, (size_t)(ALIGN - 1), &need)) abort();
+    need &= ~(size_t)(ALIGN - 1);
+    if (!need) need = ALIGN;
+    struct chunk *c = a->head;
+    if (!c || c->size - c->used < need) {
+        size_t size_next =
+            c ? (c->size * 2 < CHUNK_MAX ? c->size * 2 : CHUNK_MAX) : CHUNK_MIN - sizeof *c;
+        if (size_next < need) size_next = need;
+        struct chunk *fresh = chunk_new(size_next);
+        fresh->next = c;
+        a->head = c = fresh;
+    }
+    void *p = c->data + c->used;
+    c->used += need;
+    a->total += need;
+    return memset(p, 0, need);
+}
+
+void *arena_array(struct arena *a, size_t count, size_t size) {
+    size_t total;
+    if (__builtin_mul_overflow(count, size, &total)) abort();
+    return arena_alloc(a, total);
+}
+
+void *arena_copy(struct arena *a, const void *p, size_t n) {
+    void *q = arena_alloc(a, n);
+    if (n) memcpy(q, p, n);
+    return q;
+}
+
+char *arena_str(struct arena *a, const char *s) {
+    return s ? arena_copy(a, s, strlen(s) + 1) : NULL;
+}
+
+char *arena_strn(struct arena *a, struct slice s) {
+    char *p = arena_alloc(a, s.n + 1);
+    if (s.n) memcpy(p, s.p, s.n);
+    return p;
+}
+
+char *arena_vprintf(struct arena *a, const char *fmt, va_list ap) {
+    va_list again;
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    assert(n >= 0);
+    char *p = arena_alloc(a, (size_t)n + 1);
+    vsnprintf(p, (size_t)n + 1, fmt, again);
+    va_end(again);
+    return p;
+}
+
+char *arena_printf(struct arena *a, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    char *p = arena_vprintf(a, fmt, ap);
+    va_end(ap);
+    return p;
+}
+
+void *arena_grow(struct arena *a, void *v, size_t n, size_t size) {
+    bool full = n == 0 || (n & (n - 1)) == 0;
+    if (v && !full) return v;
+    void *fresh = arena_array(a, n ? n * 2 : 1, size);
+    if (n) memcpy(fresh, v, n * size);
+    return fresh;
+}

@@ -1,0 +1,53 @@
+/* Every maximum of the system, in one place. Units stand last in each name. */
+#pragma once
+
+enum {
+    /* Input documents */
+    LIMIT_JSON_DEPTH = 64,
+    LIMIT_YAML_ALIASES = 128,
+    LIMIT_YAML_NODES = 200000,
+    LIMIT_OBJECT_BYTES = 3 * 1024 * 1024 / 2, /* one stored object; upstream's etcd limit */
+    LIMIT_BODY_BYTES = 3 * 1024 * 1024,       /* one request body, as kube-apiserver */
+    LIMIT_JSON_PATCH_OPS = 10000,
+    LIMIT_SELECTOR_TERMS = 1000,
+
+    /* HTTP */
+    LIMIT_HTTP_LINE_BYTES = 16 * 1024,
+    LIMIT_HTTP_HEADER_BYTES = 64 * 1024,
+    LIMIT_HTTP_HEADERS = 128,
+    LIMIT_HTTP_CONNECTIONS = 4096,
+    LIMIT_HTTP2_STREAMS = 250,
+    LIMIT_HTTP_IDLE_MS = 120 * 1000,
+    LIMIT_HTTP_REQUEST_MS = 60 * 1000,
+    LIMIT_HTTP_HEAD_MS = 10 * 1000, /* the whole request head must have arrived */
+    LIMIT_WEBSOCKET_FRAME_BYTES = 1024 * 1024,
+
+    /* Messages between services */
+    LIMIT_IPC_BYTES = 16 * 1024 * 1024,
+    LIMIT_IPC_FDS = 16,
+    LIMIT_IPC_QUEUE_BYTES = 64 * 1024 * 1024,
+
+    /* Watches */
+    LIMIT_WATCH_QUEUE_BYTES = 8 * 1024 * 1024, /* a slower reader is closed, never skipped */
+    LIMIT_WATCH_HISTORY_EVENTS = 20000,        /* per resource, kept in the api service's cache */
+
+    /* Names (Kubernetes apimachinery validation; RFC 1123) */
+    LIMIT_NAME_BYTES = 253,
+    LIMIT_LABEL_BYTES = 63,
+    LIMIT_ANNOTATIONS_BYTES = 256 * 1024,
+
+    /* Node */
+    LIMIT_PODS_PER_NODE = 110,
+    LIMIT_CONTAINERS_PER_POD = 128,
+    LIMIT_LOG_FILE_BYTES = 10 * 1024 * 1024,
+    LIMIT_LOG_FILES = 5,
+    LIMIT_TERMINATION_MESSAGE_BYTES = 4096,
+
+    /* Images (hostile input) */
+    LIMIT_IMAGE_LAYERS = 128,
+    LIMIT_IMAGE_MANIFEST_BYTES = 4 * 1024 * 1024,
+    LIMIT_IMAGE_FILES = 1000000,
+    LIMIT_IMAGE_PATH_BYTES = 4096,
+    LIMIT_IMAGE_DEPTH = 256,
+};
+#define LIMIT_IMAGE_UNPACKED_BYTES (16ULL << 30)

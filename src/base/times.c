@@ -1,0 +1,102 @@
+#include "base/times.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+static const int64_t NS = 1000000000;
+
+static int split(int64_t wall_ns, struct tm *tm) {
+    int64_t sec = wall_ns / NS, ns = wall_ns % NS;
+    if (ns < 0) ns += NS, sec--;
+    time_t t = (time_t)sec;
+    gmtime_r(&t, tm);
+    return (int)ns;
+}
+
+static void format(char *out, int64_t wall_ns, int digits) {
+    struct tm tm;
+    int ns = split(wall_ns, &tm), n;
+    n = snprintf(out, TIME_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900,
+                 tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+    if (n < 0 || n >= TIME_TEXT_MAX - 12) n = 0;
+    if (digits == 6) n += snprintf(out + n, TIME_TEXT_MAX - (size_t)n, ".%06d", ns / 1000);
+    if (digits == 9) n += snprintf(out + n, TIME_TEXT_MAX - (size_t)n, ".%09d", ns);
+    snprintf(out + n, TIME_TEXT_MAX - (size_t)n, "Z");
+}
+
+void time_format(char out[TIME_TEXT_MAX], int64_t wall_ns) { format(out, wall_ns, 0); }
+
+void time_format_micro(char out[TIME_TEXT_MAX], int64_t wall_ns) { format(out, wall_ns, 6); }
+
+void time_format_nano(char out[TIME_TEXT_MAX], int64_t wall_ns) { format(out, wall_ns, 9); }
+
+static bool digits(const char **s, int n, int *ret) {
+    int v = 0;
+    for (int i = 0; i < n; i++, (*s)++) {
+        if (**s < '0' || **s > '9') return false;
+        v = v * 10 + (**s - '0');
+    }
+    *ret = v;
+    return true;
+}
+
+static bool fixed(const char **s, char c) {
+    if (**s != c) return false;
+    (*s)++;
+    return true;
+}
+
+static bool fraction(const char **s, int64_t *ns) {
+    if (**s != '.') return true;
+    (*s)++;
+    int64_t unit = NS / 10;
+    if (**s < '0' || **s > '9') return false;
+    for (; **s >= '0' && **s <= '9'; (*s)++, unit /= 10) *ns += (**s - '0') * unit;
+    return true;
+}
+
+static bool offset(const char **s, int *ret_minutes) {
+    *ret_minutes = 0;
+    if (fixed(s, 'Z')) return true;
+    int sign = **s == '-' ? -1 : 1, h, m;
+    if (**s != '+' && **s != '-') return false;
+    (*s)++;
+    if (!digits(s, 2, &h) || !fixed(s, ':') || !digits(s, 2, &m) || h > 23 || m > 59) return false;
+    *ret_minutes = sign * (h * 60 + m);
+    return true;
+}
+
+int time_parse(const char *s, int64_t *ret_wall_ns) {
+    struct tm tm = {0};
+    int64_t ns = 0;
+    int off;
+    bool ok = digits(&s, 4, &tm.tm_year) && fixed(&s, '-') && digits(&s, 2, &tm.tm_mon) &&
+              fixed(&s, '-') && digits(&s, 2, &tm.tm_mday) && fixed(&s, 'T') &&
+              digits(&s, 2, &tm.tm_hour) && fixed(&s, ':') && digits(&s, 2, &tm.tm_min) &&
+              fixed(&s, ':') && digits(&s, 2, &tm.tm_sec) && fraction(&s, &ns) &&
+              offset(&s, &off) && !*s;
+    if (!ok || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
+        tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
+        return -EINVAL;
+    tm.tm_year -= 1900;
+    tm.tm_mon -= 1;
+    int day = tm.tm_mday;
+    int64_t sec = (int64_t)timegm(&tm) - (int64_t)off * 60;
+    if (tm.tm_mday != day && tm.tm_sec < 60) return -EINVAL;
+    if (__builtin_mul_overflow(sec, NS, &sec)) return -EINVAL;
+    *ret_wall_ns = sec + ns;
+    return 0;
+}
+
+int64_t clock_wall_ns(void) {
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * NS + ts.tv_nsec;
+}
+
+uint64_t clock_mono_ms(void) {
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}

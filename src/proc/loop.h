@@ -1,0 +1,57 @@
+/*
+ * The event loop of a service (libuv underneath; nothing else includes uv.h). Single-threaded.
+ * Clock and randomness come through here, so that the simulator can replace them. Callbacks may
+ * free the object they are called for.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct loop;
+struct timer;
+struct fd_watch;
+
+/* Replaceable time and randomness; NULL members fall back to the real ones. */
+struct loop_env {
+    uint64_t (*mono_ms)(void *user);
+    int64_t (*wall_ns)(void *user);
+    uint64_t (*random)(void *user);
+    void *user;
+};
+
+struct loop *
+loop_new(const struct loop_env *env); /* env is borrowed; NULL = real. Aborts without memory. */
+void loop_free(struct loop *l);       /* everything made on it must be freed before */
+void loop_run(struct loop *l);        /* until loop_stop */
+void loop_run_once(struct loop *l,
+                   uint64_t timeout_ms); /* one turn: waits at most timeout_ms for an event */
+void loop_stop(struct loop *l);
+
+uint64_t loop_now_ms(const struct loop *l); /* monotonic milliseconds */
+int64_t loop_wall_ns(const struct loop *l); /* nanoseconds since 1970 */
+uint64_t loop_random(struct loop *l);       /* 64 uniform bits; not for keys */
+
+/* Calls fn soon, from the loop, after what runs now; order is kept. Cannot be cancelled. */
+void loop_defer(struct loop *l, void (*fn)(void *user), void *user);
+
+/* Timers. timer_start on a running timer restarts it. repeat_ms 0 = once. timer_free stops it; NULL
+ * is allowed. */
+struct timer *timer_new(struct loop *l, void (*fn)(void *user), void *user);
+void timer_start(struct timer *t, uint64_t delay_ms, uint64_t repeat_ms);
+void timer_stop(struct timer *t);
+bool timer_active(const struct timer *t);
+void timer_free(struct timer *t);
+
+/* Readiness of a descriptor. The descriptor is borrowed: free the watch before closing it. */
+enum { FD_READ = 1, FD_WRITE = 2, FD_HANGUP = 4 };
+typedef void fd_fn(void *user,
+                   unsigned events); /* events: FD_* bits; errors arrive as all bits asked for */
+struct fd_watch *fd_watch_new(struct loop *l, int fd, unsigned events, fd_fn *fn, void *user);
+void fd_watch_set(struct fd_watch *w, unsigned events); /* 0 pauses */
+void fd_watch_free(struct fd_watch *w);                 /* NULL is allowed */
+
+/* Signals (SIGTERM, SIGCHLD, …) as loop events. At most one handler per signal. */
+void loop_on_signal(struct loop *l, int signum, void (*fn)(void *user, int signum), void *user);

@@ -1,0 +1,63 @@
+/*
+ * A service: one row of the authority table, re-executed by init as its own process. Life: handover
+ * (settings and descriptors) → prepare (may still open files) → sandbox → start → loop until
+ * SIGTERM → stop.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "proc/loop.h"
+
+/* What `atoll up` was told; the same for every service; borrowed strings live as long as the
+ * process. */
+struct settings {
+    const char *root; /* absolute, real path given by --root, without a final slash; "" for "/" */
+    const char
+        *instance; /* 8 hex digits, from the root path: suffix of bridge, nft table, cgroup names */
+    const char *listen; /* ADDR:PORT of the TLS API */
+    const char *node_name;
+    const char *pod_cidr;       /* default 10.244.0.0/24 */
+    const char *service_cidr;   /* default 10.96.0.0/16 */
+    const char *gateway_ip;     /* first address of pod_cidr: the bridge */
+    const char *dns_ip;         /* 10th address of service_cidr: cluster DNS */
+    const char *api_ip;         /* 1st address of service_cidr: Service default/kubernetes */
+    const char *cluster_domain; /* cluster.local */
+    unsigned api_port;
+};
+
+struct service_ctx {
+    const struct service *service;
+    const struct settings *settings;
+    struct loop *loop;
+};
+
+struct service {
+    const char *name; /* row of the authority table */
+    /* Before the sandbox: open files, bind, dlopen. May be NULL. */
+    int (*prepare)(struct service_ctx *ctx, struct err *err);
+    /* Inside the sandbox: set up handlers on ctx->loop. Call service_ready() when requests can be
+     * served. */
+    int (*start)(struct service_ctx *ctx, struct err *err);
+    /* SIGTERM came: finish quickly; the loop stops when this returns, unless it returns true ("I
+     * call loop_stop myself"). May be NULL. */
+    bool (*stop)(struct service_ctx *ctx);
+};
+
+/* Registers `const struct service NAME_service` in the executable. One per service folder. */
+#define SERVICE(sym)                                                                               \
+    __attribute__((                                                                                \
+        used, retain,                                                                              \
+        section("atoll_services"))) static const struct service *const service_p_##sym = &sym
+
+/* A descriptor that init handed over by name ("listen", "api_tcp", …, see the authority table), or
+ * -1. Owned by the caller. */
+int service_fd(const struct service_ctx *ctx, const char *name);
+/* Path below the root: "/var/lib/atoll/store" → ROOT/var/lib/atoll/store; static buffer per call
+ * site is not used: result is malloc'd. */
+char *service_path(const struct service_ctx *ctx, const char *below_root);
+/* Tells init that this service serves requests (a newline on the readiness descriptor). Once. */
+void service_ready(struct service_ctx *ctx);
+/* The uid a service runs as; used to check peers. */
+uid_t service_uid(const char *name);
+/* The service's name for a uid, or NULL. */
+const char *service_name_of_uid(uid_t uid);
