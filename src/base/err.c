@@ -99,8 +99,13 @@ int err_wrap(struct err *err, const char *fmt, ...) {
     va_start(ap, fmt);
     int n = vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    if (n > 0 && (size_t)n < sizeof text)
-        snprintf(text + n, sizeof text - (size_t)n, ": %s", err->text);
+    if (n < 0) n = 0;
+    if ((size_t)n + 3 < sizeof text) {
+        size_t room = sizeof text - (size_t)n - 3, len = strnlen(err->text, room);
+        memcpy(text + n, ": ", 2);
+        memcpy(text + n + 2, err->text, len);
+        text[(size_t)n + 2 + len] = 0;
+    }
     escape_controls(text);
     memcpy(err->text, text, sizeof text);
     return err_code(err->reason);

@@ -1,6 +1,7 @@
 #include "base/pack.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 void pack_u8(struct buf *b, uint8_t v) { buf_append(b, &v, 1); }
