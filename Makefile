@@ -1,0 +1,53 @@
+# Thin front of meson. `sudo make run` and `sudo make test` are the two commands; everything else is a part of them.
+BUILD ?= build
+ROOT ?= .atoll
+MESON_FLAGS ?=
+PYTHON := /usr/bin/python3
+
+.PHONY: all setup build run test e2e unit bench conformance crash fuzz install fmt lint clean
+
+all: build
+
+setup:
+	@tools/setup
+
+$(BUILD)/build.ninja: | setup
+	@meson setup $(BUILD) $(MESON_FLAGS) >/dev/null
+
+build: setup $(BUILD)/build.ninja
+	@ninja -C $(BUILD) --quiet
+
+run: build
+	@examples/hello/run --root $(ROOT) --build $(BUILD)
+
+test: setup
+	@$(PYTHON) tests/run.py
+
+unit: build
+	@$(PYTHON) tests/run.py unit
+
+e2e: build
+	@$(PYTHON) tests/run.py e2e
+
+bench: build
+	@$(PYTHON) bench/run.py $(BENCH)
+
+# Upstream's suite is not part of this project yet; the smoke part of it that is ours runs with the end-to-end tests.
+conformance: build
+	@$(PYTHON) tests/run.py conformance
+
+FUZZ_SECONDS ?= 60
+fuzz: setup
+	@$(PYTHON) tests/run.py fuzz --seconds $(FUZZ_SECONDS)
+
+install: build
+	@meson install -C $(BUILD)
+
+fmt:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+lint: setup
+	@$(PYTHON) tests/run.py lint
+
+clean:
+	@rm -rf $(BUILD) build-*

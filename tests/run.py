@@ -1,0 +1,194 @@
+"""Runs the tests and says how many passed: `make test` is all of it, `run.py PART…` some.
+
+Parts: build (gcc and clang, warnings are errors), unit, sanitize (unit tests under ASan and UBSan), house, e2e, fuzz, lint, conformance.
+Each part prints a line when it starts and one when it ends; the last line of the run is `N passed, N failed, N skipped`.
+"""
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent
+GCC, CLANG, ASAN = TOP / "build", TOP / "build-clang", TOP / "build-asan"
+ENV = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
+
+
+class Totals:
+    """Counts over all parts, and what failed."""
+
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.failures = []
+
+    def ok(self, n=1):
+        self.passed += n
+
+    def fail(self, what, output=""):
+        self.failed += 1
+        self.failures.append(what)
+        print(f"  FAILED {what}", flush=True)
+        if output:
+            print("\n".join("    " + line for line in output.strip().splitlines()[-60:]), flush=True)
+
+
+def call(args, timeout=1500, **kw):
+    return subprocess.run([str(a) for a in args], cwd=TOP, env=kw.pop("env", ENV), timeout=timeout,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", **kw)
+
+
+def configure(build, flags, cc):
+    if (build / "build.ninja").exists():
+        return None
+    r = call(["meson", "setup", build, "-Dwerror=true", *flags], env=dict(ENV, CC=cc))
+    return None if r.returncode == 0 else r.stdout
+
+
+def compile_in(totals, name, build, flags, cc):
+    problem = configure(build, flags, cc)
+    if problem:
+        totals.fail(f"build {name}", problem)
+        return False
+    r = call(["ninja", "-C", build], timeout=3000)
+    if r.returncode:
+        lines = [l for l in r.stdout.splitlines() if re.search(r"error|warning|FAILED|undefined", l)]
+        totals.fail(f"build {name}", "\n".join(lines) or r.stdout)
+        return False
+    totals.ok()
+    return True
+
+
+def part_build(totals, _):
+    if compile_in(totals, "gcc", GCC, [], "gcc"):
+        compile_in(totals, "clang", CLANG, [], "clang")
+
+
+def run_units(totals, build, env=ENV):
+    programs = sorted(p for p in build.glob("unit_*") if p.is_file() and os.access(p, os.X_OK))
+    if not programs:
+        totals.fail(f"no unit test programs in {build.name}")
+    for p in programs:
+        r = call([p], env=env, timeout=600)
+        passed = len(re.findall(r"^\[       OK \]", r.stdout, re.M))
+        failed = re.findall(r"^\[  FAILED  \] ([a-z]\w+)$", r.stdout, re.M)
+        totals.skipped += len(re.findall(r"^\[  SKIPPED \] [a-z]\w+$", r.stdout, re.M))
+        totals.ok(passed)
+        for name in sorted(set(failed)):
+            totals.fail(f"{p.name} {name}")
+        if r.returncode and not failed:
+            totals.fail(f"{p.name} (exit {r.returncode})")
+        if r.returncode:
+            print(r.stdout[-4000:], flush=True)
+
+
+def part_unit(totals, _):
+    if compile_in(totals, "gcc", GCC, [], "gcc"):
+        run_units(totals, GCC)
+
+
+def part_sanitize(totals, _):
+    flags = ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dbuildtype=debug", "-Dc_args=-O1"]
+    if compile_in(totals, "asan", ASAN, flags, "clang"):
+        run_units(totals, ASAN, dict(ENV, ASAN_OPTIONS="detect_leaks=1:abort_on_error=0",
+                                     UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1"))
+
+
+def pytest(totals, folder, extra=()):
+    report = TOP / f".pytest-{folder.replace('/', '-')}.xml"
+    r = subprocess.run(["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", f"--junitxml={report}",
+                        *extra, f"tests/{folder}"], cwd=TOP, env=ENV)
+    if not report.exists():
+        totals.fail(f"pytest {folder} (exit {r.returncode})")
+        return
+    for suite in ET.parse(report).getroot().iter("testsuite"):
+        bad = int(suite.get("failures")) + int(suite.get("errors"))
+        skip = int(suite.get("skipped"))
+        totals.skipped += skip
+        totals.ok(int(suite.get("tests")) - bad - skip)
+        for case in suite.iter("testcase"):
+            if case.find("failure") is not None or case.find("error") is not None:
+                totals.failed += 1
+                totals.failures.append(f"{case.get('classname')}::{case.get('name')}")
+    report.unlink()
+
+
+def part_house(totals, _):
+    pytest(totals, "house")
+
+
+def part_e2e(totals, args):
+    pytest(totals, "e2e", args.rest)
+
+
+def part_conformance(totals, args):
+    print("  the upstream suite is not part of the tree yet: running tests/e2e, which drives kubectl and the official client", flush=True)
+    part_e2e(totals, args)
+
+
+def part_fuzz(totals, args):
+    if not compile_in(totals, "fuzz", TOP / "build-fuzz",
+                      ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dfuzz=true"], "clang"):
+        return
+    targets = sorted(p for p in (TOP / "build-fuzz").rglob("fuzz_*") if p.is_file() and os.access(p, os.X_OK))
+    if not targets:
+        totals.fail("no fuzz targets")
+    for t in targets:
+        corpus = TOP / "fuzz" / "corpus" / t.name
+        work = TOP / "build-fuzz" / "corpus" / t.name
+        work.mkdir(parents=True, exist_ok=True)
+        dirs = [work] + ([corpus] if corpus.is_dir() else [])
+        r = call([t, f"-max_total_time={args.seconds}", "-rss_limit_mb=1024", "-timeout=10", "-print_final_stats=0",
+                  f"-artifact_prefix={work.parent}/{t.name}-", *dirs], timeout=args.seconds + 120)
+        if r.returncode:
+            totals.fail(t.name, r.stdout)
+        else:
+            totals.ok()
+        print(f"  {t.name}: {'ok' if r.returncode == 0 else 'FAILED'}", flush=True)
+
+
+def sources():
+    out = call(["git", "ls-files", "src/*.c", "shim/*.c"]).stdout.split()
+    return [f for f in out if not f.endswith("_test.c")]
+
+
+def part_lint(totals, _):
+    files = call(["git", "ls-files", "*.c", "*.h"]).stdout.split()
+    r = call(["clang-format", "--dry-run", "-Werror", *files])
+    totals.ok() if r.returncode == 0 else totals.fail("clang-format (run: make fmt)", r.stdout)
+    r = call(["cppcheck", "-q", "--std=c11", "--enable=warning,portability", "--inline-suppr", "--error-exitcode=3", "-j2",
+              "--suppressions-list=tools/cppcheck.suppress", "--library=posix", "-D_GNU_SOURCE", "-Isrc", *sources()])
+    totals.ok() if r.returncode == 0 else totals.fail("cppcheck", r.stdout)
+    if (GCC / "compile_commands.json").exists():
+        r = call(["xargs", "-P2", "-n8", "clang-tidy", "--quiet", "-p", GCC], input="\n".join(sources()))
+        found = [l for l in r.stdout.splitlines() if re.search(r": (warning|error): ", l)]
+        totals.fail("clang-tidy", "\n".join(found)) if found else totals.ok()
+
+
+PARTS = {"build": part_build, "unit": part_unit, "sanitize": part_sanitize, "house": part_house, "lint": part_lint,
+         "fuzz": part_fuzz, "e2e": part_e2e, "conformance": part_conformance}
+ALL = ["build", "unit", "house", "lint", "sanitize", "fuzz", "e2e"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="parts to run; all when none is named")
+    parser.add_argument("--seconds", type=int, default=2, help="fuzz time for each target (default: %(default)s)")
+    parser.add_argument("--rest", nargs=argparse.REMAINDER, default=[], help="arguments for pytest")
+    args = parser.parse_args()
+    totals = Totals()
+    for name in args.parts or ALL:
+        print(f"== {name}", flush=True)
+        t = time.monotonic()
+        PARTS[name](totals, args)
+        print(f"== {name} took {time.monotonic() - t:.0f} s", flush=True)
+    for f in totals.failures:
+        print(f"failed: {f}")
+    print(f"{totals.passed} passed, {totals.failed} failed, {totals.skipped} skipped")
+    return 1 if totals.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
