@@ -1,0 +1,80 @@
+/*
+ * What a reconciler wants done: an ordered list of writes, in an arena that lives until they are
+ * applied. Making a plan does nothing. The engine applies it through the API: runs of creates and
+ * runs of deletes may go in parallel, everything else in order; after the first failure the rest is
+ * dropped and the key is reconciled again with back-off (at once after a conflict, when the newer
+ * object has been seen). Reconcile must be idempotent: a second run on the resulting world gives an
+ * empty plan.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api/registry.h"
+
+struct plan;
+
+enum plan_op {
+    PLAN_CREATE,
+    PLAN_UPDATE,
+    PLAN_UPDATE_STATUS,
+    PLAN_PATCH,
+    PLAN_DELETE,
+    PLAN_EVENT,
+    PLAN_REQUEST,
+};
+
+struct plan_step {
+    enum plan_op op;
+    const struct api_kind *kind; /* all but PLAN_REQUEST; PLAN_EVENT: of the object it is about */
+    const struct api_object *object; /* create, update, update_status, delete, event; NULL else */
+    const char *ns, *name;           /* "" when none */
+    const char *subresource;         /* patch */
+    const char *content_type;        /* patch, request */
+    struct slice body;               /* patch, request */
+    const char *propagation;         /* delete; NULL = the kind's default */
+    int64_t grace_period_s;          /* delete; −1 = the object's own */
+    const char *method, *path;       /* request */
+    const char *event_type, *reason, *message; /* event */
+};
+
+struct plan *plan_new(void);
+void plan_free(struct plan *p);
+void plan_free_p(struct plan **p); /* for OWN */
+struct arena *plan_arena(struct plan *p);
+
+/* The kind comes from the object's apiVersion and kind:
+ * both must be set (api_object_new and api_object_copy do). Objects are not copied: they must live
+ * in plan_arena or in the world. */
+void plan_create(struct plan *p, const struct api_object *o);
+/* PUT with o's resourceVersion as precondition. */
+void plan_update(struct plan *p, const struct api_object *o);
+void plan_update_status(struct plan *p, const struct api_object *o);
+/* o's uid is the precondition. propagation NULL, "Orphan", "Background", "Foreground". */
+void plan_delete(struct plan *p, const struct api_object *o, const char *propagation);
+void plan_delete_grace(struct plan *p, const struct api_object *o, const char *propagation,
+                       int64_t grace_period_s);
+/* Patches the object that o names. subresource "" or "status"; content_type as for api_patch. */
+void plan_patch(struct plan *p, const struct api_object *o, const char *subresource,
+                const char *content_type, struct slice patch);
+/* Any other request, e.g. PUT …/namespaces/x/finalize. */
+void plan_request(struct plan *p, const char *method, const char *path, const char *content_type,
+                  struct slice body);
+/* An Event about o; never fails the plan. type "Normal" or "Warning". */
+void plan_event(struct plan *p, const struct api_object *about, const char *type,
+                const char *reason, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* Reconcile this key again after that time (the smallest of several counts), changes or not. */
+void plan_requeue(struct plan *p, uint64_t after_ms);
+
+/* Reading a plan: the engine, tests. */
+size_t plan_count(const struct plan *p);
+const struct plan_step *plan_at(const struct plan *p, size_t i);
+/* Steps of one operation on one kind (kind NULL: any). */
+size_t plan_count_of(const struct plan *p, enum plan_op op, const char *kind);
+const struct plan_step *plan_find(const struct plan *p, enum plan_op op, const char *kind,
+                                  size_t nth);
+bool plan_requeue_ms(const struct plan *p, uint64_t *ret_after_ms); /* false: not asked for */
+/* One line per step ("create Pod default/web-"), for test messages and logs. */
+void plan_describe(const struct plan *p, struct buf *b);
