@@ -41,24 +41,25 @@ struct http1_head {
     int status;                  /* responses */
     struct http_headers headers;
     bool keep_alive;
-    bool upgrade; /* Connection: upgrade present */
-    bool has_body;
+    bool upgrade;  /* Connection: upgrade present */
+    bool has_body; /* responses: also when it lasts until the connection ends */
     bool chunked;
-    uint64_t content_length;
+    uint64_t content_length; /* 0 when absent */
 };
 
 struct http1;         /* an incremental parser */
 struct http1_events { /* any may return non-zero to stop: http1_feed returns it */
-    int (*head)(void *user,
-                const struct http1_head
-                    *h); /* h lives until the next call of http1_feed after message end */
+    /* h and its strings live until bytes are fed that follow the end of this message. */
+    int (*head)(void *user, const struct http1_head *h);
     int (*body)(void *user, struct slice data);
     int (*end)(void *user); /* message complete; the parser waits for the next one */
 };
 struct http1 *http1_new(enum http1_role role, const struct http1_events *ev, void *user);
 void http1_free(struct http1 *p);
-/* Consumes bytes; *ret_used < n only after the callbacks asked to stop, or after an upgrade head
- * (the rest is not HTTP). */
+/* Consumes bytes; *ret_used < n only after a callback asked to stop (its value is returned; feeding
+ * the rest, or nothing, goes on from there), after an error (-EBADMSG; ERR_TOO_LARGE in err when a
+ * limit was passed), or after the end of an upgrade message: the rest may not be HTTP. A declined
+ * upgrade goes on with the next http1_feed. Interim answers but 101 are skipped. */
 int http1_feed(struct http1 *p, struct slice bytes, size_t *ret_used, struct err *err);
 /* For responses without length: the connection's end is the body's end. -EBADMSG when in the middle
  * of a message. */
@@ -66,6 +67,8 @@ int http1_eof(struct http1 *p);
 /* The next response answers a HEAD or CONNECT: no body follows. */
 void http1_expect_no_body(struct http1 *p);
 
+/* CR and LF in names and values are written as spaces; "host: localhost" is added when h has none.
+ */
 void http1_write_request(struct buf *b, const char *method, const char *target,
                          const struct http_headers *h);
 void http1_write_response(struct buf *b, int status, const struct http_headers *h);
