@@ -1,8 +1,8 @@
 /*
  * Messages between services: length-prefixed frames over unix stream sockets, with descriptors.
- * Frame: u32 body length, u16 type, u16 zero, u32 id, body (base/pack.h codecs, one pair of
- * functions per message in src/wire/). A peer that breaks the framing is cut off. Requests carry an
- * id chosen by the caller; the answer repeats it; id 0 marks events that no one asked for.
+ * Frame: u32 body length, u16 type, u16 descriptor count, u32 id, body (base/pack.h codecs, one
+ * pair of functions per message in src/wire/). A peer that breaks the framing is cut off. Requests
+ * carry an id chosen by the caller; the answer repeats it; id 0 marks events that no one asked for.
  *
  * Servers listen on the socket that init made and handed over; a listener accepts only the peers
  * that the authority table names for its service (SO_PEERCRED uid), plus root. Sockets of all

@@ -1,0 +1,337 @@
+#include "proc/loop.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <uv.h>
+
+#include "base/limits.h"
+#include "base/times.h"
+#include "base/vec.h"
+
+/*
+ * Timers are kept in a heap of our own over one uv timer: they obey the replaceable clock, fire in
+ * a fixed order (deadline, then order of starting), and can be freed at once.
+ */
+struct timer {
+    struct loop *loop;
+    void (*fn)(void *user);
+    void *user;
+    uint64_t deadline_ms, repeat_ms, order;
+    size_t at; /* place in the heap; NOT_IN_HEAP when it does not run */
+};
+
+struct fd_watch {
+    uv_poll_t poll;
+    fd_fn *fn;
+    void *user;
+    unsigned events;
+};
+
+struct signal_watch {
+    uv_signal_t handle;
+    void (*fn)(void *user, int signum);
+    void *user;
+    struct signal_watch *next;
+};
+
+struct deferred {
+    void (*fn)(void *user);
+    void *user;
+};
+
+struct loop {
+    uv_loop_t uv;
+    uv_timer_t wake;
+    uv_idle_t idle;
+    const struct loop_env *env;
+    VEC(struct timer *) heap;
+    uint64_t next_order;
+    VEC(struct deferred) deferred;
+    struct signal_watch *signals;
+    uint64_t random_state[4]; /* xoshiro256** (Blackman, Vigna 2018) */
+    bool stopped;
+};
+
+enum { IDLE_WAKE_MS = 3600 * 1000 };
+#define NOT_IN_HEAP SIZE_MAX
+
+static void *zalloc(size_t size) {
+    void *p = calloc(1, size);
+    if (!p) abort();
+    return p;
+}
+
+uint64_t loop_now_ms(const struct loop *l) {
+    return l->env && l->env->mono_ms ? l->env->mono_ms(l->env->user) : clock_mono_ms();
+}
+
+int64_t loop_wall_ns(const struct loop *l) {
+    return l->env && l->env->wall_ns ? l->env->wall_ns(l->env->user) : clock_wall_ns();
+}
+
+static bool virtual_time(const struct loop *l) { return l->env && l->env->mono_ms; }
+
+static uint64_t rotate_left(uint64_t x, int k) { return (x << k) | (x >> (64 - k)); }
+
+uint64_t loop_random(struct loop *l) {
+    if (l->env && l->env->random) return l->env->random(l->env->user);
+    uint64_t *s = l->random_state;
+    uint64_t result = rotate_left(s[1] * 5, 7) * 9, t = s[1] << 17;
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= t;
+    s[3] = rotate_left(s[3], 45);
+    return result;
+}
+
+/* ---- timers ---- */
+
+static bool earlier(const struct timer *a, const struct timer *b) {
+    return a->deadline_ms != b->deadline_ms ? a->deadline_ms < b->deadline_ms : a->order < b->order;
+}
+
+static void heap_place(struct loop *l, struct timer *t, size_t at) {
+    l->heap.v[at] = t;
+    t->at = at;
+}
+
+static void heap_up(struct loop *l, struct timer *t, size_t at) {
+    while (at > 0 && earlier(t, l->heap.v[(at - 1) / 2])) {
+        heap_place(l, l->heap.v[(at - 1) / 2], at);
+        at = (at - 1) / 2;
+    }
+    heap_place(l, t, at);
+}
+
+static void heap_down(struct loop *l, struct timer *t, size_t at) {
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child >= l->heap.n) break;
+        if (child + 1 < l->heap.n && earlier(l->heap.v[child + 1], l->heap.v[child])) child++;
+        if (!earlier(l->heap.v[child], t)) break;
+        heap_place(l, l->heap.v[child], at);
+        at = child;
+    }
+    heap_place(l, t, at);
+}
+
+static void on_wake(uv_timer_t *w);
+
+/* Arms the uv timer for the first deadline, at most `limit_ms` away. */
+static void wake_arm(struct loop *l, uint64_t limit_ms) {
+    uint64_t wait = limit_ms;
+    if (l->heap.n) {
+        uint64_t now = loop_now_ms(l), first = l->heap.v[0]->deadline_ms;
+        uint64_t left = first > now ? first - now : 0;
+        if (left < wait) wait = left;
+    }
+    uv_update_time(&l->uv);
+    uv_timer_start(&l->wake, on_wake, wait, 0);
+}
+
+/* Fires what is due. Timers started meanwhile wait for the next turn, so that one that restarts
+ * itself with delay 0 starves nobody. */
+static void timers_run(struct loop *l) {
+    uint64_t now = loop_now_ms(l), before = l->next_order;
+    while (l->heap.n) {
+        struct timer *t = l->heap.v[0];
+        if (t->deadline_ms > now || t->order >= before) break;
+        uint64_t repeat = t->repeat_ms;
+        timer_stop(t);
+        if (repeat) timer_start(t, repeat, repeat);
+        t->fn(t->user);
+    }
+}
+
+static void on_wake(uv_timer_t *w) {
+    struct loop *l = w->data;
+    timers_run(l);
+    wake_arm(l, IDLE_WAKE_MS);
+}
+
+struct timer *timer_new(struct loop *l, void (*fn)(void *user), void *user) {
+    struct timer *t = zalloc(sizeof *t);
+    *t = (struct timer){.loop = l, .fn = fn, .user = user, .at = NOT_IN_HEAP};
+    return t;
+}
+
+void timer_start(struct timer *t, uint64_t delay_ms, uint64_t repeat_ms) {
+    struct loop *l = t->loop;
+    timer_stop(t);
+    if (__builtin_add_overflow(loop_now_ms(l), delay_ms, &t->deadline_ms))
+        t->deadline_ms = UINT64_MAX;
+    t->repeat_ms = repeat_ms;
+    t->order = l->next_order++;
+    vec_push(&l->heap, t);
+    heap_up(l, t, l->heap.n - 1);
+    if (t->at == 0) wake_arm(l, IDLE_WAKE_MS);
+}
+
+void timer_stop(struct timer *t) {
+    if (t->at == NOT_IN_HEAP) return;
+    struct loop *l = t->loop;
+    size_t at = t->at;
+    t->at = NOT_IN_HEAP;
+    struct timer *last = l->heap.v[--l->heap.n];
+    if (last == t) return;
+    if (at > 0 && earlier(last, l->heap.v[(at - 1) / 2]))
+        heap_up(l, last, at);
+    else
+        heap_down(l, last, at);
+}
+
+bool timer_active(const struct timer *t) { return t->at != NOT_IN_HEAP; }
+
+void timer_free(struct timer *t) {
+    if (!t) return;
+    timer_stop(t);
+    free(t);
+}
+
+/* ---- deferred calls ---- */
+
+static void on_idle(uv_idle_t *idle) {
+    struct loop *l = idle->data;
+    __auto_type run = l->deferred;
+    memset(&l->deferred, 0, sizeof l->deferred);
+    uv_idle_stop(idle);
+    for (size_t i = 0; i < run.n; i++) run.v[i].fn(run.v[i].user);
+    if (!l->deferred.v) { /* keep the storage for the next turn */
+        run.n = 0;
+        l->deferred = run;
+    } else {
+        vec_done(&run);
+    }
+}
+
+void loop_defer(struct loop *l, void (*fn)(void *user), void *user) {
+    vec_push(&l->deferred, (struct deferred){fn, user});
+    uv_idle_start(&l->idle, on_idle);
+}
+
+/* ---- descriptors ---- */
+
+static void on_poll(uv_poll_t *p, int status, int events) {
+    struct fd_watch *w = p->data;
+    unsigned got = (unsigned)events & w->events;
+    if (status < 0) {
+        /* libuv stops the watch on EPOLLERR; the owner must still learn of the next event. */
+        uv_poll_start(p, (int)w->events, on_poll);
+        got = w->events;
+    }
+    if (got) w->fn(w->user, got);
+}
+
+struct fd_watch *fd_watch_new(struct loop *l, int fd, unsigned events, fd_fn *fn, void *user) {
+    struct fd_watch *w = zalloc(sizeof *w);
+    w->fn = fn;
+    w->user = user;
+    w->poll.data = w;
+    /* Fails only for what cannot be polled (regular files) or is watched already: caller's bug. */
+    int r = uv_poll_init(&l->uv, &w->poll, fd);
+    assert(r == 0);
+    (void)r;
+    fd_watch_set(w, events);
+    return w;
+}
+
+void fd_watch_set(struct fd_watch *w, unsigned events) {
+    if (events == w->events) return;
+    w->events = events;
+    if (events)
+        uv_poll_start(&w->poll, (int)events, on_poll);
+    else
+        uv_poll_stop(&w->poll);
+}
+
+static void poll_closed(uv_handle_t *h) { free(h->data); }
+
+void fd_watch_free(struct fd_watch *w) {
+    if (w) uv_close((uv_handle_t *)&w->poll, poll_closed);
+}
+
+/* ---- signals ---- */
+
+static void on_signal(uv_signal_t *h, int signum) {
+    struct signal_watch *s = h->data;
+    s->fn(s->user, signum);
+}
+
+void loop_on_signal(struct loop *l, int signum, void (*fn)(void *user, int signum), void *user) {
+    struct signal_watch *s = zalloc(sizeof *s);
+    s->fn = fn;
+    s->user = user;
+    s->handle.data = s;
+    s->next = l->signals;
+    l->signals = s;
+    int r = uv_signal_init(&l->uv, &s->handle);
+    if (r == 0) r = uv_signal_start(&s->handle, on_signal, signum);
+    assert(r == 0);
+    (void)r;
+}
+
+static void signal_closed(uv_handle_t *h) { free(h->data); }
+
+/* ---- life ---- */
+
+struct loop *loop_new(const struct loop_env *env) {
+    struct loop *l = zalloc(sizeof *l);
+    l->env = env;
+    if (uv_loop_init(&l->uv) < 0) abort();
+    uv_timer_init(&l->uv, &l->wake);
+    uv_idle_init(&l->uv, &l->idle);
+    l->wake.data = l;
+    l->idle.data = l;
+    if (getrandom(l->random_state, sizeof l->random_state, 0) != sizeof l->random_state) abort();
+    l->random_state[0] |= 1; /* the state must not be all zero */
+    return l;
+}
+
+void loop_free(struct loop *l) {
+    if (!l) return;
+    while (l->signals) {
+        struct signal_watch *s = l->signals;
+        l->signals = s->next;
+        uv_close((uv_handle_t *)&s->handle, signal_closed);
+    }
+    uv_close((uv_handle_t *)&l->wake, NULL);
+    uv_close((uv_handle_t *)&l->idle, NULL);
+    uv_run(&l->uv, UV_RUN_DEFAULT);
+    assert(l->heap.n == 0);
+    int r = uv_loop_close(&l->uv);
+    assert(r == 0);
+    (void)r;
+    vec_done(&l->heap);
+    vec_done(&l->deferred);
+    free(l);
+}
+
+void loop_run_once(struct loop *l, uint64_t timeout_ms) {
+    if (virtual_time(l)) { /* real time must not pass: never wait */
+        uv_run(&l->uv, UV_RUN_NOWAIT);
+        timers_run(l);
+        return;
+    }
+    wake_arm(l, timeout_ms);
+    uv_run(&l->uv, timeout_ms ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+}
+
+void loop_run(struct loop *l) {
+    l->stopped = false;
+    wake_arm(l, IDLE_WAKE_MS);
+    while (!l->stopped) {
+        if (virtual_time(l))
+            loop_run_once(l, 0);
+        else
+            uv_run(&l->uv, UV_RUN_DEFAULT);
+    }
+}
+
+void loop_stop(struct loop *l) {
+    l->stopped = true;
+    uv_stop(&l->uv);
+}

@@ -1,0 +1,160 @@
+#include "proc/loop.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/test.h"
+
+struct trace {
+    struct loop *l;
+    struct timer *t;
+    char text[64];
+    int n;
+};
+
+static struct trace *shared;
+
+static void note(char c) {
+    size_t n = strlen(shared->text);
+    shared->text[n] = c;
+    shared->text[n + 1] = 0;
+}
+
+static void note_a(void *user) { note('a'); }
+static void note_b(void *user) { note('b'); }
+static void note_stop(void *user) {
+    note('.');
+    loop_stop(user);
+}
+
+TEST(timers_fire_by_deadline_then_by_order_of_starting) {
+    struct trace tr = {.l = loop_new(NULL)};
+    shared = &tr;
+    struct timer *a = timer_new(tr.l, note_a, NULL), *b = timer_new(tr.l, note_b, NULL);
+    struct timer *b2 = timer_new(tr.l, note_b, NULL), *stop = timer_new(tr.l, note_stop, tr.l);
+    timer_start(stop, 30, 0);
+    timer_start(b, 10, 0);
+    timer_start(a, 1, 0);
+    timer_start(b2, 2000, 0);
+    timer_stop(b2);
+    assert_false(timer_active(b2));
+    assert_true(timer_active(a));
+    loop_run(tr.l);
+    assert_string_equal(tr.text, "ab.");
+    timer_free(a);
+    timer_free(b);
+    timer_free(b2);
+    timer_free(stop);
+    timer_free(NULL);
+    loop_free(tr.l);
+}
+
+static void free_self(void *user) {
+    struct trace *tr = user;
+    if (++tr->n == 3) {
+        timer_free(tr->t);
+        loop_stop(tr->l);
+    }
+}
+
+TEST(a_repeating_timer_may_free_itself) {
+    struct trace tr = {.l = loop_new(NULL)};
+    tr.t = timer_new(tr.l, free_self, &tr);
+    timer_start(tr.t, 1, 1);
+    loop_run(tr.l);
+    assert_int_equal(tr.n, 3);
+    loop_free(tr.l);
+}
+
+static uint64_t virtual_ms;
+static uint64_t virtual_clock(void *user) { return virtual_ms; }
+static uint64_t virtual_random(void *user) { return 4; }
+
+TEST(timers_obey_a_replaced_clock) {
+    struct loop_env env = {.mono_ms = virtual_clock, .random = virtual_random};
+    struct trace tr = {.l = loop_new(&env)};
+    shared = &tr;
+    virtual_ms = 1000;
+    struct timer *a = timer_new(tr.l, note_a, NULL);
+    timer_start(a, 3600 * 1000, 0);
+    loop_run_once(tr.l, 100);
+    assert_string_equal(tr.text, "");
+    virtual_ms += 3600 * 1000;
+    loop_run_once(tr.l, 100);
+    assert_string_equal(tr.text, "a");
+    assert_int_equal(loop_random(tr.l), 4);
+    timer_free(a);
+    loop_free(tr.l);
+}
+
+static void defer_again(void *user) {
+    note('1');
+    loop_defer(user, note_b, NULL);
+    loop_defer(user, note_stop, user);
+}
+
+TEST(deferred_calls_keep_their_order) {
+    struct trace tr = {.l = loop_new(NULL)};
+    shared = &tr;
+    loop_defer(tr.l, defer_again, tr.l);
+    loop_defer(tr.l, note_a, NULL);
+    loop_run(tr.l);
+    assert_string_equal(tr.text, "1ab.");
+    loop_free(tr.l);
+}
+
+struct watching {
+    struct loop *l;
+    struct fd_watch *w;
+    int fd;
+    unsigned seen;
+    int calls;
+};
+
+static void on_readable(void *user, unsigned events) {
+    struct watching *w = user;
+    char c;
+    w->calls++;
+    w->seen |= events;
+    if (read(w->fd, &c, 1) == 0) {
+        fd_watch_free(w->w);
+        w->w = NULL;
+        loop_stop(w->l);
+    }
+}
+
+TEST(a_watch_reports_data_and_end_and_may_free_itself) {
+    int p[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p), 0);
+    struct watching w = {.l = loop_new(NULL), .fd = p[0]};
+    w.w = fd_watch_new(w.l, p[0], FD_READ, on_readable, &w);
+    assert_int_equal(write(p[1], "x", 1), 1);
+    loop_run_once(w.l, 1000);
+    assert_int_equal(w.calls, 1);
+    fd_watch_set(w.w, 0);
+    close(p[1]);
+    loop_run_once(w.l, 5);
+    assert_int_equal(w.calls, 1);
+    fd_watch_set(w.w, FD_READ);
+    loop_run(w.l);
+    assert_int_equal(w.calls, 2);
+    assert_null(w.w);
+    close(p[0]);
+    loop_free(w.l);
+}
+
+static void on_usr1(void *user, int signum) {
+    assert_int_equal(signum, SIGUSR1);
+    loop_stop(user);
+}
+
+TEST(signals_arrive_as_events) {
+    struct loop *l = loop_new(NULL);
+    loop_on_signal(l, SIGUSR1, on_usr1, l);
+    kill(getpid(), SIGUSR1);
+    loop_run(l);
+    loop_free(l);
+}
