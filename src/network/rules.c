@@ -1,0 +1,183 @@
+#include "network/rules.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/own.h"
+#include "network/ipam.h"
+
+static void put(struct rules *r, const char *key, struct buf *text) {
+    free(map_put(&r->pieces, slice_of(key), buf_steal(text)));
+}
+
+/* FNV-1a of the id: chain names are short and stable however long the service's name is. */
+static void chain_name(char out[32], char kind, const char *id) {
+    uint64_t h = 0xcbf29ce484222325u;
+    for (const char *p = id; *p; p++) h = (h ^ (unsigned char)*p) * 0x100000001b3u;
+    snprintf(out, 32, "%c_%016llx", kind, (unsigned long long)h);
+}
+
+static void element(struct rules *r, const char *map, const char *key, const char *verdict) {
+    OWN(buf_done) struct buf k = {0}, v = {0};
+    buf_printf(&k, "element %s { %s", map, key);
+    buf_str(&v, verdict);
+    put(r, k.p, &v);
+}
+
+static void address_element(struct rules *r, const char *map, uint32_t ip,
+                            const struct rules_port *p, const char *verdict) {
+    char text[IPV4_TEXT_MAX], key[64];
+    ipv4_format(text, ip);
+    snprintf(key, sizeof key, "%s . %s . %u", text, p->protocol, p->port);
+    element(r, map, key, verdict);
+}
+
+static void backend_chain(struct rules *r, const struct rules_port *p, const char *chain) {
+    OWN(buf_done) struct buf body = {0}, key = {0};
+    char ip[IPV4_TEXT_MAX];
+    buf_printf(&body, "meta l4proto %s ", p->protocol);
+    if (p->n_backends == 1) {
+        ipv4_format(ip, p->backends[0].ip);
+        buf_printf(&body, "dnat ip to %s:%u", ip, p->backends[0].port);
+    } else {
+        buf_printf(&body, "dnat ip to %s mod %zu map { ",
+                   p->client_ip_affinity ? "jhash ip saddr" : "numgen random", p->n_backends);
+        for (size_t i = 0; i < p->n_backends; i++) {
+            ipv4_format(ip, p->backends[i].ip);
+            buf_printf(&body, "%s%zu : %s . %u", i ? ", " : "", i, ip, p->backends[i].port);
+        }
+        buf_str(&body, " }");
+    }
+    buf_printf(&key, "chain %s", chain);
+    put(r, key.p, &body);
+}
+
+static void masquerade_chain(struct rules *r, const char *chain, const char *target) {
+    OWN(buf_done) struct buf body = {0}, key = {0};
+    buf_printf(&body, "meta mark set meta mark or 0x4000 goto %s", target);
+    buf_printf(&key, "chain %s", chain);
+    put(r, key.p, &body);
+}
+
+static void live_port(struct rules *r, const struct rules_port *p) {
+    char chain[32], marked[32], verdict[48], marked_verdict[48], key[40];
+    chain_name(chain, 's', p->id);
+    chain_name(marked, 'x', p->id);
+    snprintf(verdict, sizeof verdict, "goto %s", chain);
+    snprintf(marked_verdict, sizeof marked_verdict, "goto %s", p->local_only ? chain : marked);
+    backend_chain(r, p, chain);
+    if (p->cluster_ip) address_element(r, "services", p->cluster_ip, p, verdict);
+    bool outside = p->node_port || p->n_external_ips;
+    if (outside && !p->local_only) masquerade_chain(r, marked, chain);
+    if (p->node_port) {
+        snprintf(key, sizeof key, "%s . %u", p->protocol, p->node_port);
+        element(r, "nodeports", key, marked_verdict);
+    }
+    for (size_t i = 0; i < p->n_external_ips; i++)
+        address_element(r, "services", p->external_ips[i], p, marked_verdict);
+    for (size_t i = 0; i < p->n_backends; i++) {
+        char ip[IPV4_TEXT_MAX], pair[48];
+        ipv4_format(ip, p->backends[i].ip);
+        snprintf(pair, sizeof pair, "%s . %s", ip, ip);
+        element(r, "hairpin", pair, "");
+    }
+}
+
+void rules_add(struct rules *r, const struct rules_port *p) {
+    if (p->n_backends) {
+        live_port(r, p);
+        return;
+    }
+    /* Nobody serves: refuse at once instead of letting clients time out. */
+    if (p->cluster_ip) address_element(r, "refused", p->cluster_ip, p, "goto refuse");
+    for (size_t i = 0; i < p->n_external_ips; i++)
+        address_element(r, "refused", p->external_ips[i], p, "goto refuse");
+}
+
+void rules_done(struct rules *r) {
+    size_t at = 0;
+    struct map_entry *e;
+    while ((e = map_next(&r->pieces, &at))) free(e->value);
+    map_done(&r->pieces);
+}
+
+void rules_base(struct buf *out, const char *table, const char *bridge, const char *pod_cidr) {
+    buf_printf(out, "add table ip %s\ndelete table ip %s\n", table, table);
+    buf_printf(out, "table ip %s {\n", table);
+    buf_str(
+        out,
+        "map services { type ipv4_addr . inet_proto . inet_service : verdict; }\n"
+        "map nodeports { type inet_proto . inet_service : verdict; }\n"
+        "map refused { type ipv4_addr . inet_proto . inet_service : verdict; }\n"
+        "set hairpin { type ipv4_addr . ipv4_addr; }\n"
+        "chain refuse { meta l4proto tcp reject with tcp reset; reject; }\n"
+        "chain dispatch {\n"
+        " ip daddr . meta l4proto . th dport vmap @services\n"
+        " ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto . th dport vmap @nodeports\n"
+        "}\n"
+        "chain prerouting { type nat hook prerouting priority -100; jump dispatch; }\n"
+        "chain output { type nat hook output priority -100; jump dispatch; }\n"
+        "chain refuse_forward { type filter hook forward priority 0;"
+        " ip daddr . meta l4proto . th dport vmap @refused; }\n"
+        "chain refuse_output { type filter hook output priority 0;"
+        " ip daddr . meta l4proto . th dport vmap @refused; }\n");
+    buf_printf(out,
+               "chain postrouting { type nat hook postrouting priority 100;\n"
+               " ip saddr . ip daddr @hairpin masquerade\n"
+               " meta mark & 0x4000 == 0x4000 masquerade\n"
+               " ip saddr %s ip daddr != %s oifname != \"%s\" masquerade\n}\n}\n",
+               pod_cidr, pod_cidr, bridge);
+}
+
+static bool is_chain(const struct map_entry *e) { return strncmp(e->key, "chain ", 6) == 0; }
+
+static void element_command(struct buf *out, const char *verb, const char *table,
+                            const struct map_entry *e) {
+    const char *rest = e->key + strlen("element "), *verdict = e->value;
+    buf_printf(out, "%s element ip %s %s%s%s }\n", verb, table, rest,
+               *verdict && *verb == 'a' ? " : " : "", *verb == 'a' ? verdict : "");
+}
+
+static void write_chains(struct buf *out, const char *table, const struct rules *from,
+                         const struct rules *to) {
+    size_t at = 0;
+    struct map_entry *e;
+    while ((e = map_next(&to->pieces, &at)))
+        if (is_chain(e) && !map_get(&from->pieces, slice_from(e->key, e->key_n)))
+            buf_printf(out, "add chain ip %s %s\n", table, e->key + 6);
+    at = 0;
+    while ((e = map_next(&to->pieces, &at))) {
+        const char *was = map_get(&from->pieces, slice_from(e->key, e->key_n));
+        if (!is_chain(e) || (was && strcmp(was, e->value) == 0)) continue;
+        if (was) buf_printf(out, "flush chain ip %s %s\n", table, e->key + 6);
+        buf_printf(out, "add rule ip %s %s %s\n", table, e->key + 6, (const char *)e->value);
+    }
+}
+
+void rules_diff(struct buf *out, const char *table, const struct rules *from,
+                const struct rules *to) {
+    size_t at = 0;
+    struct map_entry *e;
+    write_chains(out, table, from, to);
+    while ((e = map_next(&from->pieces, &at))) {
+        const char *now = map_get(&to->pieces, slice_from(e->key, e->key_n));
+        if (!is_chain(e) && (!now || strcmp(now, e->value) != 0))
+            element_command(out, "delete", table, e);
+    }
+    at = 0;
+    while ((e = map_next(&to->pieces, &at))) {
+        const char *was = map_get(&from->pieces, slice_from(e->key, e->key_n));
+        if (!is_chain(e) && (!was || strcmp(was, e->value) != 0))
+            element_command(out, "add", table, e);
+    }
+    /* Chains go last, when nothing jumps to them any more; first all are emptied, since they may
+     * jump to each other. */
+    for (int pass = 0; pass < 2; pass++) {
+        at = 0;
+        while ((e = map_next(&from->pieces, &at)))
+            if (is_chain(e) && !map_get(&to->pieces, slice_from(e->key, e->key_n)))
+                buf_printf(out, "%s chain ip %s %s\n", pass ? "delete" : "flush", table,
+                           e->key + 6);
+    }
+}

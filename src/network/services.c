@@ -1,0 +1,132 @@
+#include "network/services.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/own.h"
+#include "network/ipam.h"
+
+struct slice_list {
+    const struct discovery_v1_endpoint_slice **v;
+    size_t n;
+};
+
+/* Service "ns/name" → its slices; built once per round, so that the whole is linear. */
+static void index_slices(const struct informer *slices, struct arena *a, struct map *index) {
+    size_t at = 0;
+    const struct api_object *o;
+    while ((o = informer_next(slices, &at))) {
+        const char *service = str_map_get(&o->metadata.labels, "kubernetes.io/service-name");
+        if (str_empty(service)) continue;
+        const char *key = arena_printf(a, "%s/%s", str_or(o->metadata.namespace, ""), service);
+        struct slice_list *list = map_gets(index, key);
+        if (!list) {
+            list = ARENA_NEW(a, struct slice_list);
+            map_put(index, slice_of(key), list);
+        }
+        *ARENA_PUSH(a, list) = (const struct discovery_v1_endpoint_slice *)o;
+    }
+}
+
+struct backends {
+    struct rules_backend *v;
+    size_t n;
+};
+
+static const struct discovery_v1_endpoint_port *
+slice_port(const struct discovery_v1_endpoint_slice *s, const char *name) {
+    for (size_t i = 0; i < s->ports.n; i++)
+        if (str_eq(s->ports.v[i].name, name)) return &s->ports.v[i];
+    return NULL;
+}
+
+enum want { WANT_READY, WANT_SERVING };
+
+static bool wanted(const struct discovery_v1_endpoint *e, enum want want) {
+    const bool *flag = want == WANT_READY ? e->conditions.ready : e->conditions.serving;
+    return want == WANT_READY ? !flag || *flag : flag && *flag;
+}
+
+static void collect(struct arena *a, const struct slice_list *list, const char *port_name,
+                    enum want want, struct backends *out) {
+    for (size_t i = 0; list && i < list->n; i++) {
+        const struct discovery_v1_endpoint_slice *s = list->v[i];
+        const struct discovery_v1_endpoint_port *port = slice_port(s, port_name);
+        if (!port || !port->port || !str_eq(s->address_type, "IPv4")) continue;
+        for (size_t j = 0; j < s->endpoints.n; j++) {
+            const struct discovery_v1_endpoint *e = &s->endpoints.v[j];
+            uint32_t ip;
+            if (!wanted(e, want) || !e->addresses.n || ipv4_parse(e->addresses.v[0], &ip) < 0)
+                continue;
+            *ARENA_PUSH(a, out) = (struct rules_backend){ip, (uint16_t)*port->port};
+        }
+    }
+}
+
+static int by_address(const void *x, const void *y) {
+    const struct rules_backend *a = x, *b = y;
+    if (a->ip != b->ip) return a->ip < b->ip ? -1 : 1;
+    return (int)a->port - (int)b->port;
+}
+
+static void external_ips(struct arena *a, const struct core_v1_service *s, struct rules_port *p) {
+    struct {
+        uint32_t *v;
+        size_t n;
+    } list = {0};
+    uint32_t ip;
+    for (size_t i = 0; i < s->spec.external_i_ps.n; i++)
+        if (ipv4_parse(s->spec.external_i_ps.v[i], &ip) == 0) *ARENA_PUSH(a, &list) = ip;
+    for (size_t i = 0; i < s->status.load_balancer.ingress.n; i++)
+        if (ipv4_parse(s->status.load_balancer.ingress.v[i].ip, &ip) == 0)
+            *ARENA_PUSH(a, &list) = ip;
+    p->external_ips = list.v;
+    p->n_external_ips = list.n;
+}
+
+static const char *protocol_name(const char *p) {
+    if (str_eq(p, "UDP")) return "udp";
+    return str_eq(p, "SCTP") ? "sctp" : "tcp";
+}
+
+static void add_service(struct arena *a, const struct core_v1_service *s,
+                        const struct slice_list *list, struct rules *out) {
+    uint32_t ip = 0;
+    if (str_eq(s->spec.type, "ExternalName") || ipv4_parse(s->spec.cluster_ip, &ip) < 0) return;
+    for (size_t i = 0; i < s->spec.ports.n; i++) {
+        const struct core_v1_service_port *sp = &s->spec.ports.v[i];
+        struct backends ready = {0};
+        collect(a, list, sp->name, WANT_READY, &ready);
+        if (!ready.n) collect(a, list, sp->name, WANT_SERVING, &ready);
+        if (ready.n) qsort(ready.v, ready.n, sizeof *ready.v, by_address);
+        struct rules_port p = {
+            .id = arena_printf(a, "%s/%s/%s", str_or(s->metadata.namespace, ""), s->metadata.name,
+                               str_or(sp->name, "")),
+            .protocol = protocol_name(sp->protocol),
+            .cluster_ip = ip,
+            .port = (uint16_t)sp->port,
+            .node_port = (uint16_t)sp->node_port,
+            .client_ip_affinity = str_eq(s->spec.session_affinity, "ClientIP"),
+            .local_only = str_eq(s->spec.external_traffic_policy, "Local"),
+            .backends = ready.v,
+            .n_backends = ready.n,
+        };
+        external_ips(a, s, &p);
+        rules_add(out, &p);
+    }
+}
+
+void services_to_rules(const struct informer *services, const struct informer *slices,
+                       struct rules *out) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    OWN(map_done) struct map index = {0};
+    index_slices(slices, a, &index);
+    size_t at = 0;
+    const struct api_object *o;
+    while ((o = informer_next(services, &at))) {
+        const char *key =
+            arena_printf(a, "%s/%s", str_or(o->metadata.namespace, ""), o->metadata.name);
+        add_service(a, (const struct core_v1_service *)o, map_gets(&index, key), out);
+    }
+}
