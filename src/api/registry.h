@@ -38,6 +38,8 @@ struct api_kind {
     unsigned flags;
     const struct api_type *type;
     const char *store_prefix; /* "/pods.core/": shared by all versions of the resource */
+    const char *api_version;  /* "v1", "apps/v1" */
+    int name_format;          /* enum api_format (api/table.h) of metadata.name */
 };
 
 /* A Table column (meta/v1 TableColumnDefinition). */
