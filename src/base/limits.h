@@ -9,6 +9,7 @@ enum {
     LIMIT_OBJECT_BYTES = 3 * 1024 * 1024 / 2, /* one stored object; upstream's etcd limit */
     LIMIT_BODY_BYTES = 3 * 1024 * 1024,       /* one request body, as kube-apiserver */
     LIMIT_JSON_PATCH_OPS = 10000,
+    LIMIT_PATCH_LIST_ITEMS = 4096, /* of two lists merged by a strategic patch */
     LIMIT_SELECTOR_TERMS = 1000,
 
     /* HTTP */
@@ -26,6 +27,10 @@ enum {
     LIMIT_IPC_BYTES = 16 * 1024 * 1024,
     LIMIT_IPC_FDS = 16,
     LIMIT_IPC_QUEUE_BYTES = 64 * 1024 * 1024,
+
+    /* Store */
+    LIMIT_STORE_KEY_BYTES = 1024,
+    LIMIT_STORE_LOG_ROWS = 20000, /* changes that a watch can resume from and a list can look at */
 
     /* Watches */
     LIMIT_WATCH_QUEUE_BYTES = 8 * 1024 * 1024, /* a slower reader is closed, never skipped */

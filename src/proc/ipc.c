@@ -308,6 +308,8 @@ void ipc_send(struct ipc *c, uint16_t type, uint32_t id, struct slice body, cons
     c->out_last = &f->next;
 }
 
+size_t ipc_queued_bytes(const struct ipc *c) { return c->out_bytes; }
+
 void ipc_call(struct ipc *c, uint16_t type, struct slice body, const int *fds, size_t n_fds,
               ipc_reply_fn *fn, void *user) {
     if (c->closed) return;

@@ -63,6 +63,9 @@ uid_t ipc_peer_uid(const struct ipc *c);
  * cuts the peer off. */
 void ipc_send(struct ipc *c, uint16_t type, uint32_t id, struct slice body, const int *fds,
               size_t n_fds);
+/* Bytes queued and not yet taken by the kernel: long streams send in pieces that wait for it to
+ * shrink. */
+size_t ipc_queued_bytes(const struct ipc *c);
 /* Sends a request with a fresh id and calls fn with the answer. */
 void ipc_call(struct ipc *c, uint16_t type, struct slice body, const int *fds, size_t n_fds,
               ipc_reply_fn *fn, void *user);

@@ -1,0 +1,21 @@
+/*
+ * The store's side of src/wire/store.h over any backend. Writes that arrive in one turn of the loop
+ * go into one commit; while it runs, the next ones gather in the sockets (group commit). After the
+ * commit every watching connection gets the events, then the writers their answers. Long snapshots,
+ * replays and ranges are sent in pieces as the peer reads them; a live watcher that does not read
+ * is cut off by the ipc layer.
+ */
+#pragma once
+
+#include "proc/ipc.h"
+#include "store/backend.h"
+
+struct store_server;
+
+/* Borrows the backend. A failure after which nothing may be acknowledged ends the process. */
+struct store_server *store_server_new(struct loop *l, struct store_backend *b);
+void store_server_free(struct store_server *s); /* closes all connections; NULL is allowed */
+/* Serves a new connection. Fits ipc_listen's `accepted`. */
+void store_server_accept(struct ipc *c, void *server);
+/* Commits what has arrived; for shutting down. */
+void store_server_flush(struct store_server *s);

@@ -1,0 +1,458 @@
+/*
+ * The state in one SQLite database, with one connection.
+ *
+ *   objects  what exists now
+ *   log      every change after `compacted`, and of the rows before it those versions that a list
+ *            at a retained revision still needs: a row goes when its successor is compacted
+ *   meta     the revision counter and the compacted revision, written in every transaction
+ *
+ * An object that changes after its own log row was compacted gets that row back first, so that its
+ * former version can be listed until the change itself is compacted.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+
+#include "base/own.h"
+#include "store/sqlite.h"
+
+enum { CHECKPOINT_PAGES = 1000, VACUUM_PAGES_MIN = 256, OP_OLD_VERSION = STORE_UPDATE };
+
+static const char *const sql_text[SQL_COUNT_] = {
+    [SQL_BEGIN] = "BEGIN IMMEDIATE",
+    [SQL_COMMIT] = "COMMIT",
+    [SQL_ROLLBACK] = "ROLLBACK",
+    [SQL_CREATE] = "INSERT INTO objects(key, revision, create_revision, value, crc)"
+                   " VALUES(?1, ?2, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+    [SQL_FIND] = "SELECT id, revision, create_revision, value, crc FROM objects WHERE key = ?1",
+    [SQL_UPDATE] = "UPDATE objects SET revision = ?2, value = ?3, crc = ?4 WHERE id = ?1",
+    [SQL_DELETE] = "DELETE FROM objects WHERE id = ?1",
+    [SQL_LOG] = "INSERT INTO log VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+    [SQL_META] = "UPDATE meta SET revision = ?1, compacted = ?2, crc = ?3",
+    [SQL_RANGE] = "SELECT key, revision, create_revision, value, crc FROM objects"
+                  " WHERE key > ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3) ORDER BY key"
+                  " LIMIT ?4",
+    [SQL_RANGE_AT] =
+        "SELECT key, revision, create_revision, value, crc, 0 AS op FROM objects"
+        " WHERE key > ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3) AND revision <= ?5"
+        " UNION ALL SELECT old.key, old.revision, old.prev_revision, old.value, old.crc, old.op"
+        " FROM log AS change JOIN log AS old ON old.revision = change.prev_revision"
+        " WHERE change.revision > ?5 AND change.prev_revision BETWEEN 1 AND ?5"
+        " AND old.key > ?1 AND old.key >= ?2 AND (?3 IS NULL OR old.key < ?3)"
+        " ORDER BY key LIMIT ?4",
+    [SQL_LOG_AFTER] = "SELECT key, revision, prev_revision, value, crc, op FROM log"
+                      " WHERE revision > ?1 ORDER BY revision LIMIT ?2",
+    [SQL_COMPACT_SUPERSEDED] =
+        "DELETE FROM log WHERE revision IN (SELECT prev_revision FROM log WHERE revision > ?1"
+        " AND revision <= ?2 AND prev_revision > 0)",
+    [SQL_COMPACT_CURRENT] =
+        "DELETE FROM log WHERE revision > ?1 AND revision <= ?2 AND (op = 3 OR EXISTS"
+        " (SELECT 1 FROM objects WHERE key = log.key AND revision = log.revision))",
+};
+
+static uint32_t crc_u64(uint32_t crc, uint64_t v) { return crc32c(crc, &v, sizeof v); }
+
+static uint32_t crc_bytes(uint32_t crc, struct slice s) {
+    return crc32c(crc_u64(crc, s.n), s.p, s.n);
+}
+
+uint32_t sqlite_object_crc(uint64_t revision, uint64_t create_revision, struct slice key,
+                           struct slice value) {
+    return crc_bytes(crc_bytes(crc_u64(crc_u64(0, revision), create_revision), key), value);
+}
+
+uint32_t sqlite_log_crc(uint8_t op, uint64_t revision, uint64_t prev_revision, struct slice key,
+                        struct slice value) {
+    uint32_t crc = crc_u64(crc_u64(crc32c(0, &op, 1), revision), prev_revision);
+    return crc_bytes(crc_bytes(crc, key), value);
+}
+
+uint32_t sqlite_meta_crc(uint64_t revision, uint64_t compacted) {
+    return crc_u64(crc_u64(0, revision), compacted);
+}
+
+struct slice sqlite_column(sqlite3_stmt *q, int i) {
+    const void *p = sqlite3_column_blob(q, i);
+    return slice_from(p, (size_t)sqlite3_column_bytes(q, i));
+}
+
+int sqlite_error(struct sqlite_backend *s, const char *doing, struct err *err) {
+    int code = sqlite3_errcode(s->db);
+    if ((code & 0xff) == SQLITE_FULL)
+        return err_set(err, ERR_UNAVAILABLE, "disk full: nothing was stored; free some space");
+    return err_set(err, ERR_INTERNAL, "store: %s: %s (%s)", doing, sqlite3_errmsg(s->db),
+                   sqlite3_errstr(sqlite3_extended_errcode(s->db)));
+}
+
+/* The prepared statement, reset. */
+static int statement(struct sqlite_backend *s, enum sql_id id, sqlite3_stmt **ret,
+                     struct err *err) {
+    sqlite3_stmt **q = &s->statements[id];
+    if (!*q && sqlite3_prepare_v3(s->db, sql_text[id], -1, SQLITE_PREPARE_PERSISTENT, q, NULL))
+        return sqlite_error(s, "preparing a statement", err);
+    *ret = *q;
+    return 0;
+}
+
+static void bind_blob(sqlite3_stmt *q, int i, struct slice s) {
+    sqlite3_bind_blob64(q, i, s.n ? s.p : "", s.n, SQLITE_STATIC);
+}
+
+static void bind_u64(sqlite3_stmt *q, int i, uint64_t v) {
+    sqlite3_bind_int64(q, i, (sqlite3_int64)v);
+}
+
+/* Runs a statement that gives no rows. */
+static int run(struct sqlite_backend *s, sqlite3_stmt *q, const char *doing, struct err *err) {
+    int r = sqlite3_step(q) == SQLITE_DONE ? 0 : sqlite_error(s, doing, err);
+    sqlite3_reset(q);
+    return r;
+}
+
+static int run_id(struct sqlite_backend *s, enum sql_id id, const char *doing, struct err *err) {
+    sqlite3_stmt *q;
+    int r = statement(s, id, &q, err);
+    return r < 0 ? r : run(s, q, doing, err);
+}
+
+/* After a failure inside a transaction; SQLite may have rolled back by itself. */
+static int undo(struct sqlite_backend *s, int result) {
+    if (!sqlite3_get_autocommit(s->db)) run_id(s, SQL_ROLLBACK, "rolling back", NULL);
+    /* A roll-back that fails leaves a transaction open: nothing after it may be acknowledged. */
+    return sqlite3_get_autocommit(s->db) ? result : -EIO;
+}
+
+static int meta_store(struct sqlite_backend *s, uint64_t revision, uint64_t compacted,
+                      struct err *err) {
+    sqlite3_stmt *q;
+    int r = statement(s, SQL_META, &q, err);
+    if (r < 0) return r;
+    bind_u64(q, 1, revision);
+    bind_u64(q, 2, compacted);
+    bind_u64(q, 3, sqlite_meta_crc(revision, compacted));
+    return run(s, q, "writing the revision", err);
+}
+
+/* ---- Writing ---- */
+
+/* What one transaction changes in the counters; taken over after its commit. */
+struct txn {
+    uint64_t revision, objects, log_rows;
+};
+
+struct found {
+    bool exists;
+    int64_t id;
+    uint64_t revision, create_revision;
+};
+
+static int log_append(struct sqlite_backend *s, struct txn *t, const struct store_event *e,
+                      struct err *err) {
+    sqlite3_stmt *q;
+    int r = statement(s, SQL_LOG, &q, err);
+    if (r < 0) return r;
+    bind_u64(q, 1, e->revision);
+    sqlite3_bind_int(q, 2, e->op);
+    bind_u64(q, 3, e->prev_revision);
+    bind_blob(q, 4, e->key);
+    bind_blob(q, 5, e->value);
+    bind_u64(q, 6, sqlite_log_crc(e->op, e->revision, e->prev_revision, e->key, e->value));
+    t->log_rows++;
+    return run(s, q, "appending to the log", err);
+}
+
+static int row_damaged(struct err *err, struct slice key) {
+    return err_set(err, ERR_INTERNAL,
+                   "store: the database is damaged (wrong checksum of %.*s); stop Atoll and put a "
+                   "backup in its place",
+                   (int)MIN_OF(key.n, 300u), key.p);
+}
+
+/* The object's row; keeps its present version in the log when that row was compacted. */
+static int find(struct sqlite_backend *s, struct txn *t, const struct store_write *w,
+                struct found *ret, struct err *err) {
+    sqlite3_stmt *q;
+    int r = statement(s, SQL_FIND, &q, err);
+    if (r < 0) return r;
+    bind_blob(q, 1, w->key);
+    int rc = sqlite3_step(q);
+    *ret = (struct found){0};
+    if (rc == SQLITE_ROW) {
+        *ret =
+            (struct found){true, sqlite3_column_int64(q, 0), (uint64_t)sqlite3_column_int64(q, 1),
+                           (uint64_t)sqlite3_column_int64(q, 2)};
+        if (ret->revision == w->expected_revision && ret->revision <= s->compacted) {
+            struct slice value = sqlite_column(q, 3);
+            if (sqlite_object_crc(ret->revision, ret->create_revision, w->key, value) !=
+                (uint32_t)sqlite3_column_int64(q, 4))
+                r = row_damaged(err, w->key);
+            else
+                r = log_append(
+                    s, t, &(struct store_event){OP_OLD_VERSION, ret->revision, 0, w->key, value},
+                    err);
+        }
+    } else if (rc != SQLITE_DONE) {
+        r = sqlite_error(s, "reading an object", err);
+    }
+    sqlite3_reset(q);
+    return r;
+}
+
+static int object_create(struct sqlite_backend *s, struct txn *t, const struct store_write *w,
+                         struct store_result *res, struct err *err) {
+    sqlite3_stmt *q;
+    int r = statement(s, SQL_CREATE, &q, err);
+    if (r < 0) return r;
+    uint64_t revision = t->revision + 1;
+    bind_blob(q, 1, w->key);
+    bind_u64(q, 2, revision);
+    bind_blob(q, 3, res->value);
+    bind_u64(q, 4, sqlite_object_crc(revision, revision, w->key, res->value));
+    r = run(s, q, "creating an object", err);
+    if (r < 0) return r;
+    if (sqlite3_changes(s->db) == 0)
+        res->reason = ERR_ALREADY_EXISTS;
+    else
+        t->objects++;
+    return 0;
+}
+
+static int object_change(struct sqlite_backend *s, struct txn *t, const struct store_write *w,
+                         struct store_result *res, struct err *err) {
+    struct found f;
+    int r = find(s, t, w, &f, err);
+    if (r < 0) return r;
+    if (!f.exists || f.revision != w->expected_revision) {
+        res->reason = f.exists ? ERR_CONFLICT : ERR_NOT_FOUND;
+        res->revision = f.revision;
+        return 0;
+    }
+    res->prev_revision = f.revision;
+    sqlite3_stmt *q;
+    bool gone = w->op == STORE_DELETE;
+    r = statement(s, gone ? SQL_DELETE : SQL_UPDATE, &q, err);
+    if (r < 0) return r;
+    sqlite3_bind_int64(q, 1, f.id);
+    if (!gone) {
+        bind_u64(q, 2, t->revision + 1);
+        bind_blob(q, 3, res->value);
+        bind_u64(q, 4, sqlite_object_crc(t->revision + 1, f.create_revision, w->key, res->value));
+    }
+    t->objects -= gone;
+    return run(s, q, "changing an object", err);
+}
+
+static int write_one(struct sqlite_backend *s, struct txn *t, struct arena *a,
+                     const struct store_write *w, struct store_result *res, struct err *err) {
+    *res = (struct store_result){.value = store_splice(a, w, t->revision + 1)};
+    int r =
+        w->op == STORE_CREATE ? object_create(s, t, w, res, err) : object_change(s, t, w, res, err);
+    if (r < 0 || res->reason != ERR_NONE) return r;
+    res->revision = ++t->revision;
+    return log_append(
+        s, t, &(struct store_event){w->op, res->revision, res->prev_revision, w->key, res->value},
+        err);
+}
+
+static int sqlite_write(struct store_backend *b, struct arena *a, const struct store_write *w,
+                        size_t n, struct store_result *results, struct err *err) {
+    struct sqlite_backend *s = (struct sqlite_backend *)b;
+    struct txn t = {s->revision, s->objects, s->log_rows};
+    int r = run_id(s, SQL_BEGIN, "beginning", err);
+    for (size_t i = 0; i < n && r == 0; i++) r = write_one(s, &t, a, &w[i], &results[i], err);
+    if (r == 0) r = meta_store(s, t.revision, s->compacted, err);
+    if (r == 0) r = run_id(s, SQL_COMMIT, "committing", err);
+    if (r < 0) return undo(s, r);
+    assert(t.revision >= s->revision);
+    s->revision = t.revision;
+    s->objects = t.objects;
+    s->log_rows = t.log_rows;
+    return 0;
+}
+
+/* ---- Reading ---- */
+
+static int bind_range(sqlite3_stmt *q, struct arena *a, const struct store_range *r) {
+    struct slice end = store_prefix_end(a, r->prefix);
+    bind_blob(q, 1, r->after);
+    bind_blob(q, 2, r->prefix);
+    if (end.n)
+        bind_blob(q, 3, end);
+    else
+        sqlite3_bind_null(q, 3);
+    return sqlite3_bind_int64(q, 4, r->limit ? (sqlite3_int64)r->limit : -1);
+}
+
+/* A row's columns: key, revision, create or prev revision, value, crc[, op]; op 0 = an object. */
+static int row_read(sqlite3_stmt *q, struct store_event *ret, struct err *err) {
+    *ret = (struct store_event){
+        .op = sqlite3_column_count(q) > 5 ? (uint8_t)sqlite3_column_int(q, 5) : 0,
+        .revision = (uint64_t)sqlite3_column_int64(q, 1),
+        .prev_revision = (uint64_t)sqlite3_column_int64(q, 2),
+        .key = sqlite_column(q, 0),
+        .value = sqlite_column(q, 3)};
+    uint32_t crc =
+        ret->op ? sqlite_log_crc(ret->op, ret->revision, ret->prev_revision, ret->key, ret->value)
+                : sqlite_object_crc(ret->revision, ret->prev_revision, ret->key, ret->value);
+    return crc == (uint32_t)sqlite3_column_int64(q, 4) ? 0 : row_damaged(err, ret->key);
+}
+
+static int rows_walk(struct sqlite_backend *s, sqlite3_stmt *q, bool as_objects, store_row_fn *fn,
+                     void *user, struct err *err) {
+    int r = 0, rc = SQLITE_DONE;
+    while (r == 0 && (rc = sqlite3_step(q)) == SQLITE_ROW) {
+        struct store_event row;
+        r = row_read(q, &row, err);
+        if (r < 0) break;
+        if (as_objects) {
+            row.op = STORE_CREATE;
+            row.prev_revision = 0;
+        }
+        r = fn(user, &row);
+    }
+    if (r == 0 && rc != SQLITE_DONE) r = sqlite_error(s, "reading", err);
+    sqlite3_reset(q);
+    return r;
+}
+
+static int retained(const struct sqlite_backend *s, uint64_t revision, struct err *err) {
+    if (revision >= s->compacted && revision <= s->revision) return 0;
+    return err_set(err, ERR_EXPIRED, "revision %llu is not in the log (%llu to %llu)",
+                   (unsigned long long)revision, (unsigned long long)s->compacted,
+                   (unsigned long long)s->revision);
+}
+
+static int sqlite_range(struct store_backend *b, const struct store_range *range, store_row_fn *fn,
+                        void *user, uint64_t *ret_revision, struct err *err) {
+    struct sqlite_backend *s = (struct sqlite_backend *)b;
+    uint64_t at = range->revision ? range->revision : s->revision;
+    int r = retained(s, at, err);
+    if (r < 0) return r;
+    bool now = at == s->revision;
+    sqlite3_stmt *q;
+    r = statement(s, now ? SQL_RANGE : SQL_RANGE_AT, &q, err);
+    if (r < 0) return r;
+    OWN(arena_free_p) struct arena *a = arena_new();
+    bind_range(q, a, range);
+    if (!now) bind_u64(q, 5, at);
+    *ret_revision = at;
+    return rows_walk(s, q, true, fn, user, err);
+}
+
+static int sqlite_log(struct store_backend *b, uint64_t from, uint32_t limit, store_row_fn *fn,
+                      void *user, struct err *err) {
+    struct sqlite_backend *s = (struct sqlite_backend *)b;
+    sqlite3_stmt *q;
+    int r = retained(s, from, err);
+    if (r == 0) r = statement(s, SQL_LOG_AFTER, &q, err);
+    if (r < 0) return r;
+    bind_u64(q, 1, from);
+    sqlite3_bind_int64(q, 2, limit ? (sqlite3_int64)limit : -1);
+    return rows_walk(s, q, false, fn, user, err);
+}
+
+/* ---- Housekeeping ---- */
+
+static int64_t pragma_int(struct sqlite_backend *s, const char *sql) {
+    sqlite3_stmt *q = NULL;
+    int64_t v = 0;
+    if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW)
+        v = sqlite3_column_int64(q, 0);
+    sqlite3_finalize(q);
+    return v;
+}
+
+/* Gives pages back to the file system, some at a time, when a quarter of the file is free. */
+static int vacuum_some(struct sqlite_backend *s, struct err *err) {
+    int64_t unused = pragma_int(s, "PRAGMA freelist_count");
+    if (unused < VACUUM_PAGES_MIN || unused * 4 < pragma_int(s, "PRAGMA page_count")) return 0;
+    if (sqlite3_exec(s->db, "PRAGMA incremental_vacuum(256)", NULL, NULL, NULL) == SQLITE_OK)
+        return 0;
+    return sqlite_error(s, "vacuum", err);
+}
+
+static int compact_rows(struct sqlite_backend *s, uint64_t to, uint64_t *ret_removed,
+                        struct err *err) {
+    *ret_removed = 0;
+    for (enum sql_id id = SQL_COMPACT_SUPERSEDED; id <= SQL_COMPACT_CURRENT; id++) {
+        sqlite3_stmt *q;
+        int r = statement(s, id, &q, err);
+        if (r < 0) return r;
+        bind_u64(q, 1, s->compacted);
+        bind_u64(q, 2, to);
+        r = run(s, q, "compacting", err);
+        if (r < 0) return r;
+        *ret_removed += (uint64_t)sqlite3_changes64(s->db);
+    }
+    return 0;
+}
+
+static int sqlite_compact(struct store_backend *b, uint64_t keep_rows, uint64_t max_rows,
+                          struct err *err) {
+    struct sqlite_backend *s = (struct sqlite_backend *)b;
+    uint64_t rows = s->revision - s->compacted, removed;
+    if (rows <= keep_rows) return 0;
+    uint64_t to = s->compacted + MIN_OF(rows - keep_rows, max_rows);
+    int r = run_id(s, SQL_BEGIN, "beginning", err);
+    if (r == 0) r = compact_rows(s, to, &removed, err);
+    if (r == 0) r = meta_store(s, s->revision, to, err);
+    if (r == 0) r = vacuum_some(s, err);
+    if (r == 0) r = run_id(s, SQL_COMMIT, "committing", err);
+    if (r < 0) return undo(s, r);
+    s->compacted = to;
+    s->log_rows -= removed;
+    return 0;
+}
+
+static int checkpoint(struct sqlite_backend *s, struct err *err) {
+    int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    if (rc == SQLITE_OK) s->wal_pages = 0;
+    /* A full disk keeps the log: later checkpoints carry on. A failed fsync is never retried: the
+     * kernel may already have dropped the pages. */
+    if (rc == SQLITE_OK || (rc & 0xff) == SQLITE_FULL || (rc & 0xff) == SQLITE_BUSY) return 0;
+    return sqlite_error(s, "checkpoint", err);
+}
+
+static int sqlite_maintain(struct store_backend *b, struct err *err) {
+    struct sqlite_backend *s = (struct sqlite_backend *)b;
+    return s->wal_pages < CHECKPOINT_PAGES ? 0 : checkpoint(s, err);
+}
+
+static void sqlite_stats(struct store_backend *b, struct store_stats *ret) {
+    struct sqlite_backend *s = (struct sqlite_backend *)b;
+    *ret = (struct store_stats){
+        s->revision, s->compacted, s->objects, s->log_rows,
+        (uint64_t)(pragma_int(s, "PRAGMA page_count") * pragma_int(s, "PRAGMA page_size"))};
+}
+
+static void sqlite_idle(struct store_backend *b) {
+    sqlite3_db_release_memory(((struct sqlite_backend *)b)->db);
+    malloc_trim(0);
+}
+
+void sqlite_close_damaged(struct sqlite_backend *s) {
+    for (size_t i = 0; i < SQL_COUNT_; i++) sqlite3_finalize(s->statements[i]);
+    sqlite3_close(s->db);
+    free(s);
+}
+
+static void sqlite_close(struct store_backend *b) {
+    struct sqlite_backend *s = (struct sqlite_backend *)b;
+    if (!s) return;
+    checkpoint(s, NULL);
+    sqlite_close_damaged(s);
+}
+
+const struct store_backend_ops store_sqlite = {
+    .name = "sqlite",
+    .open = sqlite_open,
+    .write = sqlite_write,
+    .range = sqlite_range,
+    .log = sqlite_log,
+    .compact = sqlite_compact,
+    .maintain = sqlite_maintain,
+    .stats = sqlite_stats,
+    .idle = sqlite_idle,
+    .close = sqlite_close,
+};
