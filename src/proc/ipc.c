@@ -133,7 +133,10 @@ static void dispatch(struct ipc *c, struct ipc_msg *m) {
     if (m->id && (m->id & ACCEPTED_ID_BIT) == c->id_bit) {
         struct pending_call *call = call_find(c, m->id);
         if (!call || !call->fn) {
-            c->broken = true; /* an answer to no question, or a second one */
+            if (c->id_bit) /* an answer to no question, or a second one: clients may not do that */
+                c->broken = true;
+            else if (c->handler.message)
+                c->handler.message(c, m, c->handler.user);
             return;
         }
         ipc_reply_fn *fn = call->fn;

@@ -66,6 +66,8 @@ void ipc_send(struct ipc *c, uint16_t type, uint32_t id, struct slice body, cons
 /* Bytes queued and not yet taken by the kernel: long streams send in pieces that wait for it to
  * shrink. */
 size_t ipc_queued_bytes(const struct ipc *c);
+/* A client that sends requests with ipc_send and ids of its own (below 2^31, never together with
+ * ipc_call on one connection) gets the answers, which may then be several, through its handler. */
 /* Sends a request with a fresh id and calls fn with the answer. */
 void ipc_call(struct ipc *c, uint16_t type, struct slice body, const int *fds, size_t n_fds,
               ipc_reply_fn *fn, void *user);

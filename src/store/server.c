@@ -209,8 +209,8 @@ struct piece {
 static int piece_row(void *user, const struct store_event *row) {
     struct piece *p = user;
     struct stream *st = p->stream;
-    event_send(p->conn, st && !st->snapshot ? STORE_RANGE_ROW : STORE_EVENT,
-               st && !st->snapshot ? st->id : 0, row);
+    bool range = st && !st->snapshot;
+    event_send(p->conn, range ? STORE_RANGE_ROW : STORE_EVENT, range ? st->id : 0, row);
     if (st) {
         buf_clear(&st->after);
         buf_slice(&st->after, row->key);
@@ -289,12 +289,8 @@ static bool replay_piece(struct conn *c) {
 /* Moves on everything of a connection that waits. Returns whether more is waiting. */
 static bool conn_pump(struct conn *c) {
     if (ipc_queued_bytes(c->ipc) >= PIPE_BYTES) return true;
-    for (size_t i = 0; i < c->streams.n;) {
-        if (stream_piece(c, c->streams.v[i]))
-            vec_remove(&c->streams, i);
-        else
-            i++;
-    }
+    /* One after the other: the first asked is the first done. */
+    if (c->streams.n && stream_piece(c, c->streams.v[0])) vec_remove(&c->streams, 0);
     if (c->watch == WATCH_REPLAY && !replay_piece(c)) return false;
     return c->streams.n > 0 || c->watch == WATCH_REPLAY;
 }

@@ -405,8 +405,8 @@ static int sqlite_compact(struct store_backend *b, uint64_t keep_rows, uint64_t 
     return 0;
 }
 
-static int checkpoint(struct sqlite_backend *s, struct err *err) {
-    int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+static int checkpoint(struct sqlite_backend *s, int mode, struct err *err) {
+    int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, mode, NULL, NULL);
     if (rc == SQLITE_OK) s->wal_pages = 0;
     /* A full disk keeps the log: later checkpoints carry on. A failed fsync is never retried: the
      * kernel may already have dropped the pages. */
@@ -416,7 +416,7 @@ static int checkpoint(struct sqlite_backend *s, struct err *err) {
 
 static int sqlite_maintain(struct store_backend *b, struct err *err) {
     struct sqlite_backend *s = (struct sqlite_backend *)b;
-    return s->wal_pages < CHECKPOINT_PAGES ? 0 : checkpoint(s, err);
+    return s->wal_pages < CHECKPOINT_PAGES ? 0 : checkpoint(s, SQLITE_CHECKPOINT_PASSIVE, err);
 }
 
 static void sqlite_stats(struct store_backend *b, struct store_stats *ret) {
@@ -440,7 +440,7 @@ void sqlite_close_damaged(struct sqlite_backend *s) {
 static void sqlite_close(struct store_backend *b) {
     struct sqlite_backend *s = (struct sqlite_backend *)b;
     if (!s) return;
-    checkpoint(s, NULL);
+    checkpoint(s, SQLITE_CHECKPOINT_TRUNCATE, NULL); /* nothing to recover at the next start */
     sqlite_close_damaged(s);
 }
 

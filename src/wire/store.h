@@ -23,9 +23,10 @@ enum store_msg {
         4, /* u64 current revision, u64 compacted revision; sent after the snapshot's rows */
     STORE_EVENT = 5,
     STORE_RANGE = 6, /* list at a revision: → STORE_RANGE_ROW*(same id) then STORE_RANGE_OK;
-                        ERR_EXPIRED when compacted */
+                        ERR_EXPIRED when compacted, also after some rows. Not by ipc_call, which
+                        takes one answer */
     STORE_RANGE_ROW = 7,
-    STORE_RANGE_OK = 8,
+    STORE_RANGE_OK = 8, /* u64 revision that was shown */
     STORE_STATS = 9,
     STORE_STATS_OK = 10,
 };
