@@ -76,8 +76,8 @@ static void external_ips(struct arena *a, const struct core_v1_service *s, struc
         size_t n;
     } list = {0};
     uint32_t ip;
-    for (size_t i = 0; i < s->spec.external_i_ps.n; i++)
-        if (ipv4_parse(s->spec.external_i_ps.v[i], &ip) == 0) *ARENA_PUSH(a, &list) = ip;
+    for (size_t i = 0; i < s->spec.external_ips.n; i++)
+        if (ipv4_parse(s->spec.external_ips.v[i], &ip) == 0) *ARENA_PUSH(a, &list) = ip;
     for (size_t i = 0; i < s->status.load_balancer.ingress.n; i++)
         if (ipv4_parse(s->status.load_balancer.ingress.v[i].ip, &ip) == 0)
             *ARENA_PUSH(a, &list) = ip;

@@ -1,0 +1,41 @@
+/* What several reconcilers share: owner references, template hashes, readiness over time. Pure. */
+#pragma once
+
+#include "client/engine.h"
+
+/* An owner reference that makes `owner` the controller. Strings are borrowed from owner. */
+struct meta_v1_owner_reference controller_reference(struct arena *a,
+                                                    const struct api_object *owner);
+
+/* Ready, and has been for min_ready_s seconds. *wait_ms (may be NULL) becomes the smallest positive
+ * time after which that changes. */
+bool pod_is_available(const struct core_v1_pod *pod, int32_t min_ready_s, int64_t now_ns,
+                      uint64_t *wait_ms);
+/* Neither finished nor being deleted. */
+bool pod_is_active(const struct core_v1_pod *pod);
+
+/* 64-bit FNV-1a of the template's canonical bytes without the label pod-template-hash, with the
+ * collision count mixed in, as ten letters that spell nothing (upstream's SafeEncodeString
+ * alphabet). */
+const char *template_hash(struct arena *a, const struct core_v1_pod_template_spec *t,
+                          const int32_t *collision_count);
+/* Equal but for the label pod-template-hash. */
+bool template_equal(const struct core_v1_pod_template_spec *x,
+                    const struct core_v1_pod_template_spec *y);
+
+/* Now as the API writes it. */
+const char *now_text(struct arena *a, const struct world *w);
+bool bool_or(const bool *b, bool fallback);
+int32_t int_or(const int32_t *i, int32_t fallback);
+int32_t *int_new(struct arena *a, int32_t v);
+bool *bool_new(struct arena *a, bool v);
+/* Selects with a selector that cannot be parsed match nothing. */
+bool labels_match(const struct meta_v1_label_selector *s, const struct str_map *labels);
+
+/* Whether it names this owner. */
+const struct meta_v1_owner_reference *owner_reference_to(const struct api_object *o,
+                                                         const char *uid);
+/* Merge patch that sets metadata.ownerReferences to `refs`, guarded by uid and resourceVersion. */
+void plan_set_owners(struct plan *p, const struct api_object *o,
+                     const struct meta_v1_owner_reference *refs, size_t n);
+void plan_set_finalizers(struct plan *p, const struct api_object *o, const char *without);
