@@ -5,6 +5,10 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
 #include "base/err.h"
 #include "proc/loop.h"
 
@@ -61,3 +65,13 @@ void service_ready(struct service_ctx *ctx);
 uid_t service_uid(const char *name);
 /* The service's name for a uid, or NULL. */
 const char *service_name_of_uid(uid_t uid);
+/* The uids that the authority table lets connect to this service's socket (root may always), for
+ * ipc_listen. Returns how many; at most 12. */
+size_t service_peers(const struct service_ctx *ctx, uid_t ret[12]);
+
+/* ---- for main.c and init ---- */
+
+/* `atoll service NAME`: the whole life of a service process. Returns the exit status. */
+int service_main(int argc, char **argv);
+/* The service of that name linked into this executable, or NULL. */
+const struct service *service_find(const char *name);

@@ -1,0 +1,108 @@
+#include "proc/mount_namespace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/own.h"
+
+#ifndef NSFS_MAGIC
+#define NSFS_MAGIC 0x6e736673
+#endif
+
+static const char unified[] = "/sys/fs/cgroup/unified";
+
+bool mount_namespace_exists(const char *dir) {
+    char file[4200];
+    struct statfs fs;
+    snprintf(file, sizeof file, "%s/namespace", dir);
+    return statfs(file, &fs) == 0 && fs.f_type == NSFS_MAGIC;
+}
+
+/* In the new namespace: cut propagation outwards, hide the v2 tree of hybrid hosts. */
+static int namespace_fill(void) {
+    struct statfs fs;
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+        return -errno;
+    bool hybrid = statfs(unified, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC &&
+                  statfs("/sys/fs/cgroup", &fs) == 0 && fs.f_type != CGROUP2_SUPER_MAGIC;
+    if (hybrid &&
+        mount("tmpfs", unified, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755") < 0)
+        return -errno;
+    return 0;
+}
+
+/* The child lives until the parent has pinned its namespace. */
+static void child_main(int report, int hold) {
+    int r = namespace_fill();
+    char c;
+    if (write(report, &r, sizeof r) != sizeof r) _exit(1);
+    while (read(hold, &c, 1) < 0 && errno == EINTR) continue;
+    _exit(0);
+}
+
+static int pin(const char *file, pid_t child, int report, struct err *err) {
+    int r;
+    if (read(report, &r, sizeof r) != sizeof r)
+        return err_set(err, ERR_INTERNAL, "namespace child died");
+    if (r < 0) return err_errno(err, -r, "cannot make a mount namespace");
+    char source[64];
+    snprintf(source, sizeof source, "/proc/%d/ns/mnt", (int)child);
+    if (mount(source, file, NULL, MS_BIND, NULL) < 0)
+        return err_errno(err, errno, "cannot pin the mount namespace at %s", file);
+    return 0;
+}
+
+int mount_namespace_ensure(const char *dir, struct err *err) {
+    if (mount_namespace_exists(dir)) return 0;
+    mount_namespace_remove(dir);
+    char file[4200];
+    snprintf(file, sizeof file, "%s/namespace", dir);
+    if (mkdir(dir, 0700) < 0 && errno != EEXIST) return err_errno(err, errno, "%s", dir);
+    /* The pin must not propagate into the namespace it pins: its mount point is private. */
+    if (mount(dir, dir, NULL, MS_BIND, NULL) < 0 || mount(NULL, dir, NULL, MS_PRIVATE, NULL) < 0)
+        return err_errno(err, errno, "cannot bind %s", dir);
+    OWN(close_p) int made = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (made < 0) return err_errno(err, errno, "%s", file);
+    int report[2], hold[2];
+    if (pipe2(report, O_CLOEXEC) < 0) return err_errno(err, errno, "pipe");
+    if (pipe2(hold, O_CLOEXEC) < 0) {
+        close(report[0]);
+        close(report[1]);
+        return err_errno(err, errno, "pipe");
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        close(hold[1]);
+        child_main(report[1], hold[0]);
+    }
+    close(report[1]);
+    close(hold[0]);
+    int r = child < 0 ? err_errno(err, errno, "fork") : pin(file, child, report[0], err);
+    close(report[0]);
+    close(hold[1]);
+    if (child > 0) waitpid(child, NULL, 0);
+    return r;
+}
+
+int mount_namespace_enter(const char *file, struct err *err) {
+    OWN(close_p) int fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return err_errno(err, errno, "%s", file);
+    if (setns(fd, CLONE_NEWNS) < 0) return err_errno(err, errno, "cannot join %s", file);
+    return 0;
+}
+
+void mount_namespace_remove(const char *dir) {
+    char file[4200];
+    snprintf(file, sizeof file, "%s/namespace", dir);
+    while (umount2(file, MNT_DETACH | UMOUNT_NOFOLLOW) == 0) continue;
+    while (umount2(dir, MNT_DETACH | UMOUNT_NOFOLLOW) == 0) continue;
+    unlink(file);
+}
