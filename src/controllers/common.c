@@ -21,7 +21,7 @@ struct meta_v1_owner_reference controller_reference(struct arena *a,
     };
 }
 
-bool pod_is_available(const struct core_v1_pod *pod, int32_t min_ready_s, int64_t now_ns,
+bool pod_available_at(const struct core_v1_pod *pod, int32_t min_ready_s, int64_t now_ns,
                       uint64_t *wait_ms) {
     if (!pod_is_ready(pod)) return false;
     if (min_ready_s <= 0) return true;
@@ -32,10 +32,6 @@ bool pod_is_available(const struct core_v1_pod *pod, int32_t min_ready_s, int64_
     if (left_ms <= 0) return true;
     if (wait_ms && (!*wait_ms || (uint64_t)left_ms < *wait_ms)) *wait_ms = (uint64_t)left_ms;
     return false;
-}
-
-bool pod_is_active(const struct core_v1_pod *pod) {
-    return !pod_is_terminal(pod) && !pod->metadata.deletion_timestamp;
 }
 
 static void template_bytes(struct buf *out, const struct core_v1_pod_template_spec *t) {

@@ -9,10 +9,8 @@ struct meta_v1_owner_reference controller_reference(struct arena *a,
 
 /* Ready, and has been for min_ready_s seconds. *wait_ms (may be NULL) becomes the smallest positive
  * time after which that changes. */
-bool pod_is_available(const struct core_v1_pod *pod, int32_t min_ready_s, int64_t now_ns,
+bool pod_available_at(const struct core_v1_pod *pod, int32_t min_ready_s, int64_t now_ns,
                       uint64_t *wait_ms);
-/* Neither finished nor being deleted. */
-bool pod_is_active(const struct core_v1_pod *pod);
 
 /* 64-bit FNV-1a of the template's canonical bytes without the label pod-template-hash, with the
  * collision count mixed in, as ten letters that spell nothing (upstream's SafeEncodeString

@@ -139,7 +139,7 @@ static void write_status(const struct world *w, const struct apps_v1_replica_set
         s.fully_labeled_replicas += fully_labeled(rs, active.v[i]);
         s.ready_replicas += pod_is_ready(active.v[i]);
         s.available_replicas +=
-            pod_is_available(active.v[i], rs->spec.min_ready_seconds, world_now_ns(w), &wait_ms);
+            pod_available_at(active.v[i], rs->spec.min_ready_seconds, world_now_ns(w), &wait_ms);
     }
     s.observed_generation = rs->metadata.generation;
     if (wait_ms) plan_requeue(p, wait_ms);

@@ -1,0 +1,61 @@
+/* Taints and tolerations, and spec.unschedulable, which acts like a taint
+ * (node.kubernetes.io/unschedulable). */
+#include <stdio.h>
+
+#include "base/own.h"
+#include "scheduler/plugin.h"
+
+static bool tolerates(const struct core_v1_toleration *t, const char *key, const char *value,
+                      const char *effect) {
+    if (!str_empty(t->effect) && !str_eq(t->effect, effect)) return false;
+    if (str_empty(t->key)) return str_eq(t->operator, "Exists");
+    if (!str_eq(t->key, key)) return false;
+    return str_eq(t->operator, "Exists") || str_eq(t->value, value);
+}
+
+static bool tolerated(const struct core_v1_pod *pod, const char *key, const char *value,
+                      const char *effect) {
+    for (size_t i = 0; i < pod->spec.tolerations.n; i++)
+        if (tolerates(&pod->spec.tolerations.v[i], key, value, effect)) return true;
+    return false;
+}
+
+static bool filter_unschedulable(const struct sched_query *q, const struct sched_node *n,
+                                 char reason[SCHED_REASON_MAX]) {
+    if (!n->object->spec.unschedulable ||
+        tolerated(q->pod, "node.kubernetes.io/unschedulable", "", "NoSchedule"))
+        return true;
+    snprintf(reason, SCHED_REASON_MAX, "node(s) were unschedulable");
+    return false;
+}
+
+static bool filter_taints(const struct sched_query *q, const struct sched_node *n,
+                          char reason[SCHED_REASON_MAX]) {
+    for (size_t i = 0; i < n->object->spec.taints.n; i++) {
+        const struct core_v1_taint *t = &n->object->spec.taints.v[i];
+        if (str_eq(t->effect, "PreferNoSchedule") ||
+            tolerated(q->pod, t->key, str_or(t->value, ""), t->effect))
+            continue;
+        snprintf(reason, SCHED_REASON_MAX, "node(s) had untolerated taint {%.80s: %.40s}", t->key,
+                 str_or(t->value, ""));
+        return false;
+    }
+    return true;
+}
+
+static int score(const struct sched_query *q, const struct sched_node *n) {
+    int unwanted = 0;
+    for (size_t i = 0; i < n->object->spec.taints.n; i++) {
+        const struct core_v1_taint *t = &n->object->spec.taints.v[i];
+        unwanted += str_eq(t->effect, "PreferNoSchedule") &&
+                    !tolerated(q->pod, t->key, str_or(t->value, ""), t->effect);
+    }
+    return SCHED_SCORE_MAX / (1 + unwanted);
+}
+
+static const struct sched_plugin unschedulable = {
+    .name = "NodeUnschedulable", .order = 20, .filter = filter_unschedulable};
+SCHED_PLUGIN(unschedulable);
+static const struct sched_plugin taints = {
+    .name = "TaintToleration", .order = 30, .weight = 3, .filter = filter_taints, .score = score};
+SCHED_PLUGIN(taints);

@@ -1,0 +1,82 @@
+#include "scheduler/resources.h"
+
+#include <string.h>
+
+#include "api/pods.h"
+#include "api/quantity.h"
+#include "base/own.h"
+
+enum { DEFAULT_CPU_MILLI = 100 };
+static const int64_t default_memory_bytes = 200LL << 20;
+
+static int64_t amount(const struct str_map *m, const char *name) {
+    const char *q = str_map_get(m, name);
+    if (!q) return 0;
+    return strcmp(name, "cpu") == 0 ? quantity_milli(q) : quantity_value(q);
+}
+
+static int64_t add(int64_t x, int64_t y) {
+    int64_t sum;
+    return __builtin_add_overflow(x, y, &sum) ? INT64_MAX : sum;
+}
+
+static bool is_plain(const char *name) {
+    static const char *const plain[] = {"cpu", "memory", "ephemeral-storage", "pods"};
+    for (size_t i = 0; i < ARRAY_LEN(plain); i++)
+        if (strcmp(plain[i], name) == 0) return true;
+    return false;
+}
+
+static void extend(struct arena *a, struct resources *r, const struct core_v1_pod *pod,
+                   const struct str_map *names) {
+    for (size_t i = 0; i < names->n; i++) {
+        const char *name = names->v[i].key;
+        bool known = is_plain(name);
+        for (size_t j = 0; j < r->n && !known; j++) known = strcmp(r->v[j].name, name) == 0;
+        if (!known) *ARENA_PUSH(a, r) = (struct extended){name, pod_request_of(&pod->spec, name)};
+    }
+}
+
+struct resources pod_asks(struct arena *a, const struct core_v1_pod *pod) {
+    struct pod_resources plain = pod_requests(&pod->spec);
+    struct resources r = {.cpu_milli = plain.cpu_milli,
+                          .memory_bytes = plain.memory_bytes,
+                          .ephemeral_bytes = plain.ephemeral_storage_bytes,
+                          .pods = 1};
+    for (size_t i = 0; i < pod->spec.containers.n; i++)
+        extend(a, &r, pod, &pod->spec.containers.v[i].resources.requests);
+    for (size_t i = 0; i < pod->spec.init_containers.n; i++)
+        extend(a, &r, pod, &pod->spec.init_containers.v[i].resources.requests);
+    return r;
+}
+
+void pod_asks_nonzero(const struct core_v1_pod *pod, int64_t *ret_cpu_milli,
+                      int64_t *ret_memory_bytes) {
+    *ret_cpu_milli = *ret_memory_bytes = 0;
+    for (size_t i = 0; i < pod->spec.containers.n; i++) {
+        const struct str_map *m = &pod->spec.containers.v[i].resources.requests;
+        *ret_cpu_milli =
+            add(*ret_cpu_milli, str_map_get(m, "cpu") ? amount(m, "cpu") : DEFAULT_CPU_MILLI);
+        *ret_memory_bytes = add(*ret_memory_bytes, str_map_get(m, "memory") ? amount(m, "memory")
+                                                                            : default_memory_bytes);
+    }
+}
+
+struct resources node_offers(struct arena *a, const struct core_v1_node *node) {
+    const struct str_map *m = &node->status.allocatable;
+    struct resources r = {.cpu_milli = amount(m, "cpu"),
+                          .memory_bytes = amount(m, "memory"),
+                          .ephemeral_bytes = amount(m, "ephemeral-storage"),
+                          .pods = amount(m, "pods")};
+    for (size_t i = 0; i < m->n; i++)
+        if (!is_plain(m->v[i].key))
+            *ARENA_PUSH(a, &r) =
+                (struct extended){arena_str(a, m->v[i].key), quantity_value(m->v[i].value)};
+    return r;
+}
+
+int64_t extended_amount(const struct resources *r, const char *name) {
+    for (size_t i = 0; i < r->n; i++)
+        if (strcmp(r->v[i].name, name) == 0) return r->v[i].amount;
+    return 0;
+}

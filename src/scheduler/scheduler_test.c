@@ -1,0 +1,141 @@
+#include "base/own.h"
+#include "base/test.h"
+#include "scheduler/plugin.h"
+#include "scheduler/queue.h"
+
+static void add_node(struct snapshot *s, const char *json) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct api_object *o;
+    assert_int_equal(
+        api_object_decode(a, api_kind_by_name("", "v1", "Node"), slice_of(json), &o, NULL), 0);
+    snapshot_put_node(s, (struct core_v1_node *)o);
+}
+
+static const struct core_v1_pod *pod_of(struct arena *a, const char *json) {
+    struct api_object *o;
+    assert_int_equal(
+        api_object_decode(a, api_kind_by_name("", "v1", "Pod"), slice_of(json), &o, NULL), 0);
+    return (struct core_v1_pod *)o;
+}
+
+static const char node_a[] =
+    "{\"metadata\":{\"name\":\"a\",\"labels\":{\"zone\":\"x\",\"n\":\"5\"}},\"status\":{"
+    "\"allocatable\":"
+    "{\"cpu\":\"2\",\"memory\":\"1Gi\",\"pods\":\"2\",\"gpu.example/x\":\"1\"}}}";
+static const char node_b[] =
+    "{\"metadata\":{\"name\":\"b\"},\"spec\":{\"taints\":[{\"key\":\"k\",\"value\":\"v\","
+    "\"effect\":\"NoSchedule\"}]},"
+    "\"status\":{\"allocatable\":{\"cpu\":\"8\",\"memory\":\"8Gi\",\"pods\":\"110\"}}}";
+
+static void expect(const char *pod, const char *node, const char *message) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct snapshot s = {0};
+    size_t rotor = 0;
+    add_node(&s, node_a);
+    add_node(&s, node_b);
+    struct sched_result r = sched_place(a, &s, pod_of(a, pod), &rotor);
+    if (node)
+        assert_string_equal(r.node ? r.node : r.message, node);
+    else
+        assert_string_equal(r.message, message);
+    snapshot_done(&s);
+}
+
+#define POD(spec)                                                                                  \
+    "{\"metadata\":{\"name\":\"p\",\"namespace\":\"d\",\"uid\":\"u\"},\"spec\":{" spec "}}"
+#define ASKS(r) "\"containers\":[{\"name\":\"c\",\"resources\":{\"requests\":{" r "}}}]"
+
+TEST(place_says_how_many_nodes_failed_which_filter) {
+    expect(POD(ASKS("\"cpu\":\"3\"")), NULL,
+           "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint {k: v}.");
+    expect(POD(ASKS("\"gpu.example/x\":\"2\"")), NULL,
+           "0/2 nodes are available: 1 Insufficient gpu.example/x, 1 node(s) had untolerated taint "
+           "{k: v}.");
+}
+
+TEST(place_honours_tolerations_selectors_and_affinity) {
+    expect(POD(ASKS("\"cpu\":\"3\"") ",\"tolerations\":[{\"key\":\"k\",\"operator\":\"Exists\"}]"),
+           "b", NULL);
+    expect(POD(ASKS("\"cpu\":\"1\"") ",\"nodeSelector\":{\"zone\":\"x\"},\"tolerations\":[{"
+                                     "\"operator\":\"Exists\"}]"),
+           "a", NULL);
+    expect(POD(ASKS("") ",\"affinity\":{\"nodeAffinity\":{"
+                        "\"requiredDuringSchedulingIgnoredDuringExecution\":{\"nodeSelectorTerms\":"
+                        "[{\"matchExpressions\":[{\"key\":\"n\",\"operator\":\"Gt\",\"values\":["
+                        "\"5\"]}]}]}}}"),
+           NULL,
+           "0/2 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, 1 "
+           "node(s) had untolerated taint {k: v}.");
+}
+
+TEST(place_with_no_nodes_says_so) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct snapshot s = {0};
+    size_t rotor = 0;
+    assert_string_equal(sched_place(a, &s, pod_of(a, POD(ASKS(""))), &rotor).message,
+                        "0/0 nodes are available.");
+    snapshot_done(&s);
+}
+
+TEST(snapshot_gives_back_what_a_pod_used) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct snapshot s = {0};
+    const struct core_v1_pod *p =
+        pod_of(a, "{\"metadata\":{\"name\":\"p\",\"uid\":\"u\"},\"spec\":{\"initContainers\":[{"
+                  "\"name\":\"i\",\"resources\":"
+                  "{\"requests\":{\"cpu\":\"1500m\"}}}],\"containers\":[{\"name\":\"c\",\"ports\":["
+                  "{\"containerPort\":80,\"hostPort\":8080}],"
+                  "\"resources\":{\"requests\":{\"cpu\":\"1\",\"memory\":\"64Mi\",\"gpu.example/"
+                  "x\":\"1\"}}}]}}");
+    snapshot_add_pod(&s, p, "a"); /* before the node is known */
+    add_node(&s, node_a);
+    const struct sched_node *n = s.nodes.v[0];
+    assert_int_equal(n->used_cpu_milli, 1500);
+    assert_int_equal(n->used_memory_bytes, 64 << 20);
+    assert_int_equal(n->ports.n, 1);
+    snapshot_add_pod(&s, p, "a");
+    assert_int_equal(n->used_pods, 1);
+    assert_true(snapshot_remove_pod(&s, "u"));
+    assert_false(snapshot_remove_pod(&s, "u"));
+    assert_int_equal(n->used_cpu_milli + n->used_memory_bytes + n->used_pods + (int64_t)n->ports.n,
+                     0);
+    snapshot_done(&s);
+}
+
+TEST(queue_orders_by_priority_then_age_and_backs_off) {
+    struct queue q = {0};
+    uint64_t wait_ms;
+    queue_add(&q, "1", "d", "one", 0);
+    queue_add(&q, "2", "d", "two", 10);
+    queue_add(&q, "3", "d", "three", 0);
+    struct queued *p = queue_next(&q, 0, &wait_ms);
+    assert_string_equal(p->name, "two");
+    queue_failed(&q, p, 0);
+    queue_wake(&q);
+    assert_string_equal(queue_next(&q, 10, &wait_ms)->name, "one");
+    queue_remove(&q, "1");
+    queue_remove(&q, "3");
+    assert_null(queue_next(&q, 10, &wait_ms));
+    assert_int_equal(wait_ms, 990);
+    p = queue_next(&q, 1000, &wait_ms);
+    assert_string_equal(p->name, "two");
+    queue_failed(&q, p, 1000);
+    queue_wake(&q);
+    assert_null(queue_next(&q, 2999, &wait_ms));
+    assert_non_null(queue_next(&q, 3000, &wait_ms));
+    queue_done(&q);
+}
+
+TEST(plugins_are_registered) {
+    static const char *const golden[] = {"NodeName",
+                                         "NodeUnschedulable",
+                                         "TaintToleration",
+                                         "NodeAffinity",
+                                         "NodePorts",
+                                         "NodeResourcesFit",
+                                         "NodeResourcesBalancedAllocation",
+                                         "ImageLocality"};
+    const struct sched_plugin *list[SCHED_PLUGINS_MAX];
+    assert_int_equal(sched_plugins(list), ARRAY_LEN(golden));
+    for (size_t i = 0; i < ARRAY_LEN(golden); i++) assert_string_equal(list[i]->name, golden[i]);
+}
