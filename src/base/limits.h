@@ -4,6 +4,7 @@
 enum {
     /* Input documents */
     LIMIT_JSON_DEPTH = 64,
+    LIMIT_DECODE_BYTES = 64 * 1024 * 1024, /* memory of one decoded object */
     LIMIT_YAML_ALIASES = 128,
     LIMIT_YAML_NODES = 200000,
     LIMIT_OBJECT_BYTES = 3 * 1024 * 1024 / 2, /* one stored object; upstream's etcd limit */
@@ -18,6 +19,8 @@ enum {
     LIMIT_HTTP_HEADERS = 128,
     LIMIT_HTTP_CONNECTIONS = 4096,
     LIMIT_HTTP2_STREAMS = 250,
+    LIMIT_HTTP2_NUISANCES = 1000,      /* control frames and resets one peer may send at once */
+    LIMIT_HTTP2_NUISANCES_PER_S = 100, /* and then per second */
     LIMIT_HTTP_IDLE_MS = 120 * 1000,
     LIMIT_HTTP_REQUEST_MS = 60 * 1000,
     LIMIT_HTTP_HEAD_MS = 10 * 1000, /* the whole request head must have arrived */
@@ -47,6 +50,15 @@ enum {
     LIMIT_LOG_FILE_BYTES = 10 * 1024 * 1024,
     LIMIT_LOG_FILES = 5,
     LIMIT_TERMINATION_MESSAGE_BYTES = 4096,
+    LIMIT_POD_SYSCTLS = 64,
+    LIMIT_CONTAINER_ARGS = 16384,
+    LIMIT_CONTAINER_ENV = 16384, /* service variables count too */
+    LIMIT_CONTAINER_MOUNTS = 512,
+    LIMIT_CONTAINER_GROUPS = 1024,
+    LIMIT_CONTAINER_CAPABILITIES = 128,
+    LIMIT_VOLUME_FILES = 4096,
+    LIMIT_PASSWD_BYTES = 1024 * 1024, /* etc/passwd and etc/group of an image */
+    LIMIT_PRIVILEGED_DEVICES = 1024,
 
     /* Images (hostile input) */
     LIMIT_IMAGE_LAYERS = 128,

@@ -41,6 +41,7 @@ struct http1_head {
     int status;                  /* responses */
     struct http_headers headers;
     bool keep_alive;
+    bool http10; /* the sender speaks HTTP/1.0: no chunks for it */
     bool upgrade;  /* Connection: upgrade present */
     bool has_body; /* responses: also when it lasts until the connection ends */
     bool chunked;

@@ -183,6 +183,7 @@ static int frame_message(struct http1 *p, bool is_11, struct err *err) {
     if (p->role == HTTP1_REQUESTS && (f.hosts > 1 || (is_11 && f.hosts == 0)))
         return bad(p, err, "a request has exactly one Host header");
     struct http1_head *h = &p->h;
+    h->http10 = !is_11;
     h->keep_alive = !f.close && (is_11 || f.keep);
     h->upgrade = f.upgrade && f.upgrade_to;
     h->chunked = f.codings;

@@ -33,9 +33,11 @@ struct request {
     struct slice body;
     const struct peer *peer;
     uint64_t received_ms;
-    void *handler_data;                 /* free for the handler */
-    void (*on_close)(struct request *); /* the client went away before the answer was complete; last
-                                           callback for this request */
+    void *handler_data; /* free for the handler */
+    /* The client went away before the answer was complete; last callback, the request is freed
+     * after it. Never called inside a request_… call. While it is NULL, the request outlives its
+     * client and must still be answered (the answer is dropped). */
+    void (*on_close)(struct request *);
     void (*on_drain)(struct request *); /* streaming: the queue is empty again */
     struct request_impl *impl;
 };
@@ -54,6 +56,10 @@ struct bytes {
 struct bytes *bytes_new(struct slice s);
 struct bytes *bytes_ref(struct bytes *b);
 void bytes_unref(struct bytes *b);
+
+/* A whole answer whose body is shared, not copied: takes its own reference. */
+void request_respond_bytes(struct request *r, int status, const char *content_type,
+                           struct bytes *body, const struct http_headers *extra);
 
 /* A streamed answer (lists, watches, logs): head now, pieces later, gzip never. */
 void request_stream_begin(struct request *r, int status, const char *content_type,
