@@ -3,8 +3,8 @@
 
 #include "api/table.h"
 
-/* Finds a repeated key in an otherwise sorted or unsorted map and puts it in order. Pairs begin with
- * their key; of equal keys the last one stays. on_duplicate may be NULL. */
+/* Finds a repeated key in an otherwise sorted or unsorted map and puts it in order. Pairs begin
+ * with their key; of equal keys the last one stays. on_duplicate may be NULL. */
 void map_sort(struct arena *a, struct api_list *map, size_t pair_size,
               void (*on_duplicate)(void *user, const char *key), void *user);
 

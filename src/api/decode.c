@@ -31,6 +31,7 @@ struct decoder {
     struct str_list findings;
     struct frame path[LIMIT_JSON_DEPTH + 2];
     unsigned depth;
+    size_t memory_end; /* arena_used() may not pass this */
     struct err *err;
 };
 
@@ -68,14 +69,24 @@ static const char *go_type_name(struct decoder *d, const struct api_type *t) {
 }
 
 static const char *go_type(struct decoder *d, const struct api_field *f, bool element) {
-    static const char *const names[] = {
-        "string", "[]uint8", "resource.Quantity", "v1.Time",           "v1.MicroTime",
-        "string", "bool",    "int32",             "int64",             "float64",
-        "intstr.IntOrString", "runtime.RawExtension", ""};
+    static const char *const names[] = {"string",
+                                        "[]uint8",
+                                        "resource.Quantity",
+                                        "v1.Time",
+                                        "v1.MicroTime",
+                                        "string",
+                                        "bool",
+                                        "int32",
+                                        "int64",
+                                        "float64",
+                                        "intstr.IntOrString",
+                                        "runtime.RawExtension",
+                                        ""};
     const char *name = f->form == API_OBJECT ? go_type_name(d, f->type) : names[f->form];
     if (element || f->shape == API_ONE) return name;
-    const char *prefix = f->shape == API_LIST ? "[]" : f->shape == API_MAP ? "map[string]"
-                                                                           : "map[string][]";
+    const char *prefix = f->shape == API_LIST  ? "[]"
+                         : f->shape == API_MAP ? "map[string]"
+                                               : "map[string][]";
     return arena_printf(d->a, "%s%s", prefix, name);
 }
 
@@ -97,10 +108,10 @@ static int wrong_kind(struct decoder *d, const struct api_field *f, bool element
     return mismatch(d, json_kind_name(kind), go_type(d, f, element));
 }
 
-static int invalid(struct decoder *d, const char *fmt, const char *value) {
-    const char *shown = arena_printf(d->a, "%.100s", value);
-    const char *text = arena_printf(d->a, fmt, shown);
-    return err_field(d->err, ERR_BAD_REQUEST, path_text(d, true), "%s", text);
+/* head "value" tail */
+static int invalid(struct decoder *d, const char *head, const char *value, const char *tail) {
+    return err_field(d->err, ERR_BAD_REQUEST, path_text(d, true), "%s\"%.100s\"%s", head, value,
+                     tail);
 }
 
 /* Checks and canonical form of texts that are more than strings. */
@@ -118,17 +129,17 @@ static int canonical(struct decoder *d, enum api_form form, struct slice s, cons
     case API_TIME:
     case API_MICROTIME:
         if (time_parse(raw, &ns) < 0)
-            return invalid(d, "parsing time \"%s\" as \"2006-01-02T15:04:05Z07:00\": cannot parse",
-                           raw);
+            return invalid(d, "parsing time ", raw,
+                           " as \"2006-01-02T15:04:05Z07:00\": cannot parse");
         (form == API_TIME ? time_format : time_format_micro)(text, ns);
         *ret = arena_str(d->a, text);
         return 0;
     case API_DURATION:
         *ret = duration_canonical(d->a, raw);
-        return *ret ? 0 : invalid(d, "time: invalid duration \"%s\"", raw);
+        return *ret ? 0 : invalid(d, "time: invalid duration ", raw, "");
     case API_BYTES: {
         OWN(buf_done) struct buf b = {0};
-        if (buf_unbase64(&b, s) < 0) return invalid(d, "illegal base64 data: \"%s\"", raw);
+        if (buf_unbase64(&b, s) < 0) return invalid(d, "illegal base64 data: ", raw, "");
         *ret = raw;
         return 0;
     }
@@ -235,6 +246,14 @@ static int decode_value(struct decoder *d, const struct api_field *f, bool eleme
     }
 }
 
+/* Before a list of n elements grows: a few bytes of text may stand for a large struct. */
+static int check_memory(struct decoder *d, size_t n, size_t size) {
+    bool grows = (n & (n - 1)) == 0;
+    if (!grows || arena_used(d->a) + 2 * n * size <= d->memory_end) return 0;
+    return err_field(d->err, ERR_TOO_LARGE, path_text(d, true),
+                     "the object takes more than %d bytes of memory", LIMIT_DECODE_BYTES);
+}
+
 static int decode_list(struct decoder *d, const struct api_field *f, size_t size,
                        struct api_list *list) {
     struct frame *at = &d->path[d->depth - 1];
@@ -246,6 +265,7 @@ static int decode_list(struct decoder *d, const struct api_field *f, size_t size
     at->index = 0;
     *list = (struct api_list){0};
     while ((rc = json_array_next(&d->r)) > 0) {
+        if ((rc = check_memory(d, list->n, size)) < 0) return rc;
         list->v = arena_grow(d->a, list->v, list->n, size);
         void *place = (char *)list->v + list->n * size;
         memset(place, 0, size);
@@ -277,6 +297,7 @@ static int decode_map(struct decoder *d, const struct api_field *f, struct api_l
     if (json_object_begin(&d->r) < 0) return syntax(d);
     *map = (struct api_list){0};
     while ((rc = json_object_next(&d->r, d->a, &key)) > 0) {
+        if ((rc = check_memory(d, map->n, size)) < 0) return rc;
         map->v = arena_grow(d->a, map->v, map->n, size);
         char *pair = (char *)map->v + map->n * size;
         memset(pair, 0, size);
@@ -301,11 +322,11 @@ static int decode_map(struct decoder *d, const struct api_field *f, struct api_l
 }
 
 static size_t pointed_size(const struct api_field *f) {
-    return f->form == API_OBJECT                             ? f->type->size
-           : f->form == API_BOOL                             ? sizeof(bool)
-           : f->form == API_INT32                            ? sizeof(int32_t)
+    return f->form == API_OBJECT                           ? f->type->size
+           : f->form == API_BOOL                           ? sizeof(bool)
+           : f->form == API_INT32                          ? sizeof(int32_t)
            : f->form == API_INT64 || f->form == API_DOUBLE ? sizeof(int64_t)
-                                                             : 0;
+                                                           : 0;
 }
 
 static int decode_field(struct decoder *d, const struct api_field *f, void *obj) {
@@ -361,8 +382,7 @@ static int request_error(struct decoder *d, const struct api_type *t) {
                     (int)(dot ? dot - qualified : 0), qualified, t->name);
 }
 
-static int report(struct decoder *d, const struct api_type *t,
-                  const struct api_decode_opts *opts) {
+static int report(struct decoder *d, const struct api_type *t, const struct api_decode_opts *opts) {
     if (d->findings.n == 0) return 0;
     if (d->unknown == API_UNKNOWN_WARN) {
         for (size_t i = 0; opts->warnings && i < d->findings.n; i++)
@@ -382,6 +402,7 @@ int api_decode(struct arena *a, const struct api_type *t, struct slice json,
     struct decoder d = {
         .a = a, .err = err ? err : &own, .unknown = opts ? opts->unknown : API_UNKNOWN_IGNORE};
     json_reader_init(&d.r, json);
+    d.memory_end = arena_used(a) + LIMIT_DECODE_BYTES;
     void *obj = arena_alloc(a, t->size);
     enum json_kind kind = json_peek(&d.r);
     int rc;

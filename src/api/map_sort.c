@@ -10,7 +10,8 @@ static const char *key_at(const char *v, size_t i, size_t size) {
 static void merge(const char *from, char *to, size_t low, size_t mid, size_t high, size_t size) {
     size_t i = low, j = mid;
     for (size_t k = low; k < high; k++) {
-        bool left = i < mid && (j >= high || strcmp(key_at(from, i, size), key_at(from, j, size)) <= 0);
+        bool left =
+            i < mid && (j >= high || strcmp(key_at(from, i, size), key_at(from, j, size)) <= 0);
         memcpy(to + k * size, from + (left ? i++ : j++) * size, size);
     }
 }

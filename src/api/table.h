@@ -31,18 +31,19 @@ enum api_shape {
     API_MAP_OF_LISTS /* str_list_map */
 };
 
-enum {                        /* api_field.flags */
-       API_POINTER = 1,       /* absent and zero differ */
-       API_ALWAYS = 2,        /* written even when zero or empty */
-       API_REQUIRED = 4,      /* zero or empty is invalid */
-       API_IMMUTABLE = 8,     /* may not change on update */
-       API_SECRET = 16,       /* never logged */
-       API_ATOMIC = 32,       /* x-kubernetes-list-type / map-type: atomic */
-       API_SET = 64,          /* x-kubernetes-list-type: set */
-       API_LIST_MAP = 128,    /* x-kubernetes-list-type: map, by list_keys */
-       API_MERGE = 256,       /* patch strategy merge, by merge_key (NULL: primitive values) */
-       API_REPLACE = 512,     /* patch strategy replace */
-       API_RETAIN_KEYS = 1024 /* patch strategy retainKeys */
+enum {                         /* api_field.flags */
+       API_POINTER = 1,        /* absent and zero differ */
+       API_ALWAYS = 2,         /* written even when zero or empty */
+       API_REQUIRED = 4,       /* zero or empty is invalid */
+       API_IMMUTABLE = 8,      /* may not change on update */
+       API_SECRET = 16,        /* never logged */
+       API_ATOMIC = 32,        /* x-kubernetes-list-type / map-type: atomic */
+       API_SET = 64,           /* x-kubernetes-list-type: set */
+       API_LIST_MAP = 128,     /* x-kubernetes-list-type: map, by list_keys */
+       API_MERGE = 256,        /* patch strategy merge, by merge_key (NULL: primitive values) */
+       API_REPLACE = 512,      /* patch strategy replace */
+       API_RETAIN_KEYS = 1024, /* patch strategy retainKeys */
+       API_UNIQUE = 2048       /* two elements with the same (first) list key are invalid */
 };
 
 /* Formats of strings; what each accepts is what apimachinery's validation accepts. */
@@ -130,7 +131,3 @@ static inline const void *api_at_const(const void *obj, const struct api_field *
 }
 /* Bytes of one list element (API_LIST) or pair (API_MAP) of this field. */
 size_t api_element_size(const struct api_field *f);
-
-/* True when the text fits the format; otherwise *ret_why (may be NULL) says how upstream words it.
- */
-bool api_format_check(enum api_format format, const char *text, const char **ret_why);

@@ -1,0 +1,79 @@
+#include "api/registry.h"
+
+#include <string.h>
+
+#include "api/table.h"
+
+extern const struct api_behavior *const __start_atoll_kinds[] __attribute__((weak));
+extern const struct api_behavior *const __stop_atoll_kinds[] __attribute__((weak));
+
+const struct api_kind *const *api_kinds(size_t *ret_n) {
+    *ret_n = api_kind_table_n;
+    return api_kind_table;
+}
+
+const struct api_kind *api_kind_by_plural(const char *group, const char *version,
+                                          const char *plural) {
+    for (size_t i = 0; i < api_kind_table_n; i++) {
+        const struct api_kind *k = api_kind_table[i];
+        if (str_eq(k->plural, plural) && str_eq(k->group, group) && str_eq(k->version, version))
+            return k;
+    }
+    return NULL;
+}
+
+const struct api_kind *api_kind_by_name(const char *group, const char *version, const char *kind) {
+    for (size_t i = 0; i < api_kind_table_n; i++) {
+        const struct api_kind *k = api_kind_table[i];
+        if (str_eq(k->kind, kind) && str_eq(k->group, group) && str_eq(k->version, version))
+            return k;
+    }
+    return NULL;
+}
+
+const struct api_kind *api_kind_by_api_version(const char *api_version, const char *kind) {
+    for (size_t i = 0; i < api_kind_table_n; i++) {
+        const struct api_kind *k = api_kind_table[i];
+        if (str_eq(k->kind, kind) && str_eq(k->api_version, api_version)) return k;
+    }
+    return NULL;
+}
+
+const struct api_behavior *api_kind_behavior(const struct api_kind *k) {
+    for (const struct api_behavior *const *p = __start_atoll_kinds; p < __stop_atoll_kinds; p++)
+        if (str_eq((*p)->kind, k->kind) && str_eq((*p)->group, k->group)) return *p;
+    return NULL;
+}
+
+const char *api_kind_api_version(const struct api_kind *k) { return k->api_version; }
+
+struct api_object *api_object_new(struct arena *a, const struct api_kind *k) {
+    struct api_object *o = api_new(a, k->type);
+    o->api_version = k->api_version;
+    o->kind = k->kind;
+    return o;
+}
+
+int api_object_decode(struct arena *a, const struct api_kind *k, struct slice json,
+                      struct api_object **ret, struct err *err) {
+    void *obj;
+    int rc = api_decode(a, k->type, json, NULL, &obj, err);
+    if (rc == 0) *ret = obj;
+    return rc;
+}
+
+void api_object_encode(struct buf *b, const struct api_kind *k, const struct api_object *o) {
+    api_encode(b, k->type, o);
+}
+
+struct api_object *api_object_copy(struct arena *a, const struct api_kind *k,
+                                   const struct api_object *o) {
+    return api_copy(a, k->type, o);
+}
+
+const struct meta_v1_owner_reference *api_controller_of(const struct api_object *o) {
+    const struct meta_v1_owner_reference_list *owners = &o->metadata.owner_references;
+    for (size_t i = 0; i < owners->n; i++)
+        if (owners->v[i].controller && *owners->v[i].controller) return &owners->v[i];
+    return NULL;
+}
