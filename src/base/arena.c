@@ -37,6 +37,12 @@ struct arena *arena_new(void) {
     return a;
 }
 
+struct arena *arena_new_sized(size_t size_bytes) {
+    struct arena *a = arena_new();
+    a->head = chunk_new(size_bytes);
+    return a;
+}
+
 static void chunks_free(struct chunk *c) {
     while (c) {
         struct chunk *next = c->next;

@@ -12,6 +12,9 @@
 struct arena;
 
 struct arena *arena_new(void);
+/* The first chunk holds exactly that many bytes: for contents that are kept long and whose size is
+ * known. */
+struct arena *arena_new_sized(size_t size_bytes);
 void arena_free(struct arena *a);         /* NULL is allowed */
 void arena_free_p(struct arena **a);      /* for OWN(arena_free_p) */
 void arena_reset(struct arena *a);        /* frees all that was allocated, keeps the first chunk */

@@ -1,0 +1,36 @@
+/* The decoded objects of one kind, ordered by (namespace, name), each in an arena of its own that
+ * is just large enough. What informers fill and worlds show. */
+#pragma once
+
+#include "api/registry.h"
+
+struct cache;
+
+/* metadata_only: objects keep the fields of struct api_object and nothing else. */
+struct cache *cache_new(const struct api_kind *k, bool metadata_only);
+void cache_free(struct cache *c);
+const struct api_kind *cache_kind(const struct cache *c);
+void cache_want_all(struct cache *c); /* ends metadata_only; only while the cache is empty */
+size_t cache_count(const struct cache *c);
+const struct api_object *cache_get(const struct cache *c, const char *ns, const char *name);
+/* Walks in order; ns NULL: all. size_t at = 0. */
+const struct api_object *cache_next(const struct cache *c, const char *ns, size_t *at);
+
+/* An object that was replaced or removed: valid until it is freed. */
+struct cache_old {
+    struct arena *a;
+    const struct api_object *object; /* NULL: there was none */
+};
+void cache_old_free(struct cache_old *o);
+
+/* Inserts or replaces with a copy of o; size_bytes is about what o takes in its arena. */
+struct cache_old cache_put_copy(struct cache *c, const struct api_object *o, size_t size_bytes);
+/* The same, taking the arena that o lives in. */
+struct cache_old cache_put(struct cache *c, struct arena *a, struct api_object *o);
+struct cache_old cache_remove(struct cache *c, const char *ns, const char *name);
+
+/* Mark and sweep of a new list: begin, put what is listed or cache_touch what is unchanged, then
+ * take out one after the other what was not there. */
+void cache_mark_begin(struct cache *c);
+void cache_touch(struct cache *c, const char *ns, const char *name);
+struct cache_old cache_sweep(struct cache *c, size_t *at); /* object NULL at the end */

@@ -1,0 +1,142 @@
+#include "client/plan.h"
+
+#include <stdlib.h>
+
+#include "base/vec.h"
+
+struct plan {
+    struct arena *a;
+    struct {
+        struct plan_step *v;
+        size_t n;
+    } steps;
+    bool requeue;
+    uint64_t requeue_ms;
+};
+
+struct plan *plan_new(void) {
+    struct plan *p = calloc(1, sizeof *p);
+    if (!p) abort();
+    p->a = arena_new();
+    return p;
+}
+
+void plan_free(struct plan *p) {
+    if (!p) return;
+    arena_free(p->a);
+    free(p);
+}
+
+void plan_free_p(struct plan **p) { plan_free(*p); }
+struct arena *plan_arena(struct plan *p) {
+    return p->a;
+}
+
+static struct plan_step *step(struct plan *p, enum plan_op op, const struct api_object *o) {
+    struct plan_step *s = ARENA_PUSH(p->a, &p->steps);
+    *s = (struct plan_step){
+        .op = op, .object = o, .ns = "", .name = "", .subresource = "", .grace_period_s = -1};
+    if (!o) return s;
+    s->kind = api_kind_by_api_version(o->api_version, o->kind);
+    s->ns = str_or(o->metadata.namespace, "");
+    s->name = str_or(o->metadata.name, "");
+    return s;
+}
+
+void plan_create(struct plan *p, const struct api_object *o) { step(p, PLAN_CREATE, o); }
+void plan_update(struct plan *p, const struct api_object *o) { step(p, PLAN_UPDATE, o); }
+
+void plan_update_status(struct plan *p, const struct api_object *o) {
+    step(p, PLAN_UPDATE_STATUS, o)->subresource = "status";
+}
+
+void plan_delete_grace(struct plan *p, const struct api_object *o, const char *propagation,
+                       int64_t grace_period_s) {
+    struct plan_step *s = step(p, PLAN_DELETE, o);
+    s->propagation = arena_str(p->a, propagation);
+    s->grace_period_s = grace_period_s;
+}
+
+void plan_delete(struct plan *p, const struct api_object *o, const char *propagation) {
+    plan_delete_grace(p, o, propagation, -1);
+}
+
+void plan_patch(struct plan *p, const struct api_object *o, const char *subresource,
+                const char *content_type, struct slice patch) {
+    struct plan_step *s = step(p, PLAN_PATCH, o);
+    s->subresource = arena_str(p->a, str_or(subresource, ""));
+    s->content_type = arena_str(p->a, content_type);
+    s->body = slice_from(arena_strn(p->a, patch), patch.n);
+}
+
+void plan_request(struct plan *p, const char *method, const char *path, const char *content_type,
+                  struct slice body) {
+    struct plan_step *s = step(p, PLAN_REQUEST, NULL);
+    s->method = arena_str(p->a, method);
+    s->path = arena_str(p->a, path);
+    s->content_type = arena_str(p->a, content_type);
+    if (body.p) s->body = slice_from(arena_strn(p->a, body), body.n);
+}
+
+void plan_event(struct plan *p, const struct api_object *about, const char *type,
+                const char *reason, const char *fmt, ...) {
+    struct plan_step *s = step(p, PLAN_EVENT, about);
+    s->event_type = arena_str(p->a, type);
+    s->reason = arena_str(p->a, reason);
+    va_list ap;
+    va_start(ap, fmt);
+    s->message = arena_vprintf(p->a, fmt, ap);
+    va_end(ap);
+}
+
+void plan_requeue(struct plan *p, uint64_t after_ms) {
+    if (!p->requeue || after_ms < p->requeue_ms) p->requeue_ms = after_ms;
+    p->requeue = true;
+}
+
+bool plan_requeue_ms(const struct plan *p, uint64_t *ret_after_ms) {
+    if (p->requeue) *ret_after_ms = p->requeue_ms;
+    return p->requeue;
+}
+
+size_t plan_count(const struct plan *p) { return p->steps.n; }
+
+const struct plan_step *plan_at(const struct plan *p, size_t i) {
+    return i < p->steps.n ? &p->steps.v[i] : NULL;
+}
+
+const struct plan_step *plan_find(const struct plan *p, enum plan_op op, const char *kind,
+                                  size_t nth) {
+    for (size_t i = 0; i < p->steps.n; i++) {
+        const struct plan_step *s = &p->steps.v[i];
+        if (s->op != op || (kind && (!s->object || !str_eq(s->object->kind, kind)))) continue;
+        if (nth-- == 0) return s;
+    }
+    return NULL;
+}
+
+size_t plan_count_of(const struct plan *p, enum plan_op op, const char *kind) {
+    size_t n = 0;
+    while (plan_find(p, op, kind, n)) n++;
+    return n;
+}
+
+void plan_describe(const struct plan *p, struct buf *b) {
+    static const char *const names[] = {
+        [PLAN_CREATE] = "create",  [PLAN_UPDATE] = "update", [PLAN_UPDATE_STATUS] = "update status",
+        [PLAN_PATCH] = "patch",    [PLAN_DELETE] = "delete", [PLAN_EVENT] = "event",
+        [PLAN_REQUEST] = "request"};
+    for (size_t i = 0; i < p->steps.n; i++) {
+        const struct plan_step *s = &p->steps.v[i];
+        buf_str(b, names[s->op]);
+        if (s->op == PLAN_REQUEST) {
+            buf_printf(b, " %s %s\n", s->method, s->path);
+            continue;
+        }
+        const char *name = *s->name ? s->name : str_or(s->object->metadata.generate_name, "");
+        buf_printf(b, " %s %s%s%s", s->object->kind, s->ns, *s->ns ? "/" : "", name);
+        if (s->op == PLAN_EVENT) buf_printf(b, " %s: %s", s->reason, s->message);
+        if (s->op == PLAN_PATCH) buf_printf(b, " %.*s", (int)s->body.n, s->body.p);
+        buf_char(b, '\n');
+    }
+}

@@ -1,0 +1,261 @@
+#include "client/world.h"
+
+#include <stdlib.h>
+
+#include "base/map.h"
+#include "base/own.h"
+#include "base/vec.h"
+#include "client/world_private.h"
+
+struct ref {
+    const struct api_kind *kind;
+    const struct api_object *o;
+};
+
+/* Everything with an owner reference to one uid, ordered by kind, namespace, name. */
+struct owned {
+    VEC(struct ref) refs;
+};
+
+struct world {
+    VEC(struct cache *) caches; /* ordered by kind, then group */
+    struct map by_uid;          /* uid → struct ref */
+    struct map by_owner;        /* owner uid → struct owned */
+    struct map params;          /* name → char * */
+    int64_t now_ns;
+    world_changed_fn *changed;
+    void *changed_user;
+};
+
+struct world *world_new(void) {
+    struct world *w = calloc(1, sizeof *w);
+    if (!w) abort();
+    return w;
+}
+
+void world_free(struct world *w) {
+    if (!w) return;
+    struct map_entry *e;
+    for (size_t i = 0; i < w->caches.n; i++) cache_free(w->caches.v[i]);
+    vec_done(&w->caches);
+    for (size_t i = 0; (e = map_next(&w->by_uid, &i));) free(e->value);
+    for (size_t i = 0; (e = map_next(&w->by_owner, &i));) {
+        vec_done(&((struct owned *)e->value)->refs);
+        free(e->value);
+    }
+    for (size_t i = 0; (e = map_next(&w->params, &i));) free(e->value);
+    map_done(&w->by_uid);
+    map_done(&w->by_owner);
+    map_done(&w->params);
+    free(w);
+}
+
+void world_set_now(struct world *w, int64_t now_ns) { w->now_ns = now_ns; }
+int64_t world_now_ns(const struct world *w) { return w->now_ns; }
+
+void world_set_param(struct world *w, const char *name, const char *value) {
+    char *copy = strdup(value);
+    if (!copy) abort();
+    free(map_put(&w->params, slice_of(name), copy));
+}
+
+const char *world_param(const struct world *w, const char *name) {
+    return map_gets(&w->params, name);
+}
+
+void world_on_change(struct world *w, world_changed_fn *fn, void *user) {
+    w->changed = fn;
+    w->changed_user = user;
+}
+
+/* ---- kinds ---- */
+
+static int kind_order(const struct api_kind *a, const struct api_kind *b) {
+    int d = strcmp(a->kind, b->kind);
+    return d ? d : strcmp(a->group, b->group);
+}
+
+static struct cache *cache_of(const struct world *w, const struct api_kind *k) {
+    for (size_t i = 0; i < w->caches.n; i++)
+        if (cache_kind(w->caches.v[i]) == k) return w->caches.v[i];
+    return NULL;
+}
+
+struct cache *world_cache(struct world *w, const struct api_kind *k, bool metadata_only) {
+    struct cache *c = cache_of(w, k);
+    if (c) {
+        if (!metadata_only) cache_want_all(c);
+        return c;
+    }
+    c = cache_new(k, metadata_only);
+    vec_push(&w->caches, c);
+    size_t i = w->caches.n - 1;
+    for (; i > 0 && kind_order(k, cache_kind(w->caches.v[i - 1])) < 0; i--)
+        w->caches.v[i] = w->caches.v[i - 1];
+    w->caches.v[i] = c;
+    return c;
+}
+
+void world_add_kind(struct world *w, const struct api_kind *k) { world_cache(w, k, false); }
+
+/* "Kind" or "Kind.group": the first of that name; the core group stands first. */
+static struct cache *find(const struct world *w, const char *kind) {
+    const char *dot = strchr(kind, '.');
+    size_t n = dot ? (size_t)(dot - kind) : strlen(kind);
+    for (size_t i = 0; i < w->caches.n; i++) {
+        const struct api_kind *k = cache_kind(w->caches.v[i]);
+        if (strncmp(k->kind, kind, n) == 0 && !k->kind[n] && (!dot || !strcmp(k->group, dot + 1)))
+            return w->caches.v[i];
+    }
+    return NULL;
+}
+
+const struct api_kind *world_kind(const struct world *w, const char *kind) {
+    const struct cache *c = find(w, kind);
+    return c ? cache_kind(c) : NULL;
+}
+
+const struct api_kind *world_kind_next(const struct world *w, size_t *at) {
+    return *at < w->caches.n ? cache_kind(w->caches.v[(*at)++]) : NULL;
+}
+
+/* ---- reading ---- */
+
+const struct api_object *world_get(const struct world *w, const char *kind, const char *ns,
+                                   const char *name) {
+    const struct cache *c = find(w, kind);
+    return c ? cache_get(c, ns, name) : NULL;
+}
+
+const struct api_object *world_by_uid(const struct world *w, const char *kind, const char *uid) {
+    const struct cache *c = find(w, kind);
+    const struct ref *r = c && !str_empty(uid) ? map_gets(&w->by_uid, uid) : NULL;
+    return r && r->kind == cache_kind(c) ? r->o : NULL;
+}
+
+const struct api_object *world_next(const struct world *w, const char *kind, const char *ns,
+                                    size_t *at) {
+    const struct cache *c = find(w, kind);
+    return c ? cache_next(c, ns, at) : NULL;
+}
+
+size_t world_count(const struct world *w, const char *kind) {
+    const struct cache *c = find(w, kind);
+    return c ? cache_count(c) : 0;
+}
+
+const struct api_object *world_owned(const struct world *w, const char *owner_uid, const char *kind,
+                                     size_t *at) {
+    const struct cache *c = find(w, kind);
+    const struct owned *owned =
+        c && !str_empty(owner_uid) ? map_gets(&w->by_owner, owner_uid) : NULL;
+    for (; owned && *at < owned->refs.n; ++*at) {
+        const struct ref *r = &owned->refs.v[*at];
+        if (r->kind != cache_kind(c)) continue;
+        const struct meta_v1_owner_reference *owner = api_controller_of(r->o);
+        if (!owner || !str_eq(owner->uid, owner_uid)) continue;
+        ++*at;
+        return r->o;
+    }
+    return NULL;
+}
+
+const struct api_object *world_dependents(const struct world *w, const char *owner_uid,
+                                          const struct api_kind **ret_kind, size_t *at) {
+    const struct owned *owned = str_empty(owner_uid) ? NULL : map_gets(&w->by_owner, owner_uid);
+    if (!owned || *at >= owned->refs.n) return NULL;
+    const struct ref *r = &owned->refs.v[(*at)++];
+    if (ret_kind) *ret_kind = r->kind;
+    return r->o;
+}
+
+/* ---- indexes ---- */
+
+static int ref_order(const struct ref *a, const struct ref *b) {
+    int d = kind_order(a->kind, b->kind);
+    if (!d) d = strcmp(str_or(a->o->metadata.namespace, ""), str_or(b->o->metadata.namespace, ""));
+    if (!d) d = strcmp(str_or(a->o->metadata.name, ""), str_or(b->o->metadata.name, ""));
+    return d;
+}
+
+static size_t ref_place(const struct owned *owned, const struct ref *r) {
+    size_t low = 0, high = owned->refs.n;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (ref_order(&owned->refs.v[mid], r) < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static void owner_add(struct world *w, const char *uid, struct ref r) {
+    struct owned *owned = map_gets(&w->by_owner, uid);
+    if (!owned) {
+        owned = calloc(1, sizeof *owned);
+        if (!owned) abort();
+        map_put(&w->by_owner, slice_of(uid), owned);
+    }
+    size_t i = ref_place(owned, &r);
+    if (i < owned->refs.n && ref_order(&owned->refs.v[i], &r) == 0) { /* named twice */
+        owned->refs.v[i] = r;
+        return;
+    }
+    vec_push(&owned->refs, r);
+    memmove(owned->refs.v + i + 1, owned->refs.v + i, (owned->refs.n - 1 - i) * sizeof r);
+    owned->refs.v[i] = r;
+}
+
+static void owner_remove(struct world *w, const char *uid, struct ref r) {
+    struct owned *owned = map_gets(&w->by_owner, uid);
+    if (!owned) return;
+    size_t i = ref_place(owned, &r);
+    if (i < owned->refs.n && owned->refs.v[i].o == r.o) vec_remove(&owned->refs, i);
+    if (owned->refs.n) return;
+    vec_done(&owned->refs);
+    free(map_del(&w->by_owner, slice_of(uid)));
+}
+
+static void index_remove(struct world *w, struct ref r) {
+    const struct meta_v1_object_meta *m = &r.o->metadata;
+    if (!str_empty(m->uid)) {
+        struct ref *known = map_gets(&w->by_uid, m->uid);
+        if (known && known->o == r.o) free(map_del(&w->by_uid, slice_of(m->uid)));
+    }
+    for (size_t i = 0; i < m->owner_references.n; i++)
+        if (!str_empty(m->owner_references.v[i].uid))
+            owner_remove(w, m->owner_references.v[i].uid, r);
+}
+
+static void index_add(struct world *w, struct ref r) {
+    const struct meta_v1_object_meta *m = &r.o->metadata;
+    if (!str_empty(m->uid)) {
+        struct ref *copy = malloc(sizeof *copy);
+        if (!copy) abort();
+        *copy = r;
+        free(map_put(&w->by_uid, slice_of(m->uid), copy));
+    }
+    for (size_t i = 0; i < m->owner_references.n; i++)
+        if (!str_empty(m->owner_references.v[i].uid)) owner_add(w, m->owner_references.v[i].uid, r);
+}
+
+void world_changed(struct world *w, const struct api_kind *k, const struct api_object *now,
+                   const struct api_object *old) {
+    if (old) index_remove(w, (struct ref){k, old});
+    if (now) index_add(w, (struct ref){k, now});
+    if (w->changed) w->changed(w->changed_user, k, now, old);
+}
+
+void world_put(struct world *w, const struct api_kind *k, struct arena *a, struct api_object *o) {
+    struct cache_old old = cache_put(world_cache(w, k, false), a, o);
+    world_changed(w, k, o, old.object);
+    cache_old_free(&old);
+}
+
+void world_remove(struct world *w, const struct api_kind *k, const char *ns, const char *name) {
+    struct cache *c = cache_of(w, k);
+    struct cache_old old = c ? cache_remove(c, ns, name) : (struct cache_old){0};
+    if (old.object) world_changed(w, k, NULL, old.object);
+    cache_old_free(&old);
+}

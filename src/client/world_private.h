@@ -1,0 +1,12 @@
+/* What the engine needs of a world beyond world.h: caches that informers fill. */
+#pragma once
+
+#include "client/cache.h"
+#include "client/world.h"
+
+/* The cache of a kind, made when absent. metadata_only: see cache_new; a later call without it wins
+ * while the cache is empty. */
+struct cache *world_cache(struct world *w, const struct api_kind *k, bool metadata_only);
+/* The cache has changed like that: brings the indexes up to date, then tells the listener. */
+void world_changed(struct world *w, const struct api_kind *k, const struct api_object *now,
+                   const struct api_object *old);
