@@ -1,0 +1,319 @@
+#include "api/openapi.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/openapi_schema.h"
+#include "api/table.h"
+#include "base/map.h"
+#include "base/own.h"
+#include "base/vec.h"
+
+static const char *const prefixes[] = {
+    [OPENAPI_V2] = "#/definitions/", [OPENAPI_V3] = "#/components/schemas/"};
+
+void openapi_ref(struct buf *b, enum openapi_version v, const char *name) {
+    buf_printf(b, "\"$ref\":\"%s%s\"", prefixes[v], name);
+}
+
+void openapi_gvk(struct buf *b, const struct api_kind *k, const char *kind) {
+    buf_printf(b, "{\"group\":\"%s\",\"kind\":\"%s\",\"version\":\"%s\"}", k->group, kind,
+               k->version);
+}
+
+void openapi_list_name(struct buf *b, const struct api_kind *k) {
+    const char *dot = strrchr(k->type->schema_name, '.');
+    buf_append(b, k->type->schema_name, (size_t)(dot + 1 - k->type->schema_name));
+    buf_str(b, k->list_kind);
+}
+
+static void quoted(struct buf *b, const char *s) { buf_json_str(b, slice_of(s)); }
+
+/* Forms that are schemas of their own upstream, so that explain shows their name. */
+static const struct {
+    const char *name, *body;
+} named_forms[] = {
+    [API_QUANTITY] = {"io.k8s.apimachinery.pkg.api.resource.Quantity",
+                      "{\"description\":\"A number with an optional unit: 500m, 1.5Gi, 2e3.\","
+                      "\"oneOf\":[{\"type\":\"string\"},{\"type\":\"number\"}]}"},
+    [API_TIME] = {OPENAPI_META "Time", "{\"description\":\"A time (RFC 3339), to the second.\","
+                                       "\"format\":\"date-time\",\"type\":\"string\"}"},
+    [API_MICROTIME] = {OPENAPI_META "MicroTime",
+                       "{\"description\":\"A time (RFC 3339), to the microsecond.\","
+                       "\"format\":\"date-time\",\"type\":\"string\"}"},
+    [API_DURATION] = {OPENAPI_META "Duration",
+                      "{\"description\":\"A span of time: 1h30m0s.\",\"type\":\"string\"}"},
+    [API_INT_OR_STRING] = {"io.k8s.apimachinery.pkg.util.intstr.IntOrString",
+                           "{\"description\":\"A number, or a text such as a percentage or the "
+                           "name of a port.\",\"format\":\"int-or-string\","
+                           "\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"string\"}]}"},
+    [API_OBJECT] = {NULL, NULL},
+};
+static const char *const plain_forms[] = {
+    [API_STRING] = "\"type\":\"string\"",
+    [API_BYTES] = "\"format\":\"byte\",\"type\":\"string\"",
+    [API_BOOL] = "\"type\":\"boolean\"",
+    [API_INT32] = "\"format\":\"int32\",\"type\":\"integer\"",
+    [API_INT64] = "\"format\":\"int64\",\"type\":\"integer\"",
+    [API_DOUBLE] = "\"format\":\"double\",\"type\":\"number\"",
+    [API_RAW] = "\"type\":\"object\"",
+};
+
+static const char *form_name(const struct api_field *f) {
+    return f->type ? f->type->schema_name : named_forms[f->form].name;
+}
+
+/* The schema of one value, without braces. In version 3 a reference that has members beside it is
+ * wrapped in allOf. */
+static void value_members(struct buf *b, enum openapi_version v, const struct api_field *f,
+                          bool wrap) {
+    const char *name = form_name(f);
+    if (!name) {
+        buf_str(b, plain_forms[f->form]);
+    } else if (wrap && v == OPENAPI_V3) {
+        buf_str(b, "\"allOf\":[{");
+        openapi_ref(b, v, name);
+        buf_str(b, "}]");
+    } else {
+        openapi_ref(b, v, name);
+    }
+}
+
+static void shaped_members(struct buf *b, enum openapi_version v, const struct api_field *f) {
+    static const char *const opening[] = {
+        [API_LIST] = "\"type\":\"array\",\"items\":{",
+        [API_MAP] = "\"type\":\"object\",\"additionalProperties\":{",
+        [API_MAP_OF_LISTS] = "\"type\":\"object\",\"additionalProperties\":{\"type\":\"array\","
+                             "\"items\":{",
+    };
+    if (f->shape == API_ONE) {
+        value_members(b, v, f, true);
+        return;
+    }
+    buf_str(b, opening[f->shape]);
+    value_members(b, v, f, false);
+    buf_str(b, f->shape == API_MAP_OF_LISTS ? "}}" : "}");
+}
+
+static void default_member(struct buf *b, const struct api_field *f) {
+    const char *text = f->default_text;
+    if (!text || f->shape != API_ONE) return;
+    char *end;
+    (void)strtod(text, &end);
+    bool bare = f->form == API_BOOL || f->form == API_INT32 || f->form == API_INT64 ||
+                f->form == API_OBJECT || (f->form == API_INT_OR_STRING && *text && !*end);
+    buf_str(b, ",\"default\":");
+    if (bare)
+        buf_str(b, text);
+    else
+        quoted(b, text);
+}
+
+static void list_members(struct buf *b, const struct api_field *f) {
+    if (f->shape == API_LIST && f->flags & (API_ATOMIC | API_SET | API_LIST_MAP))
+        buf_printf(b, ",\"x-kubernetes-list-type\":\"%s\"",
+                   f->flags & API_LIST_MAP ? "map"
+                   : f->flags & API_SET    ? "set"
+                                           : "atomic");
+    else if (f->flags & API_ATOMIC)
+        buf_str(b, ",\"x-kubernetes-map-type\":\"atomic\"");
+    for (size_t i = 0; f->list_keys && f->list_keys[i]; i++) {
+        buf_str(b, i ? "," : ",\"x-kubernetes-list-map-keys\":[");
+        quoted(b, f->list_keys[i]);
+        if (!f->list_keys[i + 1]) buf_char(b, ']');
+    }
+    if (f->merge_key) buf_printf(b, ",\"x-kubernetes-patch-merge-key\":\"%s\"", f->merge_key);
+    if (f->flags & (API_MERGE | API_REPLACE | API_RETAIN_KEYS))
+        buf_printf(b, ",\"x-kubernetes-patch-strategy\":\"%s%s%s\"",
+                   f->flags & API_MERGE     ? "merge"
+                   : f->flags & API_REPLACE ? "replace"
+                                            : "",
+                   f->flags & (API_MERGE | API_REPLACE) && f->flags & API_RETAIN_KEYS ? "," : "",
+                   f->flags & API_RETAIN_KEYS ? "retainKeys" : "");
+}
+
+static void enum_member(struct buf *b, const struct api_field *f) {
+    if (!f->rule || !f->rule->n_enums) return;
+    for (unsigned i = 0; i < f->rule->n_enums; i++) {
+        buf_str(b, i ? "," : ",\"enum\":[");
+        quoted(b, f->rule->enums[i]);
+    }
+    buf_char(b, ']');
+}
+
+static void property(struct buf *b, enum openapi_version v, const struct api_field *f) {
+    quoted(b, f->name);
+    buf_str(b, ":{\"description\":");
+    quoted(b, f->doc);
+    buf_char(b, ',');
+    shaped_members(b, v, f);
+    default_member(b, f);
+    enum_member(b, f);
+    list_members(b, f);
+    buf_char(b, '}');
+}
+
+static const struct api_kind *kind_of(const struct api_type *t) {
+    for (size_t i = 0; i < api_kind_table_n; i++)
+        if (api_kind_table[i]->type == t) return api_kind_table[i];
+    return NULL;
+}
+
+static void type_schema(struct buf *b, enum openapi_version v, const struct api_type *t) {
+    const struct api_kind *k = kind_of(t);
+    bool any = false;
+    quoted(b, t->schema_name);
+    buf_str(b, ":{\"description\":");
+    quoted(b, t->doc);
+    buf_str(b, ",\"type\":\"object\",\"properties\":{");
+    for (unsigned i = 0; i < t->n_fields; i++) {
+        if (i) buf_char(b, ',');
+        property(b, v, &t->fields[i]);
+    }
+    buf_char(b, '}');
+    for (unsigned i = 0; i < t->n_fields; i++) {
+        if (!(t->fields[i].flags & (API_ALWAYS | API_REQUIRED))) continue;
+        buf_str(b, any ? "," : ",\"required\":[");
+        quoted(b, t->fields[i].name);
+        any = true;
+    }
+    if (any) buf_char(b, ']');
+    if (t->flags & API_TYPE_ATOMIC) buf_str(b, ",\"x-kubernetes-map-type\":\"atomic\"");
+    if (k) {
+        buf_str(b, ",\"x-kubernetes-group-version-kind\":[");
+        openapi_gvk(b, k, k->kind);
+        buf_char(b, ']');
+    }
+    buf_char(b, '}');
+}
+
+static void list_schema(struct buf *b, enum openapi_version v, const struct api_kind *k) {
+    const char *apart = v == OPENAPI_V3 ? "\"allOf\":[{" : "";
+    buf_char(b, '"');
+    openapi_list_name(b, k);
+    buf_printf(b,
+               "\":{\"description\":\"A list of %s.\",\"type\":\"object\",\"properties\":{"
+               "\"apiVersion\":{\"description\":\"The version of this form of the list.\","
+               "\"type\":\"string\"},\"kind\":{\"description\":\"What this list holds.\","
+               "\"type\":\"string\"},\"metadata\":{\"description\":\"Where the list stands in "
+               "the history, and how to go on reading it.\",%s",
+               k->plural, apart);
+    openapi_ref(b, v, OPENAPI_META "ListMeta");
+    buf_printf(b,
+               "%s},\"items\":{\"description\":\"The objects.\",\"type\":\"array\",\"items\":{%s",
+               *apart ? "}]" : "", apart);
+    openapi_ref(b, v, k->type->schema_name);
+    buf_printf(b, "%s}}},\"required\":[\"items\"],\"x-kubernetes-group-version-kind\":[",
+               *apart ? "}]" : "");
+    openapi_gvk(b, k, k->list_kind);
+    buf_str(b, "]}");
+}
+
+/* ---- which types a document needs ---- */
+
+struct closure {
+    bool *have; /* by index in api_type_table */
+    bool forms[API_OBJECT];
+};
+
+static void reach(struct closure *c, const struct api_type *t) {
+    for (size_t i = 0; i < api_type_table_n; i++) {
+        if (api_type_table[i] != t) continue;
+        if (c->have[i]) return;
+        c->have[i] = true;
+    }
+    for (unsigned i = 0; i < t->n_fields; i++) {
+        const struct api_field *f = &t->fields[i];
+        if (f->type)
+            reach(c, f->type);
+        else
+            c->forms[f->form] = true;
+    }
+}
+
+static const char *const every_document[] = {"ListMeta", "DeleteOptions", "Status"};
+
+static void reach_common(struct closure *c) {
+    for (size_t i = 0; i < api_type_table_n; i++)
+        for (size_t k = 0; k < ARRAY_LEN(every_document); k++)
+            if (str_starts(api_type_table[i]->schema_name, OPENAPI_META) &&
+                str_eq(api_type_table[i]->name, every_document[k]))
+                reach(c, api_type_table[i]);
+}
+
+static void schemas(struct buf *b, enum openapi_version v, const struct closure *c) {
+    buf_str(b, "\"" OPENAPI_META "Patch\":{\"description\":\"A patch: its media type says of which "
+               "kind.\",\"type\":\"object\"}");
+    for (size_t i = 0; i < api_type_table_n; i++) {
+        if (!c->have[i]) continue;
+        buf_char(b, ',');
+        type_schema(b, v, api_type_table[i]);
+    }
+    for (int i = 0; i < API_OBJECT; i++)
+        if (c->forms[i] && named_forms[i].name)
+            buf_printf(b, ",\"%s\":%s", named_forms[i].name, named_forms[i].body);
+}
+
+static bool chosen(const struct api_kind *k, const char *group, const char *version) {
+    return !group || (str_eq(k->group, group) && str_eq(k->version, version));
+}
+
+/* Paths and schemas of the kinds of one group version (group NULL: of all). */
+static int document(struct buf *b, enum openapi_version v, const char *group, const char *version) {
+    OWN(buf_done) struct buf lists = {0};
+    bool first = true, found = false;
+    for (size_t i = 0; i < api_kind_table_n; i++)
+        found = found || chosen(api_kind_table[i], group, version);
+    if (!found) return -ENOENT;
+    struct closure c = {.have = calloc(api_type_table_n, sizeof(bool))};
+    if (!c.have) abort();
+    buf_str(b, v == OPENAPI_V3 ? "{\"openapi\":\"3.0.0\"" : "{\"swagger\":\"2.0\"");
+    buf_str(b, ",\"info\":{\"title\":\"Kubernetes\",\"version\":\"v1.32.0\"},\"paths\":{");
+    for (size_t i = 0; i < api_kind_table_n; i++) {
+        const struct api_kind *k = api_kind_table[i];
+        if (!chosen(k, group, version)) continue;
+        openapi_kind_paths(b, v, k, &first);
+        reach(&c, k->type);
+        if (k->flags & API_VIRTUAL) continue;
+        buf_char(&lists, ',');
+        list_schema(&lists, v, k);
+    }
+    reach_common(&c);
+    buf_str(b, v == OPENAPI_V3 ? "},\"components\":{\"schemas\":{" : "},\"definitions\":{");
+    schemas(b, v, &c);
+    buf_slice(b, buf_view(&lists));
+    buf_str(b, v == OPENAPI_V3 ? "}}}" : "}}");
+    free(c.have);
+    return 0;
+}
+
+int openapi_v3_document(const char *group, const char *version, struct buf *out) {
+    return document(out, OPENAPI_V3, group, version);
+}
+
+void openapi_v2_document(struct buf *out) { document(out, OPENAPI_V2, NULL, NULL); }
+
+/* FNV-1a: only to let clients cache by address. */
+static uint64_t content_hash(struct slice s) {
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < s.n; i++) h = (h ^ (unsigned char)s.p[i]) * UINT64_C(0x100000001b3);
+    return h;
+}
+
+void openapi_v3_index(struct buf *out) {
+    const struct api_kind *last = NULL;
+    buf_str(out, "{\"paths\":{");
+    for (size_t i = 0; i < api_kind_table_n; i++) {
+        const struct api_kind *k = api_kind_table[i];
+        if (last && chosen(k, last->group, last->version)) continue;
+        OWN(buf_done) struct buf doc = {0}, path = {0};
+        openapi_v3_document(k->group, k->version, &doc);
+        buf_printf(&path, "%s/%s", *k->group ? "apis" : "api", k->api_version);
+        buf_printf(out, "%s\"%s\":{\"serverRelativeURL\":\"/openapi/v3/%s?hash=%016llX\"}",
+                   last ? "," : "", path.p, path.p,
+                   (unsigned long long)content_hash(buf_view(&doc)));
+        last = k;
+    }
+    buf_str(out, "}}");
+}

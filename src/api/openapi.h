@@ -1,0 +1,16 @@
+/*
+ * OpenAPI documents made from the tables: what kubectl explain, kubectl apply (patch metadata,
+ * support of fieldValidation) and code generators read. Pure functions; the caller caches.
+ */
+#pragma once
+
+#include "base/buf.h"
+
+/* The answer to GET /openapi/v3: {"paths":{"api/v1":{"serverRelativeURL":
+ * "/openapi/v3/api/v1?hash=…"},"apis/apps/v1":…}}. */
+void openapi_v3_index(struct buf *out);
+/* The answer to GET /openapi/v3/api/VERSION and /openapi/v3/apis/GROUP/VERSION (group "" = core).
+ * -ENOENT when there is no such group version. */
+int openapi_v3_document(const char *group, const char *version, struct buf *out);
+/* The answer to GET /openapi/v2 (Swagger 2.0 as JSON). */
+void openapi_v2_document(struct buf *out);
