@@ -87,8 +87,11 @@ const struct authority authority_table[] = {
      .uid = 61008,
      .user_why = "pulls and unpacks images: network out, its own directory, a child per unpack",
      .calls = CLIENT | CALLS_FILES_WRITE | CALLS_INET | CALLS_NETLINK | CALLS_THREADS | CALLS_SPAWN,
+     /* layers keep their owners, modes and file capabilities; Landlock keeps that in its directory
+      */
+     .capabilities = CAP(CHOWN) | CAP(FOWNER) | CAP(FSETID) | CAP(DAC_OVERRIDE) | CAP(SETFCAP),
      .tcp = TCP_CONNECT,
-     .paths = {{"@/var/lib/atoll/image", PATH_READ | PATH_WRITE},
+     .paths = {{"@/var/lib/atoll/image", PATH_READ | PATH_WRITE | PATH_WHITEOUT},
                {"/etc", PATH_READ},
                {"/usr", PATH_READ | PATH_EXECUTE},
                {"/lib", PATH_READ | PATH_EXECUTE},
@@ -190,6 +193,18 @@ static void print_calls(struct buf *b, const struct authority *row) {
     }
 }
 
+static void print_capabilities(struct buf *b, const struct authority *row) {
+    static const struct {
+        uint64_t bit;
+        const char *name;
+    } names[] = {{CAP(CHOWN), "chown"},     {CAP(DAC_OVERRIDE), "dac_override"},
+                 {CAP(FOWNER), "fowner"},   {CAP(FSETID), "fsetid"},
+                 {CAP(SETFCAP), "setfcap"}, {CAP(NET_ADMIN), "net_admin"}};
+    if (row->keeps_root || !row->capabilities) buf_str(b, row->keeps_root ? "all" : "none");
+    for (size_t i = 0; !row->keeps_root && i < ARRAY_LEN(names); i++)
+        if (row->capabilities & names[i].bit) buf_printf(b, "%s%s", b->n ? "," : "", names[i].name);
+}
+
 static void print_paths(struct buf *b, const struct authority *row) {
     if (row->keeps_root) buf_str(b, "all");
     if (!row->keeps_root && !row->paths[0].path) buf_str(b, "none");
@@ -206,15 +221,14 @@ static void print_list(struct buf *b, const char *const *list, size_t max) {
 }
 
 void authority_print(struct buf *b) {
-    buf_printf(b, "%-12s %-6s %-10s %-45s %s\n", "SERVICE", "UID", "CAPS", "SYSTEM CALLS", "WHY");
+    buf_printf(b, "%-12s %-6s %-43s %-45s %s\n", "SERVICE", "UID", "CAPS", "SYSTEM CALLS", "WHY");
     for (size_t i = 0; i < authority_count; i++) {
         const struct authority *row = &authority_table[i];
         OWN(buf_done) struct buf calls = {0};
         print_calls(&calls, row);
-        const char *caps = row->keeps_root                       ? "all"
-                           : row->capabilities == CAP(NET_ADMIN) ? "net_admin"
-                                                                 : "none";
-        buf_printf(b, "%-12s %-6u %-10s %-45s %s\n", row->name, (unsigned)row->uid, caps, calls.p,
+        OWN(buf_done) struct buf caps = {0};
+        print_capabilities(&caps, row);
+        buf_printf(b, "%-12s %-6u %-43s %-45s %s\n", row->name, (unsigned)row->uid, caps.p, calls.p,
                    row->user_why);
     }
     buf_printf(b, "\n%-12s %-13s %-50s %-20s %-8s %s\n", "SERVICE", "SOCKET", "PEERS (and root)",

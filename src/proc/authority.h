@@ -14,19 +14,25 @@
 
 /* System call profiles, composable; see seccomp.c for what each holds. */
 enum authority_calls {
-    CALLS_BASE = 1,          /* memory, time, poll, reading and writing descriptors one has */
-    CALLS_CONNECT = 2,       /* unix sockets: connect to other services */
-    CALLS_FILES_READ = 4,    /* open, stat, list */
-    CALLS_FILES_WRITE = 8,   /* create, write, rename, lock, sync; includes reading */
-    CALLS_INET = 16,         /* IPv4 and IPv6 sockets */
-    CALLS_NETLINK = 32,      /* netlink sockets */
-    CALLS_THREADS = 64,      /* threads, and mapping code (dlopen) */
-    CALLS_SPAWN = 128,       /* processes, and what a throw-away unpacking child needs */
-    CALLS_UNRESTRICTED = 256 /* no filter: only for the broker */
+    CALLS_BASE = 1,           /* memory, time, poll, reading and writing descriptors one has */
+    CALLS_CONNECT = 2,        /* unix sockets: connect to other services */
+    CALLS_FILES_READ = 4,     /* open, stat, list */
+    CALLS_FILES_WRITE = 8,    /* create, write, rename, lock, sync; includes reading */
+    CALLS_INET = 16,          /* IPv4 and IPv6 sockets */
+    CALLS_NETLINK = 32,       /* netlink sockets */
+    CALLS_THREADS = 64,       /* threads, and mapping code (dlopen) */
+    CALLS_SPAWN = 128,        /* processes, and what a throw-away unpacking child needs */
+    CALLS_UNRESTRICTED = 256, /* no filter: only for the broker */
+    CALLS_UNPACK = 512        /* mknod, for what an unpacking child makes */
 };
 
 /* Landlock rights on a path. */
-enum { PATH_READ = 1, PATH_WRITE = 2, PATH_EXECUTE = 4 };
+enum {
+    PATH_READ = 1,
+    PATH_WRITE = 2,
+    PATH_EXECUTE = 4,
+    PATH_WHITEOUT = 8 /* character devices: without CAP_MKNOD only 0/0, the mark of overlayfs */
+};
 /* Landlock rights on TCP. */
 enum { TCP_CONNECT = 1, TCP_BIND = 2 };
 

@@ -49,6 +49,7 @@ static uint64_t path_rights(unsigned access) {
     if (access & PATH_WRITE)
         rights |= ((1u << 15) - 1) & ~(uint64_t)(FS_EXECUTE | FS_READ_FILE | FS_READ_DIR |
                                                  FS_MAKE_CHAR | FS_MAKE_BLOCK);
+    if (access & PATH_WHITEOUT) rights |= FS_MAKE_CHAR;
     return rights;
 }
 

@@ -215,6 +215,8 @@ static const int spawn_calls[] = {
     C(setfsgid),
 };
 
+static const int unpack_calls[] = {C(mknod), C(mknodat)};
+
 static const struct {
     unsigned profile; /* any of these bits */
     const int *calls;
@@ -228,6 +230,7 @@ static const struct {
     {CALLS_NETLINK, netlink_calls, ARRAY_LEN(netlink_calls)},
     {CALLS_THREADS, thread_calls, ARRAY_LEN(thread_calls)},
     {CALLS_SPAWN, spawn_calls, ARRAY_LEN(spawn_calls)},
+    {CALLS_UNPACK, unpack_calls, ARRAY_LEN(unpack_calls)},
 };
 
 /* Tried by libraries that live well without; they fail with an error unless a profile has them. */
