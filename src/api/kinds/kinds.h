@@ -1,0 +1,76 @@
+/* What the behaviours of kinds share: table cells as kubectl prints them, and the parts of
+ * validation that several kinds need. Private to src/api/kinds. */
+#pragma once
+
+#include "api/names.h"
+#include "api/registry.h"
+#include "base/limits.h"
+#include "base/map.h"
+#include "base/own.h"
+#include "base/slice.h"
+
+#define NONE_TEXT "<none>"
+#define UNKNOWN_TEXT "<unknown>"
+
+/* Columns: Name is first in most tables; WIDE ones show with -o wide only. */
+#define COLUMN_NAME                                                                                \
+    { "Name", "string", "name", "Name must be unique within a namespace.", 0 }
+#define COLUMN(name, doc)                                                                          \
+    { name, "string", "", doc, 0 }
+#define COLUMN_INT(name, doc)                                                                      \
+    { name, "integer", "", doc, 0 }
+#define COLUMN_WIDE(name, doc)                                                                     \
+    { name, "string", "", doc, 1 }
+#define COLUMN_AGE COLUMN("Age", "Time since the object was created.")
+
+struct api_cell cell_text(const char *s); /* NULL is shown as "" */
+struct api_cell cell_or_none(const char *s);
+struct api_cell cell_int(int64_t i);
+struct api_cell cell_age(struct arena *a, const struct meta_v1_object_meta *meta, int64_t now_ns);
+
+/* "5s", "3m20s", "47h", "3d2h", "2y10d": apimachinery duration.HumanDuration. */
+const char *human_duration(struct arena *a, int64_t duration_ns);
+/* Time since an RFC 3339 text; "<unknown>" when it is empty. */
+const char *time_since(struct arena *a, const char *timestamp, int64_t now_ns);
+/* "a=b,c=d" or "<none>" */
+const char *labels_text(struct arena *a, const struct str_map *labels);
+const char *label_selector_text(struct arena *a, const struct meta_v1_label_selector *selector);
+/* Joins with sep: grows in the arena; *text NULL = nothing yet. */
+void text_join(struct arena *a, const char **text, const char *sep, const char *more);
+/* "containers" and "images" of a pod template. */
+const char *container_names_text(struct arena *a, const struct core_v1_pod_spec *spec);
+const char *container_images_text(struct arena *a, const struct core_v1_pod_spec *spec);
+
+/* pod_defaults.c: what the table cannot say; shared by Pod and every pod template. */
+void pod_spec_defaults(struct arena *a, struct core_v1_pod_spec *spec);
+
+/* pod_spec.c, container.c, volumes.c: cross-field rules. path is that of the spec. */
+void pod_spec_validate(const struct core_v1_pod_spec *spec, const char *path,
+                       struct api_causes *causes);
+void containers_validate(const struct core_v1_pod_spec *spec, const char *path,
+                         struct api_causes *causes);
+void volumes_validate(const struct core_v1_pod_spec *spec, const char *path,
+                      struct api_causes *causes);
+void security_validate(const struct core_v1_pod_spec *spec, const char *path,
+                       struct api_causes *causes);
+void env_validate(const struct core_v1_container *c, const char *path, struct api_causes *causes);
+void resources_validate(const struct core_v1_resource_requirements *r, const char *path,
+                        struct api_causes *causes);
+void object_field_validate(const struct core_v1_object_field_selector *f, bool volume,
+                           const char *path, struct api_causes *causes);
+void resource_field_validate(const struct core_v1_resource_field_selector *f, bool volume,
+                             const char *path, struct api_causes *causes);
+/* The template of a controller with this selector (may be NULL, which is an error). */
+void workload_validate(const struct meta_v1_label_selector *selector,
+                       const struct core_v1_pod_template_spec *pod_template, const char *workload,
+                       struct api_causes *causes);
+/* pod_update.c */
+void pod_update_validate(const struct core_v1_pod *pod, const struct core_v1_pod *old,
+                         struct api_causes *causes);
+
+/* A port number or a name; `what` of a cause. */
+bool ip_valid(const char *s);
+bool ip_is_v4(const char *s);
+const char *path_of(struct api_causes *causes, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+#define CAUSE_IP "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"

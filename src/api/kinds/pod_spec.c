@@ -1,0 +1,246 @@
+/* Rules of a pod spec as a whole, and of the templates of controllers. */
+#include <string.h>
+
+#include "api/kinds/kinds.h"
+#include "api/selector.h"
+
+enum { DNS_NAMESERVERS_MAX = 3, DNS_SEARCHES_MAX = 32 };
+
+static void dns_validate(const struct core_v1_pod_spec *spec, const char *path,
+                         struct api_causes *causes) {
+    const struct core_v1_pod_dns_config *dns = spec->dns_config;
+    if (str_eq(spec->dns_policy, "None") && !dns)
+        cause_required(causes, path_of(causes, "%s.dnsConfig", path),
+                       "must provide `dnsConfig` when `dnsPolicy` is None");
+    if (!dns) return;
+    const char *servers = path_of(causes, "%s.dnsConfig.nameservers", path);
+    if (str_eq(spec->dns_policy, "None") && dns->nameservers.n == 0)
+        cause_required(causes, servers,
+                       "must provide at least one DNS nameserver when `dnsPolicy` is None");
+    if (dns->nameservers.n > DNS_NAMESERVERS_MAX)
+        cause_invalid_int(causes, servers, (int64_t)dns->nameservers.n,
+                          "must not have more than 3 nameservers");
+    for (size_t i = 0; i < dns->nameservers.n; i++)
+        if (!ip_valid(dns->nameservers.v[i]))
+            cause_invalid(causes, path_of(causes, "%s[%zu]", servers, i),
+                          str_or(dns->nameservers.v[i], ""), CAUSE_IP);
+    if (dns->searches.n > DNS_SEARCHES_MAX)
+        cause_invalid_int(causes, path_of(causes, "%s.dnsConfig.searches", path),
+                          (int64_t)dns->searches.n, "must not have more than 32 search paths");
+    for (size_t i = 0; i < dns->options.n; i++)
+        if (str_empty(dns->options.v[i].name))
+            cause_required(causes, path_of(causes, "%s.dnsConfig.options[%zu]", path, i),
+                           "must not be empty");
+}
+
+static void toleration_validate(const struct core_v1_toleration *t, const char *path,
+                                struct api_causes *causes) {
+    bool exists = str_eq(t->operator, "Exists");
+    if (str_empty(t->key) && !exists)
+        cause_invalid(causes, path_of(causes, "%s.operator", path), str_or(t->operator, ""),
+                      "operator must be Exists when `key` is empty, which means \"match all values "
+                      "and all keys\"");
+    if (t->toleration_seconds && !str_eq(t->effect, "NoExecute"))
+        cause_invalid(causes, path_of(causes, "%s.effect", path), str_or(t->effect, ""),
+                      "effect must be 'NoExecute' when `tolerationSeconds` is set");
+    if (exists && !str_empty(t->value))
+        cause_invalid(causes, path_of(causes, "%s.operator", path), t->value,
+                      "value must be empty when `operator` is 'Exists'");
+    else if (!exists) {
+        const char *messages[NAME_MESSAGES_MAX];
+        if (name_messages(causes->a, NAME_LABEL_VALUE, t->value, messages))
+            cause_invalid(causes, path_of(causes, "%s.operator", path), t->value, messages[0]);
+    }
+}
+
+static void node_requirements(const struct core_v1_node_selector_requirement_list *list,
+                              const char *path, struct api_causes *causes) {
+    for (size_t i = 0; i < list->n; i++) {
+        const struct core_v1_node_selector_requirement *r = &list->v[i];
+        const char *values = path_of(causes, "%s[%zu].values", path, i);
+        if ((str_eq(r->operator, "In") || str_eq(r->operator, "NotIn")) && r->values.n == 0)
+            cause_required(causes, values, "must be specified when `operator` is 'In' or 'NotIn'");
+        if ((str_eq(r->operator, "Exists") || str_eq(r->operator, "DoesNotExist")) && r->values.n)
+            cause_forbidden(causes, values,
+                            "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+        if ((str_eq(r->operator, "Gt") || str_eq(r->operator, "Lt")) && r->values.n != 1)
+            cause_required(causes, values,
+                           "must be specified single value when `operator` is 'Lt' or 'Gt'");
+    }
+}
+
+static void node_term(const struct core_v1_node_selector_term *t, const char *path,
+                      struct api_causes *causes) {
+    node_requirements(&t->match_expressions, path_of(causes, "%s.matchExpressions", path), causes);
+    node_requirements(&t->match_fields, path_of(causes, "%s.matchFields", path), causes);
+    for (size_t i = 0; i < t->match_fields.n; i++)
+        if (!str_eq(t->match_fields.v[i].key, "metadata.name"))
+            cause_invalid(causes, path_of(causes, "%s.matchFields[%zu].key", path, i),
+                          str_or(t->match_fields.v[i].key, ""), "not a valid field selector key");
+}
+
+static void node_affinity(const struct core_v1_node_affinity *n, const char *path,
+                          struct api_causes *causes) {
+    if (n->required_during_scheduling_ignored_during_execution) {
+        const struct core_v1_node_selector *s =
+            n->required_during_scheduling_ignored_during_execution;
+        for (size_t i = 0; i < s->node_selector_terms.n; i++)
+            node_term(&s->node_selector_terms.v[i],
+                      path_of(causes,
+                              "%s.requiredDuringSchedulingIgnoredDuringExecution."
+                              "nodeSelectorTerms[%zu]",
+                              path, i),
+                      causes);
+    }
+    for (size_t i = 0; i < n->preferred_during_scheduling_ignored_during_execution.n; i++)
+        node_term(&n->preferred_during_scheduling_ignored_during_execution.v[i].preference,
+                  path_of(causes,
+                          "%s.preferredDuringSchedulingIgnoredDuringExecution[%zu].preference",
+                          path, i),
+                  causes);
+}
+
+static void pod_term(const struct core_v1_pod_affinity_term *t, const char *path,
+                     struct api_causes *causes) {
+    if (t->label_selector)
+        label_selector_validate(causes, path_of(causes, "%s.labelSelector", path),
+                                t->label_selector);
+    if (t->namespace_selector)
+        label_selector_validate(causes, path_of(causes, "%s.namespaceSelector", path),
+                                t->namespace_selector);
+    for (size_t i = 0; i < t->namespaces.n; i++)
+        name_validate(causes, path_of(causes, "%s.namespace", path), NAME_DNS_LABEL,
+                      t->namespaces.v[i]);
+}
+
+static void pod_terms(const struct core_v1_pod_affinity_term_list *required,
+                      const struct core_v1_weighted_pod_affinity_term_list *preferred,
+                      const char *path, struct api_causes *causes) {
+    for (size_t i = 0; i < required->n; i++)
+        pod_term(&required->v[i],
+                 path_of(causes, "%s.requiredDuringSchedulingIgnoredDuringExecution[%zu]", path, i),
+                 causes);
+    for (size_t i = 0; i < preferred->n; i++)
+        pod_term(&preferred->v[i].pod_affinity_term,
+                 path_of(causes,
+                         "%s.preferredDuringSchedulingIgnoredDuringExecution[%zu].podAffinityTerm",
+                         path, i),
+                 causes);
+}
+
+static void affinity_validate(const struct core_v1_affinity *f, const char *path,
+                              struct api_causes *causes) {
+    if (f->node_affinity)
+        node_affinity(f->node_affinity, path_of(causes, "%s.nodeAffinity", path), causes);
+    if (f->pod_affinity)
+        pod_terms(&f->pod_affinity->required_during_scheduling_ignored_during_execution,
+                  &f->pod_affinity->preferred_during_scheduling_ignored_during_execution,
+                  path_of(causes, "%s.podAffinity", path), causes);
+    if (f->pod_anti_affinity)
+        pod_terms(&f->pod_anti_affinity->required_during_scheduling_ignored_during_execution,
+                  &f->pod_anti_affinity->preferred_during_scheduling_ignored_during_execution,
+                  path_of(causes, "%s.podAntiAffinity", path), causes);
+}
+
+static void placement_validate(const struct core_v1_pod_spec *spec, const char *path,
+                               struct api_causes *causes) {
+    for (size_t i = 0; i < spec->tolerations.n; i++)
+        toleration_validate(&spec->tolerations.v[i],
+                            path_of(causes, "%s.tolerations[%zu]", path, i), causes);
+    if (spec->affinity)
+        affinity_validate(spec->affinity, path_of(causes, "%s.affinity", path), causes);
+    for (size_t i = 0; i < spec->topology_spread_constraints.n; i++) {
+        const struct core_v1_topology_spread_constraint *c =
+            &spec->topology_spread_constraints.v[i];
+        const char *at = path_of(causes, "%s.topologySpreadConstraints[%zu]", path, i);
+        if (c->label_selector)
+            label_selector_validate(causes, path_of(causes, "%s.labelSelector", at),
+                                    c->label_selector);
+        if (c->min_domains && !str_eq(c->when_unsatisfiable, "DoNotSchedule"))
+            cause_invalid_int(causes, path_of(causes, "%s.minDomains", at), *c->min_domains,
+                              "can only use minDomains if whenUnsatisfiable=DoNotSchedule");
+    }
+    if (!str_empty(spec->node_name))
+        name_validate(causes, path_of(causes, "%s.nodeName", path), NAME_DNS_SUBDOMAIN,
+                      spec->node_name);
+    if (spec->scheduling_gates.n > 0 && !str_empty(spec->node_name))
+        cause_forbidden(causes, path_of(causes, "%s.nodeName", path),
+                        "cannot be set until all schedulingGates have been cleared");
+}
+
+static void host_aliases_validate(const struct core_v1_pod_spec *spec, const char *path,
+                                  struct api_causes *causes) {
+    for (size_t i = 0; i < spec->host_aliases.n; i++)
+        for (size_t j = 0; j < spec->host_aliases.v[i].hostnames.n; j++)
+            name_validate(causes, path_of(causes, "%s.hostAliases.hostnames", path),
+                          NAME_DNS_SUBDOMAIN, spec->host_aliases.v[i].hostnames.v[j]);
+}
+
+void pod_spec_validate(const struct core_v1_pod_spec *spec, const char *path,
+                       struct api_causes *causes) {
+    volumes_validate(spec, path, causes);
+    containers_validate(spec, path, causes);
+    security_validate(spec, path, causes);
+    dns_validate(spec, path, causes);
+    placement_validate(spec, path, causes);
+    host_aliases_validate(spec, path, causes);
+    if (!str_empty(spec->service_account_name))
+        name_validate(causes, path_of(causes, "%s.serviceAccountName", path), NAME_DNS_SUBDOMAIN,
+                      spec->service_account_name);
+    if (!str_empty(spec->priority_class_name))
+        name_validate(causes, path_of(causes, "%s.priorityClassName", path), NAME_DNS_SUBDOMAIN,
+                      spec->priority_class_name);
+    for (size_t i = 0; i < spec->readiness_gates.n; i++)
+        name_validate(causes, path_of(causes, "%s.readinessGates[%zu].conditionType", path, i),
+                      NAME_QUALIFIED, spec->readiness_gates.v[i].condition_type);
+}
+
+/* {"app":"x"} for a message. */
+static const char *labels_json(struct arena *a, const struct str_map *labels) {
+    OWN(buf_done) struct buf b = {0};
+    buf_char(&b, '{');
+    for (size_t i = 0; i < labels->n; i++) {
+        if (i) buf_char(&b, ',');
+        buf_json_str(&b, slice_of(labels->v[i].key));
+        buf_char(&b, ':');
+        buf_json_str(&b, slice_of(str_or(labels->v[i].value, "")));
+    }
+    buf_char(&b, '}');
+    return arena_strn(a, buf_view(&b));
+}
+
+static void selector_validate(const struct meta_v1_label_selector *selector,
+                              const struct core_v1_pod_template_spec *pod_template,
+                              const char *workload, struct api_causes *causes) {
+    struct selector *parsed;
+    if (!selector) {
+        cause_required(causes, "spec.selector", NULL);
+        return;
+    }
+    label_selector_validate(causes, "spec.selector", selector);
+    if (selector->match_labels.n == 0 && selector->match_expressions.n == 0)
+        cause_invalid_raw(causes, "spec.selector", "{}",
+                          path_of(causes, "empty selector is invalid for %s", workload));
+    else if (selector_from_labels(causes->a, selector, &parsed, NULL) == 0 &&
+             !selector_matches(parsed, &pod_template->metadata.labels))
+        cause_invalid_raw(causes, "spec.template.metadata.labels",
+                          labels_json(causes->a, &pod_template->metadata.labels),
+                          "`selector` does not match template `labels`");
+}
+
+void workload_validate(const struct meta_v1_label_selector *selector,
+                       const struct core_v1_pod_template_spec *pod_template, const char *workload,
+                       struct api_causes *causes) {
+    static const char *const policies[] = {"Always"};
+    selector_validate(selector, pod_template, workload, causes);
+    pod_spec_validate(&pod_template->spec, "spec.template.spec", causes);
+    if (!str_eq(pod_template->spec.restart_policy, "Always"))
+        cause_not_supported(causes, "spec.template.spec.restartPolicy",
+                            str_or(pod_template->spec.restart_policy, ""), policies, 1);
+    if (pod_template->spec.active_deadline_seconds)
+        cause_forbidden(causes, "spec.template.spec.activeDeadlineSeconds",
+                        "activeDeadlineSeconds in ReplicaSet is not Supported");
+    if (pod_template->spec.ephemeral_containers.n > 0)
+        cause_forbidden(causes, "spec.template.spec.ephemeralContainers",
+                        "ephemeral containers not allowed in pod template");
+}

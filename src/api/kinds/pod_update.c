@@ -1,0 +1,106 @@
+/* What may change in a pod once it exists. */
+#include <string.h>
+
+#include "api/kinds/kinds.h"
+
+#define MAY_NOT_CHANGE                                                                             \
+    "pod updates may not change fields other than `spec.containers[*].image`,"                     \
+    "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only "        \
+    "additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set " \
+    "to 1 if it was previously negative)"
+
+static bool lists_pair(const struct core_v1_container_list *x,
+                       const struct core_v1_container_list *y, const char *path,
+                       struct api_causes *causes) {
+    if (x->n == y->n) return true;
+    cause_forbidden(causes, path, "pod updates may not add or remove containers");
+    return false;
+}
+
+static void keep_images(struct core_v1_container_list *to,
+                        const struct core_v1_container_list *from) {
+    for (size_t i = 0; i < to->n; i++) to->v[i].image = from->v[i].image;
+}
+
+static void images_validate(const struct core_v1_container_list *list, const char *path,
+                            struct api_causes *causes) {
+    for (size_t i = 0; i < list->n; i++)
+        if (str_empty(list->v[i].image))
+            cause_required(causes, path_of(causes, "%s[%zu].image", path, i), NULL);
+}
+
+static void deadline_validate(const int64_t *now, const int64_t *before,
+                              struct api_causes *causes) {
+    const char *path = "spec.activeDeadlineSeconds";
+    if (!before) return;
+    if (!now)
+        cause_invalid_raw(causes, path, "null",
+                          "must not update from a positive integer to nil value");
+    else if (*now > *before)
+        cause_invalid_int(causes, path, *now, "must be less than or equal to previous value");
+}
+
+/* Existing tolerations stay as they are; a tolerationSeconds may change. */
+static void tolerations_validate(const struct core_v1_pod_spec *spec,
+                                 const struct core_v1_pod_spec *old, struct api_causes *causes) {
+    for (size_t i = 0; i < old->tolerations.n; i++) {
+        bool found = false;
+        for (size_t j = 0; j < spec->tolerations.n && !found; j++) {
+            struct core_v1_toleration t = spec->tolerations.v[j];
+            t.toleration_seconds = old->tolerations.v[i].toleration_seconds;
+            found = api_equal(&core_v1_toleration_type, &t, &old->tolerations.v[i]);
+        }
+        if (!found) {
+            cause_forbidden(causes, "spec.tolerations",
+                            "existing toleration can not be modified except its tolerationSeconds");
+            return;
+        }
+    }
+}
+
+static bool gate_in(const struct core_v1_pod_spec *spec, const char *name) {
+    for (size_t i = 0; i < spec->scheduling_gates.n; i++)
+        if (str_eq(spec->scheduling_gates.v[i].name, name)) return true;
+    return false;
+}
+
+static void gates_validate(const struct core_v1_pod_spec *spec, const struct core_v1_pod_spec *old,
+                           struct api_causes *causes) {
+    for (size_t i = 0; i < spec->scheduling_gates.n; i++)
+        if (!gate_in(old, spec->scheduling_gates.v[i].name))
+            cause_forbidden(causes, path_of(causes, "spec.schedulingGates[%zu].name", i),
+                            path_of(causes,
+                                    "only deletion is allowed, but found new scheduling gate '%s'",
+                                    str_or(spec->scheduling_gates.v[i].name, "")));
+}
+
+void pod_update_validate(const struct core_v1_pod *pod, const struct core_v1_pod *old,
+                         struct api_causes *causes) {
+    const struct core_v1_pod_spec *spec = &pod->spec, *before = &old->spec;
+    bool same_shape = lists_pair(&spec->containers, &before->containers, "spec.containers", causes);
+    same_shape &=
+        lists_pair(&spec->init_containers, &before->init_containers, "spec.initContainers", causes);
+    if (!same_shape) return;
+    images_validate(&spec->containers, "spec.containers", causes);
+    images_validate(&spec->init_containers, "spec.initContainers", causes);
+    deadline_validate(spec->active_deadline_seconds, before->active_deadline_seconds, causes);
+    tolerations_validate(spec, before, causes);
+    gates_validate(spec, before, causes);
+
+    /* With all that may change taken back, nothing may be left. */
+    struct core_v1_pod_spec *rest = api_copy(causes->a, &core_v1_pod_spec_type, spec);
+    keep_images(&rest->containers, &before->containers);
+    keep_images(&rest->init_containers, &before->init_containers);
+    rest->active_deadline_seconds = before->active_deadline_seconds;
+    rest->tolerations = before->tolerations;
+    if (before->termination_grace_period_seconds && *before->termination_grace_period_seconds < 0 &&
+        spec->termination_grace_period_seconds && *spec->termination_grace_period_seconds == 1)
+        rest->termination_grace_period_seconds = before->termination_grace_period_seconds;
+    if (before->scheduling_gates.n > 0) { /* a gated pod may still be steered */
+        rest->scheduling_gates = before->scheduling_gates;
+        rest->node_selector = before->node_selector;
+        rest->affinity = before->affinity;
+    }
+    if (!api_equal(&core_v1_pod_spec_type, rest, before))
+        cause_forbidden(causes, "spec", MAY_NOT_CHANGE);
+}
