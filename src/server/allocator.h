@@ -1,0 +1,20 @@
+/*
+ * Addresses (ClusterIP) and node ports of Services: bitmaps of what the cached Services use, kept
+ * current by events, and short reservations for what was given out but is not stored yet.
+ */
+#pragma once
+
+#include "server/api.h"
+
+enum { NODE_PORT_FIRST = 30000, NODE_PORT_LAST = 32767 };
+
+int allocator_start(struct api *api, struct err *err); /* from settings->service_cidr */
+void allocator_fill(struct api *api);                  /* once, after the first snapshot */
+
+enum allocation { ALLOCATED, ALLOCATION_TAKEN, ALLOCATION_OUT_OF_RANGE, ALLOCATION_FULL };
+/* wanted NULL or "": any. *ret_ip is in the arena. */
+enum allocation allocator_address(struct api *api, struct arena *a, const char *wanted,
+                                  const char **ret_ip);
+/* wanted 0: any. */
+enum allocation allocator_port(struct api *api, int32_t wanted, int32_t *ret_port);
+const char *allocator_range(struct api *api); /* the service CIDR as text */

@@ -1,0 +1,121 @@
+/*
+ * What the handlers of the api service share: the service's state, one request on its way, and the
+ * answers. Order of a request: route → authentication → authorisation → verb (its own file).
+ */
+#pragma once
+
+#include "proc/ipc.h"
+#include "proc/service.h"
+#include "server/cache.h"
+#include "server/request.h"
+#include "server/route.h"
+#include "server/store_link.h"
+#include "wire/keys.h"
+
+struct authz;
+struct allocator;
+
+struct api {
+    struct loop *loop;
+    const struct settings *settings;
+    struct cache cache;
+    struct store_link *store;
+    struct server *server;
+    struct server_tls *tls;
+    struct arena *arena; /* of the process: keys' public parts */
+    struct keys_public keys;
+    struct ipc *keys_ipc; /* for tokens; NULL while reconnecting */
+    int keys_fd;          /* for blocking TLS signatures; -1 */
+    void *token_key;      /* EVP_PKEY, verifies tokens */
+    struct authz *authz;
+    struct allocator *addresses, *ports;
+    bool bootstrapped;
+    int64_t started_ns;
+    uint64_t requests, watches; /* counters for /metrics */
+    size_t watchers;
+};
+
+struct user {
+    const char *name, *uid;
+    struct str_list groups;
+    struct str_list_map extra;
+};
+
+enum answer_form { ANSWER_OBJECT, ANSWER_TABLE, ANSWER_PARTIAL };
+
+struct call {
+    struct api *api;
+    struct request *r;
+    struct arena *a; /* r->arena */
+    struct route route;
+    struct user user;
+    const struct api_kind *kind; /* of the resource; NULL for others */
+    struct resource *resource;   /* NULL for virtual kinds */
+    enum answer_form form;
+    const char *form_version;   /* v1 or v1beta1 of meta.k8s.io for tables and partial objects */
+    const char *include_object; /* of a table: None, Metadata, Object */
+    bool dry_run;
+    enum api_unknown unknown; /* fieldValidation */
+    struct str_list warnings; /* become Warning headers */
+};
+
+/* server.c: the handler of every request. */
+request_fn api_handle;
+
+/* ---- reply.c ---- */
+/* Chooses the form by the Accept header; ERR_NOT_ACCEPTABLE. */
+int reply_negotiate(struct call *c, struct err *err);
+void reply_json(struct call *c, int status, struct slice body);
+void reply_text(struct call *c, int status, const char *text);
+/* Any object, as its client wants it (table, partial). Warnings become headers. */
+void reply_object(struct call *c, int status, struct slice json);
+void reply_error(struct call *c, const struct err *err);
+/* kind may be NULL; causes may be NULL; retry_after_s 0 = none. */
+struct failure {
+    const char *message;
+    const char *name;
+    const char *group, *kind; /* details */
+    const char *uid;
+    const struct api_causes *causes;
+    int retry_after_s;
+};
+void reply_failure(struct call *c, enum err_reason reason, const struct failure *f);
+/* The Status JSON of a failure, for ERROR events. */
+void failure_encode(struct buf *b, enum err_reason reason, const struct failure *f);
+void reply_not_found(struct call *c, const char *name);
+void reply_page_not_found(struct call *c);
+void reply_conflict(struct call *c, const char *name, const char *why);
+void reply_invalid(struct call *c, const char *name, const struct api_causes *causes);
+/* Success as Status, e.g. for deletions. details may be NULL. */
+void reply_success(struct call *c, int status, const char *name, const char *uid);
+const char *content_type_json(const struct call *c); /* with the parameters of the form */
+void reply_header(struct call *c, struct http_headers *h, const char *name, const char *value);
+struct http_headers reply_warnings(struct call *c);
+/* "pods" or "deployments.apps" */
+const char *resource_title(struct arena *a, const char *group, const char *plural);
+
+/* ---- verbs ---- */
+void verb_get(struct call *c);
+void verb_list(struct call *c);
+void verb_watch(struct call *c);
+void verb_create(struct call *c);
+void verb_update(struct call *c);
+void verb_patch(struct call *c);
+void verb_delete(struct call *c);
+void verb_deletecollection(struct call *c);
+/* sub.c: log, exec, binding, scale, token, eviction…; false when the kind has no such subresource.
+ */
+bool subresource_handle(struct call *c);
+/* discovery.c, health.c: paths that are no resources; false when there is no such path. */
+bool discovery_handle(struct call *c);
+bool health_handle(struct call *c);
+bool openapi_handle(struct call *c);
+/* binding.c: POST pods/NAME/binding and POST bindings. */
+void binding_subresource(struct call *c);
+void binding_create(struct call *c, struct api_object *obj);
+/* scale.c: GET, PUT, PATCH of /scale. */
+void scale_handle(struct call *c);
+/* review.c: POST of a virtual kind; obj is decoded and defaulted. */
+void review_create(struct call *c, struct api_object *obj);
+/* token.c: POST serviceaccounts/NAME/token. */
+void token_create(struct call *c);

@@ -1,0 +1,26 @@
+/*
+ * Role-based access control (rbac.authorization.k8s.io/v1) over the cached roles and bindings,
+ * compiled into one table by subject that is made anew after a change of any of them. Members of
+ * system:masters may do everything.
+ */
+#pragma once
+
+#include "server/api.h"
+
+struct attributes {
+    const char *verb;
+    const char *group, *resource, *subresource, *name, *ns; /* "" = none */
+    const char *path;                                       /* not NULL: no resource, this path */
+};
+
+struct authz *authz_new(struct api *api);
+void authz_free(struct authz *z);
+bool authz_allows(struct authz *z, const struct user *u, const struct attributes *at);
+/* "allowed by …" is not told: names of roles are none of the caller's business. */
+
+/* Every rule that applies to the user in the namespace (cluster-wide ones too). */
+typedef void authz_rule_fn(void *user, const struct rbac_v1_policy_rule *rule);
+void authz_rules(struct authz *z, const struct user *u, const char *ns, authz_rule_fn *fn,
+                 void *user);
+/* The standard sentence of a 403. */
+const char *authz_refusal(struct arena *a, const struct user *u, const struct attributes *at);

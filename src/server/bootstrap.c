@@ -1,0 +1,218 @@
+#include "server/bootstrap.h"
+
+#include "base/own.h"
+#include "base/times.h"
+#include "server/body.h"
+#include "server/commit.h"
+#include "server/raw.h"
+#include "server/roles.h"
+
+struct seeding {
+    struct api *api;
+    struct arena *arena;
+    const char *now;
+    size_t waiting;
+    struct err err;
+    bool failed, all_sent;
+    void (*done)(void *user, const struct err *err);
+    void *user;
+};
+
+static void finish_if_over(struct seeding *s) {
+    if (!s->all_sent || s->waiting) return;
+    s->done(s->user, s->failed ? &s->err : NULL);
+    arena_free(s->arena);
+    free(s);
+}
+
+static void on_stored(void *user, struct slice json, const struct err *err) {
+    struct seeding *s = user;
+    s->waiting--;
+    /* Somebody made it meanwhile (another api service): that is what was wanted. */
+    if (err && err->reason != ERR_ALREADY_EXISTS && err->reason != ERR_CONFLICT) {
+        s->err = *err;
+        s->failed = true;
+    }
+    finish_if_over(s);
+}
+
+static void submit(struct seeding *s, enum store_op op, const struct api_kind *k,
+                   struct api_object *o, uint64_t expected) {
+    s->waiting++;
+    commit_submit(s->api, &(struct commit){op, k, o, expected}, on_stored, s);
+}
+
+static bool wants_update(struct seeding *s, const struct api_kind *k, struct object *current,
+                         struct api_object *o) {
+    struct api_object *old;
+    if (api_object_decode(s->arena, k, object_json(current), &old, NULL) < 0) return false;
+    const char *keep =
+        str_map_get(&old->metadata.annotations, "rbac.authorization.kubernetes.io/autoupdate");
+    if (str_eq(keep, "false")) return false;
+    o->metadata = old->metadata;
+    OWN(buf_done) struct buf json = {0};
+    object_encode_at(&json, k, o, current->revision);
+    return object_spec_differs(buf_view(&json), object_json(current));
+}
+
+/* The object as it should be; an existing one is corrected only when `correct`. */
+static void ensure(struct seeding *s, const char *group, const char *plural, const char *json,
+                   bool correct) {
+    const struct api_kind *k = api_kind_by_plural(group, "v1", plural);
+    struct api_object *o;
+    struct err err;
+    if (!k || api_object_decode(s->arena, k, slice_of(json), &o, &err) < 0) {
+        s->failed = true;
+        err_set(&s->err, ERR_INTERNAL, "default object of %s does not decode: %s", plural,
+                k ? err.text : "no such kind");
+        return;
+    }
+    const struct api_behavior *b = api_kind_behavior(k);
+    api_default(s->arena, k->type, o);
+    if (b && b->defaults) b->defaults(s->arena, o);
+    struct meta_v1_object_meta *m = &o->metadata;
+    struct object *current =
+        resource_get(cache_of_kind(&s->api->cache, k), str_or(m->namespace, ""), m->name);
+    if (current) {
+        if (correct && wants_update(s, k, current, o))
+            submit(s, STORE_UPDATE, k, o, current->revision);
+        return;
+    }
+    m->uid = uuid_new(s->arena);
+    m->creation_timestamp = s->now;
+    if (k->flags & API_GENERATION) m->generation = 1;
+    submit(s, STORE_CREATE, k, o, 0);
+}
+
+static void ensure_namespaces(struct seeding *s) {
+    static const char *const names[] = {"default", "kube-system", "kube-public", "kube-node-lease"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        ensure(s, "", "namespaces",
+               arena_printf(s->arena,
+                            "{\"metadata\":{\"name\":\"%s\",\"labels\":{"
+                            "\"kubernetes.io/metadata.name\":\"%s\"}},"
+                            "\"spec\":{\"finalizers\":[\"kubernetes\"]},"
+                            "\"status\":{\"phase\":\"Active\"}}",
+                            names[i], names[i]),
+               false);
+}
+
+/* ---- the two Services ---- */
+
+static const char *service_json(struct arena *a, const char *ns, const char *name, const char *ip,
+                                const char *labels, const char *ports) {
+    return arena_printf(
+        a,
+        "{\"metadata\":{\"name\":\"%s\",\"namespace\":\"%s\",\"labels\":{%s}},"
+        "\"spec\":{\"type\":\"ClusterIP\",\"clusterIP\":\"%s\",\"clusterIPs\":[\"%s\"]"
+        ",\"ipFamilies\":[\"IPv4\"],\"ipFamilyPolicy\":\"SingleStack\","
+        "\"internalTrafficPolicy\":\"Cluster\",\"sessionAffinity\":\"None\","
+        "\"ports\":[%s]}}",
+        name, ns, labels, ip, ip, ports);
+}
+
+static void ensure_endpoints(struct seeding *s, const char *ns, const char *name, const char *ip,
+                             const char *ports) {
+    ensure(s, "", "endpoints",
+           arena_printf(s->arena,
+                        "{\"metadata\":{\"name\":\"%s\",\"namespace\":\"%s\",\"labels\":{"
+                        "\"endpointslice.kubernetes.io/skip-mirror\":\"true\"}},"
+                        "\"subsets\":[{\"addresses\":[{\"ip\":\"%s\"}],\"ports\":[%s]}]}",
+                        name, ns, ip, ports),
+           true);
+    ensure(s, "discovery.k8s.io", "endpointslices",
+           arena_printf(s->arena,
+                        "{\"metadata\":{\"name\":\"%s\",\"namespace\":\"%s\",\"labels\":{"
+                        "\"kubernetes.io/service-name\":\"%s\"}},\"addressType\":\"IPv4\","
+                        "\"endpoints\":[{\"addresses\":[\"%s\"],\"conditions\":{\"ready\":true,"
+                        "\"serving\":true,\"terminating\":false}}],\"ports\":[%s]}",
+                        name, ns, name, ip, ports),
+           true);
+}
+
+static void ensure_services(struct seeding *s) {
+    const struct settings *set = s->api->settings;
+    const char *port = arena_printf(
+        s->arena, "{\"name\":\"https\",\"port\":%u,\"protocol\":\"TCP\"}", set->api_port);
+    ensure(s, "", "services",
+           service_json(s->arena, "default", "kubernetes", set->api_ip,
+                        "\"component\":\"apiserver\",\"provider\":\"kubernetes\"",
+                        arena_printf(s->arena,
+                                     "{\"name\":\"https\",\"port\":443,\"protocol\":\"TCP\","
+                                     "\"targetPort\":%u}",
+                                     set->api_port)),
+           false);
+    ensure_endpoints(s, "default", "kubernetes", set->gateway_ip, port);
+    ensure(
+        s, "", "services",
+        service_json(s->arena, "kube-system", "kube-dns", set->dns_ip,
+                     "\"k8s-app\":\"kube-dns\",\"kubernetes.io/name\":\"CoreDNS\"",
+                     "{\"name\":\"dns\",\"port\":53,\"protocol\":\"UDP\",\"targetPort\":53},"
+                     "{\"name\":\"dns-tcp\",\"port\":53,\"protocol\":\"TCP\",\"targetPort\":53}"),
+        false);
+    ensure_endpoints(s, "kube-system", "kube-dns", set->gateway_ip,
+                     "{\"name\":\"dns\",\"port\":53,\"protocol\":\"UDP\"},"
+                     "{\"name\":\"dns-tcp\",\"port\":53,\"protocol\":\"TCP\"}");
+}
+
+/* ---- roles ---- */
+
+static void put_list(struct buf *b, const char *key, const char *list, bool *first) {
+    if (!list) return;
+    buf_printf(b, "%s\"%s\":[", *first ? "" : ",", key);
+    *first = false;
+    struct slice left = slice_of(list), one;
+    for (bool comma = false; slice_cut(&left, ',', &one); comma = true) {
+        if (comma) buf_char(b, ',');
+        buf_json_str(b, one);
+    }
+    buf_char(b, ']');
+}
+
+#define ROLE_META                                                                                  \
+    "{\"metadata\":{\"name\":\"%s\",\"labels\":{"                                                  \
+    "\"kubernetes.io/bootstrapping\":\"rbac-defaults\"},\"annotations\":{"                         \
+    "\"rbac.authorization.kubernetes.io/autoupdate\":\"true\"}},"
+
+static void ensure_role(struct seeding *s, const struct role_default *r) {
+    OWN(buf_done) struct buf b = {0};
+    buf_printf(&b, ROLE_META "\"rules\":[", r->name);
+    for (size_t i = 0; i < r->n_rules; i++) {
+        bool first = true;
+        buf_str(&b, i ? ",{" : "{");
+        put_list(&b, "verbs", r->rules[i].verbs, &first);
+        put_list(&b, "apiGroups", r->rules[i].groups, &first);
+        put_list(&b, "resources", r->rules[i].resources, &first);
+        put_list(&b, "resourceNames", r->rules[i].names, &first);
+        put_list(&b, "nonResourceURLs", r->rules[i].paths, &first);
+        buf_char(&b, '}');
+    }
+    buf_str(&b, "]}");
+    ensure(s, "rbac.authorization.k8s.io", "clusterroles", b.p, true);
+}
+
+static void ensure_binding(struct seeding *s, const struct binding_default *d) {
+    ensure(s, "rbac.authorization.k8s.io", "clusterrolebindings",
+           arena_printf(s->arena,
+                        ROLE_META "\"subjects\":[{\"kind\":\"%s\",\"apiGroup\":"
+                                  "\"rbac.authorization.k8s.io\",\"name\":\"%s\"}],\"roleRef\":{"
+                                  "\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":"
+                                  "\"ClusterRole\",\"name\":\"%s\"}}",
+                        d->name, d->subject_kind, d->subject_name, d->role),
+           true);
+}
+
+void bootstrap(struct api *api, void (*done)(void *user, const struct err *err), void *user) {
+    struct seeding *s = calloc(1, sizeof *s);
+    if (!s) abort();
+    *s = (struct seeding){.api = api, .arena = arena_new(), .done = done, .user = user};
+    char now[TIME_TEXT_MAX];
+    time_format(now, loop_wall_ns(api->loop));
+    s->now = arena_str(s->arena, now);
+    ensure_namespaces(s);
+    for (size_t i = 0; i < role_defaults_n; i++) ensure_role(s, &role_defaults[i]);
+    for (size_t i = 0; i < binding_defaults_n; i++) ensure_binding(s, &binding_defaults[i]);
+    ensure_services(s);
+    s->all_sent = true;
+    finish_if_over(s);
+}

@@ -1,0 +1,192 @@
+#include "server/cache.h"
+
+#include <assert.h>
+
+#include "base/limits.h"
+#include "base/own.h"
+#include "wire/store.h"
+
+enum {
+    HISTORY_MIN_BYTES = 512 * 1024,       /* old versions kept however old they are */
+    HISTORY_MAX_BYTES = 64 * 1024 * 1024, /* and however young */
+    HISTORY_YOUNG_MS = 60 * 1000,
+};
+
+void cache_init(struct cache *c) {
+    *c = (struct cache){0};
+    size_t n;
+    const struct api_kind *const *kinds = api_kinds(&n);
+    for (size_t i = 0; i < n; i++) {
+        if (kinds[i]->flags & API_VIRTUAL || cache_resource(c, kinds[i]->store_prefix)) continue;
+        struct resource *r = calloc(1, sizeof *r);
+        if (!r) abort();
+        r->prefix = kinds[i]->store_prefix;
+        map_put(&c->resources, slice_of(r->prefix), r);
+    }
+}
+
+static void event_done(struct event *e) {
+    object_unref(e->now);
+    object_unref(e->old);
+}
+
+void cache_done(struct cache *c) {
+    size_t i = 0;
+    for (struct map_entry *m; (m = map_next(&c->resources, &i));) {
+        struct resource *r = m->value;
+        for (size_t j = 0; j < r->n; j++) event_done(&r->events[(r->head + j) % r->cap]);
+        free(r->events);
+        key_index_done(&r->index);
+        vec_done(&r->listeners);
+        free(r);
+    }
+    map_done(&c->resources);
+}
+
+struct resource *cache_resource(const struct cache *c, const char *prefix) {
+    return map_gets(&c->resources, prefix);
+}
+
+struct resource *cache_of_kind(const struct cache *c, const struct api_kind *k) {
+    return cache_resource(c, k->store_prefix);
+}
+
+void resource_listen(struct resource *r, void (*fn)(void *, const struct event *), void *user) {
+    vec_push(&r->listeners, (struct cache_listener){fn, user});
+}
+
+/* Only marks: a listener may leave while events are being handed out. */
+void resource_unlisten(struct resource *r, void *user) {
+    for (size_t i = 0; i < r->listeners.n; i++)
+        if (r->listeners.v[i].user == user) r->listeners.v[i].fn = NULL;
+}
+
+struct object *resource_get(const struct resource *r, const char *ns, const char *name) {
+    char key[2 * LIMIT_NAME_BYTES + 2];
+    size_t ns_n = strlen(ns), name_n = strlen(name);
+    if (ns_n > LIMIT_NAME_BYTES || name_n > LIMIT_NAME_BYTES) return NULL;
+    memcpy(key, ns, ns_n);
+    key[ns_n] = '/';
+    memcpy(key + ns_n + 1, name, name_n);
+    return key_index_get(&r->index, slice_from(key, ns_n + 1 + name_n));
+}
+
+/* "/pods.core/ns/name" → its resource, and "ns/name". */
+static struct resource *find(const struct cache *c, struct slice key, struct slice *ret_rest) {
+    const char *slash = key.n > 1 ? memchr(key.p + 1, '/', key.n - 1) : NULL;
+    if (!slash) return NULL;
+    size_t n = (size_t)(slash + 1 - key.p);
+    *ret_rest = slice_from(key.p + n, key.n - n);
+    if (!memchr(ret_rest->p, '/', ret_rest->n)) return NULL;
+    return map_get(&c->resources, slice_from(key.p, n));
+}
+
+void cache_row(struct cache *c, struct slice key, uint64_t revision, struct slice value) {
+    struct slice rest;
+    struct resource *r = find(c, key, &rest);
+    if (!r) return;
+    struct object *old = key_index_put(&r->index, object_new(rest, revision, value));
+    assert(!old);
+    r->live_bytes += value.n;
+    if (revision > r->changed) r->changed = revision;
+}
+
+void cache_snapshot_end(struct cache *c, uint64_t revision, uint64_t compacted) {
+    assert(!c->synced && revision >= c->revision);
+    c->revision = revision;
+    c->compacted = compacted;
+    c->synced = true;
+    size_t i = 0;
+    for (struct map_entry *m; (m = map_next(&c->resources, &i));) {
+        struct resource *r = m->value;
+        r->floor = r->changed = revision; /* deletions before the snapshot are unknown */
+    }
+}
+
+static size_t event_bytes(const struct event *e) { return e->old ? e->old->json->n : 0; }
+
+static void history_drop(struct resource *r) {
+    struct event *e = &r->events[r->head];
+    r->floor = e->revision;
+    r->history_bytes -= event_bytes(e);
+    event_done(e);
+    r->head = (r->head + 1) % r->cap;
+    r->n--;
+}
+
+static void history_trim(struct resource *r, uint64_t now_ms) {
+    size_t room = MAX_OF(r->live_bytes, (size_t)HISTORY_MIN_BYTES);
+    while (r->n > 1) {
+        bool young = now_ms - r->events[r->head].at_ms < HISTORY_YOUNG_MS;
+        bool over = r->n > LIMIT_WATCH_HISTORY_EVENTS || r->history_bytes > HISTORY_MAX_BYTES ||
+                    (r->history_bytes > room && !young);
+        if (!over) return;
+        history_drop(r);
+    }
+}
+
+static void history_push(struct resource *r, struct event e) {
+    if (r->n == r->cap) {
+        size_t cap = r->cap ? r->cap * 2 : 16;
+        struct event *v = calloc(cap, sizeof *v);
+        if (!v) abort();
+        for (size_t i = 0; i < r->n; i++) v[i] = r->events[(r->head + i) % r->cap];
+        free(r->events);
+        r->events = v;
+        r->head = 0;
+        r->cap = cap;
+    }
+    r->events[(r->head + r->n) % r->cap] = e;
+    r->n++;
+    r->history_bytes += event_bytes(&e);
+}
+
+static void announce(struct resource *r, const struct event *e) {
+    size_t n = r->listeners.n; /* those that come meanwhile have seen the new state already */
+    for (size_t i = 0; i < n; i++)
+        if (r->listeners.v[i].fn) r->listeners.v[i].fn(r->listeners.v[i].user, e);
+    for (size_t i = r->listeners.n; i-- > 0;)
+        if (!r->listeners.v[i].fn) vec_remove(&r->listeners, i);
+}
+
+void cache_event(struct cache *c, int store_op, struct slice key, uint64_t revision,
+                 struct slice value, uint64_t now_ms) {
+    assert(revision > c->revision);
+    c->revision = revision;
+    struct slice rest;
+    struct resource *r = find(c, key, &rest);
+    if (!r) return;
+    struct event e = {.revision = revision, .at_ms = now_ms};
+    e.now = object_new(rest, revision, value);
+    if (store_op == STORE_DELETE) {
+        e.type = EVENT_DELETED;
+        e.old = key_index_remove(&r->index, rest);
+    } else {
+        e.old = key_index_put(&r->index, object_ref(e.now));
+        e.type = e.old ? EVENT_MODIFIED : EVENT_ADDED;
+        r->live_bytes += value.n;
+    }
+    if (e.old) r->live_bytes -= e.old->json->n;
+    r->changed = revision;
+    history_push(r, e);
+    history_trim(r, now_ms);
+    struct event copy = e; /* the ring may move under a listener */
+    announce(r, &copy);
+}
+
+size_t resource_event_after(const struct resource *r, uint64_t revision) {
+    size_t lo = 0, hi = r->n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (resource_event(r, mid)->revision > revision)
+            hi = mid;
+        else
+            lo = mid + 1;
+    }
+    return lo;
+}
+
+const struct event *resource_event(const struct resource *r, size_t i) {
+    assert(i < r->n);
+    return &r->events[(r->head + i) % r->cap];
+}

@@ -1,0 +1,66 @@
+/*
+ * The watch cache: every object as the bytes that clients get, per resource sorted by key, with the
+ * recent events of each resource for watches. Fed in order by the store link; all reads of the api
+ * service come from here. Because the store sends an event before the answer to its write, a client
+ * that has seen its write's answer reads its own write.
+ */
+#pragma once
+
+#include "api/registry.h"
+#include "base/map.h"
+#include "server/key_index.h"
+
+enum event_type { EVENT_ADDED, EVENT_MODIFIED, EVENT_DELETED };
+
+struct event {
+    uint64_t revision;
+    uint64_t at_ms; /* when it came, monotonic */
+    enum event_type type;
+    struct object *now; /* the object at this revision; for EVENT_DELETED its last state */
+    struct object *old; /* before; NULL for EVENT_ADDED */
+};
+
+/* Called for each event of the resource after the cache has changed. */
+struct cache_listener {
+    void (*fn)(void *user, const struct event *e);
+    void *user;
+};
+
+struct resource {
+    const char *prefix; /* store prefix "/pods.core/" */
+    struct key_index index;
+    uint64_t changed;     /* revision of the last event */
+    uint64_t floor;       /* events after this revision are all in the history */
+    struct event *events; /* ring of cap slots, n used, the oldest at head */
+    size_t head, n, cap;
+    size_t live_bytes, history_bytes;
+    VEC(struct cache_listener) listeners;
+};
+
+struct cache {
+    struct map resources; /* by prefix */
+    uint64_t revision;    /* of the newest event of any resource */
+    uint64_t compacted;
+    bool synced; /* the first snapshot is complete */
+};
+
+void cache_init(struct cache *c); /* resources of all registered kinds */
+void cache_done(struct cache *c);
+struct resource *cache_resource(const struct cache *c, const char *prefix); /* NULL: none such */
+struct resource *cache_of_kind(const struct cache *c, const struct api_kind *k);
+void resource_listen(struct resource *r, void (*fn)(void *, const struct event *), void *user);
+void resource_unlisten(struct resource *r, void *user);
+
+/* Borrowed, until the next event. ns "" for cluster-scoped. */
+struct object *resource_get(const struct resource *r, const char *ns, const char *name);
+
+/* What the store said. Unknown resources are counted for the revision and otherwise ignored. */
+void cache_row(struct cache *c, struct slice key, uint64_t revision, struct slice value);
+void cache_snapshot_end(struct cache *c, uint64_t revision, uint64_t compacted);
+void cache_event(struct cache *c, int store_op, struct slice key, uint64_t revision,
+                 struct slice value, uint64_t now_ms);
+
+/* The first event in the history after `revision`, as an index for resource_event; n when there is
+ * none. The caller checks revision ≥ floor first. */
+size_t resource_event_after(const struct resource *r, uint64_t revision);
+const struct event *resource_event(const struct resource *r, size_t i);

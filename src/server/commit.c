@@ -1,0 +1,118 @@
+#include "server/commit.h"
+
+#include <assert.h>
+
+#include "api/table.h"
+#include "base/own.h"
+#include "server/raw.h"
+
+static const char placeholder[] = "0"; /* the encoder leaves out empty strings */
+
+void object_encode_gap(struct buf *b, const struct api_kind *k, struct api_object *o,
+                       uint32_t *ret_rv_offset) {
+    size_t start = b->n;
+    const char *before = o->metadata.resource_version;
+    o->metadata.resource_version = placeholder;
+    api_object_encode(b, k, o);
+    o->metadata.resource_version = before;
+    struct slice json = slice_from(b->p + start, b->n - start), value;
+    bool found = raw_path(json, "metadata.resourceVersion", &value);
+    assert(found && slice_is(value, "\"0\""));
+    size_t at = (size_t)(value.p + 1 - b->p);
+    memmove(b->p + at, b->p + at + 1, b->n - at); /* with the NUL */
+    b->n--;
+    *ret_rv_offset = (uint32_t)(at - start);
+}
+
+void object_encode_at(struct buf *b, const struct api_kind *k, struct api_object *o,
+                      uint64_t revision) {
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)revision);
+    const char *before = o->metadata.resource_version;
+    o->metadata.resource_version = text;
+    api_object_encode(b, k, o);
+    o->metadata.resource_version = before;
+}
+
+struct flight {
+    commit_fn *fn;
+    void *user;
+    struct buf value;
+    uint32_t rv_offset;
+};
+
+static void on_written(void *user, uint64_t revision, const struct err *err) {
+    struct flight *f = user;
+    OWN(buf_done) struct buf json = {0};
+    if (!err) {
+        buf_append(&json, f->value.p, f->rv_offset);
+        buf_u64(&json, revision);
+        buf_append(&json, f->value.p + f->rv_offset, f->value.n - f->rv_offset);
+    }
+    buf_done(&f->value);
+    commit_fn *fn = f->fn;
+    void *fn_user = f->user;
+    free(f);
+    fn(fn_user, buf_view(&json), err);
+}
+
+void commit_submit(struct api *api, const struct commit *w, commit_fn *fn, void *user) {
+    struct flight *f = calloc(1, sizeof *f);
+    if (!f) abort();
+    f->fn = fn;
+    f->user = user;
+    object_encode_gap(&f->value, w->kind, w->object, &f->rv_offset);
+    const struct meta_v1_object_meta *m = &w->object->metadata;
+    OWN(buf_done) struct buf key = {0};
+    buf_str(&key, w->kind->store_prefix);
+    if (w->kind->flags & API_NAMESPACED) buf_str(&key, m->namespace);
+    buf_char(&key, '/');
+    buf_str(&key, m->name);
+    struct store_write write = {.op = (uint8_t)w->op,
+                                .key = buf_view(&key),
+                                .expected_revision = w->expected_revision,
+                                .rv_offset = f->rv_offset,
+                                .value = buf_view(&f->value)};
+    store_link_write(api->store, &write, on_written, f);
+}
+
+static size_t field_size(const struct api_field *f) {
+    if (f->shape != API_ONE) return sizeof(struct api_list);
+    if (f->flags & API_POINTER || api_form_is_text((enum api_form)f->form)) return sizeof(void *);
+    switch ((enum api_form)f->form) {
+    case API_OBJECT: return f->type->size;
+    case API_BOOL: return sizeof(bool);
+    case API_INT32: return sizeof(int32_t);
+    case API_INT_OR_STRING: return sizeof(struct int_or_string);
+    case API_RAW: return sizeof(struct slice);
+    default: return sizeof(int64_t);
+    }
+}
+
+void object_copy_field(const struct api_kind *k, struct api_object *to,
+                       const struct api_object *from, const char *field) {
+    const struct api_field *f = api_field_find(k->type, slice_of(field), NULL);
+    if (f) memcpy(api_at(to, f), api_at_const(from, f), field_size(f));
+}
+
+static bool is_spec(struct slice key) {
+    return !slice_is(key, "metadata") && !slice_is(key, "status") && !slice_is(key, "kind") &&
+           !slice_is(key, "apiVersion");
+}
+
+static bool next_spec(struct raw_iter *s, struct slice *key, struct slice *value) {
+    while (raw_member(s, key, value))
+        if (is_spec(*key)) return true;
+    return false;
+}
+
+bool object_spec_differs(struct slice x, struct slice y) {
+    struct raw_iter sx = raw_object(x), sy = raw_object(y);
+    for (;;) {
+        struct slice kx = {0}, vx = {0}, ky = {0}, vy = {0};
+        bool more_x = next_spec(&sx, &kx, &vx), more_y = next_spec(&sy, &ky, &vy);
+        if (more_x != more_y) return true;
+        if (!more_x) return false;
+        if (!slice_eq(kx, ky) || !slice_eq(vx, vy)) return true;
+    }
+}

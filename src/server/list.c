@@ -1,0 +1,284 @@
+/*
+ * GET and LIST. A list holds references to the versions it saw, so that it is consistent however
+ * slowly it is read; bytes are copied into the connection piece by piece. Lists at an older
+ * revision come from the cache while the resource has not changed since, else from the store's log.
+ */
+#include "base/limits.h"
+#include "base/own.h"
+#include "server/continue.h"
+#include "server/convert.h"
+#include "server/select.h"
+#include "server/table.h"
+
+enum { PIECE_BYTES = 256 * 1024, RANGE_ROWS = 500 };
+
+struct list {
+    struct call *c; /* NULL: the client went away during a range */
+    struct selection select;
+    struct arena *scratch;
+    VEC(struct object *) items;
+    size_t sent;
+    uint64_t limit; /* 0 = all */
+    struct list_meta meta;
+    bool more; /* there are objects past the limit */
+    bool streaming;
+    struct buf after; /* store key after which the next range begins */
+    size_t range_rows;
+};
+
+void verb_get(struct call *c) {
+    struct object *o = resource_get(c->resource, c->route.ns, c->route.name);
+    if (!o) {
+        reply_not_found(c, c->route.name);
+        return;
+    }
+    uint64_t rv = 0;
+    const char *text = http_query_get(&c->r->query, "resourceVersion");
+    if (!str_empty(text) && (slice_u64(slice_of(text), &rv) < 0 || rv > c->api->cache.revision)) {
+        revision_refuse(c, text, rv);
+        return;
+    }
+    if (c->form == ANSWER_OBJECT && storage_kind(c->kind) == c->kind)
+        request_respond_bytes(c->r, 200, "application/json", o->json, NULL);
+    else
+        reply_object(c, 200, convert_json(c->a, c->kind, object_json(o)));
+}
+
+static void list_free(struct list *l) {
+    for (size_t i = l->sent; i < l->items.n; i++) object_unref(l->items.v[i]);
+    vec_done(&l->items);
+    arena_free(l->scratch);
+    buf_done(&l->after);
+    free(l);
+}
+
+static void put_head(struct list *l, struct buf *b) {
+    const struct api_kind *k = l->c->kind;
+    if (l->c->form == ANSWER_TABLE) {
+        table_head(b, l->c, &l->meta, true);
+        return;
+    }
+    if (l->c->form == ANSWER_PARTIAL)
+        buf_printf(b, "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/%s\"",
+                   str_or(l->c->form_version, "v1"));
+    else
+        buf_printf(b, "{\"kind\":\"%s\",\"apiVersion\":\"%s\"", k->list_kind,
+                   api_kind_api_version(k));
+    buf_str(b, ",\"metadata\":");
+    list_meta_encode(b, &l->meta);
+    buf_str(b, ",\"items\":[");
+}
+
+static void put_item(struct list *l, struct buf *b, const struct object *o) {
+    arena_reset(l->scratch);
+    struct slice json = convert_json(l->scratch, l->c->kind, object_json(o));
+    if (l->c->form == ANSWER_TABLE) {
+        if (l->sent && !b->n) buf_char(b, ',');
+        table_row(b, l->c, l->scratch, json);
+        return;
+    }
+    if (l->sent) buf_char(b, ',');
+    if (l->c->form == ANSWER_PARTIAL)
+        partial_encode(b, json, NULL, l->c->form_version);
+    else
+        buf_slice(b, json);
+}
+
+/* Fills one piece; true when the list is complete. */
+static bool put_piece(struct list *l, struct buf *b) {
+    while (l->sent < l->items.n && b->n < PIECE_BYTES) {
+        struct object *o = l->items.v[l->sent];
+        put_item(l, b, o);
+        object_unref(o);
+        l->sent++;
+    }
+    if (l->sent < l->items.n) return false;
+    buf_str(b, "]}\n");
+    return true;
+}
+
+static void pump(struct request *r) {
+    struct list *l = r->handler_data;
+    for (;;) {
+        OWN(buf_done) struct buf b = {0};
+        bool complete = put_piece(l, &b);
+        size_t queued = request_stream_write(r, buf_view(&b));
+        if (complete) {
+            r->handler_data = NULL;
+            list_free(l);
+            request_stream_end(r);
+            return;
+        }
+        if (queued > 0) return;
+    }
+}
+
+static void closed(struct request *r) {
+    struct list *l = r->handler_data;
+    if (l->streaming)
+        list_free(l);
+    else
+        l->c = NULL; /* a range is under way */
+}
+
+static void send(struct list *l) {
+    struct call *c = l->c;
+    if (l->more) {
+        const struct object *last = l->items.v[l->items.n - 1];
+        l->meta.next = continue_encode(c->a, l->meta.revision, slice_from(last->key, last->key_n));
+    }
+    OWN(buf_done) struct buf b = {0};
+    put_head(l, &b);
+    bool complete = put_piece(l, &b);
+    struct http_headers h = reply_warnings(c);
+    c->r->handler_data = l;
+    if (complete) {
+        struct request *r = c->r;
+        const char *type = content_type_json(c);
+        c->r->on_close = NULL;
+        list_free(l);
+        request_respond(r, 200, type, buf_view(&b), &h);
+        return;
+    }
+    l->streaming = true;
+    c->r->on_drain = pump;
+    c->r->on_close = closed;
+    request_stream_begin(c->r, 200, content_type_json(c), &h);
+    if (request_stream_write(c->r, buf_view(&b)) == 0) pump(c->r);
+}
+
+/* ---- from the cache ---- */
+
+static void collect(struct list *l, struct slice start, bool after) {
+    struct resource *res = l->c->resource;
+    struct slice prefix = {0};
+    if (*l->select.ns) prefix = slice_of(arena_printf(l->c->a, "%s/", l->select.ns));
+    struct key_cursor at = key_index_seek(&res->index, start.n ? start : prefix, after && start.n);
+    struct object *o;
+    int64_t left = 0;
+    while ((o = key_index_next(&res->index, &at))) {
+        if (prefix.n && !(o->key_n >= prefix.n && !memcmp(o->key, prefix.p, prefix.n))) break;
+        if (l->more && (l->select.narrow || *l->select.name)) break;
+        if (l->more) {
+            left++;
+            continue;
+        }
+        arena_reset(l->scratch);
+        if (!selection_covers(&l->select, l->scratch, o)) continue;
+        if (l->limit && l->items.n == l->limit) {
+            l->more = true;
+            left = 1;
+            continue;
+        }
+        vec_push(&l->items, object_ref(o));
+    }
+    l->meta.remaining = l->more && !l->select.narrow ? left : -1;
+}
+
+static void collect_one(struct list *l) {
+    struct object *o = NULL;
+    if (*l->select.ns || !(l->c->kind->flags & API_NAMESPACED))
+        o = resource_get(l->c->resource, l->select.ns, l->select.name);
+    if (o && selection_covers(&l->select, l->scratch, o)) vec_push(&l->items, object_ref(o));
+}
+
+/* ---- from the store's log ---- */
+
+static void range_next(struct list *l);
+
+static void on_row(void *user, const struct store_event *row) {
+    struct list *l = user;
+    l->range_rows++;
+    buf_clear(&l->after);
+    buf_slice(&l->after, row->key);
+    if (!l->c || l->more) return;
+    size_t skip = strlen(l->c->kind->store_prefix);
+    if (row->key.n <= skip) return;
+    struct object *o =
+        object_new(slice_from(row->key.p + skip, row->key.n - skip), row->revision, row->value);
+    arena_reset(l->scratch);
+    if (!selection_covers(&l->select, l->scratch, o)) {
+        object_unref(o);
+    } else if (l->limit && l->items.n == l->limit) {
+        l->more = true;
+        object_unref(o);
+    } else {
+        vec_push(&l->items, o);
+    }
+}
+
+static void on_range_done(void *user, const struct err *err) {
+    struct list *l = user;
+    if (!l->c) {
+        list_free(l);
+        return;
+    }
+    if (err) {
+        struct call *c = l->c;
+        l->c->r->on_close = NULL;
+        list_free(l);
+        if (err->reason == ERR_EXPIRED || err->reason == ERR_GONE)
+            continue_expired(c);
+        else
+            reply_error(c, err);
+        return;
+    }
+    if (l->range_rows == RANGE_ROWS && !l->more)
+        range_next(l);
+    else
+        send(l);
+}
+
+static void range_next(struct list *l) {
+    const char *prefix = l->c->kind->store_prefix;
+    if (*l->select.ns) prefix = arena_printf(l->c->a, "%s%s/", prefix, l->select.ns);
+    l->range_rows = 0;
+    struct buf after = l->after; /* on_row replaces it */
+    l->after = (struct buf){0};
+    struct store_range range = {.prefix = slice_of(prefix),
+                                .after = buf_view(&after),
+                                .revision = l->meta.revision,
+                                .limit = RANGE_ROWS};
+    store_link_range(l->c->api->store, &range, on_row, on_range_done, l);
+    buf_done(&after);
+}
+
+/* ---- entry ---- */
+
+static struct list *list_new(struct call *c, const struct list_position *p) {
+    struct list *l = calloc(1, sizeof *l);
+    if (!l) abort();
+    l->c = c;
+    l->scratch = arena_new();
+    l->limit = p->limit;
+    l->meta = (struct list_meta){.revision = p->revision, .remaining = -1};
+    return l;
+}
+
+void verb_list(struct call *c) {
+    struct err err;
+    struct list_position p;
+    if (list_position_parse(c, &p) < 0) return; /* answered */
+    struct selection select;
+    if (selection_init(c, &select, &err) < 0) {
+        reply_error(c, &err);
+        return;
+    }
+    struct list *l = list_new(c, &p);
+    l->select = select;
+    if (!p.exact || c->resource->changed <= p.revision) {
+        if (*select.name && (*select.ns || !(c->kind->flags & API_NAMESPACED)))
+            collect_one(l);
+        else
+            collect(l, p.start, true);
+        send(l);
+        return;
+    }
+    if (p.start.n) {
+        buf_str(&l->after, c->kind->store_prefix);
+        buf_slice(&l->after, p.start);
+    }
+    c->r->handler_data = l;
+    c->r->on_close = closed;
+    range_next(l);
+}

@@ -1,0 +1,47 @@
+/* /openapi/v3, its documents, and /openapi/v2: made when asked for, they are too big to keep. */
+#include "api/openapi.h"
+#include "base/own.h"
+#include "server/api.h"
+
+static bool document(struct call *c, const char *path) {
+    struct slice left = slice_of(path), kind, group = SLICE(""), version = SLICE("");
+    slice_cut(&left, '/', &kind);
+    bool named = slice_is(kind, "apis");
+    if (!named && !slice_is(kind, "api")) return false;
+    if (named && left.p) slice_cut(&left, '/', &group);
+    if (left.p) slice_cut(&left, '/', &version);
+    if (left.p || !version.n || named != (group.n > 0)) return false;
+    OWN(buf_done) struct buf b = {0};
+    if (openapi_v3_document(arena_strn(c->a, group), arena_strn(c->a, version), &b) < 0)
+        return false;
+    reply_json(c, 200, buf_view(&b));
+    return true;
+}
+
+/* The old document in protobuf is not offered; clients that list JSON too get JSON. */
+static bool wants_protobuf_only(const struct call *c) {
+    const char *accept = http_header(&c->r->headers, "accept");
+    return accept && strstr(accept, "protobuf") && !strstr(accept, "json") &&
+           !strstr(accept, "*/*");
+}
+
+bool openapi_handle(struct call *c) {
+    const char *path = c->r->path;
+    OWN(buf_done) struct buf b = {0};
+    if (str_eq(path, "/openapi/v3") || str_eq(path, "/openapi/v3/")) {
+        openapi_v3_index(&b);
+    } else if (str_eq(path, "/openapi/v2")) {
+        if (wants_protobuf_only(c)) {
+            struct err err;
+            err_set(&err, ERR_NOT_ACCEPTABLE,
+                    "only the following media types are accepted: application/json");
+            reply_error(c, &err);
+            return true;
+        }
+        openapi_v2_document(&b);
+    } else {
+        return str_starts(path, "/openapi/v3/") && document(c, path + strlen("/openapi/v3/"));
+    }
+    reply_json(c, 200, buf_view(&b));
+    return true;
+}

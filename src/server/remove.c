@@ -1,0 +1,245 @@
+#include "server/remove.h"
+
+#include "base/own.h"
+#include "base/times.h"
+#include "server/body.h"
+
+enum { ATTEMPTS_MAX = 8 };
+static const char orphan_finalizer[] = "orphan";
+static const char foreground_finalizer[] = "foregroundDeletion";
+
+struct removal {
+    struct api *api;
+    const struct api_kind *kind;
+    char *ns, *name, *uid, *version;
+    struct remove_options o;
+    remove_fn *done;
+    void *user;
+    unsigned attempts;
+    bool gone; /* what the write under way does */
+};
+
+static void attempt(struct removal *r);
+
+static void finish(struct removal *r, struct slice json, bool gone, const struct err *err) {
+    remove_fn *done = r->done;
+    void *user = r->user;
+    free(r->ns);
+    free(r->name);
+    free(r->uid);
+    free(r->version);
+    free(r);
+    done(user, json, gone, err);
+}
+
+static void on_written(void *user, struct slice json, const struct err *err) {
+    struct removal *r = user;
+    bool again = err && (err->reason == ERR_CONFLICT || err->reason == ERR_NOT_FOUND);
+    if (again && ++r->attempts < ATTEMPTS_MAX)
+        attempt(r);
+    else
+        finish(r, json, r->gone && !err, err);
+}
+
+static bool is(const struct api_kind *k, const char *plural) {
+    return !*k->group && str_eq(k->plural, plural);
+}
+
+/* Seconds the pod gets; 0 when nothing of it runs (registry/core/pod strategy). */
+static int64_t pod_grace_s(const struct core_v1_pod *pod, int64_t asked_s) {
+    if (str_empty(pod->spec.node_name)) return 0;
+    if (str_eq(pod->status.phase, "Failed") || str_eq(pod->status.phase, "Succeeded")) return 0;
+    int64_t grace_s = asked_s;
+    if (grace_s < 0)
+        grace_s = pod->spec.termination_grace_period_seconds
+                      ? *pod->spec.termination_grace_period_seconds
+                      : 30;
+    return grace_s < 0 ? 1 : grace_s;
+}
+
+static bool has(const struct str_list *l, const char *s) {
+    for (size_t i = 0; i < l->n; i++)
+        if (str_eq(l->v[i], s)) return true;
+    return false;
+}
+
+static void set_finalizer(struct arena *a, struct str_list *l, const char *name, bool wanted) {
+    if (has(l, name) == wanted) return;
+    struct str_list out = {0};
+    for (size_t i = 0; i < l->n; i++)
+        if (!str_eq(l->v[i], name)) *ARENA_PUSH(a, &out) = l->v[i];
+    if (wanted) *ARENA_PUSH(a, &out) = name;
+    *l = out;
+}
+
+static void set_deadline(struct removal *r, struct arena *a, struct meta_v1_object_meta *m,
+                         int64_t grace_s) {
+    int64_t start_ns = loop_wall_ns(r->api->loop), old_end_ns;
+    if (!str_empty(m->deletion_timestamp) && time_parse(m->deletion_timestamp, &old_end_ns) == 0 &&
+        m->deletion_grace_period_seconds)
+        start_ns = old_end_ns - *m->deletion_grace_period_seconds * 1000000000;
+    char text[TIME_TEXT_MAX];
+    time_format(text, start_ns + grace_s * 1000000000);
+    m->deletion_timestamp = arena_str(a, text);
+    m->deletion_grace_period_seconds = arena_copy(a, &grace_s, sizeof grace_s);
+}
+
+static int check_preconditions(struct removal *r, const struct meta_v1_object_meta *m,
+                               struct err *err) {
+    if (r->uid && !str_eq(r->uid, m->uid))
+        return err_set(err, ERR_CONFLICT,
+                       "Precondition failed: UID in precondition: %s, UID in object meta: %s",
+                       r->uid, str_or(m->uid, ""));
+    if (r->version && !str_eq(r->version, m->resource_version))
+        return err_set(err, ERR_CONFLICT,
+                       "Precondition failed: ResourceVersion in precondition: %s, ResourceVersion "
+                       "in object meta: %s",
+                       r->version, m->resource_version);
+    return 0;
+}
+
+enum outcome { REMOVE_NOW, REMOVE_LATER, REMOVE_NOTHING };
+
+/* Changes the object into its next state. */
+static enum outcome decide(struct removal *r, struct arena *a, struct api_object *o) {
+    struct meta_v1_object_meta *m = &o->metadata;
+    bool foreground = r->o.policy == PROPAGATE_FOREGROUND, orphan = r->o.policy == PROPAGATE_ORPHAN;
+    size_t n_before = m->finalizers.n;
+    if (r->o.policy != PROPAGATE_DEFAULT) {
+        set_finalizer(a, &m->finalizers, foreground_finalizer, foreground);
+        set_finalizer(a, &m->finalizers, orphan_finalizer, orphan);
+    }
+    int64_t grace_s = 0;
+    if (is(r->kind, "pods"))
+        grace_s = pod_grace_s((const struct core_v1_pod *)(const void *)o, r->o.grace_s);
+    bool dying = !str_empty(m->deletion_timestamp);
+    int64_t left_s = m->deletion_grace_period_seconds ? *m->deletion_grace_period_seconds : 0;
+    bool namespace_full = false;
+    if (is(r->kind, "namespaces")) {
+        struct core_v1_namespace *n = (void *)o;
+        n->status.phase = "Terminating";
+        namespace_full = n->spec.finalizers.n > 0;
+    }
+    if (dying && r->o.grace_s < 0) grace_s = left_s;
+    if (grace_s == 0 && !m->finalizers.n && !namespace_full) return REMOVE_NOW;
+    if (dying && grace_s >= left_s && m->finalizers.n == n_before) return REMOVE_NOTHING;
+    if (!dying || grace_s < left_s) set_deadline(r, a, m, grace_s);
+    if (!dying && r->kind->flags & API_GENERATION) m->generation++;
+    return REMOVE_LATER;
+}
+
+static void attempt_in(struct removal *r, struct arena *a) {
+    struct err err = {0};
+    struct object *current = resource_get(cache_of_kind(&r->api->cache, r->kind), r->ns, r->name);
+    struct api_object *o;
+    if (!current) {
+        err_set(&err, ERR_NOT_FOUND, "\"%s\" not found", r->name);
+        finish(r, SLICE(""), false, &err);
+        return;
+    }
+    if (api_object_decode(a, r->kind, object_json(current), &o, &err) < 0 ||
+        check_preconditions(r, &o->metadata, &err) < 0) {
+        finish(r, SLICE(""), false, &err);
+        return;
+    }
+    enum outcome what = decide(r, a, o);
+    r->gone = what == REMOVE_NOW;
+    if (what == REMOVE_NOTHING || r->o.dry_run) {
+        OWN(buf_done) struct buf json = {0};
+        object_encode_at(&json, r->kind, o, current->revision);
+        finish(r, buf_view(&json), r->gone, NULL);
+        return;
+    }
+    enum store_op op = r->gone ? STORE_DELETE : STORE_UPDATE;
+    commit_submit(r->api, &(struct commit){op, r->kind, o, current->revision}, on_written, r);
+}
+
+static void attempt(struct removal *r) {
+    struct arena *a = arena_new();
+    attempt_in(r, a);
+    arena_free(a);
+}
+
+static char *copy(const char *s) {
+    if (!s) return NULL;
+    char *out = strdup(s);
+    if (!out) abort();
+    return out;
+}
+
+void remove_object(struct api *api, const struct api_kind *storage, const char *ns,
+                   const char *name, const struct remove_options *o, remove_fn *done, void *user) {
+    struct removal *r = calloc(1, sizeof *r);
+    if (!r) abort();
+    *r = (struct removal){.api = api,
+                          .kind = storage,
+                          .ns = copy(ns),
+                          .name = copy(name),
+                          .uid = copy(o->uid),
+                          .version = copy(o->resource_version),
+                          .o = *o,
+                          .done = done,
+                          .user = user};
+    attempt(r);
+}
+
+/* ---- DeleteOptions ---- */
+
+static int take_policy(struct remove_options *o, const char *policy, struct err *err) {
+    static const char *const names[] = {"", "Background", "Foreground", "Orphan"};
+    for (size_t i = 1; i < ARRAY_LEN(names); i++) {
+        if (!str_eq(policy, names[i])) continue;
+        o->policy = i;
+        return 0;
+    }
+    return err_set(err, ERR_INVALID,
+                   "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported "
+                   "value: \"%s\": supported values: \"Foreground\", \"Background\", \"Orphan\"",
+                   policy);
+}
+
+static int take_query(struct call *c, struct remove_options *o, struct err *err) {
+    const char *grace = http_query_get(&c->r->query, "gracePeriodSeconds");
+    const char *policy = http_query_get(&c->r->query, "propagationPolicy");
+    const char *orphans = http_query_get(&c->r->query, "orphanDependents");
+    uint64_t seconds;
+    if (!str_empty(grace)) {
+        if (slice_u64(slice_of(grace), &seconds) < 0 || seconds > INT32_MAX)
+            return err_set(err, ERR_BAD_REQUEST, "gracePeriodSeconds: \"%s\" is not a number ≥ 0",
+                           grace);
+        o->grace_s = (int64_t)seconds;
+    }
+    if (!str_empty(orphans))
+        o->policy = str_eq(orphans, "true") ? PROPAGATE_ORPHAN : PROPAGATE_BACKGROUND;
+    return str_empty(policy) ? 0 : take_policy(o, policy, err);
+}
+
+static int take_body(struct call *c, struct remove_options *o, struct err *err) {
+    struct slice json;
+    if (!slice_trim(c->r->body).n) return 0;
+    int rc = body_json(c, &json, err);
+    void *p;
+    if (rc == 0) rc = api_decode(c->a, &meta_v1_delete_options_type, json, NULL, &p, err);
+    if (rc < 0) return rc;
+    const struct meta_v1_delete_options *d = p;
+    if (d->grace_period_seconds) o->grace_s = *d->grace_period_seconds;
+    if (o->grace_s > INT32_MAX) o->grace_s = INT32_MAX;
+    if (d->preconditions) {
+        o->uid = d->preconditions->uid;
+        o->resource_version = d->preconditions->resource_version;
+    }
+    if (d->orphan_dependents)
+        o->policy = *d->orphan_dependents ? PROPAGATE_ORPHAN : PROPAGATE_BACKGROUND;
+    for (size_t i = 0; i < d->dry_run.n; i++)
+        if (str_eq(d->dry_run.v[i], "All")) o->dry_run = true;
+    return str_empty(d->propagation_policy) ? 0 : take_policy(o, d->propagation_policy, err);
+}
+
+int remove_options_parse(struct call *c, struct remove_options *ret, struct err *err) {
+    *ret = (struct remove_options){.grace_s = -1};
+    int rc = body_options(c, err);
+    if (rc == 0) rc = take_query(c, ret, err);
+    if (rc == 0) rc = take_body(c, ret, err);
+    if (c->dry_run) ret->dry_run = true;
+    return rc;
+}

@@ -1,0 +1,24 @@
+/*
+ * Deletion of one object by its key, for DELETE, deletecollection and eviction: grace periods of
+ * pods, finalizers, propagation policies, preconditions. Retries after conflicts with other writes.
+ */
+#pragma once
+
+#include "server/commit.h"
+
+struct remove_options {
+    int64_t grace_s;                    /* −1 = the object's own */
+    const char *uid, *resource_version; /* preconditions; NULL = none */
+    enum { PROPAGATE_DEFAULT, PROPAGATE_BACKGROUND, PROPAGATE_FOREGROUND, PROPAGATE_ORPHAN } policy;
+    bool dry_run;
+};
+
+/* done exactly once: err, or the object in its last state; gone: it does not exist any more (else
+ * it waits for its grace period or finalizers). json is borrowed. ERR_CONFLICT text is the reason
+ * only ("Precondition failed: …"). */
+typedef void remove_fn(void *user, struct slice json, bool gone, const struct err *err);
+void remove_object(struct api *api, const struct api_kind *storage, const char *ns,
+                   const char *name, const struct remove_options *o, remove_fn *done, void *user);
+
+/* DeleteOptions from the body and the query. */
+int remove_options_parse(struct call *c, struct remove_options *ret, struct err *err);

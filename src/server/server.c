@@ -1,0 +1,249 @@
+/*
+ * The api service: its life (connect to store and keys, seed, listen) and the way of a request
+ * through route, authentication, authorisation to its verb.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/own.h"
+#include "server/allocator.h"
+#include "server/api.h"
+#include "server/authn.h"
+#include "server/authz.h"
+#include "server/body.h"
+#include "server/bootstrap.h"
+#include "server/keys_link.h"
+
+/* ---- a request ---- */
+
+static const struct {
+    const char *verb;
+    void (*run)(struct call *);
+} verb_table[] = {
+    {"get", verb_get},       {"list", verb_list},
+    {"watch", verb_watch},   {"create", verb_create},
+    {"update", verb_update}, {"patch", verb_patch},
+    {"delete", verb_delete}, {"deletecollection", verb_deletecollection},
+};
+
+static void method_not_allowed(struct call *c) {
+    struct err err;
+    err_set(&err, ERR_METHOD_NOT_ALLOWED,
+            "the server does not allow this method on the requested resource");
+    reply_error(c, &err);
+}
+
+static void unknown_resource(struct call *c) {
+    size_t n;
+    const struct api_kind *const *kinds = api_kinds(&n);
+    for (size_t i = 0; i < n; i++) {
+        if (!str_eq(kinds[i]->group, c->route.group) ||
+            !str_eq(kinds[i]->version, c->route.version))
+            continue;
+        struct err err;
+        err_set(&err, ERR_NOT_FOUND, "the server could not find the requested resource");
+        reply_error(c, &err);
+        return;
+    }
+    reply_page_not_found(c);
+}
+
+static void run_verb(struct call *c) {
+    bool names_one = !str_eq(c->route.verb, "create") && !str_eq(c->route.verb, "list") &&
+                     !str_eq(c->route.verb, "watch") && !str_eq(c->route.verb, "deletecollection");
+    bool namespaced = c->kind->flags & API_NAMESPACED;
+    if (c->kind->flags & API_VIRTUAL && !str_eq(c->route.verb, "create")) {
+        method_not_allowed(c);
+        return;
+    }
+    if ((names_one && namespaced && !*c->route.ns) ||
+        (!namespaced && *c->route.ns && !str_eq(c->kind->plural, "namespaces"))) {
+        unknown_resource(c);
+        return;
+    }
+    if (str_eq(c->route.verb, "create") && *c->route.name) {
+        method_not_allowed(c);
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(verb_table); i++) {
+        if (!str_eq(verb_table[i].verb, c->route.verb)) continue;
+        verb_table[i].run(c);
+        return;
+    }
+    method_not_allowed(c);
+}
+
+static void run_resource(struct call *c) {
+    struct err err;
+    c->kind = api_kind_by_plural(c->route.group, c->route.version, c->route.plural);
+    if (!c->kind) {
+        unknown_resource(c);
+        return;
+    }
+    if (c->kind->flags & API_NAMESPACED)
+        ;
+    else if (str_eq(c->kind->plural, "namespaces") && !*c->kind->group)
+        c->route.ns = ""; /* the object itself is not in a namespace */
+    c->resource = cache_of_kind(&c->api->cache, c->kind);
+    if (!c->resource && !(c->kind->flags & API_VIRTUAL)) {
+        unknown_resource(c);
+        return;
+    }
+    if (*c->route.subresource) {
+        if (!subresource_handle(c)) unknown_resource(c);
+        return;
+    }
+    if (reply_negotiate(c, &err) < 0) {
+        reply_error(c, &err);
+        return;
+    }
+    run_verb(c);
+}
+
+/* exec, attach and port-forward run programs: they need create whatever the method. */
+static const char *checked_verb(const struct route *r) {
+    static const char *const streams[] = {"exec", "attach", "portforward"};
+    for (size_t i = 0; i < ARRAY_LEN(streams); i++)
+        if (!*r->group && str_eq(r->plural, "pods") && str_eq(r->subresource, streams[i]))
+            return "create";
+    return r->verb;
+}
+
+static bool authorised(struct call *c) {
+    struct attributes at = {.verb = checked_verb(&c->route),
+                            .group = c->route.group,
+                            .resource = c->route.plural,
+                            .subresource = c->route.subresource,
+                            .name = c->route.name,
+                            .ns = c->route.ns,
+                            .path = c->route.is_resource ? NULL : c->r->path};
+    if (authz_allows(c->api->authz, &c->user, &at)) return true;
+    const char *message = authz_refusal(c->a, &c->user, &at);
+    struct failure f = {.message = message};
+    if (c->route.is_resource) {
+        f.name = c->route.name;
+        f.group = c->route.group;
+        f.kind = c->route.plural;
+    }
+    reply_failure(c, ERR_FORBIDDEN, &f);
+    return false;
+}
+
+/* Probes of this machine need no identity. */
+static bool is_health(const char *path) {
+    return str_starts(path, "/livez") || str_starts(path, "/readyz") ||
+           str_starts(path, "/healthz");
+}
+
+void api_handle(struct request *r, void *user) {
+    struct call *c = ARENA_NEW(r->arena, struct call);
+    struct err err = {0};
+    *c = (struct call){.api = user, .r = r, .a = r->arena, .unknown = API_UNKNOWN_WARN};
+    c->api->requests++;
+    route_parse(r, &c->route);
+    if (r->peer->kind == PEER_UNIX && is_health(r->path) && health_handle(c)) return;
+    if (authn_request(c, &c->user, &err) < 0) {
+        reply_failure(c, ERR_UNAUTHORIZED, &(struct failure){.message = err.text});
+        return;
+    }
+    if (!c->route.verb) {
+        method_not_allowed(c);
+        return;
+    }
+    if (!authorised(c)) return;
+    if (c->route.is_resource)
+        run_resource(c);
+    else if (!health_handle(c) && !discovery_handle(c))
+        reply_page_not_found(c);
+}
+
+/* ---- the service ---- */
+
+static struct api the_api;
+static struct service_ctx *the_ctx;
+static int listen_fds[3] = {-1, -1, -1};
+static bool seeded, has_keys, listening;
+
+static void listen_if_complete(void) {
+    struct api *api = &the_api;
+    if (!seeded || !has_keys || listening) return;
+    listening = true;
+    static const char *const names[] = {"listen", "api_tcp", "api_gateway"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        listen_fds[i] = service_fd(the_ctx, names[i]);
+        if (listen_fds[i] < 0) continue;
+        if (i == 0)
+            server_listen_unix(api->server, listen_fds[i]);
+        else
+            server_listen_tls(api->server, listen_fds[i], api->tls);
+    }
+    api->bootstrapped = true;
+    service_ready(the_ctx);
+    log_info("api_ready", "revision=%llu", (unsigned long long)api->cache.revision);
+}
+
+static void on_seeded(void *user, const struct err *err) {
+    if (err) {
+        log_error("api_seed_failed", "why=%s", err->text);
+        exit(1);
+    }
+    seeded = true;
+    listen_if_complete();
+}
+
+static void on_synced(void *user) {
+    struct api *api = user;
+    allocator_fill(api);
+    bootstrap(api, on_seeded, api);
+}
+
+static void on_store_lost(void *user, const struct err *err) {
+    /* A cache that cannot continue is worth nothing: init starts this service anew. */
+    log_error("store_lost", "why=%s", err->text);
+    exit(1);
+}
+
+static void on_keys(void *user) {
+    struct api *api = user;
+    struct err err;
+    api->token_key = authn_public_key(api->keys.token_public_pem);
+    if (!api->token_key) {
+        log_error("token_key_unusable", "why=the public key from keys is no PEM key");
+        exit(1);
+    }
+    if (server_tls_new(api->keys.serving_chain_pem, api->keys.ca_pem, keys_link_sign, api,
+                       &api->tls, &err) < 0) {
+        log_error("tls_unusable", "why=%s", err.text);
+        exit(1);
+    }
+    has_keys = true;
+    listen_if_complete();
+}
+
+static int api_start(struct service_ctx *ctx, struct err *err) {
+    struct api *api = &the_api;
+    the_ctx = ctx;
+    api->loop = ctx->loop;
+    api->settings = ctx->settings;
+    api->keys_fd = -1;
+    api->arena = arena_new();
+    api->started_ns = loop_wall_ns(ctx->loop);
+    cache_init(&api->cache);
+    api->authz = authz_new(api);
+    int rc = allocator_start(api, err);
+    if (rc < 0) return rc;
+    api->server = server_new(ctx->loop, api_handle, api);
+    struct store_link_events ev = {on_synced, on_store_lost, api};
+    api->store = store_link_new(ctx->loop, "store.sock", &api->cache, &ev);
+    keys_link_start(api, "keys.sock", on_keys);
+    return 0;
+}
+
+static bool api_stop(struct service_ctx *ctx) {
+    if (the_api.server) server_close(the_api.server);
+    return false;
+}
+
+static const struct service api_service = {.name = "api", .start = api_start, .stop = api_stop};
+SERVICE(api_service);

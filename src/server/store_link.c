@@ -1,0 +1,257 @@
+#include "server/store_link.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "proc/ipc.h"
+
+enum { RETRY_MIN_MS = 5, RETRY_MAX_MS = 500, WAIT_MS = 5000, WAITING_MAX = 4096 };
+
+struct pending {
+    uint32_t id;
+    uint16_t type;
+    store_write_fn *written;
+    store_row_fn *row;
+    store_done_fn *done;
+    void *user;
+    struct buf body; /* only while it waits for the connection */
+    uint64_t deadline_ms;
+};
+
+struct store_link {
+    struct loop *loop;
+    char *path;
+    struct cache *cache;
+    struct store_link_events ev;
+    struct ipc *ipc;
+    bool live; /* STORE_WATCH_OK has come on this connection */
+    struct timer *retry;
+    uint64_t retry_ms;
+    struct map sent;               /* by id */
+    VEC(struct pending *) waiting; /* for a connection, in order */
+    uint32_t last_id;
+    uint64_t writes;
+};
+
+static void finish(struct pending *p, uint64_t revision, const struct err *err) {
+    if (p->written)
+        p->written(p->user, revision, err);
+    else if (p->done)
+        p->done(p->user, err);
+    buf_done(&p->body);
+    free(p);
+}
+
+static void fail_all(struct store_link *s, const char *why) {
+    struct err err;
+    err_set(&err, ERR_UNAVAILABLE, "%s", why);
+    struct map sent = s->sent;
+    s->sent = (struct map){0};
+    size_t i = 0;
+    for (struct map_entry *e; (e = map_next(&sent, &i));) finish(e->value, 0, &err);
+    map_done(&sent);
+}
+
+static void transmit(struct store_link *s, struct pending *p, struct slice body) {
+    map_put(&s->sent, slice_from(&p->id, sizeof p->id), p);
+    ipc_send(s->ipc, p->type, p->id, body, NULL, 0);
+}
+
+static void flush_waiting(struct store_link *s) {
+    for (size_t i = 0; i < s->waiting.n; i++) {
+        struct pending *p = s->waiting.v[i];
+        transmit(s, p, buf_view(&p->body));
+        buf_done(&p->body);
+    }
+    s->waiting.n = 0;
+}
+
+static void on_watch_ok(struct store_link *s, struct slice body) {
+    struct unpack u = unpack_init(body);
+    uint64_t revision = unpack_u64(&u), compacted = unpack_u64(&u);
+    if (unpack_end(&u)) return;
+    s->live = true;
+    s->retry_ms = RETRY_MIN_MS;
+    if (!s->cache->synced) {
+        cache_snapshot_end(s->cache, revision, compacted);
+        s->ev.synced(s->ev.user);
+    }
+    s->cache->compacted = compacted;
+    flush_waiting(s);
+}
+
+static void on_event(struct store_link *s, struct slice body) {
+    struct store_event e;
+    if (store_event_unpack(body, &e)) {
+        log_error("store_event_malformed", "bytes=%zu", body.n);
+        return;
+    }
+    if (!s->cache->synced)
+        cache_row(s->cache, e.key, e.revision, e.value);
+    else if (e.revision > s->cache->revision)
+        cache_event(s->cache, e.op, e.key, e.revision, e.value, loop_now_ms(s->loop));
+}
+
+static void on_reply(struct store_link *s, struct ipc_msg *m) {
+    struct pending *p = map_get(&s->sent, slice_from(&m->id, sizeof m->id));
+    if (!p) return;
+    struct err err = {0};
+    uint64_t revision = 0;
+    if (m->type == STORE_RANGE_ROW) {
+        struct store_event e;
+        if (p->row && store_event_unpack(m->body, &e) == 0) p->row(p->user, &e);
+        return;
+    }
+    map_del(&s->sent, slice_from(&m->id, sizeof m->id));
+    if (m->type == STORE_WRITE_OK) {
+        struct unpack u = unpack_init(m->body);
+        revision = unpack_u64(&u);
+    } else if (m->type == IPC_ERROR) {
+        ipc_decode_error(m->body, &err);
+    }
+    finish(p, revision, err.reason ? &err : NULL);
+}
+
+static void on_message(struct ipc *c, struct ipc_msg *m, void *user) {
+    struct store_link *s = user;
+    if (m->type == STORE_EVENT && m->id == 0) {
+        on_event(s, m->body);
+    } else if (m->type == STORE_WATCH_OK) {
+        on_watch_ok(s, m->body);
+    } else if (m->type == IPC_ERROR && !s->live) {
+        struct err err;
+        ipc_decode_error(m->body, &err);
+        s->ev.lost(s->ev.user, &err);
+    } else {
+        on_reply(s, m);
+    }
+}
+
+static void retry_later(struct store_link *s) {
+    timer_start(s->retry, s->retry_ms, 0);
+    s->retry_ms = s->retry_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS : s->retry_ms * 2;
+}
+
+static void on_closed(struct ipc *c, void *user) {
+    struct store_link *s = user;
+    s->ipc = NULL;
+    s->live = false;
+    fail_all(s, "the store's connection was lost before it answered");
+    if (!s->cache->synced) {
+        struct err err;
+        err_set(&err, ERR_UNAVAILABLE, "the store went away during the first snapshot");
+        s->ev.lost(s->ev.user, &err);
+        return;
+    }
+    retry_later(s);
+}
+
+static void drop_late(struct store_link *s) {
+    struct err err;
+    err_set(&err, ERR_UNAVAILABLE, "the store is not reachable");
+    uint64_t now = loop_now_ms(s->loop);
+    while (s->waiting.n && s->waiting.v[0]->deadline_ms <= now) {
+        struct pending *p = s->waiting.v[0];
+        vec_remove(&s->waiting, 0);
+        finish(p, 0, &err);
+    }
+}
+
+static void connect_now(void *user) {
+    struct store_link *s = user;
+    drop_late(s);
+    if (s->ipc) return;
+    struct ipc_handler h = {on_message, on_closed, s};
+    if (ipc_connect(s->loop, s->path, &h, &s->ipc, NULL) < 0) {
+        s->ipc = NULL;
+        retry_later(s);
+        return;
+    }
+    struct buf b = {0};
+    pack_u64(&b, s->cache->synced ? s->cache->revision : 0);
+    ipc_send(s->ipc, STORE_WATCH, ++s->last_id, buf_view(&b), NULL, 0);
+    buf_done(&b);
+}
+
+struct store_link *store_link_new(struct loop *l, const char *path, struct cache *c,
+                                  const struct store_link_events *ev) {
+    struct store_link *s = calloc(1, sizeof *s);
+    if (!s || !(s->path = strdup(path))) abort();
+    s->loop = l;
+    s->cache = c;
+    s->ev = *ev;
+    s->retry_ms = RETRY_MIN_MS;
+    s->retry = timer_new(l, connect_now, s);
+    timer_start(s->retry, 0, 0);
+    return s;
+}
+
+void store_link_free(struct store_link *s) {
+    if (!s) return;
+    timer_free(s->retry);
+    if (s->ipc) {
+        struct ipc_handler none = {0};
+        ipc_set_handler(s->ipc, &none);
+        ipc_close(s->ipc);
+    }
+    fail_all(s, "the api service is stopping");
+    struct err err;
+    err_set(&err, ERR_UNAVAILABLE, "the api service is stopping");
+    for (size_t i = 0; i < s->waiting.n; i++) finish(s->waiting.v[i], 0, &err);
+    vec_done(&s->waiting);
+    free(s->path);
+    free(s);
+}
+
+bool store_link_connected(const struct store_link *s) { return s->live; }
+uint64_t store_link_writes(const struct store_link *s) { return s->writes; }
+
+static void submit(struct store_link *s, struct pending *p, struct buf *body) {
+    if (++s->last_id == 0) s->last_id = 1;
+    p->id = s->last_id;
+    if (s->live) {
+        transmit(s, p, buf_view(body));
+        return;
+    }
+    if (s->waiting.n >= WAITING_MAX) {
+        struct err err;
+        err_set(&err, ERR_UNAVAILABLE, "the store is not reachable");
+        finish(p, 0, &err);
+        return;
+    }
+    p->body = *body;
+    *body = (struct buf){0};
+    p->deadline_ms = loop_now_ms(s->loop) + WAIT_MS;
+    vec_push(&s->waiting, p);
+}
+
+static struct pending *pending_new(uint16_t type, void *user) {
+    struct pending *p = calloc(1, sizeof *p);
+    if (!p) abort();
+    p->type = type;
+    p->user = user;
+    return p;
+}
+
+void store_link_write(struct store_link *s, const struct store_write *w, store_write_fn *fn,
+                      void *user) {
+    struct pending *p = pending_new(STORE_WRITE, user);
+    p->written = fn;
+    s->writes++;
+    struct buf b = {0};
+    store_write_pack(&b, w);
+    submit(s, p, &b);
+    buf_done(&b);
+}
+
+void store_link_range(struct store_link *s, const struct store_range *r, store_row_fn *row,
+                      store_done_fn *done, void *user) {
+    struct pending *p = pending_new(STORE_RANGE, user);
+    p->row = row;
+    p->done = done;
+    struct buf b = {0};
+    store_range_pack(&b, r);
+    submit(s, p, &b);
+    buf_done(&b);
+}

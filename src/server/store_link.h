@@ -1,0 +1,39 @@
+/*
+ * The api service's one connection to the store: feeds the watch cache and carries writes and
+ * ranges. After a lost connection it reconnects with back-off and goes on where it was; writes that
+ * come meanwhile wait a little, those whose answer was lost fail as unavailable (nobody knows
+ * whether they happened).
+ */
+#pragma once
+
+#include "proc/loop.h"
+#include "server/cache.h"
+#include "wire/store.h"
+
+struct store_link;
+
+/* synced: called once, when the cache holds the first snapshot. lost: the store cannot continue
+ * from our revision; the process should start anew. */
+struct store_link_events {
+    void (*synced)(void *user);
+    void (*lost)(void *user, const struct err *err);
+    void *user;
+};
+struct store_link *store_link_new(struct loop *l, const char *path, struct cache *c,
+                                  const struct store_link_events *ev);
+void store_link_free(struct store_link *s); /* pending calls are answered with an error */
+bool store_link_connected(const struct store_link *s);
+
+/* revision is the write's; on failure err says why: ERR_ALREADY_EXISTS, ERR_CONFLICT,
+ * ERR_NOT_FOUND, ERR_UNAVAILABLE… */
+typedef void store_write_fn(void *user, uint64_t revision, const struct err *err);
+void store_link_write(struct store_link *s, const struct store_write *w, store_write_fn *fn,
+                      void *user);
+
+/* row for each row, borrowed; then done exactly once. */
+typedef void store_row_fn(void *user, const struct store_event *row);
+typedef void store_done_fn(void *user, const struct err *err);
+void store_link_range(struct store_link *s, const struct store_range *r, store_row_fn *row,
+                      store_done_fn *done, void *user);
+/* Counters for /metrics. */
+uint64_t store_link_writes(const struct store_link *s);

@@ -1,0 +1,125 @@
+/* PUT and PATCH: how the wanted object is made from the body and the current one. */
+#include <jansson.h>
+
+#include "api/patch.h"
+#include "api/strategic.h"
+#include "base/own.h"
+#include "server/body.h"
+#include "server/convert.h"
+#include "server/write.h"
+
+static int build_put(struct write *w, struct object *current, const struct api_object *old,
+                     struct api_object **ret, struct err *err) {
+    struct call *c = w->c;
+    struct slice json;
+    struct api_object *obj;
+    c->warnings = (struct str_list){0};
+    int rc = body_json(c, &json, err);
+    if (rc == 0) rc = body_object(c, c->kind, json, &obj, err);
+    if (rc < 0) return rc;
+    if (str_empty(obj->metadata.resource_version) && !(c->kind->flags & API_UNCONDITIONAL_UPDATE)) {
+        struct api_causes causes = {.a = c->a};
+        *ARENA_PUSH(c->a, &causes) =
+            (struct api_cause){"FieldValueInvalid", "metadata.resourceVersion",
+                               "Invalid value: 0x0: must be specified for an update"};
+        reply_invalid(c, c->route.name, &causes);
+        return 1;
+    }
+    w->conditional = !str_empty(obj->metadata.resource_version);
+    *ret = convert_object(c->a, c->kind, storage_kind(c->kind), obj);
+    return 0;
+}
+
+static const char *route_subresource(const struct call *c) {
+    return str_or(c->route.subresource, "");
+}
+
+void verb_update(struct call *c) {
+    struct err err;
+    if (body_options(c, &err) < 0) {
+        reply_error(c, &err);
+        return;
+    }
+    write_existing(
+        c, &(struct write){.build = build_put, .status = 200, .subresource = route_subresource(c)});
+}
+
+/* ---- PATCH ---- */
+
+enum patch_kind { PATCH_JSON, PATCH_MERGE, PATCH_STRATEGIC };
+
+static int patch_kind(struct call *c, enum patch_kind *ret, struct err *err) {
+    static const char *const types[] = {"application/json-patch+json",
+                                        "application/merge-patch+json",
+                                        "application/strategic-merge-patch+json"};
+    struct slice type = slice_of(http_header(&c->r->headers, "content-type")), head = {0};
+    if (type.p) slice_cut(&type, ';', &head);
+    head = slice_trim(head);
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        if (!slice_ieq(head, types[i])) continue;
+        *ret = (enum patch_kind)i;
+        return 0;
+    }
+    if (slice_ieq(head, "application/apply-patch+yaml"))
+        return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,
+                       "server-side apply (application/apply-patch+yaml) is not supported yet; "
+                       "accepted media types include: %s, %s, %s",
+                       types[0], types[1], types[2]);
+    return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,
+                   "the body of the request was in an unknown format - accepted media types "
+                   "include: %s, %s, %s",
+                   types[0], types[1], types[2]);
+}
+
+static int apply(struct call *c, const struct api_type *type, enum patch_kind kind, json_t *doc,
+                 json_t **ret, struct err *err) {
+    if (kind == PATCH_JSON) return patch_json(doc, c->r->body, ret, err);
+    if (kind == PATCH_MERGE) return patch_merge(doc, c->r->body, ret, err);
+    OWN(json_decref_p) json_t *patch = NULL;
+    int rc = patch_parse(c->r->body, &patch, err);
+    return rc < 0 ? rc : patch_strategic(type, doc, patch, ret, err);
+}
+
+int update_patched(struct call *c, const struct api_type *type, struct slice before,
+                   struct slice *ret, struct err *err) {
+    enum patch_kind kind = PATCH_JSON;
+    int rc = patch_kind(c, &kind, err);
+    if (rc < 0) return rc;
+    json_error_t why;
+    OWN(json_decref_p) json_t *doc = json_loadb(before.p, before.n, 0, &why);
+    OWN(json_decref_p) json_t *result = NULL;
+    if (!doc) return err_set(err, ERR_INTERNAL, "the stored object is not JSON: %s", why.text);
+    rc = apply(c, type, kind, doc, &result, err);
+    if (rc < 0) return rc;
+    OWN(free_p) char *text = json_dumps(result, JSON_COMPACT | JSON_ENCODE_ANY);
+    if (!text) return err_set(err, ERR_BAD_REQUEST, "the patch result cannot be written as JSON");
+    *ret = slice_of(arena_str(c->a, text));
+    return 0;
+}
+
+static int build_patch(struct write *w, struct object *current, const struct api_object *old,
+                       struct api_object **ret, struct err *err) {
+    struct call *c = w->c;
+    struct api_object *obj;
+    struct slice after;
+    c->warnings = (struct str_list){0};
+    int rc = update_patched(c, c->kind->type, convert_json(c->a, c->kind, object_json(current)),
+                            &after, err);
+    if (rc == 0) rc = body_object(c, c->kind, after, &obj, err);
+    if (rc < 0) return rc;
+    /* A version inside the patch is a precondition; else it is the current one's. */
+    w->conditional = !str_eq(obj->metadata.resource_version, old->metadata.resource_version);
+    *ret = convert_object(c->a, c->kind, storage_kind(c->kind), obj);
+    return 0;
+}
+
+void verb_patch(struct call *c) {
+    struct err err;
+    if (body_options(c, &err) < 0) {
+        reply_error(c, &err);
+        return;
+    }
+    write_existing(
+        c,
+        &(struct write){.build = build_patch, .status = 200, .subresource = route_subresource(c)});
+}

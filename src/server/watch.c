@@ -1,0 +1,302 @@
+/*
+ * WATCH. A watcher pulls: it remembers the revision it has sent up to and takes what follows from
+ * the resource's history whenever its connection has room. So a slow reader costs no memory of its
+ * own; when the history no longer reaches back to it, it is cut off and never skipped over.
+ */
+#include "base/limits.h"
+#include "base/own.h"
+#include "server/continue.h"
+#include "server/convert.h"
+#include "server/select.h"
+#include "server/table.h"
+
+enum {
+    ROOM_BYTES = 512 * 1024, /* queued past this: wait for the connection to drain */
+    PIECE_BYTES = 64 * 1024,
+    BOOKMARK_MS = 60 * 1000,
+    TIMEOUT_MIN_S = 1800, /* upstream: between one and two times this when the client names none */
+};
+
+struct watch {
+    struct call *c;
+    struct selection select;
+    struct arena *scratch;
+    VEC(struct object *) initial; /* the state at the beginning, as ADDED */
+    size_t initial_sent;
+    uint64_t sent_revision;
+    bool bookmarks, end_of_initial; /* the annotated bookmark is still due */
+    bool blocked, pumping, columns_sent;
+    struct timer *timer;
+    uint64_t bookmark_at_ms, end_at_ms;
+};
+
+static const char *const type_names[] = {"ADDED", "MODIFIED", "DELETED"};
+
+static void pump(struct watch *w);
+
+static void watch_free(struct watch *w) {
+    w->c->api->watchers--;
+    resource_unlisten(w->c->resource, w);
+    for (size_t i = w->initial_sent; i < w->initial.n; i++) object_unref(w->initial.v[i]);
+    vec_done(&w->initial);
+    timer_free(w->timer);
+    arena_free(w->scratch);
+    free(w);
+}
+
+static void put_object(struct watch *w, struct buf *b, struct slice stored) {
+    struct slice json = convert_json(w->scratch, w->c->kind, stored);
+    if (w->c->form == ANSWER_PARTIAL) {
+        partial_encode(b, json, NULL, w->c->form_version);
+    } else if (w->c->form == ANSWER_TABLE) {
+        table_head(b, w->c, &(struct list_meta){.remaining = -1}, !w->columns_sent);
+        table_row(b, w->c, w->scratch, json);
+        table_tail(b);
+        b->n--; /* the newline belongs to the frame */
+        w->columns_sent = true;
+    } else {
+        buf_slice(b, json);
+    }
+}
+
+static void put_frame(struct watch *w, struct buf *b, enum event_type type, struct slice stored) {
+    arena_reset(w->scratch);
+    buf_printf(b, "{\"type\":\"%s\",\"object\":", type_names[type]);
+    put_object(w, b, stored);
+    buf_str(b, "}\n");
+}
+
+static void put_bookmark(struct watch *w, struct buf *b, bool end_of_initial) {
+    const struct api_kind *k = w->c->kind;
+    OWN(buf_done) struct buf meta = {0};
+    buf_printf(&meta, "{\"resourceVersion\":\"%llu\",\"creationTimestamp\":null%s}",
+               (unsigned long long)w->sent_revision,
+               end_of_initial ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" : "");
+    buf_str(b, "{\"type\":\"BOOKMARK\",\"object\":");
+    if (w->c->form == ANSWER_PARTIAL) {
+        partial_encode(b, SLICE("{}"), meta.p, w->c->form_version);
+    } else if (w->c->form == ANSWER_TABLE) {
+        buf_printf(b,
+                   "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/%s\",\"metadata\":%s,"
+                   "\"columnDefinitions\":null,\"rows\":[]}",
+                   str_or(w->c->form_version, "v1"), meta.p);
+    } else {
+        buf_printf(b, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":%s}", k->kind,
+                   api_kind_api_version(k), meta.p);
+    }
+    buf_str(b, "}\n");
+}
+
+/* The change as this watcher sees it; false: not at all. An object that leaves the selection is
+ * gone for it, one that enters is new. */
+static bool visible(struct watch *w, const struct event *e, enum event_type *ret) {
+    const struct selection *s = &w->select;
+    if (*s->ns && !slice_is(object_ns(e->now), s->ns)) return false;
+    if (*s->name && !str_eq(object_name(e->now), s->name)) return false;
+    *ret = e->type;
+    if (!s->narrow) return true;
+    arena_reset(w->scratch);
+    bool was = e->old && selection_matches(s, w->scratch, e->old);
+    if (e->type == EVENT_DELETED) return was;
+    bool is = selection_matches(s, w->scratch, e->now);
+    *ret = !is ? EVENT_DELETED : was ? EVENT_MODIFIED : EVENT_ADDED;
+    return is || was;
+}
+
+static void finish(struct watch *w) {
+    struct request *r = w->c->r;
+    watch_free(w);
+    request_stream_end(r);
+}
+
+/* ERROR event, then the end. */
+static void finish_expired(struct watch *w, uint64_t have) {
+    OWN(buf_done) struct buf b = {0};
+    buf_str(&b, "{\"type\":\"ERROR\",\"object\":");
+    failure_encode(
+        &b, ERR_EXPIRED,
+        &(struct failure){.message = arena_printf(w->c->a, "too old resource version: %llu (%llu)",
+                                                  (unsigned long long)w->sent_revision,
+                                                  (unsigned long long)have)});
+    b.n--; /* its newline */
+    buf_str(&b, "}\n");
+    request_stream_write(w->c->r, buf_view(&b));
+    finish(w);
+}
+
+static bool put_initial(struct watch *w, struct buf *b) {
+    while (w->initial_sent < w->initial.n && b->n < PIECE_BYTES) {
+        struct object *o = w->initial.v[w->initial_sent++];
+        put_frame(w, b, EVENT_ADDED, object_json(o));
+        object_unref(o);
+    }
+    if (w->initial_sent < w->initial.n) return false;
+    if (w->end_of_initial) put_bookmark(w, b, true);
+    w->end_of_initial = false;
+    return true;
+}
+
+static void put_events(struct watch *w, struct buf *b) {
+    struct resource *res = w->c->resource;
+    for (size_t i = resource_event_after(res, w->sent_revision); i < res->n && b->n < PIECE_BYTES;
+         i++) {
+        const struct event *e = resource_event(res, i);
+        enum event_type type;
+        /* Someone else may see the deletion of what this one still held: its bytes are e->now's
+         * except when it left the selection, where the new state at the new revision is right. */
+        if (visible(w, e, &type)) put_frame(w, b, type, object_json(e->now));
+        w->sent_revision = e->revision;
+    }
+}
+
+static void pump(struct watch *w) {
+    struct resource *res = w->c->resource;
+    w->pumping = true;
+    for (;;) {
+        OWN(buf_done) struct buf b = {0};
+        if (w->sent_revision < res->floor && w->initial_sent == w->initial.n) {
+            finish_expired(w, res->floor);
+            return;
+        }
+        if (put_initial(w, &b)) put_events(w, &b);
+        if (!b.n) break;
+        size_t queued = request_stream_write(w->c->r, buf_view(&b));
+        if (queued > ROOM_BYTES) {
+            w->blocked = true;
+            break;
+        }
+    }
+    w->pumping = false;
+}
+
+static void on_event(void *user, const struct event *e) {
+    struct watch *w = user;
+    if (!w->blocked && !w->pumping) pump(w);
+}
+
+static void on_drain(struct request *r) {
+    struct watch *w = r->handler_data;
+    if (!w->blocked) return;
+    w->blocked = false;
+    if (!w->pumping) pump(w);
+}
+
+static void on_close(struct request *r) { watch_free(r->handler_data); }
+
+static void arm(struct watch *w, uint64_t now) {
+    uint64_t next = w->end_at_ms;
+    if (w->bookmarks && w->bookmark_at_ms < next) next = w->bookmark_at_ms;
+    timer_start(w->timer, next > now ? next - now : 1, 0);
+}
+
+static void on_timer(void *user) {
+    struct watch *w = user;
+    struct api *api = w->c->api;
+    uint64_t now = loop_now_ms(api->loop);
+    bool over = now >= w->end_at_ms;
+    if (w->bookmarks && !w->blocked && (over || now >= w->bookmark_at_ms)) {
+        /* All events up to the cache's revision have been looked at. */
+        if (w->sent_revision < api->cache.revision) w->sent_revision = api->cache.revision;
+        OWN(buf_done) struct buf b = {0};
+        put_bookmark(w, &b, false);
+        request_stream_write(w->c->r, buf_view(&b));
+        w->bookmark_at_ms = now + BOOKMARK_MS;
+    }
+    if (over)
+        finish(w);
+    else
+        arm(w, now);
+}
+
+static void collect_initial(struct watch *w) {
+    struct resource *res = w->c->resource;
+    struct slice prefix = {0};
+    if (*w->select.ns) prefix = slice_of(arena_printf(w->c->a, "%s/", w->select.ns));
+    struct key_cursor at = key_index_seek(&res->index, prefix, false);
+    for (struct object *o; (o = key_index_next(&res->index, &at));) {
+        if (prefix.n && !(o->key_n >= prefix.n && !memcmp(o->key, prefix.p, prefix.n))) break;
+        arena_reset(w->scratch);
+        if (selection_covers(&w->select, w->scratch, o)) vec_push(&w->initial, object_ref(o));
+    }
+    w->sent_revision = w->c->api->cache.revision;
+}
+
+struct watch_options {
+    uint64_t revision, timeout_s;
+    bool from_state, end_bookmark, bookmarks;
+};
+
+static int refuse(struct call *c, enum err_reason reason, const char *message) {
+    reply_failure(c, reason, &(struct failure){.message = message});
+    return -1;
+}
+
+static int parse_options(struct call *c, struct watch_options *o) {
+    const struct http_query *q = &c->r->query;
+    const char *version = http_query_get(q, "resourceVersion");
+    const char *match = http_query_get(q, "resourceVersionMatch");
+    const char *timeout = http_query_get(q, "timeoutSeconds");
+    bool has_initial = http_query_get(q, "sendInitialEvents");
+    bool initial = route_flag(c->r, "sendInitialEvents");
+    *o = (struct watch_options){.bookmarks = route_flag(c->r, "allowWatchBookmarks")};
+    if (!str_empty(version) && slice_u64(slice_of(version), &o->revision) < 0)
+        return refuse(
+            c, ERR_BAD_REQUEST,
+            arena_printf(c->a, "Invalid value: \"%s\": invalid resource version", version));
+    if (has_initial && !str_eq(match, "NotOlderThan"))
+        return refuse(c, ERR_INVALID,
+                      "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: "
+                      "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+    if (!has_initial && !str_empty(match))
+        return refuse(c, ERR_INVALID,
+                      "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: "
+                      "resourceVersionMatch is forbidden for watch unless sendInitialEvents is "
+                      "provided");
+    if (initial && o->revision > c->api->cache.revision) {
+        revision_refuse(c, version, o->revision);
+        return -1;
+    }
+    o->from_state = has_initial ? initial : o->revision == 0;
+    o->end_bookmark = initial && o->bookmarks;
+    o->timeout_s = TIMEOUT_MIN_S + loop_random(c->api->loop) % TIMEOUT_MIN_S;
+    if (!str_empty(timeout)) {
+        uint64_t asked;
+        if (slice_u64(slice_of(timeout), &asked) < 0)
+            return refuse(c, ERR_BAD_REQUEST, "timeoutSeconds: not a number ≥ 0");
+        if (asked) o->timeout_s = MIN_OF(asked, (uint64_t)24 * 3600);
+    }
+    return 0;
+}
+
+void verb_watch(struct call *c) {
+    struct watch_options o;
+    struct err err;
+    struct selection select;
+    if (parse_options(c, &o) < 0) return;
+    if (selection_init(c, &select, &err) < 0) {
+        reply_error(c, &err);
+        return;
+    }
+    struct watch *w = calloc(1, sizeof *w);
+    if (!w) abort();
+    uint64_t now = loop_now_ms(c->api->loop);
+    w->c = c;
+    w->select = select;
+    w->scratch = arena_new();
+    w->bookmarks = o.bookmarks;
+    w->end_of_initial = o.end_bookmark;
+    w->sent_revision = o.revision ? o.revision : c->api->cache.revision;
+    w->timer = timer_new(c->api->loop, on_timer, w);
+    w->bookmark_at_ms = now + BOOKMARK_MS;
+    w->end_at_ms = now + o.timeout_s * 1000;
+    if (o.from_state) collect_initial(w);
+    c->api->watchers++;
+    c->api->watches++;
+    c->r->handler_data = w;
+    c->r->on_drain = on_drain;
+    c->r->on_close = on_close;
+    request_stream_begin(c->r, 200, content_type_json(c), NULL);
+    resource_listen(c->resource, on_event, w);
+    arm(w, now);
+    pump(w);
+}

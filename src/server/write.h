@@ -1,0 +1,34 @@
+/*
+ * The write pipeline shared by create, update, patch, status, scale and binding: prepare → default
+ * → admit → validate → allocate → store → answer.
+ */
+#pragma once
+
+#include "server/commit.h"
+
+struct write {
+    struct call *c; /* NULL: the client went away while the store worked */
+    struct api *api;
+    /* Builds the wanted object from the current one; < 0 with err, or 1 when it answered itself.
+     * Called again after a conflict with a write of somebody else. */
+    int (*build)(struct write *w, struct object *current, const struct api_object *old,
+                 struct api_object **ret, struct err *err);
+    /* Replaces the usual answer; NULL = the object. */
+    void (*answer)(struct write *w, struct slice json);
+    const char *subresource; /* "", "status", "finalize", … */
+    void *user;
+    bool conditional; /* the client named the version it saw: no second attempt */
+    unsigned attempts;
+    int status; /* of a success */
+};
+
+/* For an object that exists: PUT, PATCH and subresources of c->route.name. */
+void write_existing(struct call *c, const struct write *w);
+/* A new object, decoded; answers. */
+void write_new(struct call *c, struct api_object *obj);
+/* Default, admission, validation of obj; answers and returns < 0 on failure. */
+int write_prepare(struct call *c, struct api_object *obj, const struct api_object *old,
+                  const char *subresource);
+/* The request's patch applied to a document of this type; the result is in the call's arena. */
+int update_patched(struct call *c, const struct api_type *type, struct slice before,
+                   struct slice *ret, struct err *err);
