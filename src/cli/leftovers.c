@@ -57,6 +57,14 @@ static void shim_note(void *user, pid_t pid, const char *uid) {
     *ARENA_PUSH(l->arena, &l->running) = uid;
 }
 
+static void shim_count(void *user, pid_t pid, const char *uid) { ++*(size_t *)user; }
+
+size_t leftovers_pods_running(const char *root, struct arena *a) {
+    size_t n = 0;
+    shims_walk(root, a, shim_count, &n);
+    return n;
+}
+
 static void shim_kill(void *user, pid_t pid, const char *uid) {
     size_t *alive = user;
     (*alive)++;

@@ -33,6 +33,9 @@ struct leftovers {
 /* Moves the calling process into the pods' mount namespace to read its mounts, if there is one. */
 void leftovers_scan(struct leftovers *l, struct arena *a, const char *root, const char *instance);
 
+/* How many pods of this Atoll have a living shim. */
+size_t leftovers_pods_running(const char *root, struct arena *a);
+
 /* Kills every process of every pod and removes their cgroups; waits at most 10 s. */
 int leftovers_kill(const char *root, const char *instance, struct err *err);
 /* Removes table and bridge. Idempotent. */

@@ -74,6 +74,13 @@ static void stop_pods(const char *root, struct arena *a) {
     remove_pods(root, a);
 }
 
+/* Without pods nobody needs bridge, table and cgroups; the next `up` makes them anew. */
+static void tidy(const char *root, const char *instance, struct arena *a) {
+    if (leftovers_pods_running(root, a)) return;
+    leftovers_kill(root, instance, NULL);
+    leftovers_remove_network(instance);
+}
+
 static int down(const struct verb *v, const char *root, bool pods, bool purge, struct arena *a) {
     struct err err;
     struct settings s;
@@ -88,10 +95,8 @@ static int down(const struct verb *v, const char *root, bool pods, bool purge, s
     if (pods && running) stop_pods(root, a);
     if (running && stop_services(root, &err) < 0) return cli_err(v, &err);
     if (pods && leftovers_kill(root, s.instance, &err) < 0) return cli_err(v, &err);
-    if (purge) {
-        leftovers_remove_network(s.instance);
-        if (leftovers_remove_state(root, &err) < 0) return cli_err(v, &err);
-    }
+    tidy(root, s.instance, a);
+    if (purge && leftovers_remove_state(root, &err) < 0) return cli_err(v, &err);
     printf("atoll: %s\n", purge  ? "everything is stopped and removed"
                           : pods ? "services and pods are stopped"
                                  : "services are stopped; pods go on");

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "cli/http_probe.h"
@@ -35,6 +36,10 @@ static bool have_runtime(void) {
 
 static void on_init_event(void *user, enum init_event e, const char *line) {
     struct up *up = user;
+    struct err err;
+    /* Only settings that worked are kept for the next `up`. */
+    if (e == INIT_READY && settings_save(&up->init.settings, &err) < 0)
+        log_error("settings_not_saved", "reason=\"%s\"", err.text);
     if (!up->daemon) {
         printf("atoll: %s\n", line);
         fflush(stdout);
@@ -52,7 +57,6 @@ static void on_init_event(void *user, enum init_event e, const char *line) {
 static int run_init(struct up *up, int message_fd) {
     struct err err;
     int r = init_claim(up->init.settings.root, &err);
-    if (r == 0) r = settings_save(&up->init.settings, &err);
     if (r == 0) r = init_run(&up->init, &err);
     if (r == 0) return 0;
     if (!up->daemon)
