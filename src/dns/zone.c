@@ -134,7 +134,7 @@ static void answer_endpoint_srv(struct lookup *l, const struct core_v1_service *
                                 const struct discovery_v1_endpoint_slice *slice,
                                 const struct discovery_v1_endpoint *e, const void *arg) {
     const struct srv_query *want = arg;
-    char label[64], target[DNS_NAME_MAX];
+    char label[64], target[DNS_NAME_MAX + 64];
     endpoint_label(e, label);
     for (size_t i = 0; i < slice->ports.n; i++) {
         const struct discovery_v1_endpoint_port *p = &slice->ports.v[i];
@@ -268,7 +268,7 @@ static void answer_reverse_endpoint(struct lookup *l, const struct core_v1_servi
                                     const struct discovery_v1_endpoint_slice *slice,
                                     const struct discovery_v1_endpoint *e, const void *arg) {
     const struct reverse *r = arg;
-    char label[64], target[DNS_NAME_MAX];
+    char label[64], target[DNS_NAME_MAX + 64];
     uint32_t ip;
     (void)slice;
     if (l->exists || str_empty(e->hostname) || !parse_ip(e->addresses.v[0], &ip) || ip != r->ip)
