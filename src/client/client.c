@@ -199,7 +199,6 @@ static void on_dispatch(void *user) {
             continue;
         }
         s->call = k;
-        if (!s->timeout) s->timeout = timer_new(c->loop, on_timeout, s);
         timer_start(s->timeout, LIMIT_HTTP_REQUEST_MS, 0);
         connection_send(s->connection, k->method, k->target, k->content_type, buf_view(&k->body));
     }
@@ -213,7 +212,10 @@ struct api_client *api_client_new(struct loop *l, const char *socket_path) {
     c->refs = 1;
     c->last = &c->first;
     c->dispatch = timer_new(l, on_dispatch, c);
-    for (size_t i = 0; i < CONNECTIONS_MAX; i++) c->slots[i].client = c;
+    for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
+        c->slots[i].client = c;
+        c->slots[i].timeout = timer_new(l, on_timeout, &c->slots[i]);
+    }
     return c;
 }
 

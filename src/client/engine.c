@@ -544,6 +544,8 @@ static void key_run(struct key *k) {
     e->stats.reconciles++;
     if (k->controller->r->reconcile(e->world, k->text, run->plan, &run->err) < 0)
         run->failed = true;
+    else
+        plan_detach(run->plan);
     run_continue(run);
 }
 

@@ -99,6 +99,27 @@ bool plan_requeue_ms(const struct plan *p, uint64_t *ret_after_ms) {
     return p->requeue;
 }
 
+static const struct api_object *detached(struct arena *a, const struct plan_step *s) {
+    bool whole = s->op == PLAN_CREATE || s->op == PLAN_UPDATE || s->op == PLAN_UPDATE_STATUS;
+    if (whole && s->kind) return api_object_copy(a, s->kind, s->object);
+    struct api_object *o = ARENA_NEW(a, struct api_object);
+    const struct meta_v1_object_meta *m =
+        api_copy(a, &meta_v1_object_meta_type, &s->object->metadata);
+    *o = (struct api_object){arena_str(a, s->object->api_version), arena_str(a, s->object->kind),
+                             *m};
+    return o;
+}
+
+void plan_detach(struct plan *p) {
+    for (size_t i = 0; i < p->steps.n; i++) {
+        struct plan_step *s = &p->steps.v[i];
+        if (!s->object) continue;
+        s->object = detached(p->a, s);
+        s->ns = str_or(s->object->metadata.namespace, "");
+        s->name = str_or(s->object->metadata.name, "");
+    }
+}
+
 size_t plan_count(const struct plan *p) { return p->steps.n; }
 
 const struct plan_step *plan_at(const struct plan *p, size_t i) {

@@ -68,6 +68,10 @@ void plan_event(struct plan *p, const struct api_object *about, const char *type
 /* Reconcile this key again after that time (the smallest of several counts), changes or not. */
 void plan_requeue(struct plan *p, uint64_t after_ms);
 
+/* Copies everything that the steps still borrow from the world: must be called before the world may
+ * change (the engine does, when reconcile has returned). */
+void plan_detach(struct plan *p);
+
 /* Reading a plan: the engine, tests. */
 size_t plan_count(const struct plan *p);
 const struct plan_step *plan_at(const struct plan *p, size_t i);
