@@ -304,6 +304,7 @@ static void fill(struct conn *c) {
         if (s.n == 0) break;
         outq_copy(&c->out, s);
     }
+    if (http2_finished(h->session)) c->finishing = true; /* after GOAWAY, by either side */
 }
 
 static void input(struct conn *c, struct slice bytes) {

@@ -139,9 +139,9 @@ TEST(proxy_without_backend_is_unavailable) {
 }
 
 TEST(proxy_broken_answers_are_unavailable) {
+#define TWICE "Content-Length: 1\r\nContent-Length: 1\r\n"
     static const char *const answers[] = {"", "HTTP/1.1 2", "hello\r\n\r\n",
-                                          "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n"
-                                          "Content-Length: 1\r\n\r\na"};
+                                          "HTTP/1.1 200 OK\r\n" TWICE "\r\na"};
     for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
         struct fixture *f = fixture_new(NULL);
         struct backend *b = backend_new(f);
