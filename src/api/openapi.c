@@ -173,7 +173,7 @@ static void type_schema(struct buf *b, enum openapi_version v, const struct api_
     }
     buf_char(b, '}');
     for (unsigned i = 0; i < t->n_fields; i++) {
-        if (!(t->fields[i].flags & (API_ALWAYS | API_REQUIRED))) continue;
+        if (!(t->fields[i].flags & (API_ALWAYS | API_REQUIRED | API_EXPECTED))) continue;
         buf_str(b, any ? "," : ",\"required\":[");
         quoted(b, t->fields[i].name);
         any = true;

@@ -43,7 +43,8 @@ enum {                         /* api_field.flags */
        API_MERGE = 256,        /* patch strategy merge, by merge_key (NULL: primitive values) */
        API_REPLACE = 512,      /* patch strategy replace */
        API_RETAIN_KEYS = 1024, /* patch strategy retainKeys */
-       API_UNIQUE = 2048       /* two elements with the same (first) list key are invalid */
+       API_UNIQUE = 2048,      /* two elements with the same (first) list key are invalid */
+       API_EXPECTED = 4096     /* listed as required in OpenAPI; checked elsewhere, if at all */
 };
 
 /* Formats of strings; what each accepts is what apimachinery's validation accepts. */
