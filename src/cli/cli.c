@@ -42,7 +42,8 @@ int verb_main(int argc, char **argv) {
 
 /* ---- messages ---- */
 
-static void complain(const struct verb *v, const char *fmt, va_list ap) {
+__attribute__((format(printf, 2, 0))) static void complain(const struct verb *v, const char *fmt,
+                                                           va_list ap) {
     fprintf(stderr, "atoll %s: ", v->name);
     vfprintf(stderr, fmt, ap);
     fputc('\n', stderr);

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "proc/authority.h"
+#include "proc/crash.h"
 #include "proc/handover.h"
 #include "proc/mount_namespace.h"
 #include "proc/sandbox.h"
@@ -136,6 +137,7 @@ int service_main(int argc, char **argv) {
     umask(077);
     prctl(PR_SET_NAME, row->name);
     signal(SIGPIPE, SIG_IGN);
+    crash_setup();
     struct arena *a = arena_new(); /* settings live as long as the process */
     if (handover_read(HANDOVER_FD, a, &handed, &err) < 0) {
         fprintf(stderr, "atoll: %s\n", err.text);
