@@ -4,8 +4,10 @@
 #include <sys/random.h>
 
 #include "base/limits.h"
+#include "base/own.h"
 #include "base/times.h"
 #include "proto/yaml.h"
+#include "server/protobuf.h"
 
 static struct slice media_type(const struct request *r) {
     struct slice type = slice_of(http_header(&r->headers, "content-type")), head;
@@ -15,22 +17,31 @@ static struct slice media_type(const struct request *r) {
 }
 
 int body_json(struct call *c, struct slice *ret, struct err *err) {
+    static const struct {
+        const char *type;
+        int (*convert)(struct slice text, struct buf *out, struct err *err);
+    } forms[] = {
+        {"application/yaml", yaml_to_json},
+        {"text/yaml", yaml_to_json},
+        {"application/x-yaml", yaml_to_json},
+        {"application/vnd.kubernetes.protobuf", protobuf_to_json},
+    };
     struct slice type = media_type(c->r);
     if (slice_ieq(type, "application/json")) {
         *ret = c->r->body;
         return 0;
     }
-    if (slice_ieq(type, "application/yaml") || slice_ieq(type, "text/yaml") ||
-        slice_ieq(type, "application/x-yaml")) {
-        struct buf json = {0};
-        int rc = yaml_to_json(c->r->body, &json, err);
+    for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+        if (!slice_ieq(type, forms[i].type)) continue;
+        OWN(buf_done) struct buf json = {0};
+        int rc = forms[i].convert(c->r->body, &json, err);
         if (rc == 0) *ret = slice_from(arena_copy(c->a, json.p, json.n), json.n);
-        buf_done(&json);
         return rc;
     }
     return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,
                    "the body of the request was in an unknown format - accepted media types "
-                   "include: application/json, application/yaml");
+                   "include: application/json, application/yaml, "
+                   "application/vnd.kubernetes.protobuf");
 }
 
 int body_object(struct call *c, const struct api_kind *k, struct slice json,
