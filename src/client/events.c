@@ -245,8 +245,9 @@ static struct event_entry *entry_new(struct event_recorder *r, const struct api_
     return e;
 }
 
-static void record(struct event_recorder *r, const struct api_object *about, const char *field_path,
-                   const char *type, const char *reason, const char *fmt, va_list ap) {
+__attribute__((format(printf, 6, 0))) static void
+record(struct event_recorder *r, const struct api_object *about, const char *field_path,
+       const char *type, const char *reason, const char *fmt, va_list ap) {
     char message[MESSAGE_BYTES_MAX];
     vsnprintf(message, sizeof message, fmt, ap);
     uint64_t now_ms = loop_now_ms(r->loop);

@@ -387,10 +387,12 @@ TEST(a_failed_fsync_is_never_acknowledged) {
     place_remove(&p);
 }
 
-TEST(an_old_database_is_opened_again_after_an_unclean_first_start) {
+TEST(a_first_start_that_ended_early_does_no_harm) {
     struct place p;
     place_make(&p);
-    OWN(fclose_p) FILE *f = fopen(p.path, "we"); /* created, nothing written */
+    FILE *f = fopen(p.path, "we"); /* created, nothing written */
+    assert_non_null(f);
+    fclose(f);
     struct store_backend *b = open_or_fail(p.path);
     struct store_result res;
     assert_int_equal(put(b, STORE_CREATE, "/a", 0, &res, NULL), 0);
