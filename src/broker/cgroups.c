@@ -3,17 +3,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/own.h"
 #include "broker/paths.h"
+
+/* Where version 2 lies beside version 1. */
+static const char cover[] = "/sys/fs/cgroup/unified";
 
 enum { DEPTH_MAX = 32, FILE_BYTES_MAX = 1024 * 1024 };
 
@@ -51,8 +56,8 @@ static int layout_read(struct cgroup_layout *l, struct err *err) {
     return 0;
 }
 
-/* init starts the broker in the mount namespace that it keeps for it. Still being in the parent's own
- * means that this did not happen. */
+/* init starts the broker in the mount namespace that it keeps for it. Still being in the parent's
+ * own means that this did not happen. */
 static int own_mount_namespace(struct err *err) {
     char path[64];
     struct stat mine, parents;
@@ -73,10 +78,12 @@ int cgroups_init(struct cgroups *c, const char *instance, struct err *err) {
     snprintf(c->base, sizeof c->base, "/atoll-%s", instance);
     if (!c->layout.unified && c->layout.hybrid_path[0]) {
         if (mount("tmpfs", c->layout.hybrid_path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-                  "size=4k,mode=555") < 0)
+                  "size=4m,mode=755") < 0)
             return err_errno(err, errno, "cannot cover %s", c->layout.hybrid_path);
         c->layout.hybrid_path[0] = 0;
     }
+    struct statfs fs;
+    c->covered = !c->layout.unified && statfs(cover, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
     return cgroups_make(c, c->base, err);
 }
 
@@ -175,8 +182,22 @@ static int remove_tree(int dir, const char *name, int depth) {
     return unlinkat(dir, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+/* The runtime takes the cover for a hierarchy and leaves plain files there. */
+static void cover_remove(const char *path) {
+    OWN(close_p) int dir = open(cover, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char parent[CGROUP_PATH_MAX];
+    snprintf(parent, sizeof parent, "%s", path + 1);
+    char *name = strrchr(parent, '/');
+    if (dir < 0 || !name) return;
+    *name++ = 0;
+    OWN(close_p) int at = path_open_child(dir, parent, O_RDONLY | O_DIRECTORY, 0);
+    size_t budget = 4096;
+    if (at >= 0) path_remove(at, name, &budget);
+}
+
 int cgroups_remove(const struct cgroups *c, const char *path) {
     int r = 0;
+    if (c->covered) cover_remove(path);
     for (unsigned i = 0; i < c->layout.n; i++) {
         char full[PATH_MAX];
         snprintf(full, sizeof full, "%s%s", c->layout.v[i].path, path);

@@ -10,6 +10,7 @@
 
 struct cgroups {
     struct cgroup_layout layout;
+    bool covered;  /* the cover of a version 2 hierarchy must be swept too */
     char base[64]; /* "/atoll-<instance>" */
 };
 

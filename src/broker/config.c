@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -70,6 +71,14 @@ static const char *hostname_of(const struct pod *p, struct arena *a) {
     return arena_str(a, own);
 }
 
+/* A service manager or a container around this machine may have dropped some. */
+static uint64_t capabilities_max(void) {
+    uint64_t bits = 0;
+    for (unsigned i = 0; i < 64; i++)
+        if (prctl(PR_CAPBSET_READ, i, 0, 0, 0) == 1) bits |= UINT64_C(1) << i;
+    return bits;
+}
+
 static void process_fill(struct pod *p, const struct broker_container *c,
                          const struct oci_user *user, struct arena *a, struct oci_process *ret) {
     *ret = (struct oci_process){
@@ -80,6 +89,7 @@ static void process_fill(struct pod *p, const struct broker_container *c,
         .terminal = c->tty,
         .no_new_privileges = !c->allow_privilege_escalation && !c->privileged,
         .privileged = c->privileged,
+        .capabilities_max = capabilities_max(),
         .n_cap_add = c->n_cap_add,
         .cap_add = c->cap_add,
         .n_cap_drop = c->n_cap_drop,

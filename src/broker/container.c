@@ -135,7 +135,7 @@ static void start_send(struct box *x, const struct broker_container *c, const ch
     struct pod *p = x->pod;
     OWN(buf_done) struct buf b = {0};
     const char *console = arena_printf(a, "%s/%s/c/%s/tty", p->broker->pods_path, p->uid, x->id);
-    if (strlen(console) > CONSOLE_PATH_MAX) console = arena_printf(a, "c/%s/tty", x->id);
+    if (strlen(console) > CONSOLE_PATH_MAX) console = "tty"; /* runtimes enter the bundle first */
     struct runtime_args args;
     runtime_run(p->broker, arena_printf(a, "%s/%s/c/%s", p->broker->pods_path, p->uid, x->id),
                 x->id, c->tty ? console : NULL, a, &args);
@@ -148,7 +148,7 @@ static void start_send(struct box *x, const struct broker_container *c, const ch
     pack_u32(&b, LIMIT_LOG_FILES);
     pack_str(&b, arena_printf(a, "c/%s/pid", x->id));
     pack_str(&b, arena_printf(a, "c/%s/exit", x->id));
-    pack_str(&b, c->tty ? console : "");
+    pack_str(&b, c->tty ? arena_printf(a, "c/%s/tty", x->id) : "");
     pack_u32(&b, args.n);
     for (uint32_t i = 0; i < args.n; i++) pack_str(&b, args.v[i]);
     ipc_call(p->shim, SHIM_START, buf_view(&b), NULL, 0, started, x);

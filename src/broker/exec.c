@@ -28,7 +28,7 @@ enum { MESSAGE_BYTES_MAX = 16 * 1024, EXECS_MAX = 1024 };
 struct exec {
     struct broker *broker;
     uint32_t id;
-    char *directory; /* ROOT/run/atoll/pods/<uid>/c/<container>/e<id>: its files */
+    char *directory; /* ROOT/run/atoll/pods/<uid>/e<id>: its files */
     char *parent, *name;
     pid_t runtime_pid, pid;
     bool tty;
@@ -196,8 +196,9 @@ static int pipes_open(struct exec *e, const struct broker_exec *q, int child[3],
 static const char *console_open(struct exec *e, struct arena *a, struct err *err) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     const char *path = arena_printf(a, "%s/tty", e->directory);
-    if (strlen(path) >= sizeof address.sun_path) /* relative to the working directory */
-        path += strlen(e->broker->run_path) + 1;
+    if (strlen(path) >= sizeof address.sun_path) /* the working directory is the run directory */
+        path = arena_printf(a, "/proc/%d/cwd/%s/tty", (int)getpid(),
+                            e->directory + strlen(e->broker->run_path) + 1);
     if (strlen(path) >= sizeof address.sun_path) {
         err_set(err, ERR_INVALID, "the path of the console socket is too long");
         return NULL;
@@ -263,7 +264,7 @@ int request_exec(struct broker *b, struct call *call, struct slice body, struct 
     e->id = ++b->last_exec_id ? b->last_exec_id : ++b->last_exec_id;
     e->tty = q.tty;
     e->own[0] = e->own[1] = e->own[2] = e->console = e->terminal = -1;
-    buf_printf(&s, "%s/%s/c/%s", b->pods_path, p->uid, x->id);
+    buf_printf(&s, "%s/%s", b->pods_path, p->uid);
     e->parent = strdup(s.p);
     buf_printf(&s, "/e%u", e->id);
     e->directory = buf_steal(&s);
@@ -286,7 +287,9 @@ int request_exec_resize(struct broker *b, struct call *call, struct slice body, 
     (void)a;
     struct unpack u = unpack_init(body);
     uint32_t id = unpack_u32(&u);
-    struct winsize size = {.ws_col = unpack_u16(&u), .ws_row = unpack_u16(&u)};
+    struct winsize size = {0};
+    size.ws_col = unpack_u16(&u);
+    size.ws_row = unpack_u16(&u);
     if (unpack_end(&u)) return err_set(err, ERR_BAD_REQUEST, "malformed resize request");
     struct exec *e = exec_find(b, id);
     if (!e || e->terminal < 0) return err_set(err, ERR_NOT_FOUND, "no such exec with a terminal");

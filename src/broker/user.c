@@ -118,6 +118,7 @@ int user_resolve(const struct broker_container *c, struct slice passwd, struct s
                        (int)group_name.n, group_name.p);
     if (c->run_as_group >= 0) gid = (uint64_t)c->run_as_group;
     uint32_t *groups = ARENA_ARRAY(a, uint32_t, (size_t)2 * LIMIT_CONTAINER_GROUPS), n = 0;
+    groups_add(groups, &n, gid); /* kept when the process drops its primary group */
     for (uint32_t i = 0; i < c->n_groups; i++) groups_add(groups, &n, (uint64_t)c->groups[i]);
     struct slice line, name, members;
     uint64_t member_gid;

@@ -94,6 +94,10 @@ int oci_capabilities(const struct oci_process *p, uint64_t *ret, struct err *err
     /* "drop ALL, add X" keeps X, whatever the order; a single name is dropped even when "ALL" was
      * added. */
     bool all_dropped = drop == UINT64_MAX >> (64 - ARRAY_LEN(capability_names));
+    uint64_t max = p->capabilities_max ? p->capabilities_max : UINT64_MAX;
+    bool all_added = add == UINT64_MAX >> (64 - ARRAY_LEN(capability_names));
+    if (all_added) add &= max;
+    bits &= max;
     *ret = p->privileged ? bits : all_dropped ? add : (bits | add) & ~drop;
     return 0;
 }

@@ -25,7 +25,9 @@ struct oci_process {
     const char *cwd;
     bool terminal;
     bool no_new_privileges;
-    bool privileged; /* all capabilities */
+    bool privileged;           /* all capabilities */
+    uint64_t capabilities_max; /* what this machine can give; 0 = everything. Limits defaults, "ALL"
+                                  and privileged, not what is named: that must fail loudly */
     uint32_t n_cap_add, n_cap_drop;
     const char *const *cap_add; /* "NET_ADMIN", with or without CAP_, "ALL" */
     const char *const *cap_drop;
