@@ -1,5 +1,6 @@
 #include "server/convert.h"
 
+#include "api/convert.h"
 #include "base/own.h"
 
 const struct api_kind *storage_kind(const struct api_kind *k) {
@@ -21,7 +22,8 @@ const struct api_kind *storage_kind(const struct api_kind *k) {
 
 struct api_object *convert_object(struct arena *a, const struct api_kind *from,
                                   const struct api_kind *to, struct api_object *o) {
-    return o;
+    struct api_object *converted = api_convert(a, from, to, o);
+    return converted ? converted : o;
 }
 
 struct slice convert_json(struct arena *a, const struct api_kind *k, struct slice stored) {

@@ -58,12 +58,6 @@ static struct api_object *to_core(struct arena *a, const struct events_v1_event 
     return (struct api_object *)n;
 }
 
-const struct api_kind *api_storage_kind(const struct api_kind *k) {
-    if (str_eq(k->group, EVENTS_GROUP) && str_eq(k->kind, "Event"))
-        return api_kind_by_name("", "v1", "Event");
-    return k;
-}
-
 struct api_object *api_convert(struct arena *a, const struct api_kind *from,
                                const struct api_kind *to, struct api_object *o) {
     if (from == to) return o;

@@ -5,9 +5,6 @@
 #include "api/pods.h"
 #include "base/times.h"
 
-/* Priorities of the two classes that always exist. */
-enum { PRIORITY_CLUSTER_CRITICAL = 2000000000, PRIORITY_NODE_CRITICAL = 2000001000 };
-
 /* Requests that are absent are those of limits: Pod only, not templates. */
 static void requests_from_limits(struct arena *a, struct core_v1_container_list *list) {
     for (size_t i = 0; i < list->n; i++) {
@@ -26,23 +23,11 @@ static void host_ports(struct core_v1_container_list *list) {
         }
 }
 
-static void pod_priority(struct arena *a, struct core_v1_pod_spec *spec) {
-    if (!spec->priority) {
-        spec->priority = ARENA_NEW(a, int32_t);
-        if (str_eq(spec->priority_class_name, "system-cluster-critical"))
-            *spec->priority = PRIORITY_CLUSTER_CRITICAL;
-        if (str_eq(spec->priority_class_name, "system-node-critical"))
-            *spec->priority = PRIORITY_NODE_CRITICAL;
-    }
-    if (str_empty(spec->preemption_policy)) spec->preemption_policy = "PreemptLowerPriority";
-}
-
 static void pod_defaults(struct arena *a, void *obj) {
     struct core_v1_pod *pod = obj;
     pod_spec_defaults(a, &pod->spec);
     requests_from_limits(a, &pod->spec.init_containers);
     requests_from_limits(a, &pod->spec.containers);
-    pod_priority(a, &pod->spec);
     if (!pod->spec.host_network) return;
     host_ports(&pod->spec.init_containers);
     host_ports(&pod->spec.containers);
@@ -70,11 +55,6 @@ static void pod_validate(const void *obj, const void *old, const char *subresour
     pod_spec_validate(&pod->spec, "spec", causes);
     if (pod->spec.ephemeral_containers.n > 0)
         cause_forbidden(causes, "spec.ephemeralContainers", "cannot be set on create");
-    const char *class = pod->spec.priority_class_name;
-    if (!str_empty(class) && !str_eq(class, "system-cluster-critical") &&
-        !str_eq(class, "system-node-critical"))
-        cause_forbidden(causes, "spec.priorityClassName",
-                        path_of(causes, "no PriorityClass with name %s was found", class));
 }
 
 static const struct api_column columns[] = {

@@ -83,8 +83,6 @@ TEST(pod_rules) {
         {ONE(",'securityContext':{'privileged':true,'allowPrivilegeEscalation':false}"),
          "spec.containers[0].securityContext: Invalid value: {}: cannot set "
          "`allowPrivilegeEscalation` to false and `privileged` to true"},
-        {POD("'priorityClassName':'gold','containers':[{'name':'c','image':'i'}]"),
-         "spec.priorityClassName: Forbidden: no PriorityClass with name gold was found"},
     };
     OWN(arena_free_p) struct arena *a = arena_new();
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -146,8 +144,7 @@ TEST(pod_defaults_are_upstreams) {
         "\"/dev/termination-log\",\"terminationMessagePolicy\":\"File\",\"imagePullPolicy\":"
         "\"Always\"}],\"restartPolicy\":\"Always\",\"terminationGracePeriodSeconds\":30,"
         "\"dnsPolicy\":\"ClusterFirst\",\"securityContext\":{},\"schedulerName\":"
-        "\"default-scheduler\",\"priority\":0,\"enableServiceLinks\":true,\"preemptionPolicy\":"
-        "\"PreemptLowerPriority\"}");
+        "\"default-scheduler\",\"enableServiceLinks\":true}");
 }
 
 TEST(image_pull_policy_follows_the_tag) {

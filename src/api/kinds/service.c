@@ -58,7 +58,7 @@ static void keep_node_ports(struct core_v1_service_port_list *ports,
     for (size_t i = 0; i < ports->n; i++)
         for (size_t j = 0; j < old->n && ports->v[i].node_port == 0; j++)
             if (ports->v[i].port == old->v[j].port &&
-                str_eq(ports->v[i].protocol, old->v[j].protocol))
+                str_eq(str_or(ports->v[i].protocol, "TCP"), old->v[j].protocol))
                 ports->v[i].node_port = old->v[j].node_port;
 }
 
