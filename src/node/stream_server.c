@@ -224,6 +224,8 @@ static const struct {
     {"/exec/", stream_exec},
     {"/attach/", stream_attach},
     {"/portforward/", stream_portforward},
+    {"/containerLogs/", stream_logs}, /* the names of the kubelet's own server */
+    {"/portForward/", stream_portforward},
 };
 
 static void dispatch(struct stream *s) {
