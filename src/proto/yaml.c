@@ -120,6 +120,7 @@ static int read_node(struct reader *r, yaml_event_t *event, int depth, struct no
     case YAML_SCALAR_EVENT:
         anchor = (const char *)event->data.scalar.anchor;
         *ret = read_scalar(r, event);
+        if (memchr((*ret)->text.p, 0, (*ret)->text.n)) return bad(r, "NUL character in a string");
         break;
     case YAML_SEQUENCE_START_EVENT:
         anchor = (const char *)event->data.sequence_start.anchor;

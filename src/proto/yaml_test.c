@@ -108,6 +108,7 @@ TEST(yaml_refuses_hostile_and_broken_texts) {
     assert_refused(SLICE("[a]: b"), "a key must be a scalar");
     assert_refused(SLICE("a: b\n---\nc: d"), "more than one document");
     assert_refused(SLICE("# nothing"), "no document");
+    assert_refused(SLICE("a: \"x\\0\""), "NUL character");
     assert_refused(slice_from("a: \0", 4), "control characters");
     OWN(buf_done) struct buf deep = {0}, laughs = {0};
     for (int i = 0; i < LIMIT_JSON_DEPTH + 2; i++) buf_char(&deep, '[');
