@@ -9,7 +9,7 @@
 
 typedef __int128 int128;
 
-enum { NANO_DIGITS = 9, SIGNIFICANT_DIGITS_MAX = 20, EXPONENT_MAX = 1000 };
+enum { NANO_DIGITS = 9, SIGNIFICANT_DIGITS_MAX = 30, EXPONENT_MAX = 1000 };
 static const int128 nano = 1000000000;
 
 enum quantity_format { FORMAT_DECIMAL_SI, FORMAT_BINARY_SI, FORMAT_DECIMAL_EXPONENT };
@@ -98,7 +98,12 @@ static bool quantity_parse(const char *s, struct quantity *q) {
     }
     int exp10, exp2;
     if (!digits || !suffix_parse(s, q, &exp10, &exp2)) return false;
-    mantissa <<= exp2; /* < 10^20 · 2^60 < 2^127 */
+    while (exp2 && mantissa >> 64) { /* room for the binary factor */
+        inexact |= mantissa % 10 != 0;
+        mantissa /= 10;
+        shift++;
+    }
+    mantissa <<= exp2; /* < 2^64 · 2^60 */
     q->nanos = scale(mantissa, shift + exp10 + NANO_DIGITS, inexact);
     if (negative) q->nanos = -q->nanos;
     return true;
