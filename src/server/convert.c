@@ -1,5 +1,4 @@
 #include "server/convert.h"
-
 #include "api/convert.h"
 #include "base/own.h"
 
@@ -20,18 +19,12 @@ const struct api_kind *storage_kind(const struct api_kind *k) {
     return k;
 }
 
-struct api_object *convert_object(struct arena *a, const struct api_kind *from,
-                                  const struct api_kind *to, struct api_object *o) {
-    struct api_object *converted = api_convert(a, from, to, o);
-    return converted ? converted : o;
-}
-
 struct slice convert_json(struct arena *a, const struct api_kind *k, struct slice stored) {
     const struct api_kind *from = storage_kind(k);
     if (from == k) return stored;
     struct api_object *o;
     if (api_object_decode(a, from, stored, &o, NULL) < 0) return stored;
     OWN(buf_done) struct buf b = {0};
-    api_object_encode(&b, k, convert_object(a, from, k, o));
+    api_object_encode(&b, k, api_convert(a, from, k, o));
     return slice_from(arena_copy(a, b.p, b.n), b.n);
 }

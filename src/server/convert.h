@@ -4,13 +4,11 @@
  */
 #pragma once
 
+#include "api/convert.h"
 #include "api/registry.h"
 #include "server/cache.h"
 
 /* The kind that k's resource is stored as; k itself nearly always. */
 const struct api_kind *storage_kind(const struct api_kind *k);
-/* Decoded object of one kind as the other; both share the resource. Parts are borrowed. */
-struct api_object *convert_object(struct arena *a, const struct api_kind *from,
-                                  const struct api_kind *to, struct api_object *o);
 /* Stored bytes in the form of k: the same bytes when k is the storage kind, else new ones in a. */
 struct slice convert_json(struct arena *a, const struct api_kind *k, struct slice stored);

@@ -26,7 +26,7 @@ static int build_put(struct write *w, struct object *current, const struct api_o
         return 1;
     }
     w->conditional = !str_empty(obj->metadata.resource_version);
-    *ret = convert_object(c->a, c->kind, storage_kind(c->kind), obj);
+    *ret = api_convert(c->a, c->kind, storage_kind(c->kind), obj);
     return 0;
 }
 
@@ -109,7 +109,7 @@ static int build_patch(struct write *w, struct object *current, const struct api
     if (rc < 0) return rc;
     /* A version inside the patch is a precondition; else it is the current one's. */
     w->conditional = !str_eq(obj->metadata.resource_version, old->metadata.resource_version);
-    *ret = convert_object(c->a, c->kind, storage_kind(c->kind), obj);
+    *ret = api_convert(c->a, c->kind, storage_kind(c->kind), obj);
     return 0;
 }
 

@@ -152,7 +152,7 @@ static int fresh_metadata(struct call *c, struct api_object *obj) {
 void write_new(struct call *c, struct api_object *obj) {
     if (fresh_metadata(c, obj) < 0) return;
     const struct api_kind *k = storage_kind(c->kind);
-    obj = convert_object(c->a, c->kind, k, obj);
+    obj = api_convert(c->a, c->kind, k, obj);
     const struct api_behavior *b = api_kind_behavior(k);
     if (b && b->prepare) b->prepare(c->a, obj, NULL);
     if (str_empty(obj->metadata.name)) {
