@@ -96,16 +96,23 @@ struct cache_old cache_put(struct cache *c, struct arena *a, struct api_object *
     return (struct cache_old){0};
 }
 
-struct cache_old cache_put_copy(struct cache *c, const struct api_object *o, size_t size_bytes) {
-    if (!c->metadata_only) {
-        struct arena *a = arena_new_sized(size_bytes);
-        return cache_put(c, a, api_object_copy(a, c->kind, o));
-    }
-    struct arena *a = arena_new();
+static struct api_object *metadata_copy(struct arena *a, const struct api_kind *k,
+                                        const struct api_object *o) {
     struct api_object *meta = ARENA_NEW(a, struct api_object);
-    struct meta_v1_object_meta *copy = api_copy(a, &meta_v1_object_meta_type, &o->metadata);
-    *meta = (struct api_object){c->kind->api_version, c->kind->kind, *copy};
-    return cache_put(c, a, meta);
+    const struct meta_v1_object_meta *copy = api_copy(a, &meta_v1_object_meta_type, &o->metadata);
+    *meta = (struct api_object){k->api_version, k->kind, *copy};
+    return meta;
+}
+
+struct cache_old cache_put_copy(struct cache *c, const struct api_object *o, size_t size_bytes) {
+    if (c->metadata_only) {
+        OWN(arena_free_p) struct arena *measure = arena_new();
+        metadata_copy(measure, c->kind, o);
+        size_bytes = arena_used(measure);
+    }
+    struct arena *a = arena_new_sized(size_bytes);
+    return cache_put(
+        c, a, c->metadata_only ? metadata_copy(a, c->kind, o) : api_object_copy(a, c->kind, o));
 }
 
 struct cache_old cache_remove(struct cache *c, const char *ns, const char *name) {

@@ -1,5 +1,6 @@
 #include "client/engine.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -14,6 +15,7 @@ enum {
     BACKOFF_MAX_MS = 60 * 1000,
     PARALLEL_WRITES = 16,
     KEYS_PER_TURN = 64,
+    IDLE_MS = 1000,
 };
 
 /* A write of ours that the world does not show yet. */
@@ -86,7 +88,7 @@ struct engine {
     VEC(struct key *) heap; /* delayed keys by due_ms */
     VEC(struct key *) waiting;
     struct run *runs;
-    struct timer *turn, *delay;
+    struct timer *turn, *delay, *idle;
     struct engine_stats stats;
     bool check_waiting;
 };
@@ -597,7 +599,11 @@ static void on_turn(void *user) {
         }
     }
     if (more) turn_soon(e);
+    timer_start(e->idle, IDLE_MS, 0);
 }
+
+/* A burst of plans leaves much free memory behind. */
+static void on_idle(void *user) { malloc_trim(0); }
 
 /* ---- life ---- */
 
@@ -634,6 +640,7 @@ struct engine *engine_new(struct loop *l, struct api_client *c,
     e->recorder = event_recorder_new(c, component, NULL);
     e->turn = timer_new(l, on_turn, e);
     e->delay = timer_new(l, on_delay, e);
+    e->idle = timer_new(l, on_idle, e);
     world_on_change(e->world, on_change, e);
     for (size_t i = 0; i < n; i++) {
         struct controller *ctl = calloc(1, sizeof *ctl);
@@ -677,6 +684,7 @@ void engine_free(struct engine *e) {
     vec_done(&e->waiting);
     timer_free(e->turn);
     timer_free(e->delay);
+    timer_free(e->idle);
     event_recorder_free(e->recorder);
     world_free(e->world);
     free(e);

@@ -4,6 +4,7 @@
  * every difference becomes an event: nothing is missed and nothing is told twice.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -171,6 +172,7 @@ static void list_complete(struct informer *i) {
     i->state = WATCHING;
     arena_free(i->scratch);
     i->scratch = NULL;
+    malloc_trim(0); /* pages are much larger than what is kept of them */
     if (i->synced) return;
     i->synced = true;
     tell(i, INFORMER_SYNCED, NULL, NULL);
