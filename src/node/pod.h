@@ -116,6 +116,7 @@ struct pod {
 
     enum pod_state state;
     bool busy;         /* an operation of the present state is in flight */
+    bool rejected;     /* did not fit: no container was ever looked at */
     bool stopping;     /* deletion, eviction, deadline: no container starts any more */
     bool deleted;      /* deletionTimestamp is set, or the object is gone */
     bool vanished;     /* the object is not in the API any more */

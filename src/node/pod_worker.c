@@ -295,7 +295,7 @@ struct pod *pod_worker_start(struct agent *g, const struct core_v1_pod *object,
     if (!p->adopted && !p->stopping && !is_finished(p) && admit(p, &reason, &err) < 0) {
         p->fail_reason = strdup(reason);
         p->fail_message = strdup(err.text);
-        p->stopping = true;
+        p->stopping = p->rejected = true;
         pod_event(p, "Warning", reason, "%s", err.text);
         enter(p, POD_DONE);
     }

@@ -217,7 +217,10 @@ void status_compute(struct arena *a, struct pod *p, const struct status_host *h,
     ret->phase = status_phase(p);
     ret->reason = arena_str(a, p->fail_reason);
     ret->message = arena_str(a, p->fail_message);
-    conditions(a, p, ret->phase, now_ns, ret);
+    if (p->rejected)
+        ret->conditions = p->object->status.conditions;
+    else
+        conditions(a, p, ret->phase, now_ns, ret);
     ret->host_ip = h->host_ip;
     if (h->host_ip) ARENA_PUSH(a, &ret->host_ips)->ip = h->host_ip;
     const char *ip = p->host_network ? h->host_ip : p->ip;
@@ -227,7 +230,7 @@ void status_compute(struct arena *a, struct pod *p, const struct status_host *h,
     }
     ret->start_time = time_text(a, p->start_ns);
     ret->qos_class = str_or(p->object->status.qos_class, resources_qos(&p->object->spec));
-    for (size_t i = 0; i < p->n_containers; i++) {
+    for (size_t i = 0; !p->rejected && i < p->n_containers; i++) {
         const struct container *c = &p->containers[i];
         bool init = c->kind != CONTAINER_MAIN;
         container_status(
