@@ -10,6 +10,10 @@
 /* ERR_UNAUTHORIZED when nobody is recognised. */
 int authn_request(struct call *c, struct user *ret, struct err *err);
 
+/* Impersonate-* headers: c->user becomes the one they name. ERR_FORBIDDEN when the caller may not
+ * (verb "impersonate"). */
+int authn_impersonate(struct call *c, struct err *err);
+
 /* The audience of the API itself, and the issuer of all tokens. */
 const char *authn_issuer(struct api *api, struct arena *a);
 /* Verifies a token for any of the audiences (none given: the API's own). *ret_audiences are those

@@ -215,8 +215,8 @@ static bool grant_visit(const struct grant *g, void *arg) {
 void authz_rules(struct authz *z, const struct user *u, const char *ns, authz_rule_fn *fn,
                  void *user) {
     if (is_master(u)) {
-        const char *all = "*";
-        struct str_list any = {&all, 1};
+        static const char *all = "*";
+        const struct str_list any = {&all, 1};
         fn(user, &(struct rbac_v1_policy_rule){.verbs = any, .api_groups = any, .resources = any});
         fn(user, &(struct rbac_v1_policy_rule){.verbs = any, .non_resource_urls = any});
     }

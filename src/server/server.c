@@ -147,6 +147,10 @@ void api_handle(struct request *r, void *user) {
         reply_failure(c, ERR_UNAUTHORIZED, &(struct failure){.message = err.text});
         return;
     }
+    if (authn_impersonate(c, &err) < 0) {
+        reply_failure(c, err.reason, &(struct failure){.message = err.text});
+        return;
+    }
     if (!c->route.verb) {
         method_not_allowed(c);
         return;
