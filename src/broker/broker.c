@@ -134,7 +134,6 @@ static int broker_prepare(struct service_ctx *ctx, struct err *err) {
     struct broker *b = &broker;
     b->ctx = ctx;
     b->loop = ctx->loop;
-    umask(0); /* every mode is said where a file is made */
     b->host_netns_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
     if (b->host_netns_fd < 0) return err_errno(err, errno, "cannot open the network namespace");
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
@@ -157,6 +156,7 @@ static void serve(struct broker *b) {
 static int broker_start(struct service_ctx *ctx, struct err *err) {
     struct broker *b = &broker;
     (void)err;
+    umask(0); /* after the sandbox's 077: every mode is said where a file is made */
     b->loop = ctx->loop;
     b->reaper = reaper_new(b->loop);
     runtime_find(b);
