@@ -49,12 +49,7 @@ int body_object(struct call *c, const struct api_kind *k, struct slice json,
     struct api_decode_opts opts = {.unknown = c->unknown, .warnings = &c->warnings};
     void *p;
     int rc = api_decode(c->a, k->type, json, &opts, &p, err);
-    if (rc < 0) {
-        if (err->reason == ERR_BAD_REQUEST && !strstr(err->text, "strict decoding error"))
-            err_wrap(err, "%s in version \"%s\" cannot be handled as a %s", k->kind, k->version,
-                     k->kind);
-        return rc;
-    }
+    if (rc < 0) return rc;
     struct api_object *o = p;
     if (!str_empty(o->api_version) && !str_eq(o->api_version, k->api_version))
         return err_set(err, ERR_BAD_REQUEST,
