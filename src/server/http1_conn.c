@@ -16,6 +16,7 @@ enum {
     STOP_TOO_LARGE = 2,
     EARLY_MAX_BYTES = 64 * 1024, /* input kept while a request runs; then reading stops */
     KEEP_BODY_BYTES = 16 * 1024,
+    UNREAD_MAX_BYTES = 1024 * 1024, /* answers that wait before further requests are taken */
 };
 
 struct h1 {
@@ -283,7 +284,8 @@ static void refuse_malformed(struct h1 *h, const struct err *err) {
 static void http1_run(struct h1 *h, struct slice s) {
     struct conn *c = h->c;
     h->running = true;
-    while (s.n > 0 && !h->active && !c->finishing && !c->dead && !c->broken) {
+    while (s.n > 0 && !h->active && !c->finishing && !c->dead && !c->broken &&
+           c->out.bytes < UNREAD_MAX_BYTES) {
         if (!h->in_message) {
             h->in_message = true;
             c->idle = false;
@@ -302,7 +304,11 @@ static void http1_run(struct h1 *h, struct slice s) {
             refuse_malformed(h, &err);
     }
     h->running = false;
-    if (h->active && s.n > 0) buf_slice(&h->in, s);
+    if (s.n == 0 || c->finishing || c->dead || c->broken) return;
+    buf_slice(&h->in, s);
+    if (h->active) return;
+    conn_pause(c, true); /* it sends requests and does not read the answers */
+    conn_owe_drain(c);
 }
 
 static void input(struct conn *c, struct slice bytes) {
@@ -359,6 +365,8 @@ static void drained(struct conn *c) {
         h->tunnel->drained(h->tunnel_user);
     else if (h->streaming && h->r.on_drain)
         h->r.on_drain(&h->r);
+    else if (!h->active && h->in.n > 0)
+        resume_later(h);
 }
 
 static void expired(struct conn *c) {

@@ -55,6 +55,45 @@ TEST(http1_conn_answers_pipelined_requests_in_order) {
     fixture_free(f);
 }
 
+TEST(http1_conn_takes_no_more_requests_while_answers_are_not_read) {
+    enum { REQUESTS = 60, BYTES = 100000 };
+    struct fixture *f = fixture_new(NULL);
+    int fd = fixture_connect(f);
+    struct buf in = {0}, out = {0};
+    buf_printf(&in, "POST /echo HTTP/1.1\r\n" H "Content-Length: %d\r\n\r\n", BYTES);
+    buf_reserve(&in, BYTES);
+    memset(in.p + in.n, 'y', BYTES);
+    in.n += BYTES;
+    size_t sent = 0;
+    for (int stuck = 0; stuck < 5 && sent < REQUESTS * in.n;) {
+        size_t at = sent % in.n;
+        ssize_t n = send(fd, in.p + at, in.n - at, MSG_DONTWAIT);
+        stuck = n > 0 ? 0 : stuck + 1;
+        if (n > 0) sent += (size_t)n;
+        fixture_turn(f);
+    }
+    assert_in_range(f->requests, 5, 30);
+    bool eof;
+    size_t total = 0;
+    while (sent < REQUESTS * in.n) {
+        size_t at = sent % in.n;
+        ssize_t n = send(fd, in.p + at, in.n - at, MSG_DONTWAIT);
+        if (n > 0) sent += (size_t)n;
+        buf_clear(&out);
+        fixture_read(f, fd, &out, &eof);
+        assert_true(n > 0 || out.n > 0);
+        total += out.n;
+    }
+    buf_clear(&out);
+    fixture_read(f, fd, &out, &eof);
+    assert_int_equal(f->requests, REQUESTS);
+    assert_true(total + out.n > (size_t)REQUESTS * BYTES);
+    buf_done(&in);
+    buf_done(&out);
+    close(fd);
+    fixture_free(f);
+}
+
 TEST(http1_conn_head_has_length_but_no_body) {
     struct fixture *f = fixture_new(NULL);
     int fd = fixture_connect(f);

@@ -8,7 +8,8 @@
 
 enum {
     SHARE_MIN_BYTES = 2048, /* below, a copy costs less than an I/O vector */
-    KEEP_COPY_BYTES = 16 * 1024,
+    COMPACT_BYTES = 16 * 1024,
+    KEEP_COPY_BYTES = 4 * 1024, /* of an idle connection */
 };
 
 void outq_done(struct outq *q) {
@@ -29,7 +30,7 @@ static void push(struct outq *q, struct bytes *shared, size_t n) {
 
 void outq_copy(struct outq *q, struct slice s) {
     if (s.n == 0) return;
-    if (q->copy_at > KEEP_COPY_BYTES && q->copy_at * 2 > q->copy.n) {
+    if (q->copy_at > COMPACT_BYTES && q->copy_at * 2 > q->copy.n) {
         buf_consume(&q->copy, q->copy_at);
         q->copy_at = 0;
     }
