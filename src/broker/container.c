@@ -104,7 +104,6 @@ static void started(struct ipc *c, struct ipc_msg *m, void *user) {
     (void)c;
     struct box *x = user;
     struct err err;
-    OWN(arena_free_p) struct arena *a = arena_new();
     struct unpack u = unpack_init(m ? m->body : SLICE(""));
     if (m && m->type == SHIM_START_OK) {
         uint32_t pid = unpack_u32(&u);

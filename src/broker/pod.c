@@ -206,12 +206,16 @@ static void removed(void *user, const struct err *err) {
     free(m);
 }
 
+static void sweep(void *user) {
+    struct removal *m = user;
+    leave_nothing(m->broker, m->uid, removed, m);
+}
+
+/* Later: the connection still has its own end to tell to the pod. */
 static void shim_ended(struct ipc *c, struct ipc_msg *msg, void *user) {
     (void)c, (void)msg;
     struct removal *m = user;
-    struct pod *p = pod_find(m->broker, m->uid);
-    if (p) p->shim = NULL;
-    leave_nothing(m->broker, m->uid, removed, m);
+    loop_defer(m->broker->loop, sweep, m);
 }
 
 int request_pod_remove(struct broker *b, struct call *call, struct slice body, struct arena *a,
