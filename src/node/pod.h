@@ -117,6 +117,7 @@ struct pod {
     enum pod_state state;
     bool busy;         /* an operation of the present state is in flight */
     bool rejected;     /* did not fit: no container was ever looked at */
+    bool frozen;       /* had ended before the agent started: its status stays as it is */
     bool stopping;     /* deletion, eviction, deadline: no container starts any more */
     bool deleted;      /* deletionTimestamp is set, or the object is gone */
     bool vanished;     /* the object is not in the API any more */

@@ -287,6 +287,7 @@ struct pod *pod_worker_start(struct agent *g, const struct core_v1_pod *object,
         status_adopt(p, &object->status);
         sandbox_adopt(p, running, n_running);
     }
+    p->frozen = is_finished(p) && !anything_alive(p);
     if (!p->start_ns) p->start_ns = loop_wall_ns(g->loop);
     map_put(&g->workers, slice_of(p->uid), p);
     note_deletion(p);

@@ -44,6 +44,8 @@ static void tally_container(const struct container *c, struct tally *t) {
 }
 
 const char *status_phase(const struct pod *p) {
+    const char *known = p->object->status.phase;
+    if (str_eq(known, "Failed") || str_eq(known, "Succeeded")) return known; /* for good */
     if (p->fail_reason && (p->state >= POD_TEARDOWN || p->state == POD_NEW)) return "Failed";
     struct tally t = {0};
     for (size_t i = 0; i < p->n_containers; i++) tally_container(&p->containers[i], &t);

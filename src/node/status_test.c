@@ -92,6 +92,14 @@ TEST(phase_follows_the_restart_policy) {
     }
 }
 
+TEST(phase_never_leaves_an_end) {
+    OWN(unref_p)
+    struct pod *p = test_pod("\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":\"b\"}]},"
+                             "\"status\":{\"phase\":\"Failed\"}");
+    p->state = POD_RUN;
+    assert_string_equal(status_phase(p), "Failed");
+}
+
 TEST(condition_times_change_only_with_the_status) {
     OWN(unref_p) struct pod *p = test_pod(one);
     OWN(arena_free_p) struct arena *a = arena_new();

@@ -23,7 +23,8 @@ static void on_written(void *user, const struct api_object *obj, struct slice bo
 
 void status_write(struct pod *p) {
     struct agent *g = p->agent;
-    if (p->vanished || p->status_busy || backoff_waiting(&p->status_retry, loop_now_ms(g->loop)))
+    if (p->vanished || p->frozen || p->status_busy ||
+        backoff_waiting(&p->status_retry, loop_now_ms(g->loop)))
         return;
     static const struct api_kind *kind;
     if (!kind) kind = api_kind_by_name("", "v1", "Pod");
