@@ -146,7 +146,7 @@ void reply_failure(struct call *c, enum err_reason reason, const struct failure 
 
 void reply_error(struct call *c, const struct err *err) {
     struct failure f = {.message = err->text};
-    if (c->route.is_resource && err->reason != ERR_BAD_REQUEST &&
+    if (c->route.is_resource && err->reason != ERR_BAD_REQUEST && err->reason != ERR_INVALID &&
         err->reason != ERR_NOT_ACCEPTABLE && err->reason != ERR_UNSUPPORTED_MEDIA_TYPE) {
         f.name = c->route.name;
         f.group = c->route.group;
