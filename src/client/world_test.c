@@ -121,6 +121,22 @@ TEST(a_plan_is_done_as_the_server_would) {
     world_free(w);
 }
 
+TEST(a_merge_patch_changes_the_object) {
+    struct world *w = world_test_new();
+    OWN(plan_free_p) struct plan *p = plan_new();
+    struct err err;
+    const struct api_object *rs = world_add_json(w, owner_json);
+    plan_patch(p, rs, "", "application/merge-patch+json",
+               SLICE("{\"metadata\":{\"labels\":{\"a\":\"b\"}},\"spec\":{\"replicas\":7}}"));
+    plan_detach(p);
+    assert_int_equal(world_apply(w, p, &err), 1);
+    const struct apps_v1_replica_set *now =
+        (const struct apps_v1_replica_set *)world_get(w, "ReplicaSet", "default", "web");
+    assert_int_equal(*now->spec.replicas, 7);
+    assert_string_equal(str_map_get(&now->metadata.labels, "a"), "b");
+    world_free(w);
+}
+
 TEST(a_cache_can_keep_metadata_only) {
     OWN(arena_free_p) struct arena *a = arena_new();
     const struct api_kind *k = api_kind_by_api_version("v1", "ConfigMap");

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "api/patch.h"
 #include "api/registry.h"
 #include "base/own.h"
 #include "base/times.h"
@@ -158,6 +159,31 @@ static int apply_delete(struct world *w, const struct plan_step *s, struct err *
     return 1;
 }
 
+/* The patched object as an update without precondition; merge patches only. */
+static int apply_patch(struct world *w, const struct plan_step *s, struct err *err) {
+    if (!str_eq(s->content_type, "application/merge-patch+json"))
+        return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE, "world_apply knows merge patches only");
+    const struct api_object *old;
+    int r = current(w, s, &old, err);
+    if (r < 0) return r;
+    OWN(buf_done) struct buf text = {0};
+    OWN(json_decref_p) json_t *doc = NULL;
+    OWN(json_decref_p) json_t *patched = NULL;
+    OWN(arena_free_p) struct arena *a = arena_new();
+    api_object_encode(&text, s->kind, old);
+    r = patch_parse(buf_view(&text), &doc, err);
+    if (r == 0) r = patch_merge(doc, s->body, &patched, err);
+    if (r < 0) return r;
+    OWN(free_p) char *dumped = json_dumps(patched, JSON_COMPACT);
+    struct api_object *o;
+    r = api_object_decode(a, s->kind, slice_of(dumped), &o, err);
+    if (r < 0) return r;
+    struct plan_step update = *s;
+    update.op = *s->subresource ? PLAN_UPDATE_STATUS : PLAN_UPDATE;
+    update.object = o;
+    return apply_update(w, &update, err);
+}
+
 static int apply_step(struct world *w, const struct plan_step *s, struct err *err) {
     switch (s->op) {
     case PLAN_CREATE: return apply_create(w, s, err);
@@ -165,11 +191,11 @@ static int apply_step(struct world *w, const struct plan_step *s, struct err *er
     case PLAN_UPDATE_STATUS: return apply_update(w, s, err);
     case PLAN_DELETE: return apply_delete(w, s, err);
     case PLAN_EVENT: return 0;
-    case PLAN_PATCH:
+    case PLAN_PATCH: return apply_patch(w, s, err);
     case PLAN_REQUEST: break;
     }
     return err_set(err, ERR_METHOD_NOT_ALLOWED,
-                   "world_apply knows no patches and no plain requests: compare the plan instead");
+                   "world_apply knows no plain requests: compare the plan instead");
 }
 
 int world_apply(struct world *w, struct plan *p, struct err *err) {

@@ -1,0 +1,169 @@
+#include <stdlib.h>
+
+#include "base/own.h"
+#include "client/engine_private.h"
+
+enum { PARALLEL_WRITES = 16 };
+
+struct step_call {
+    struct run *run;
+    const struct plan_step *step;
+};
+
+static void run_end(struct run *run) {
+    struct engine *e = run->engine;
+    struct key *k = run->key;
+    *run->list_prev = run->list_next;
+    if (run->list_next) run->list_next->list_prev = run->list_prev;
+    if (!plan_requeue_ms(run->plan, &k->requeue_ms)) k->requeue_ms = UINT64_MAX;
+    plan_free(run->plan);
+    e->stats.running--;
+    if (run->failed) {
+        key_failed(k, &run->err);
+    } else {
+        k->failures = 0;
+        if (awaits_seen(k)) {
+            key_settle(k);
+        } else {
+            key_wait(k);
+        }
+    }
+    free(run);
+}
+
+static void run_continue(struct run *run);
+
+/* The engine has gone; answers may still be on their way. */
+static void run_orphan_free(struct run *run) {
+    if (run->outstanding) return;
+    plan_free(run->plan);
+    free(run);
+}
+
+/* Failures that mean that the wish has come true already. */
+static bool is_success(const struct plan_step *s, const struct err *err) {
+    return !err ||
+           (s->op == PLAN_DELETE && (err->reason == ERR_NOT_FOUND || err->reason == ERR_CONFLICT));
+}
+
+static void on_step(void *user, const struct api_object *obj, struct slice body,
+                    const struct err *err) {
+    struct step_call *call = user;
+    struct run *run = call->run;
+    const struct plan_step *s = call->step;
+    free(call);
+    run->outstanding--;
+    if (!run->engine) {
+        run_orphan_free(run);
+        return;
+    }
+    run->engine->stats.writes++;
+    if (is_success(s, err)) {
+        await_add(run->key, s, err ? NULL : obj);
+    } else if (!run->failed) {
+        run->failed = true;
+        run->err = *err;
+    }
+    run_continue(run);
+}
+
+static void send_create(struct engine *e, const struct plan_step *s, struct step_call *call) {
+    api_create(e->client, s->kind, s->object, on_step, call);
+}
+
+static void send_update(struct engine *e, const struct plan_step *s, struct step_call *call) {
+    api_update(e->client, s->kind, s->subresource, s->object, on_step, call);
+}
+
+static void send_patch(struct engine *e, const struct plan_step *s, struct step_call *call) {
+    api_patch(e->client, s->kind, s->ns, s->name, s->subresource, s->content_type, s->body, on_step,
+              call);
+}
+
+static void send_delete(struct engine *e, const struct plan_step *s, struct step_call *call) {
+    struct api_delete_opts opts = {.uid = s->object->metadata.uid,
+                                   .propagation = s->propagation,
+                                   .grace_period_s = s->grace_period_s};
+    api_delete(e->client, s->kind, s->ns, s->name, &opts, on_step, call);
+}
+
+static void send_request(struct engine *e, const struct plan_step *s, struct step_call *call) {
+    api_request(e->client, s->method, s->path, s->content_type, s->body, on_step, call);
+}
+
+static const struct {
+    void (*send)(struct engine *e, const struct plan_step *s, struct step_call *call);
+    bool parallel; /* with others of the same operation */
+} step_ops[] = {
+    [PLAN_CREATE] = {send_create, true},
+    [PLAN_UPDATE] = {send_update, false},
+    [PLAN_UPDATE_STATUS] = {send_update, false},
+    [PLAN_PATCH] = {send_patch, false},
+    [PLAN_DELETE] = {send_delete, true},
+    [PLAN_REQUEST] = {send_request, false},
+    [PLAN_EVENT] = {NULL, false},
+};
+
+static bool may_start(const struct run *run, const struct plan_step *s) {
+    if (run->outstanding == 0) return true;
+    const struct plan_step *before = plan_at(run->plan, run->next - 1);
+    return step_ops[s->op].parallel && before->op == s->op && run->outstanding < PARALLEL_WRITES;
+}
+
+static void step_start(struct run *run, const struct plan_step *s) {
+    struct engine *e = run->engine;
+    run->next++;
+    if (s->op == PLAN_EVENT) {
+        event_record(e->recorder, s->object, s->event_type, s->reason, "%s", s->message);
+        return;
+    }
+    if (s->op != PLAN_REQUEST && !s->kind) {
+        run->failed = true;
+        err_set(&run->err, ERR_INTERNAL, "the plan names an unknown kind %s %s",
+                str_or(s->object->api_version, "?"), str_or(s->object->kind, "?"));
+        return;
+    }
+    struct step_call *call = calloc(1, sizeof *call);
+    if (!call) abort();
+    *call = (struct step_call){run, s};
+    run->outstanding++;
+    step_ops[s->op].send(e, s, call);
+}
+
+static void run_continue(struct run *run) {
+    const struct plan_step *s;
+    while (!run->failed && (s = plan_at(run->plan, run->next)) && may_start(run, s))
+        step_start(run, s);
+    if (run->outstanding == 0) run_end(run);
+}
+
+void key_run(struct key *k) {
+    struct engine *e = k->controller->engine;
+    struct run *run = calloc(1, sizeof *run);
+    if (!run) abort();
+    run->engine = e;
+    run->key = k;
+    run->plan = plan_new();
+    run->list_next = e->runs;
+    run->list_prev = &e->runs;
+    if (e->runs) e->runs->list_prev = &run->list_next;
+    e->runs = run;
+    k->state = KEY_RUNNING;
+    k->again = false;
+    e->stats.running++;
+    e->stats.reconciles++;
+    if (k->controller->r->reconcile(e->world, k->text, run->plan, &run->err) < 0)
+        run->failed = true;
+    else
+        plan_detach(run->plan);
+    run_continue(run);
+}
+
+void engine_runs_abandon(struct engine *e) {
+    while (e->runs) {
+        struct run *run = e->runs;
+        e->runs = run->list_next;
+        run->engine = NULL;
+        run_orphan_free(run);
+    }
+}
