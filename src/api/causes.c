@@ -2,9 +2,11 @@
 #include <string.h>
 
 #include "api/type.h"
+#include "base/limits.h"
 #include "base/own.h"
 
 static void add(struct api_causes *c, const char *reason, const char *field, struct buf *message) {
+    if (c->n >= LIMIT_CAUSES) return; /* the first ones say enough */
     struct api_cause *cause = ARENA_PUSH(c->a, c);
     cause->reason = reason;
     cause->field = arena_str(c->a, field);

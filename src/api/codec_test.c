@@ -361,6 +361,20 @@ TEST(validate_words_causes_as_upstream_does) {
                   "{\"spec\":{\"selector\":{\"matchLabels\":{\"a\":\"1\"}}}}", immutable);
 }
 
+TEST(validate_is_bounded_for_hostile_lists) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    OWN(buf_done) struct buf b = {0};
+    struct api_causes causes = {.a = a};
+    void *obj;
+    buf_str(&b, "{\"spec\":{\"volumes\":[{}");
+    for (int i = 0; i < 50000; i++) buf_printf(&b, ",{\"name\":\"v%d\"},{\"name\":\"v%d\"}", i, i);
+    buf_str(&b, "]}}");
+    assert_int_equal(api_decode(a, &core_v1_pod_type, buf_view(&b), NULL, &obj, NULL), 0);
+    api_validate(&core_v1_pod_type, obj, NULL, "", &causes);
+    assert_int_equal(causes.n, LIMIT_CAUSES);
+    assert_string_equal(causes.v[0].field, "spec.volumes[2].name");
+}
+
 /* ---- registry ---- */
 
 TEST(registry_finds_kinds) {

@@ -9,6 +9,7 @@
 
 void cause_printf(struct api_causes *causes, const char *reason, const char *field, const char *fmt,
                   ...) {
+    if (causes->n >= LIMIT_CAUSES) return; /* as in causes.c */
     va_list ap;
     va_start(ap, fmt);
     const char *message = arena_vprintf(causes->a, fmt, ap);

@@ -10,6 +10,7 @@
 
 #include "api/names.h"
 #include "api/table.h"
+#include "base/map.h"
 #include "base/own.h"
 
 struct validator {
@@ -156,16 +157,13 @@ static void validate_unique(struct validator *v, const struct api_field *f,
                             const struct api_list *list) {
     const char *key = f->list_keys ? f->list_keys[0] : f->merge_key;
     const struct api_field *k = key ? api_field_find(f->type, slice_of(key), NULL) : NULL;
-    if (!k || k->form != API_STRING) return;
-    size_t size = f->type->size;
-    for (size_t i = 1; i < list->n; i++) {
-        const char *name = *(const char *const *)api_at_const((char *)list->v + i * size, k);
-        bool duplicate = false;
-        for (size_t j = 0; j < i && !duplicate && !str_empty(name); j++)
-            duplicate =
-                str_eq(name, *(const char *const *)api_at_const((char *)list->v + j * size, k));
-        if (!duplicate) continue;
-        size_t n = v->path.n;
+    if (list->n < 2 || !k || k->form != API_STRING) return;
+    OWN(map_done) struct map seen = {0};
+    size_t n = v->path.n;
+    for (size_t i = 0; i < list->n; i++) {
+        const void *element = (const char *)list->v + i * f->type->size;
+        const char *name = *(const char *const *)api_at_const(element, k);
+        if (str_empty(name) || !map_put(&seen, slice_of(name), (void *)element)) continue;
         buf_printf(&v->path, "[%zu].%s", i, key);
         cause_duplicate(v->causes, v->path.p, name);
         v->path.n = n;

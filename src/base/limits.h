@@ -5,6 +5,7 @@ enum {
     /* Input documents */
     LIMIT_JSON_DEPTH = 64,
     LIMIT_DECODE_BYTES = 64 * 1024 * 1024, /* memory of one decoded object */
+    LIMIT_CAUSES = 1000,                   /* of one 422 answer */
     LIMIT_YAML_ALIASES = 128,
     LIMIT_YAML_NODES = 200000,
     LIMIT_OBJECT_BYTES = 3 * 1024 * 1024 / 2, /* one stored object; upstream's etcd limit */
