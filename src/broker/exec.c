@@ -120,6 +120,7 @@ static int terminal_receive(struct exec *e) {
     struct cmsghdr *h = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
     if (!h || h->cmsg_type != SCM_RIGHTS || h->cmsg_len != CMSG_LEN(sizeof(int))) return -EPROTO;
     memcpy(&e->terminal, CMSG_DATA(h), sizeof(int));
+    fcntl(e->terminal, F_SETFL, O_NONBLOCK);
     return 0;
 }
 
