@@ -9,87 +9,90 @@
 #define POD(spec) "{" META ",'spec':{" spec "}}"
 #define ONE(rest) POD("'containers':[{'name':'c','image':'i:1'" rest "}]")
 
+/* What is refused, and in which words; "" is what is allowed. */
+static const struct {
+    const char *json, *causes;
+} pod_rule_cases[] = {
+    {ONE(""), ""},
+    {POD(""), "spec.containers: Required value"},
+    {POD("'containers':[{'image':'i'}]"), "spec.containers[0].name: Required value"},
+    {POD("'containers':[{'name':'c'}]"), "spec.containers[0].image: Required value"},
+    {POD("'restartPolicy':'Sometimes','containers':[{'name':'c','image':'i'}]"),
+     "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", "
+     "\"OnFailure\", \"Never\""},
+    {ONE(",'imagePullPolicy':'X'"),
+     "spec.containers[0].imagePullPolicy: Unsupported value: \"X\": supported values: "
+     "\"Always\", \"IfNotPresent\", \"Never\""},
+    {POD("'containers':[{'name':'c','image':'i'},{'name':'c','image':'j'}]"),
+     "spec.containers[1].name: Duplicate value: \"c\""},
+    {POD("'containers':[{'name':'c','image':'i'}],'initContainers':[{'name':'c','image':'j'}]"),
+     "spec.initContainers[0].name: Duplicate value: \"c\""},
+    {ONE(",'volumeMounts':[{'name':'v','mountPath':'/x'}]"),
+     "spec.containers[0].volumeMounts[0].name: Not found: \"v\""},
+    {POD("'volumes':[{'name':'v'}],'containers':[{'name':'c','image':'i'}]"),
+     "spec.volumes[0]: Required value: must specify a volume type"},
+    {POD("'volumes':[{'name':'v','emptyDir':{},'hostPath':{'path':'/x'}}],"
+         "'containers':[{'name':'c','image':'i'}]"),
+     "spec.volumes[0]: Forbidden: may not specify more than 1 volume type"},
+    {POD("'volumes':[{'name':'v','configMap':{'name':'m','items':[{'key':'k','path':'../x'}]}}"
+         "],'containers':[{'name':'c','image':'i'}]"),
+     "spec.volumes[0].configMap.items[0].path: Invalid value: \"../x\": must not contain '..'"},
+    {ONE(",'livenessProbe':{}"),
+     "spec.containers[0].livenessProbe: Required value: must specify a handler type"},
+    {ONE(",'livenessProbe':{'successThreshold':2,'exec':{'command':['x']}}"),
+     "spec.containers[0].livenessProbe.successThreshold: Invalid value: 2: must be 1"},
+    {ONE(",'readinessProbe':{'exec':{'command':['x']},'tcpSocket':{'port':1}}"),
+     "spec.containers[0].readinessProbe: Forbidden: may not specify more than 1 handler type"},
+    {ONE(",'resources':{'limits':{'cpu':'1'},'requests':{'cpu':'2'}}"),
+     "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal "
+     "to cpu limit of 1"},
+    {ONE(",'resources':{'limits':{'gpu':'1'}}"),
+     "spec.containers[0].resources.limits: Invalid value: \"gpu\": must be a standard resource "
+     "for containers\n"
+     "spec.containers[0].resources.requests: Invalid value: \"gpu\": must be a standard "
+     "resource for containers"},
+    {ONE(",'env':[{'name':'A','valueFrom':{}}]"),
+     "spec.containers[0].env[0].valueFrom: Invalid value: \"\": must specify one of: "
+     "`fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"},
+    {ONE(",'env':[{'name':'A','value':'1'},{'name':'A','value':'2'}]"), ""},
+    {ONE(",'env':[{'name':'A','valueFrom':{'fieldRef':{'fieldPath':'metadata.labels"
+         "[\\u0027a b\\u0027]'}}}]"),
+     "spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Invalid value: \"a b\": name "
+     "part "
+     "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+     "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "
+     "validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"},
+    {ONE(",'ports':[{'name':'a','containerPort':1},{'name':'a','containerPort':2}]"),
+     "spec.containers[0].ports[1].name: Duplicate value: \"a\""},
+    {POD("'hostNetwork':true,'containers':[{'name':'c','image':'i','ports':[{'containerPort':1,"
+         "'hostPort':2}]}]"),
+     "spec.containers[0].ports[0].containerPort: Invalid value: 1: must match `hostPort` when "
+     "`hostNetwork` is true"},
+    {POD("'initContainers':[{'name':'a','image':'i','readinessProbe':{'exec':{'command':['x']}}"
+         "}],'containers':[{'name':'c','image':'i'}]"),
+     "spec.initContainers[0].readinessProbe: Forbidden: may not be set for init containers "
+     "without restartPolicy=Always"},
+    {ONE(",'restartPolicy':'Always'"),
+     "spec.containers[0].restartPolicy: Forbidden: may not be set for non-init containers"},
+    {POD("'tolerations':[{'operator':'Exists','value':'x'}],'containers':[{'name':'c','image':"
+         "'i'}]"),
+     "spec.tolerations[0].operator: Invalid value: \"x\": value must be empty when `operator` "
+     "is 'Exists'"},
+    {POD("'dnsPolicy':'None','containers':[{'name':'c','image':'i'}]"),
+     "spec.dnsConfig: Required value: must provide `dnsConfig` when `dnsPolicy` is None"},
+    {ONE(",'securityContext':{'privileged':true,'allowPrivilegeEscalation':false}"),
+     "spec.containers[0].securityContext: Invalid value: {}: cannot set "
+     "`allowPrivilegeEscalation` to false and `privileged` to true"},
+};
+
 TEST(pod_rules) {
-    static const struct {
-        const char *json, *causes;
-    } cases[] = {
-        {ONE(""), ""},
-        {POD(""), "spec.containers: Required value"},
-        {POD("'containers':[{'image':'i'}]"), "spec.containers[0].name: Required value"},
-        {POD("'containers':[{'name':'c'}]"), "spec.containers[0].image: Required value"},
-        {POD("'restartPolicy':'Sometimes','containers':[{'name':'c','image':'i'}]"),
-         "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", "
-         "\"OnFailure\", \"Never\""},
-        {ONE(",'imagePullPolicy':'X'"),
-         "spec.containers[0].imagePullPolicy: Unsupported value: \"X\": supported values: "
-         "\"Always\", \"IfNotPresent\", \"Never\""},
-        {POD("'containers':[{'name':'c','image':'i'},{'name':'c','image':'j'}]"),
-         "spec.containers[1].name: Duplicate value: \"c\""},
-        {POD("'containers':[{'name':'c','image':'i'}],'initContainers':[{'name':'c','image':'j'}]"),
-         "spec.initContainers[0].name: Duplicate value: \"c\""},
-        {ONE(",'volumeMounts':[{'name':'v','mountPath':'/x'}]"),
-         "spec.containers[0].volumeMounts[0].name: Not found: \"v\""},
-        {POD("'volumes':[{'name':'v'}],'containers':[{'name':'c','image':'i'}]"),
-         "spec.volumes[0]: Required value: must specify a volume type"},
-        {POD("'volumes':[{'name':'v','emptyDir':{},'hostPath':{'path':'/x'}}],"
-             "'containers':[{'name':'c','image':'i'}]"),
-         "spec.volumes[0]: Forbidden: may not specify more than 1 volume type"},
-        {POD("'volumes':[{'name':'v','configMap':{'name':'m','items':[{'key':'k','path':'../x'}]}}"
-             "],'containers':[{'name':'c','image':'i'}]"),
-         "spec.volumes[0].configMap.items[0].path: Invalid value: \"../x\": must not contain '..'"},
-        {ONE(",'livenessProbe':{}"),
-         "spec.containers[0].livenessProbe: Required value: must specify a handler type"},
-        {ONE(",'livenessProbe':{'successThreshold':2,'exec':{'command':['x']}}"),
-         "spec.containers[0].livenessProbe.successThreshold: Invalid value: 2: must be 1"},
-        {ONE(",'readinessProbe':{'exec':{'command':['x']},'tcpSocket':{'port':1}}"),
-         "spec.containers[0].readinessProbe: Forbidden: may not specify more than 1 handler type"},
-        {ONE(",'resources':{'limits':{'cpu':'1'},'requests':{'cpu':'2'}}"),
-         "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal "
-         "to cpu limit of 1"},
-        {ONE(",'resources':{'limits':{'gpu':'1'}}"),
-         "spec.containers[0].resources.limits: Invalid value: \"gpu\": must be a standard resource "
-         "for containers\n"
-         "spec.containers[0].resources.requests: Invalid value: \"gpu\": must be a standard "
-         "resource for containers"},
-        {ONE(",'env':[{'name':'A','valueFrom':{}}]"),
-         "spec.containers[0].env[0].valueFrom: Invalid value: \"\": must specify one of: "
-         "`fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"},
-        {ONE(",'env':[{'name':'A','value':'1'},{'name':'A','value':'2'}]"), ""},
-        {ONE(",'env':[{'name':'A','valueFrom':{'fieldRef':{'fieldPath':'metadata.labels"
-             "[\\u0027a b\\u0027]'}}}]"),
-         "spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Invalid value: \"a b\": name "
-         "part "
-         "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
-         "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "
-         "validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"},
-        {ONE(",'ports':[{'name':'a','containerPort':1},{'name':'a','containerPort':2}]"),
-         "spec.containers[0].ports[1].name: Duplicate value: \"a\""},
-        {POD("'hostNetwork':true,'containers':[{'name':'c','image':'i','ports':[{'containerPort':1,"
-             "'hostPort':2}]}]"),
-         "spec.containers[0].ports[0].containerPort: Invalid value: 1: must match `hostPort` when "
-         "`hostNetwork` is true"},
-        {POD("'initContainers':[{'name':'a','image':'i','readinessProbe':{'exec':{'command':['x']}}"
-             "}],'containers':[{'name':'c','image':'i'}]"),
-         "spec.initContainers[0].readinessProbe: Forbidden: may not be set for init containers "
-         "without restartPolicy=Always"},
-        {ONE(",'restartPolicy':'Always'"),
-         "spec.containers[0].restartPolicy: Forbidden: may not be set for non-init containers"},
-        {POD("'tolerations':[{'operator':'Exists','value':'x'}],'containers':[{'name':'c','image':"
-             "'i'}]"),
-         "spec.tolerations[0].operator: Invalid value: \"x\": value must be empty when `operator` "
-         "is 'Exists'"},
-        {POD("'dnsPolicy':'None','containers':[{'name':'c','image':'i'}]"),
-         "spec.dnsConfig: Required value: must provide `dnsConfig` when `dnsPolicy` is None"},
-        {ONE(",'securityContext':{'privileged':true,'allowPrivilegeEscalation':false}"),
-         "spec.containers[0].securityContext: Invalid value: {}: cannot set "
-         "`allowPrivilegeEscalation` to false and `privileged` to true"},
-    };
     OWN(arena_free_p) struct arena *a = arena_new();
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct api_object *o = test_load(a, "v1", "Pod", cases[i].json);
+    for (size_t i = 0; i < ARRAY_LEN(pod_rule_cases); i++) {
+        struct api_object *o = test_load(a, "v1", "Pod", pod_rule_cases[i].json);
         const char *got = test_causes(a, "v1", "Pod", o, NULL);
-        if (strcmp(got, cases[i].causes) != 0)
-            fail_msg("%s\n  got:  %s\n  want: %s", cases[i].json, got, cases[i].causes);
+        if (strcmp(got, pod_rule_cases[i].causes) != 0)
+            fail_msg("%s\n  got:  %s\n  want: %s", pod_rule_cases[i].json, got,
+                     pod_rule_cases[i].causes);
     }
 }
 
