@@ -46,6 +46,19 @@ static bool is_success(const struct plan_step *s, const struct err *err) {
            (s->op == PLAN_DELETE && (err->reason == ERR_NOT_FOUND || err->reason == ERR_CONFLICT));
 }
 
+static void step_report(struct engine *e, const struct plan_step *s, const struct api_object *obj,
+                        const struct err *err) {
+    bool create = s->op == PLAN_CREATE;
+    if (!s->report_about) return;
+    if (err)
+        event_record(e->recorder, s->report_about, "Warning", s->report_failed, "Error %s: %s",
+                     create ? "creating" : "deleting", err->text);
+    else
+        event_record(e->recorder, s->report_about, "Normal", s->report_done, "%s %s: %s",
+                     create ? "Created" : "Deleted", s->kind->singular,
+                     str_or(obj ? obj->metadata.name : s->name, s->name));
+}
+
 static void on_step(void *user, const struct api_object *obj, struct slice body,
                     const struct err *err) {
     struct step_call *call = user;
@@ -58,6 +71,7 @@ static void on_step(void *user, const struct api_object *obj, struct slice body,
         return;
     }
     run->engine->stats.writes++;
+    if (!err || !is_success(s, err)) step_report(run->engine, s, obj, err);
     if (is_success(s, err)) {
         await_add(run->key, s, err ? NULL : obj);
     } else if (!run->failed) {

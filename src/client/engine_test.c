@@ -40,6 +40,7 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
                                                  arena_alloc(plan_arena(p), sizeof(bool))};
         *s->metadata.owner_references.v[0].controller = true;
         plan_create(p, s);
+        plan_report(p, (const struct api_object *)m, "SuccessfulCreate", "FailedCreate");
     }
     if (have > want) plan_delete(p, last, NULL);
     if (probe.requeue_ms) plan_requeue(p, probe.requeue_ms);
@@ -140,6 +141,36 @@ TEST(a_reconciler_never_sees_a_world_older_than_its_writes) {
     settle(&f);
     assert_int_equal(fake_api_counts(f.api).writes, 3);
     assert_int_equal(probe.stale, 0);
+    fixture_done(&f);
+}
+
+TEST(the_outcome_of_a_write_is_reported) {
+    struct fixture f;
+    fixture_open(&f);
+    settle(&f);
+    fake_api_fail_writes(f.api, 1, ERR_FORBIDDEN);
+    want(&f, "a", 1);
+    until_secrets(&f, 1);
+    struct world *w = fake_api_world(f.api);
+    for (int i = 0; i < 400 && world_count(w, "Event") < 2; i++) loop_run_once(f.l, 5);
+    size_t at = 0, none = 0;
+    const struct core_v1_event *e = (const struct core_v1_event *)world_next(w, "Event", NULL, &at);
+    const struct core_v1_event *e2 =
+        (const struct core_v1_event *)world_next(w, "Event", NULL, &at);
+    if (str_eq(e->reason, "SuccessfulCreate")) {
+        const struct core_v1_event *t = e;
+        e = e2;
+        e2 = t;
+    }
+    assert_string_equal(e->reason, "FailedCreate");
+    assert_string_equal(e->type, "Warning");
+    assert_string_equal(e->message, "Error creating: told to fail");
+    char want_text[100];
+    snprintf(want_text, sizeof want_text, "Created secret: %s",
+             world_next(w, "Secret", NULL, &none)->metadata.name);
+    assert_string_equal(e2->message, want_text);
+    assert_string_equal(e2->involved_object.name, "a");
+    settle(&f);
     fixture_done(&f);
 }
 

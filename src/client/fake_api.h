@@ -18,7 +18,8 @@ void fake_api_compact(struct fake_api *f);
 void fake_api_hold_events(struct fake_api *f, bool hold);
 /* Sends a bookmark with a fresh revision to every watch; returns the revision. */
 uint64_t fake_api_bookmark(struct fake_api *f);
-/* The next n writes are answered with that HTTP status and reason. */
+/* Events are neither counted nor failed. The next n writes are answered with that HTTP status and
+ * reason. */
 void fake_api_fail_writes(struct fake_api *f, unsigned n, enum err_reason reason);
 
 struct fake_api_counts {

@@ -1,5 +1,6 @@
 #include "client/plan.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/vec.h"
@@ -89,6 +90,16 @@ void plan_event(struct plan *p, const struct api_object *about, const char *type
     va_end(ap);
 }
 
+void plan_report(struct plan *p, const struct api_object *about, const char *done_reason,
+                 const char *failed_reason) {
+    assert(p->steps.n > 0);
+    struct plan_step *s = &p->steps.v[p->steps.n - 1];
+    assert(s->op == PLAN_CREATE || s->op == PLAN_DELETE);
+    s->report_about = about;
+    s->report_done = arena_str(p->a, done_reason);
+    s->report_failed = arena_str(p->a, failed_reason);
+}
+
 void plan_requeue(struct plan *p, uint64_t after_ms) {
     if (!p->requeue || after_ms < p->requeue_ms) p->requeue_ms = after_ms;
     p->requeue = true;
@@ -99,24 +110,27 @@ bool plan_requeue_ms(const struct plan *p, uint64_t *ret_after_ms) {
     return p->requeue;
 }
 
-static const struct api_object *detached(struct arena *a, const struct plan_step *s) {
-    bool whole = s->op == PLAN_CREATE || s->op == PLAN_UPDATE || s->op == PLAN_UPDATE_STATUS;
-    if (whole && s->kind) return api_object_copy(a, s->kind, s->object);
-    struct api_object *o = ARENA_NEW(a, struct api_object);
-    const struct meta_v1_object_meta *m =
-        api_copy(a, &meta_v1_object_meta_type, &s->object->metadata);
-    *o = (struct api_object){arena_str(a, s->object->api_version), arena_str(a, s->object->kind),
-                             *m};
-    return o;
+/* Kind and metadata: all that deletes, patches and events need. */
+static const struct api_object *head_copy(struct arena *a, const struct api_object *o) {
+    struct api_object *copy = ARENA_NEW(a, struct api_object);
+    const struct meta_v1_object_meta *m = api_copy(a, &meta_v1_object_meta_type, &o->metadata);
+    *copy = (struct api_object){arena_str(a, o->api_version), arena_str(a, o->kind), *m};
+    return copy;
 }
 
 void plan_detach(struct plan *p) {
+    const struct api_object *about = NULL, *about_copy = NULL;
     for (size_t i = 0; i < p->steps.n; i++) {
         struct plan_step *s = &p->steps.v[i];
         if (!s->object) continue;
-        s->object = detached(p->a, s);
+        bool whole = s->op == PLAN_CREATE || s->op == PLAN_UPDATE || s->op == PLAN_UPDATE_STATUS;
+        s->object = whole && s->kind ? api_object_copy(p->a, s->kind, s->object)
+                                     : head_copy(p->a, s->object);
         s->ns = str_or(s->object->metadata.namespace, "");
         s->name = str_or(s->object->metadata.name, "");
+        if (!s->report_about) continue;
+        if (s->report_about != about) about_copy = head_copy(p->a, about = s->report_about);
+        s->report_about = about_copy;
     }
 }
 

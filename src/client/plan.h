@@ -38,6 +38,9 @@ struct plan_step {
     int64_t grace_period_s;          /* delete; −1 = the object's own */
     const char *method, *path;       /* request */
     const char *event_type, *reason, *message; /* event */
+    /* plan_report on a create or delete: NULL when none */
+    const struct api_object *report_about;
+    const char *report_done, *report_failed;
 };
 
 struct plan *plan_new(void);
@@ -65,6 +68,11 @@ void plan_request(struct plan *p, const char *method, const char *path, const ch
 /* An Event about o; never fails the plan. type "Normal" or "Warning". */
 void plan_event(struct plan *p, const struct api_object *about, const char *type,
                 const char *reason, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* Makes the last step, a create or delete, tell its outcome by an Event about `about`: done_reason
+ * "Created pod: NAME" / "Deleted pod: NAME", or the Warning failed_reason "Error creating: …" /
+ * "Error deleting: …". The name may come from generateName. */
+void plan_report(struct plan *p, const struct api_object *about, const char *done_reason,
+                 const char *failed_reason);
 /* Reconcile this key again after that time (the smallest of several counts), changes or not. */
 void plan_requeue(struct plan *p, uint64_t after_ms);
 
