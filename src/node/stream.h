@@ -43,6 +43,9 @@ void stream_close(struct stream *s, unsigned code); /* WebSocket close, then as 
 size_t stream_queued(const struct stream *s);
 void stream_pause(struct stream *s, bool pause); /* stops reading from the client */
 
+/* A boolean of the query, in any spelling that Go's ParseBool takes for true. */
+bool stream_flag(const struct http_query *q, const char *key);
+
 /* The handlers, one per path prefix. */
 stream_handler stream_logs, stream_exec, stream_attach, stream_portforward;
 

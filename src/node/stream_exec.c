@@ -280,11 +280,6 @@ static void on_exited(void *user, uint32_t code) {
         finish_code(x, code);
 }
 
-static bool truth(const struct http_query *q, const char *key) {
-    const char *v = http_query_get(q, key);
-    return v && (str_eq(v, "true") || str_eq(v, "1"));
-}
-
 static struct session *session_new(struct agent *g, struct stream *s,
                                    const struct stream_request *r, struct container **ret_c) {
     struct err err = {0};
@@ -308,10 +303,10 @@ static struct session *session_new(struct agent *g, struct stream *s,
     *x = (struct session){.s = s, .agent = g, .pod = p, .in = -1, .out.fd = -1, .err.fd = -1};
     pod_ref(p);
     x->v5 = str_eq(protocol, "v5.channel.k8s.io");
-    x->tty = truth(&r->query, "tty");
-    x->want_stdin = truth(&r->query, "stdin");
-    x->want_stdout = truth(&r->query, "stdout");
-    x->want_stderr = truth(&r->query, "stderr") && !x->tty;
+    x->tty = stream_flag(&r->query, "tty");
+    x->want_stdin = stream_flag(&r->query, "stdin");
+    x->want_stdout = stream_flag(&r->query, "stdout");
+    x->want_stderr = stream_flag(&r->query, "stderr") && !x->tty;
     return x;
 }
 

@@ -13,7 +13,7 @@
 #include "node/cri_log.h"
 #include "node/stream.h"
 
-enum { READ_BYTES = 64 * 1024, POLL_MS = 50, ROTATED_MS = 500 };
+enum { READ_BYTES = 64 * 1024, POLL_MS = 50 };
 
 struct log_stream {
     struct stream *s;
@@ -29,7 +29,6 @@ struct log_stream {
     off_t at;
     struct buf line; /* an incomplete line of the file */
     struct timer *poll;
-    uint64_t checked_ms; /* last look for a rotated file */
     ino_t inode;
     int callbacks; /* broker calls in flight */
 };
@@ -143,13 +142,11 @@ static void open_log(struct log_stream *l, link_reply_fn *fn) {
 }
 
 static void at_end(struct log_stream *l, bool was_ended) {
-    uint64_t now = loop_now_ms(l->agent->loop);
     if (!l->follow || was_ended) {
         stream_end(l->s);
         return;
     }
-    if (l->at >= LIMIT_LOG_FILE_BYTES / 2 && now - l->checked_ms >= ROTATED_MS) {
-        l->checked_ms = now;
+    if (l->at >= LIMIT_LOG_FILE_BYTES / 2) {
         open_log(l, on_reopened);
         return;
     }
@@ -225,11 +222,6 @@ static void on_opened(void *user, struct ipc_msg *m, const struct err *err) {
 
 /* ---- the request ---- */
 
-static bool truth(const struct http_query *q, const char *key) {
-    const char *v = http_query_get(q, key);
-    return v && (str_eq(v, "true") || str_eq(v, "1") || str_eq(v, ""));
-}
-
 static int number(const struct http_query *q, const char *key, int64_t min, int64_t *ret,
                   struct err *err) {
     const char *v = http_query_get(q, key);
@@ -244,8 +236,8 @@ static int number(const struct http_query *q, const char *key, int64_t min, int6
 static int options(struct log_stream *l, const struct http_query *q, struct err *err) {
     int64_t since_s = 0, limit = 0;
     const char *since = http_query_get(q, "sinceTime");
-    l->follow = truth(q, "follow");
-    l->timestamps = truth(q, "timestamps");
+    l->follow = stream_flag(q, "follow");
+    l->timestamps = stream_flag(q, "timestamps");
     l->tail_lines = -1;
     int rc = number(q, "tailLines", 0, &l->tail_lines, err);
     if (rc >= 0) rc = number(q, "sinceSeconds", 1, &since_s, err);
@@ -308,7 +300,7 @@ void stream_logs(struct agent *g, struct stream *s, const struct stream_request 
     struct err err = {0};
     uint32_t attempt = 0;
     if (stream_target(g, r, stream_arena(s), &p, &c, &err) < 0 ||
-        choose_run(c, truth(&r->query, "previous"), &attempt, &err) < 0) {
+        choose_run(c, stream_flag(&r->query, "previous"), &attempt, &err) < 0) {
         stream_fail(s, &err);
         return;
     }

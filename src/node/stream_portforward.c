@@ -92,6 +92,9 @@ static void pipe_end(struct pipe *p, const char *error) {
     send_data(p, true, slice_from("", 0), true);
     if (!p->pod_done) send_data(p, false, slice_from("", 0), true);
     p->pod_done = true;
+    bool any = p->f->spdy;
+    for (size_t i = 0; i < p->f->pipes.n && !any; i++) any = !p->f->pipes.v[i]->dead;
+    if (!any) stream_close(p->f->s, WEBSOCKET_NORMAL); /* channels cannot end one by one */
 }
 
 static void fail(struct pipe *p, const char *what, int e) {

@@ -340,6 +340,12 @@ int streams_start(struct agent *g, int listen_fd, struct streams **ret, struct e
 
 /* ---- targets ---- */
 
+bool stream_flag(const struct http_query *q, const char *key) {
+    const char *v = http_query_get(q, key);
+    return v &&
+           (slice_ieq(slice_of(v), "true") || str_eq(v, "1") || str_eq(v, "t") || str_eq(v, "T"));
+}
+
 static const char *segment(struct arena *a, struct slice *rest) {
     struct slice head;
     if (!slice_cut(rest, '/', &head)) return NULL;
