@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/limits.h"
 #include "base/own.h"
 
@@ -48,25 +49,18 @@ int patch_parse(struct slice text, json_t **ret, struct err *err) {
 /* A JSON pointer (RFC 6901) cut into its last token and the container that holds it. */
 struct place {
     json_t *container; /* borrowed; NULL = the pointer means the whole document */
-    char *key;         /* last token, unescaped */
+    const char *key;   /* last token, unescaped; in the arena */
     size_t depth;      /* tokens of the pointer */
 };
 
-static void place_done(struct place *p) { free(p->key); }
-
 /* "~1" and "~0" back to "/" and "~"; NULL for another escape. */
-static char *token_unescape(struct slice s) {
-    char *out = calloc(s.n + 1, 1);
-    if (!out) abort();
+static const char *token_unescape(struct arena *a, struct slice s) {
+    char *out = arena_alloc(a, s.n + 1);
     size_t n = 0;
     for (size_t i = 0; i < s.n; i++) {
         out[n] = s.p[i];
         if (s.p[i] == '~') {
-            i++;
-            if (i == s.n || (s.p[i] != '0' && s.p[i] != '1')) {
-                free(out);
-                return NULL;
-            }
+            if (++i == s.n || (s.p[i] != '0' && s.p[i] != '1')) return NULL;
             out[n] = s.p[i] == '0' ? '~' : '/';
         }
         n++;
@@ -91,20 +85,26 @@ static json_t *child(const json_t *container, const char *key) {
     return NULL;
 }
 
-static int place_find(json_t *doc, const char *pointer, struct place *ret, struct err *err) {
+struct patching {
+    struct arena *a; /* tokens of pointers */
+    json_t *doc;     /* owned */
+    size_t copied;   /* values made by copy and add so far */
+};
+
+static int place_find(struct patching *p, const char *pointer, struct place *ret, struct err *err) {
     if (!*pointer) return 0;
     if (*pointer != '/')
         return err_set(err, ERR_INVALID, "path \"%s\" does not start with /", pointer);
     struct slice rest = slice_of(pointer + 1), token;
-    json_t *at = doc;
+    json_t *at = p->doc;
     while (slice_cut(&rest, '/', &token)) {
-        OWN(free_p) char *key = token_unescape(token);
+        const char *key = token_unescape(p->a, token);
         if (!key) return err_set(err, ERR_INVALID, "path \"%s\" has a bad escape", pointer);
         if (++ret->depth > LIMIT_JSON_DEPTH)
             return err_set(err, ERR_INVALID, "path is deeper than %d levels", LIMIT_JSON_DEPTH);
         if (!rest.p) {
             ret->container = at;
-            ret->key = TAKE(key);
+            ret->key = key;
             break;
         }
         at = child(at, key);
@@ -114,11 +114,6 @@ static int place_find(json_t *doc, const char *pointer, struct place *ret, struc
         return err_set(err, ERR_INVALID, "path \"%s\" does not exist", pointer);
     return 0;
 }
-
-struct patching {
-    json_t *doc;   /* owned */
-    size_t copied; /* values made by copy and add so far */
-};
 
 static size_t count_values(const json_t *v) {
     size_t n = 1, i;
@@ -134,8 +129,8 @@ static size_t count_values(const json_t *v) {
 }
 
 static int value_get(struct patching *p, const char *pointer, json_t **ret, struct err *err) {
-    OWN(place_done) struct place at = {0};
-    int r = place_find(p->doc, pointer, &at, err);
+    struct place at = {0};
+    int r = place_find(p, pointer, &at, err);
     if (r < 0) return r;
     *ret = at.container ? child(at.container, at.key) : p->doc;
     return *ret ? 0 : err_set(err, ERR_INVALID, "path \"%s\" does not exist", pointer);
@@ -144,8 +139,8 @@ static int value_get(struct patching *p, const char *pointer, json_t **ret, stru
 /* Puts a copy of value at the pointer; replace demands that something is there. */
 static int value_put(struct patching *p, const char *pointer, const json_t *value, bool replace,
                      struct err *err) {
-    OWN(place_done) struct place at = {0};
-    int r = place_find(p->doc, pointer, &at, err);
+    struct place at = {0};
+    int r = place_find(p, pointer, &at, err);
     if (r < 0) return r;
     if (json_depth(value, LIMIT_JSON_DEPTH) + (int)at.depth > LIMIT_JSON_DEPTH)
         return err_set(err, ERR_INVALID, "the result is nested deeper than %d levels",
@@ -172,8 +167,8 @@ static int value_put(struct patching *p, const char *pointer, const json_t *valu
 }
 
 static int value_remove(struct patching *p, const char *pointer, struct err *err) {
-    OWN(place_done) struct place at = {0};
-    int r = place_find(p->doc, pointer, &at, err);
+    struct place at = {0};
+    int r = place_find(p, pointer, &at, err);
     if (r < 0) return r;
     if (!at.container) return err_set(err, ERR_INVALID, "the whole document cannot be removed");
     if (!child(at.container, at.key))
@@ -277,7 +272,8 @@ int patch_json(json_t *doc, struct slice patch, json_t **ret, struct err *err) {
         return err_set(err, ERR_TOO_LARGE,
                        "The allowed maximum operations in a JSON patch is %d, got %zu",
                        LIMIT_JSON_PATCH_OPS, json_array_size(list));
-    struct patching p = {.doc = json_deep_copy(doc)};
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct patching p = {.a = a, .doc = json_deep_copy(doc)};
     if (!p.doc) abort();
     size_t i;
     json_t *item;
