@@ -108,6 +108,7 @@ static void create_pod(const struct apps_v1_replica_set *rs, struct plan *p) {
     pod->spec =
         *(struct core_v1_pod_spec *)api_copy(a, &core_v1_pod_spec_type, &rs->spec.template.spec);
     plan_create(p, o);
+    plan_report(p, (const struct api_object *)rs, "SuccessfulCreate", "FailedCreate");
 }
 
 static void scale_pods(const struct apps_v1_replica_set *rs, struct pod_list active,
@@ -116,8 +117,10 @@ static void scale_pods(const struct apps_v1_replica_set *rs, struct pod_list act
     for (size_t i = active.n; i < want; i++) create_pod(rs, p);
     if (active.n <= want) return;
     qsort(active.v, active.n, sizeof *active.v, by_expendability);
-    for (size_t i = 0; i < active.n - want; i++)
+    for (size_t i = 0; i < active.n - want; i++) {
         plan_delete(p, (const struct api_object *)active.v[i], NULL);
+        plan_report(p, (const struct api_object *)rs, "SuccessfulDelete", "FailedDelete");
+    }
 }
 
 static bool fully_labeled(const struct apps_v1_replica_set *rs, const struct core_v1_pod *pod) {
