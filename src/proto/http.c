@@ -86,11 +86,6 @@ const char *http_query_get(const struct http_query *q, const char *key) {
     return NULL;
 }
 
-bool http_query_flag(const struct http_query *q, const char *key) {
-    const char *v = http_query_get(q, key);
-    return v && strcmp(v, "0") != 0 && !slice_ieq(slice_of(v), "false");
-}
-
 /* RFC 9110 section 15 and RFC 6585. */
 static const struct {
     int status;

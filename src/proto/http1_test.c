@@ -362,17 +362,3 @@ TEST(http_query_finds_the_first_value) {
     assert_null(http_query_get(&q, "b"));
     arena_free(a);
 }
-
-TEST(http_query_flags_are_read_as_upstream_reads_them) {
-    struct arena *a = arena_new();
-    const char *path;
-    struct http_query q;
-    assert_int_equal(
-        http_split_target(a, "/?a=true&b=True&c=1&d&e=0&f=false&g=False", &path, &q, NULL), 0);
-    static const char *const yes[] = {"a", "b", "c", "d"}, *const no[] = {"e", "f", "g", "h"};
-    for (int i = 0; i < 4; i++) {
-        assert_true(http_query_flag(&q, yes[i]));
-        assert_false(http_query_flag(&q, no[i]));
-    }
-    arena_free(a);
-}
