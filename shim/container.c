@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shim.h"
@@ -20,7 +21,7 @@
 struct container *containers;
 
 /* A container may end before its runtime's end was seen; then its status waits here. */
-enum { ORPHANS_MAX = 32 };
+enum { ORPHANS_MAX = 32, QUIT_TURN_MS = 20, QUIT_TURNS = 20 };
 static struct {
     pid_t pid;
     int status;
@@ -460,9 +461,20 @@ void container_free(struct container *c) {
     free(c);
 }
 
+/* Waiting for their ends leaves no zombies to whoever is above; what does not end in time (a hung
+ * disk) is the broker's to find in the control group. */
 void container_kill_all(void) {
     for (struct container *c = containers; c; c = c->next) {
         if (c->state == CONTAINER_RUNNING) kill(c->pid, SIGKILL);
         if (c->state == CONTAINER_STARTING && c->runtime_pid > 0) kill(c->runtime_pid, SIGKILL);
+    }
+    sigset_t ended;
+    sigemptyset(&ended);
+    sigaddset(&ended, SIGCHLD);
+    static const struct timespec turn = {0, QUIT_TURN_MS * 1000000};
+    for (int left = QUIT_TURNS; left > 0;) {
+        pid_t pid = waitpid(-1, NULL, WNOHANG);
+        if (pid < 0) return;
+        if (pid == 0 && sigtimedwait(&ended, NULL, &turn) < 0) left--;
     }
 }

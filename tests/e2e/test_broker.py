@@ -3,6 +3,7 @@ import array
 import fcntl
 import json
 import os
+import random
 import resource
 import shutil
 import signal
@@ -504,3 +505,51 @@ def test_twenty_pods_start_side_by_side(broker, conn):
         assert kind in (bc.DONE, bc.EVENT), body
     for fd in conn.take_fds():
         os.close(fd)
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("ATOLL_BROKER_KILLS", "8"))))
+def test_killed_at_any_moment_nothing_is_left_that_cannot_be_removed(broker, seed):
+    """kill -9 of the broker while pods are made, started and removed; what it adopts can be removed."""
+    rng = random.Random(seed)
+    c = broker.connect()
+    uids = [bc.pod_uid() for _ in range(4)]
+    pids = set()
+    for u in uids:
+        c.send(bc.POD_CREATE, bc.pod(u).data)
+        for n in range(rng.randrange(3)):
+            c.send(bc.CONTAINER_START, bc.container(u, bc.container_id(), [LAYER], ["sleep", "100"], name=f"c{n}").data)
+        if rng.random() < 0.4:
+            c.send(bc.POD_REMOVE, bc.Writer().s(u).data)
+    time.sleep(rng.random() * 0.15)
+    broker.kill()
+    c = broker.start()
+    for fd in c.take_fds():
+        os.close(fd)
+    time.sleep(0.3)
+    for s in c.list():
+        if s["uid"] in uids and s["running"]:
+            assert s["pid"] and s["name"].startswith("c"), s
+            pids.add(s["pid"])
+    for u in uids:
+        c.call(bc.POD_REMOVE, bc.Writer().s(u))
+        assert not os.path.exists(f"{broker.root}/run/atoll/pods/{u}")
+        assert not os.path.exists(f"{broker.root}/var/lib/atoll/pods/{u}")
+        assert u not in broker.run("cat", "/proc/self/mountinfo")
+        assert not os.path.exists(f"/sys/fs/cgroup/pids/atoll-{broker.instance}/pod{u}")
+    assert not [p for p in pids if alive(p)]
+    left = [p for p in os.listdir("/proc") if p.isdigit() and any(u in cwd(p) for u in uids)]
+    assert left == []
+
+
+def alive(pid):
+    try:
+        return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def cwd(pid):
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return ""
