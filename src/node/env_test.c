@@ -158,9 +158,15 @@ TEST(command_replaces_entrypoint_and_drops_cmd) {
     assert_true(env_command(a, &s, &none, &none, &v, &out, &err) < 0);
 }
 
-static int build(struct arena *a, const char *pod_part, const char *user,
+static void unref_p(struct pod **p) {
+    if (*p) pod_unref(*p);
+}
+
+/* What is built borrows from the pod, which the caller owns. */
+static int build(struct arena *a, struct pod **pod, const char *pod_part, const char *user,
                  struct broker_container *ret, struct err *err) {
-    struct pod *p = test_pod(arena_printf(a, "\"spec\":{%s}", pod_part));
+    if (*pod) pod_unref(*pod);
+    struct pod *p = *pod = test_pod(arena_printf(a, "\"spec\":{%s}", pod_part));
     struct pod_facts facts = {.pod = p->object, .host_ip = "10.0.0.1", .memory_bytes = 1LL << 30};
     const char *cmd[] = {"/bin/sh"};
     struct image_info im = {.user = user, .n_cmd = 1, .cmd = cmd};
@@ -169,17 +175,16 @@ static int build(struct arena *a, const char *pod_part, const char *user,
                                  .facts = &facts,
                                  .source = &source,
                                  .image = &im};
-    int rc = container_spec_build(a, &in, ret, err);
-    pod_unref(p);
-    return rc;
+    return container_spec_build(a, &in, ret, err);
 }
 
 TEST(container_takes_security_from_pod_and_container) {
     OWN(arena_free_p) struct arena *a = arena_new();
+    OWN(unref_p) struct pod *pod = NULL;
     struct broker_container b;
     struct err err = {0};
     assert_int_equal(
-        build(a,
+        build(a, &pod,
               "\"securityContext\":{\"runAsUser\":5,\"fsGroup\":9,\"supplementalGroups\":[7]},"
               "\"containers\":[{\"name\":\"a\",\"securityContext\":{\"runAsUser\":6,"
               "\"readOnlyRootFilesystem\":true,\"capabilities\":{\"add\":[\"CAP_NET_ADMIN\"],"
@@ -196,20 +201,22 @@ TEST(container_takes_security_from_pod_and_container) {
 
 TEST(container_that_must_not_be_root_is_refused_as_root) {
     OWN(arena_free_p) struct arena *a = arena_new();
+    OWN(unref_p) struct pod *pod = NULL;
     struct broker_container b;
     struct err err = {0};
     const char *spec =
         "\"containers\":[{\"name\":\"a\",\"securityContext\":{\"runAsNonRoot\":true}}]";
-    assert_true(build(a, spec, "", &b, &err) < 0);
+    assert_true(build(a, &pod, spec, "", &b, &err) < 0);
     assert_string_equal(err.text, "container has runAsNonRoot and image will run as root");
-    assert_int_equal(build(a, spec, "1000", &b, &err), 0);
+    assert_int_equal(build(a, &pod, spec, "1000", &b, &err), 0);
 }
 
 TEST(container_mount_of_an_undefined_volume_is_refused) {
     OWN(arena_free_p) struct arena *a = arena_new();
+    OWN(unref_p) struct pod *pod = NULL;
     struct broker_container b;
     struct err err = {0};
-    assert_true(build(a,
+    assert_true(build(a, &pod,
                       "\"containers\":[{\"name\":\"a\",\"volumeMounts\":[{\"name\":\"v\","
                       "\"mountPath\":\"/v\"}]}]",
                       "", &b, &err) < 0);
