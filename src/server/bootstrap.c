@@ -67,6 +67,8 @@ static void ensure(struct seeding *s, const char *group, const char *plural, con
                 k ? err.text : "no such kind");
         return;
     }
+    o->api_version = k->api_version;
+    o->kind = k->kind;
     const struct api_behavior *b = api_kind_behavior(k);
     api_default(s->arena, k->type, o);
     if (b && b->defaults) b->defaults(s->arena, o);

@@ -81,10 +81,11 @@ static void service_prepare(struct arena *a, void *obj, const void *old_obj) {
             s->spec.ip_family_policy = old->spec.ip_family_policy;
     }
     if (has_node_ports(s) && has_node_ports(old)) keep_node_ports(&s->spec.ports, &old->spec.ports);
-    if (is_external_name(s) && !is_external_name(old) &&
-        str_eq(s->spec.cluster_ip, old->spec.cluster_ip)) {
-        s->spec.cluster_ip = NULL;
-        s->spec.cluster_ips = (struct str_list){0};
+    if (is_external_name(s) && !is_external_name(old)) {
+        if (str_eq(s->spec.cluster_ip, old->spec.cluster_ip)) {
+            s->spec.cluster_ip = NULL;
+            s->spec.cluster_ips = (struct str_list){0};
+        }
         s->spec.ip_families = (struct str_list){0};
         s->spec.ip_family_policy = s->spec.internal_traffic_policy = NULL;
     }
