@@ -18,8 +18,9 @@ enum {
 
 static void conn_event(void *user, unsigned events);
 
+/* Not while input is handled: most changes would be taken back before the next event. */
 static void watch(struct conn *c) {
-    if (c->dead) return;
+    if (c->dead || c->corked) return;
     unsigned want = c->paused && !c->handshaking ? 0 : FD_READ;
     if (c->at_eof) want &= ~(unsigned)FD_READ;
     if (c->out.bytes > 0 || c->owes_drain) want |= FD_WRITE;
