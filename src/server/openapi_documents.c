@@ -18,11 +18,10 @@ static bool document(struct call *c, const char *path) {
     return true;
 }
 
-/* The old document in protobuf is not offered; clients that list JSON too get JSON. */
-static bool wants_protobuf_only(const struct call *c) {
+/* kubectl asks for the old document in protobuf. */
+static bool wants_protobuf(const struct call *c) {
     const char *accept = http_header(&c->r->headers, "accept");
-    return accept && strstr(accept, "protobuf") && !strstr(accept, "json") &&
-           !strstr(accept, "*/*");
+    return accept && strstr(accept, "proto-openapi");
 }
 
 bool openapi_handle(struct call *c) {
@@ -31,11 +30,10 @@ bool openapi_handle(struct call *c) {
     if (str_eq(path, "/openapi/v3") || str_eq(path, "/openapi/v3/")) {
         openapi_v3_index(&b);
     } else if (str_eq(path, "/openapi/v2")) {
-        if (wants_protobuf_only(c)) {
-            struct err err;
-            err_set(&err, ERR_NOT_ACCEPTABLE,
-                    "only the following media types are accepted: application/json");
-            reply_error(c, &err);
+        if (wants_protobuf(c)) {
+            openapi_v2_protobuf(&b);
+            request_respond(c->r, 200, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+                            buf_view(&b), NULL);
             return true;
         }
         openapi_v2_document(&b);

@@ -81,7 +81,9 @@ def root(tmp_path_factory):
     else:
         raise AssertionError(open(log.name).read())
     yield path
-    p.send_signal(signal.SIGTERM)
+    subprocess.run([os.path.join(BUILD, "atoll"), "down", "--root", path, "--purge"], capture_output=True, timeout=60)
+    if p.poll() is None:
+        p.send_signal(signal.SIGTERM)
     p.wait(20)
 
 
