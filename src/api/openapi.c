@@ -32,23 +32,25 @@ static void quoted(struct buf *b, const char *s) { buf_json_str(b, slice_of(s));
 
 /* Forms that are schemas of their own upstream, so that explain shows their name. */
 static const struct {
-    const char *name, *body;
+    const char *name, *doc, *v2, *v3;
 } named_forms[] = {
     [API_QUANTITY] = {"io.k8s.apimachinery.pkg.api.resource.Quantity",
-                      "{\"description\":\"A number with an optional unit: 500m, 1.5Gi, 2e3.\","
-                      "\"oneOf\":[{\"type\":\"string\"},{\"type\":\"number\"}]}"},
-    [API_TIME] = {OPENAPI_META "Time", "{\"description\":\"A time (RFC 3339), to the second.\","
-                                       "\"format\":\"date-time\",\"type\":\"string\"}"},
-    [API_MICROTIME] = {OPENAPI_META "MicroTime",
-                       "{\"description\":\"A time (RFC 3339), to the microsecond.\","
-                       "\"format\":\"date-time\",\"type\":\"string\"}"},
-    [API_DURATION] = {OPENAPI_META "Duration",
-                      "{\"description\":\"A span of time: 1h30m0s.\",\"type\":\"string\"}"},
+                      "A number with an optional unit: 500m, 1.5Gi, 2e3.", "\"type\":\"string\"",
+                      "\"oneOf\":[{\"type\":\"string\"},{\"type\":\"number\"}]"},
+    [API_TIME] = {OPENAPI_META "Time", "A time (RFC 3339), to the second.",
+                  "\"format\":\"date-time\",\"type\":\"string\"",
+                  "\"format\":\"date-time\",\"type\":\"string\""},
+    [API_MICROTIME] = {OPENAPI_META "MicroTime", "A time (RFC 3339), to the microsecond.",
+                       "\"format\":\"date-time\",\"type\":\"string\"",
+                       "\"format\":\"date-time\",\"type\":\"string\""},
+    [API_DURATION] = {OPENAPI_META "Duration", "A span of time: 1h30m0s.", "\"type\":\"string\"",
+                      "\"type\":\"string\""},
     [API_INT_OR_STRING] = {"io.k8s.apimachinery.pkg.util.intstr.IntOrString",
-                           "{\"description\":\"A number, or a text such as a percentage or the "
-                           "name of a port.\",\"format\":\"int-or-string\","
-                           "\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"string\"}]}"},
-    [API_OBJECT] = {NULL, NULL},
+                           "A number, or a text such as a percentage or the name of a port.",
+                           "\"format\":\"int-or-string\",\"type\":\"string\"",
+                           "\"format\":\"int-or-string\","
+                           "\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"string\"}]"},
+    [API_OBJECT] = {NULL, NULL, NULL, NULL},
 };
 static const char *const plain_forms[] = {
     [API_STRING] = "\"type\":\"string\"",
@@ -252,7 +254,8 @@ static void schemas(struct buf *b, enum openapi_version v, const struct closure 
     }
     for (int i = 0; i < API_OBJECT; i++)
         if (c->forms[i] && named_forms[i].name)
-            buf_printf(b, ",\"%s\":%s", named_forms[i].name, named_forms[i].body);
+            buf_printf(b, ",\"%s\":{\"description\":\"%s\",%s}", named_forms[i].name,
+                       named_forms[i].doc, v == OPENAPI_V2 ? named_forms[i].v2 : named_forms[i].v3);
 }
 
 static bool chosen(const struct api_kind *k, const char *group, const char *version) {

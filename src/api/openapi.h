@@ -14,3 +14,6 @@ void openapi_v3_index(struct buf *out);
 int openapi_v3_document(const char *group, const char *version, struct buf *out);
 /* The answer to GET /openapi/v2 (Swagger 2.0 as JSON). */
 void openapi_v2_document(struct buf *out);
+/* The same as protobuf (gnostic openapi.v2.Document), media type
+ * application/com.github.proto-openapi.spec.v2.v1.0+protobuf. */
+void openapi_v2_protobuf(struct buf *out);

@@ -100,6 +100,49 @@ TEST(openapi_documents_hold_all_they_refer_to) {
     check_refs(old, AT(old, "definitions"), strlen("#/definitions/"));
 }
 
+/* Reads a varint of a protobuf message. */
+static uint64_t varint(struct slice *s) {
+    uint64_t v = 0;
+    for (unsigned shift = 0;; shift += 7) {
+        if (s->n == 0 || shift > 63) fail_msg("broken varint");
+        unsigned char c = (unsigned char)*s->p++;
+        s->n--;
+        v |= (uint64_t)(c & 0x7f) << shift;
+        if (!(c & 0x80)) return v;
+    }
+}
+
+/* The next member of a message, which must be bytes. */
+static uint64_t member(struct slice *s, struct slice *ret) {
+    uint64_t key = varint(s), n = varint(s);
+    assert_int_equal(key & 7, 2);
+    assert_true(n <= s->n);
+    *ret = slice_from(s->p, n);
+    *s = slice_from(s->p + n, s->n - n);
+    return key >> 3;
+}
+
+TEST(openapi_v2_protobuf_holds_the_definitions_of_the_json) {
+    OWN(buf_done) struct buf json = {0}, b = {0};
+    openapi_v2_document(&json);
+    openapi_v2_protobuf(&b);
+    OWN(decref_p) json_t *doc = json_loadb(json.p, json.n, 0, NULL);
+    struct slice left = buf_view(&b), part, named, name;
+    size_t n = 0;
+    while (left.n) {
+        if (member(&left, &part) != 9) continue;
+        while (part.n) {
+            assert_int_equal(member(&part, &named), 1);
+            assert_int_equal(member(&named, &name), 1);
+            char text[200];
+            snprintf(text, sizeof text, "%.*s", (int)name.n, name.p);
+            if (!json_object_get(AT(doc, "definitions"), text)) fail_msg("no %s", text);
+            n++;
+        }
+    }
+    assert_int_equal(n, json_object_size(AT(doc, "definitions")));
+}
+
 TEST(openapi_of_an_unknown_group_is_not_there) {
     OWN(buf_done) struct buf b = {0};
     assert_int_equal(openapi_v3_document("nothing", "v1", &b), -ENOENT);
