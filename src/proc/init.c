@@ -20,11 +20,11 @@
 #include "base/pack.h"
 #include "proc/authority.h"
 #include "proc/init_sockets.h"
+#include "proc/init_spawn.h"
 #include "proc/ipc.h"
 #include "proc/loop.h"
 #include "proc/mount_namespace.h"
 #include "proc/settings.h"
-#include "proc/init_spawn.h"
 
 enum {
     ROWS_MAX = 16,
@@ -428,12 +428,12 @@ static int init_setup(struct init *n, struct err *err) {
     char run[4200];
     snprintf(run, sizeof run, "%s/run/atoll", n->o->settings.root);
     if (chdir(run) < 0) return err_errno(err, errno, "%s", run);
-    int r = mount_namespace_ensure("mnt", err);
+    int r = log_open(n, err);
+    if (r == 0) r = mount_namespace_ensure("mnt", err);
     if (r == 0) r = children_make(n, err);
     struct handover_fd own[HANDOVER_FDS_MAX];
     size_t n_own = 0;
     if (r == 0) r = init_sockets_open(authority_find("init"), &n->o->settings, own, &n_own, err);
-    if (r == 0) r = log_open(n, err);
     if (r < 0) return r;
     n->listener = ipc_listen(n->loop, own[0].fd, NULL, 0, on_control_accepted, n);
     loop_on_signal(n->loop, SIGCHLD, on_sigchld, n);

@@ -88,14 +88,8 @@ int init_running(const char *root) {
     return (int)pid;
 }
 
-int init_claim(const char *root, struct err *err) {
+static int claim(const char *root, struct err *err) {
     int fd, r = make_dirs(root, err);
-    if (r == -ENOSPC || r == -EROFS || r == -EDQUOT) {
-        char cause[sizeof err->text];
-        snprintf(cause, sizeof cause, "%s", err ? err->text : "");
-        return err_set(err, ERR_INTERNAL, "%.900s: free some space there, or choose another --root",
-                       cause);
-    }
     if (r < 0) return r;
     r = lock_file(root, &fd);
     if (r == -EWOULDBLOCK)
@@ -105,4 +99,15 @@ int init_claim(const char *root, struct err *err) {
     if (ftruncate(fd, 0) < 0 || dprintf(fd, "%d\n", (int)getpid()) < 0)
         return err_errno(err, errno, "%s/run/atoll/init.pid", root);
     return 0;
+}
+
+int init_claim(const char *root, struct err *err) {
+    int r = claim(root, err);
+    if (r == -ENOSPC || r == -EROFS || r == -EDQUOT) {
+        char cause[1024];
+        snprintf(cause, sizeof cause, "%s", err ? err->text : "");
+        err_set(err, ERR_INTERNAL, "%.900s: free some space there, or choose another --root",
+                cause);
+    }
+    return r;
 }
