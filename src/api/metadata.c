@@ -5,12 +5,14 @@
 #include "api/names.h"
 #include "api/table.h"
 #include "base/limits.h"
+#include "base/map.h"
 #include "base/own.h"
 
 void cause_printf(struct api_causes *causes, const char *reason, const char *field, const char *fmt,
                   ...) {
     if (causes->n >= LIMIT_CAUSES) return; /* as in causes.c */
     va_list ap;
+    if (causes->n >= LIMIT_CAUSES) return;
     va_start(ap, fmt);
     const char *message = arena_vprintf(causes->a, fmt, ap);
     va_end(ap);
@@ -113,16 +115,20 @@ static void validate_owners(const struct meta_v1_object_meta *meta, struct api_c
     }
 }
 
-static bool str_list_has(const struct str_list *list, const char *s) {
+static void finalizers_index(struct map *index, const struct str_list *list) {
     for (size_t i = 0; i < list->n; i++)
-        if (str_eq(list->v[i], s)) return true;
-    return false;
+        if (list->v[i]) map_put(index, slice_of(list->v[i]), (void *)list);
 }
 
 static void validate_finalizers(const struct meta_v1_object_meta *meta,
                                 const struct meta_v1_object_meta *old, struct api_causes *causes) {
     static const char *const standard[] = {"kubernetes", "orphan", "foregroundDeletion"};
     const char *path = "metadata.finalizers";
+    OWN(map_done) struct map before = {0};
+    OWN(map_done) struct map now = {0};
+    bool deleting = old && !str_empty(old->deletion_timestamp);
+    if (deleting) finalizers_index(&before, &old->finalizers);
+    finalizers_index(&now, &meta->finalizers);
     for (size_t i = 0; i < meta->finalizers.n; i++) {
         const char *name = str_or(meta->finalizers.v[i], "");
         name_validate(causes, path, NAME_QUALIFIED, name);
@@ -131,14 +137,13 @@ static void validate_finalizers(const struct meta_v1_object_meta *meta,
         if (!known)
             cause_invalid(causes, path, name,
                           "name is neither a standard finalizer name nor is it fully qualified");
-        if (old && !str_empty(old->deletion_timestamp) && !str_list_has(&old->finalizers, name))
+        if (deleting && !map_gets(&before, name))
             cause_printf(causes, "FieldValueForbidden", path,
                          "Forbidden: no new finalizers can be added if the object is being "
                          "deleted, found new finalizers []string{\"%s\"}",
                          name);
     }
-    if (str_list_has(&meta->finalizers, "orphan") &&
-        str_list_has(&meta->finalizers, "foregroundDeletion"))
+    if (map_gets(&now, "orphan") && map_gets(&now, "foregroundDeletion"))
         cause_invalid_raw(causes, path, "[\"orphan\",\"foregroundDeletion\"]",
                           "finalizer orphan and foregroundDeletion cannot be both set");
 }

@@ -52,49 +52,55 @@ const char *time_since(struct arena *a, const char *timestamp, int64_t now_ns) {
     return human_duration(a, now_ns - at);
 }
 
-void text_join(struct arena *a, const char **text, const char *sep, const char *more) {
-    *text = *text ? arena_printf(a, "%s%s%s", *text, sep, more) : more;
+void text_join(struct buf *text, const char *sep, const char *more) {
+    if (text->p) buf_str(text, sep);
+    buf_str(text, more);
+}
+
+const char *text_copy(struct arena *a, const struct buf *text, const char *empty) {
+    return text->p ? arena_strn(a, buf_view(text)) : empty;
 }
 
 const char *labels_text(struct arena *a, const struct str_map *labels) {
-    const char *text = NULL;
+    OWN(buf_done) struct buf text = {0};
     for (size_t i = 0; i < labels->n; i++)
-        text_join(a, &text, ",",
+        text_join(&text, ",",
                   arena_printf(a, "%s=%s", labels->v[i].key, str_or(labels->v[i].value, "")));
-    return text ? text : NONE_TEXT;
+    return text_copy(a, &text, NONE_TEXT);
 }
 
 static const char *requirement_text(struct arena *a,
                                     const struct meta_v1_label_selector_requirement *r) {
-    if (str_eq(r->operator, "Exists")) return r->key;
-    if (str_eq(r->operator, "DoesNotExist")) return arena_printf(a, "!%s", r->key);
-    const char *values = NULL;
-    for (size_t i = 0; i < r->values.n; i++) text_join(a, &values, ",", r->values.v[i]);
-    return arena_printf(a, "%s %s (%s)", r->key, str_eq(r->operator, "In") ? "in" : "notin",
-                        str_or(values, ""));
+    if (str_eq(r->operator, "Exists")) return str_or(r->key, "");
+    if (str_eq(r->operator, "DoesNotExist")) return arena_printf(a, "!%s", str_or(r->key, ""));
+    OWN(buf_done) struct buf values = {0};
+    for (size_t i = 0; i < r->values.n; i++) text_join(&values, ",", str_or(r->values.v[i], ""));
+    return arena_printf(a, "%s %s (%s)", str_or(r->key, ""),
+                        str_eq(r->operator, "In") ? "in" : "notin", text_copy(a, &values, ""));
 }
 
 const char *label_selector_text(struct arena *a, const struct meta_v1_label_selector *selector) {
     if (!selector || (selector->match_labels.n == 0 && selector->match_expressions.n == 0))
         return NONE_TEXT;
-    const char *text = selector->match_labels.n ? labels_text(a, &selector->match_labels) : NULL;
+    OWN(buf_done) struct buf text = {0};
+    if (selector->match_labels.n) text_join(&text, ",", labels_text(a, &selector->match_labels));
     for (size_t i = 0; i < selector->match_expressions.n; i++)
-        text_join(a, &text, ",", requirement_text(a, &selector->match_expressions.v[i]));
-    return text;
+        text_join(&text, ",", requirement_text(a, &selector->match_expressions.v[i]));
+    return text_copy(a, &text, "");
 }
 
 const char *container_names_text(struct arena *a, const struct core_v1_pod_spec *spec) {
-    const char *text = NULL;
+    OWN(buf_done) struct buf text = {0};
     for (size_t i = 0; i < spec->containers.n; i++)
-        text_join(a, &text, ",", str_or(spec->containers.v[i].name, ""));
-    return str_or(text, "");
+        text_join(&text, ",", str_or(spec->containers.v[i].name, ""));
+    return text_copy(a, &text, "");
 }
 
 const char *container_images_text(struct arena *a, const struct core_v1_pod_spec *spec) {
-    const char *text = NULL;
+    OWN(buf_done) struct buf text = {0};
     for (size_t i = 0; i < spec->containers.n; i++)
-        text_join(a, &text, ",", str_or(spec->containers.v[i].image, ""));
-    return str_or(text, "");
+        text_join(&text, ",", str_or(spec->containers.v[i].image, ""));
+    return text_copy(a, &text, "");
 }
 
 bool ip_is_v4(const char *s) {

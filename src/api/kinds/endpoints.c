@@ -61,7 +61,7 @@ static const struct api_column columns[] = {
 
 struct listing {
     struct arena *a;
-    const char *text;
+    struct buf text;
     size_t n; /* all, listed or not */
 };
 
@@ -71,7 +71,7 @@ static void list_add(struct listing *l, const char *ip, const struct core_v1_end
     if (port)
         text = strchr(text, ':') ? arena_printf(l->a, "[%s]:%d", text, port->port)
                                  : arena_printf(l->a, "%s:%d", text, port->port);
-    text_join(l->a, &l->text, ",", text);
+    text_join(&l->text, ",", text);
 }
 
 static const char *endpoints_text(struct arena *a, const struct core_v1_endpoints *e) {
@@ -84,8 +84,10 @@ static const char *endpoints_text(struct arena *a, const struct core_v1_endpoint
             for (size_t j = 0; j < s->addresses.n; j++)
                 list_add(&l, s->addresses.v[j].ip, s->ports.n ? &s->ports.v[p] : NULL);
     }
-    if (l.n <= LISTED_MAX) return str_or(l.text, "");
-    return arena_printf(a, "%s + %zu more...", l.text, l.n - LISTED_MAX);
+    if (l.n > LISTED_MAX) buf_printf(&l.text, " + %zu more...", l.n - LISTED_MAX);
+    const char *text = text_copy(a, &l.text, "");
+    buf_done(&l.text);
+    return text;
 }
 
 static void endpoints_row(struct arena *a, const void *obj, int64_t now_ns,

@@ -60,27 +60,27 @@ static const struct api_column columns[] = {
     COLUMN_AGE,
 };
 
-static const char *with_more(struct arena *a, const char *text, size_t n) {
-    if (n > LISTED_MAX) return arena_printf(a, "%s + %zu more...", text, n - LISTED_MAX);
-    return str_or(text, "<unset>");
+static const char *with_more(struct arena *a, struct buf *text, size_t n) {
+    if (n > LISTED_MAX) buf_printf(text, " + %zu more...", n - LISTED_MAX);
+    return text_copy(a, text, "<unset>");
 }
 
 static const char *slice_ports_text(struct arena *a, const struct discovery_v1_endpoint_slice *s) {
-    const char *text = NULL;
+    OWN(buf_done) struct buf text = {0};
     for (size_t i = 0; i < s->ports.n && i < LISTED_MAX; i++) {
         const struct discovery_v1_endpoint_port *p = &s->ports.v[i];
-        text_join(a, &text, ",", p->port ? arena_printf(a, "%d", *p->port) : str_or(p->name, "*"));
+        text_join(&text, ",", p->port ? arena_printf(a, "%d", *p->port) : str_or(p->name, "*"));
     }
-    return with_more(a, text, s->ports.n);
+    return with_more(a, &text, s->ports.n);
 }
 
 static const char *addresses_text(struct arena *a, const struct discovery_v1_endpoint_slice *s) {
-    const char *text = NULL;
+    OWN(buf_done) struct buf text = {0};
     size_t n = 0;
     for (size_t i = 0; i < s->endpoints.n; i++)
         for (size_t j = 0; j < s->endpoints.v[i].addresses.n; j++)
-            if (n++ < LISTED_MAX) text_join(a, &text, ",", s->endpoints.v[i].addresses.v[j]);
-    return with_more(a, text, n);
+            if (n++ < LISTED_MAX) text_join(&text, ",", s->endpoints.v[i].addresses.v[j]);
+    return with_more(a, &text, n);
 }
 
 static void slice_row(struct arena *a, const void *obj, int64_t now_ns, struct api_cell *cells) {

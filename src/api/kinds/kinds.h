@@ -35,8 +35,10 @@ const char *time_since(struct arena *a, const char *timestamp, int64_t now_ns);
 /* "a=b,c=d" or "<none>" */
 const char *labels_text(struct arena *a, const struct str_map *labels);
 const char *label_selector_text(struct arena *a, const struct meta_v1_label_selector *selector);
-/* Joins with sep: grows in the arena; *text NULL = nothing yet. */
-void text_join(struct arena *a, const char **text, const char *sep, const char *more);
+/* Lists in one cell: more is added behind sep, unless it is the first. */
+void text_join(struct buf *text, const char *sep, const char *more);
+/* The text in the arena, or `empty` when nothing was added. */
+const char *text_copy(struct arena *a, const struct buf *text, const char *empty);
 /* "containers" and "images" of a pod template. */
 const char *container_names_text(struct arena *a, const struct core_v1_pod_spec *spec);
 const char *container_images_text(struct arena *a, const struct core_v1_pod_spec *spec);

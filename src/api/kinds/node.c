@@ -63,7 +63,7 @@ static int by_text(const void *x, const void *y) {
 
 static const char *roles_text(struct arena *a, const struct core_v1_node *n) {
     struct str_list roles = {0};
-    const char *text = NULL;
+    OWN(buf_done) struct buf text = {0};
     for (size_t i = 0; i < n->metadata.labels.n; i++) {
         const struct str_pair *l = &n->metadata.labels.v[i];
         if (str_starts(l->key, ROLE_PREFIX) && l->key[strlen(ROLE_PREFIX)])
@@ -74,8 +74,8 @@ static const char *roles_text(struct arena *a, const struct core_v1_node *n) {
     if (roles.n == 0) return NONE_TEXT;
     qsort(roles.v, roles.n, sizeof *roles.v, by_text);
     for (size_t i = 0; i < roles.n; i++)
-        if (i == 0 || strcmp(roles.v[i], roles.v[i - 1]) != 0) text_join(a, &text, ",", roles.v[i]);
-    return text;
+        if (i == 0 || strcmp(roles.v[i], roles.v[i - 1]) != 0) text_join(&text, ",", roles.v[i]);
+    return text_copy(a, &text, NONE_TEXT);
 }
 
 static const char *address(const struct core_v1_node *n, const char *type) {

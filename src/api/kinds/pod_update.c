@@ -40,38 +40,41 @@ static void deadline_validate(const int64_t *now, const int64_t *before,
         cause_invalid_int(causes, path, *now, "must be less than or equal to previous value");
 }
 
+/* A toleration without its tolerationSeconds, as a key. */
+static const char *toleration_key(struct arena *a, const struct core_v1_toleration *t) {
+    OWN(buf_done) struct buf b = {0};
+    struct core_v1_toleration rest = *t;
+    rest.toleration_seconds = NULL;
+    api_encode(&b, &core_v1_toleration_type, &rest);
+    return arena_strn(a, buf_view(&b));
+}
+
 /* Existing tolerations stay as they are; a tolerationSeconds may change. */
 static void tolerations_validate(const struct core_v1_pod_spec *spec,
                                  const struct core_v1_pod_spec *old, struct api_causes *causes) {
-    for (size_t i = 0; i < old->tolerations.n; i++) {
-        bool found = false;
-        for (size_t j = 0; j < spec->tolerations.n && !found; j++) {
-            struct core_v1_toleration t = spec->tolerations.v[j];
-            t.toleration_seconds = old->tolerations.v[i].toleration_seconds;
-            found = api_equal(&core_v1_toleration_type, &t, &old->tolerations.v[i]);
-        }
-        if (!found) {
+    OWN(map_done) struct map now = {0};
+    for (size_t i = 0; i < spec->tolerations.n; i++)
+        map_put(&now, slice_of(toleration_key(causes->a, &spec->tolerations.v[i])), (void *)spec);
+    for (size_t i = 0; i < old->tolerations.n; i++)
+        if (!map_gets(&now, toleration_key(causes->a, &old->tolerations.v[i]))) {
             cause_forbidden(causes, "spec.tolerations",
                             "existing toleration can not be modified except its tolerationSeconds");
             return;
         }
-    }
-}
-
-static bool gate_in(const struct core_v1_pod_spec *spec, const char *name) {
-    for (size_t i = 0; i < spec->scheduling_gates.n; i++)
-        if (str_eq(spec->scheduling_gates.v[i].name, name)) return true;
-    return false;
 }
 
 static void gates_validate(const struct core_v1_pod_spec *spec, const struct core_v1_pod_spec *old,
                            struct api_causes *causes) {
-    for (size_t i = 0; i < spec->scheduling_gates.n; i++)
-        if (!gate_in(old, spec->scheduling_gates.v[i].name))
-            cause_forbidden(causes, path_of(causes, "spec.schedulingGates[%zu].name", i),
-                            path_of(causes,
-                                    "only deletion is allowed, but found new scheduling gate '%s'",
-                                    str_or(spec->scheduling_gates.v[i].name, "")));
+    OWN(map_done) struct map before = {0};
+    for (size_t i = 0; i < old->scheduling_gates.n; i++)
+        map_put(&before, slice_of(str_or(old->scheduling_gates.v[i].name, "")), (void *)old);
+    for (size_t i = 0; i < spec->scheduling_gates.n; i++) {
+        const char *name = str_or(spec->scheduling_gates.v[i].name, "");
+        if (map_gets(&before, name)) continue;
+        cause_forbidden(
+            causes, path_of(causes, "spec.schedulingGates[%zu].name", i),
+            path_of(causes, "only deletion is allowed, but found new scheduling gate '%s'", name));
+    }
 }
 
 void pod_update_validate(const struct core_v1_pod *pod, const struct core_v1_pod *old,

@@ -138,16 +138,16 @@ static void role_row(struct arena *a, const void *obj, int64_t now_ns, struct ap
 
 static const char *subjects_text(struct arena *a, const struct rbac_v1_subject_list *list,
                                  const char *kind) {
-    const char *text = NULL;
+    OWN(buf_done) struct buf text = {0};
     for (size_t i = 0; i < list->n; i++) {
         const struct rbac_v1_subject *s = &list->v[i];
         if (!str_eq(s->kind, kind)) continue;
-        text_join(a, &text, ", ",
+        text_join(&text, ", ",
                   str_eq(kind, "ServiceAccount")
                       ? arena_printf(a, "%s/%s", str_or(s->namespace, ""), str_or(s->name, ""))
                       : str_or(s->name, ""));
     }
-    return str_or(text, "");
+    return text_copy(a, &text, "");
 }
 
 static void binding_cells(struct arena *a, const struct meta_v1_object_meta *meta,

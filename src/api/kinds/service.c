@@ -52,14 +52,32 @@ static void service_defaults(struct arena *a, void *obj) {
     }
 }
 
+static const char *port_key(struct arena *a, const struct core_v1_service_port *p) {
+    return arena_printf(a, "%s/%d", str_or(p->protocol, "TCP"), p->port);
+}
+
 /* Node ports that were allocated before stay with their port. */
-static void keep_node_ports(struct core_v1_service_port_list *ports,
+static void keep_node_ports(struct arena *a, struct core_v1_service_port_list *ports,
                             const struct core_v1_service_port_list *old) {
+    OWN(map_done) struct map before = {0};
+    for (size_t i = 0; i < old->n; i++)
+        map_put(&before, slice_of(port_key(a, &old->v[i])), &old->v[i]);
+    for (size_t i = 0; i < ports->n; i++) {
+        const struct core_v1_service_port *p =
+            map_get(&before, slice_of(port_key(a, &ports->v[i])));
+        if (p && ports->v[i].node_port == 0) ports->v[i].node_port = p->node_port;
+    }
+}
+
+/* A service without node ports any more loses those it had, not ones that were just written. */
+static void drop_node_ports(struct arena *a, struct core_v1_service_port_list *ports,
+                            const struct core_v1_service_port_list *old) {
+    OWN(map_done) struct map before = {0};
+    for (size_t i = 0; i < old->n; i++)
+        map_put(&before, slice_of(arena_printf(a, "%d", old->v[i].node_port)), &old->v[i]);
     for (size_t i = 0; i < ports->n; i++)
-        for (size_t j = 0; j < old->n && ports->v[i].node_port == 0; j++)
-            if (ports->v[i].port == old->v[j].port &&
-                str_eq(str_or(ports->v[i].protocol, "TCP"), old->v[j].protocol))
-                ports->v[i].node_port = old->v[j].node_port;
+        if (map_get(&before, slice_of(arena_printf(a, "%d", ports->v[i].node_port))))
+            ports->v[i].node_port = 0;
 }
 
 /* What the server allocated is kept when an update leaves it out, as `kubectl replace` does; what
@@ -80,7 +98,8 @@ static void service_prepare(struct arena *a, void *obj, const void *old_obj) {
         if (str_empty(s->spec.ip_family_policy))
             s->spec.ip_family_policy = old->spec.ip_family_policy;
     }
-    if (has_node_ports(s) && has_node_ports(old)) keep_node_ports(&s->spec.ports, &old->spec.ports);
+    if (has_node_ports(s) && has_node_ports(old))
+        keep_node_ports(a, &s->spec.ports, &old->spec.ports);
     if (is_external_name(s) && !is_external_name(old)) {
         if (str_eq(s->spec.cluster_ip, old->spec.cluster_ip)) {
             s->spec.cluster_ip = NULL;
@@ -90,10 +109,7 @@ static void service_prepare(struct arena *a, void *obj, const void *old_obj) {
         s->spec.ip_family_policy = s->spec.internal_traffic_policy = NULL;
     }
     if (has_node_ports(s) || !has_node_ports(old)) return;
-    for (size_t i = 0; i < s->spec.ports.n; i++)
-        for (size_t j = 0; j < old->spec.ports.n; j++)
-            if (s->spec.ports.v[i].node_port == old->spec.ports.v[j].node_port)
-                s->spec.ports.v[i].node_port = 0;
+    drop_node_ports(a, &s->spec.ports, &old->spec.ports);
     if (!is_reachable_from_outside(s)) s->spec.external_traffic_policy = NULL;
     s->spec.allocate_load_balancer_node_ports =
         is_type(s, "LoadBalancer") ? s->spec.allocate_load_balancer_node_ports : NULL;
@@ -210,28 +226,27 @@ static const struct api_column columns[] = {
 };
 
 static const char *external_text(struct arena *a, const struct core_v1_service *s) {
-    const char *text = NULL;
+    OWN(buf_done) struct buf text = {0};
     if (is_external_name(s)) return str_or(s->spec.external_name, "");
     for (size_t i = 0; is_type(s, "LoadBalancer") && i < s->status.load_balancer.ingress.n; i++) {
         const struct core_v1_load_balancer_ingress *in = &s->status.load_balancer.ingress.v[i];
-        text_join(a, &text, ",", str_or(in->ip, str_or(in->hostname, "")));
+        text_join(&text, ",", str_or(in->ip, str_or(in->hostname, "")));
     }
     for (size_t i = 0; i < s->spec.external_ips.n; i++)
-        text_join(a, &text, ",", s->spec.external_ips.v[i]);
-    if (text) return text;
-    return is_type(s, "LoadBalancer") ? "<pending>" : NONE_TEXT;
+        text_join(&text, ",", s->spec.external_ips.v[i]);
+    return text_copy(a, &text, is_type(s, "LoadBalancer") ? "<pending>" : NONE_TEXT);
 }
 
 static const char *ports_text(struct arena *a, const struct core_v1_service *s) {
-    const char *text = NULL;
+    OWN(buf_done) struct buf text = {0};
     for (size_t i = 0; i < s->spec.ports.n; i++) {
         const struct core_v1_service_port *p = &s->spec.ports.v[i];
         const char *protocol = str_or(p->protocol, "");
-        text_join(a, &text, ",",
+        text_join(&text, ",",
                   p->node_port ? arena_printf(a, "%d:%d/%s", p->port, p->node_port, protocol)
                                : arena_printf(a, "%d/%s", p->port, protocol));
     }
-    return text ? text : NONE_TEXT;
+    return text_copy(a, &text, NONE_TEXT);
 }
 
 static void service_row(struct arena *a, const void *obj, int64_t now_ns, struct api_cell *cells) {
