@@ -12,7 +12,6 @@ void cause_printf(struct api_causes *causes, const char *reason, const char *fie
                   ...) {
     if (causes->n >= LIMIT_CAUSES) return; /* as in causes.c */
     va_list ap;
-    if (causes->n >= LIMIT_CAUSES) return;
     va_start(ap, fmt);
     const char *message = arena_vprintf(causes->a, fmt, ap);
     va_end(ap);

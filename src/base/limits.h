@@ -13,7 +13,6 @@ enum {
     LIMIT_JSON_PATCH_OPS = 10000,
     LIMIT_PATCH_LIST_ITEMS = 4096, /* of two lists merged by a strategic patch */
     LIMIT_SELECTOR_TERMS = 1000,
-    LIMIT_CAUSES = 1000, /* of one 422; what is wrong beyond them shows after these are mended */
 
     /* HTTP */
     LIMIT_HTTP_LINE_BYTES = 16 * 1024,

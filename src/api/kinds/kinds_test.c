@@ -5,7 +5,6 @@
 
 #include "api/convert.h"
 #include "base/buf.h"
-#include "base/limits.h"
 #include "base/slice.h"
 
 static char *quotes(struct arena *a, const char *s) {
@@ -403,14 +402,4 @@ TEST(rows_as_kubectl_prints_them) {
         struct api_object *o = test_load(a, cases[i].api_version, cases[i].kind, cases[i].json);
         assert_string_equal(test_row(a, cases[i].api_version, cases[i].kind, o), cases[i].row);
     }
-}
-
-TEST(causes_are_limited) {
-    OWN(arena_free_p) struct arena *a = arena_new();
-    struct api_causes causes = {.a = a};
-    for (int i = 0; i < 2 * LIMIT_CAUSES; i++) {
-        cause_required(&causes, "x", NULL);
-        cause_printf(&causes, "FieldValueInvalid", "y", "%d", i);
-    }
-    assert_int_equal(causes.n, LIMIT_CAUSES);
 }
