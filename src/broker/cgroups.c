@@ -84,6 +84,11 @@ int cgroups_init(struct cgroups *c, const char *instance, struct err *err) {
     }
     struct statfs fs;
     c->covered = !c->layout.unified && statfs(cover, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+    OWN(free_p) char *controllers = NULL;
+    size_t n = 0;
+    if (c->layout.unified &&
+        read_at("/sys/fs/cgroup", "", "cgroup.controllers", &controllers, &n) == 0)
+        c->oom_group = strstr(controllers, "memory") != NULL;
     return cgroups_make(c, c->base, err);
 }
 

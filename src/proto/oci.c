@@ -288,7 +288,7 @@ static void resources_write(struct buf *b, const struct oci_spec *s) {
         number(b, "limit", s->pids_limit);
         buf_char(b, '}');
     }
-    if (s->unified_cgroup) { /* the container dies as one, as kubelet asks since 1.28 */
+    if (s->oom_group) { /* the container dies as one, as kubelet asks since 1.28 */
         key(b, "unified");
         buf_str(b, "{\"memory.oom.group\":\"1\"}");
     }

@@ -111,7 +111,7 @@ TEST(oci_resources) {
     OWN(free_p) char *text = written(&s);
     HAS(text, "\"memory\":{\"limit\":1048576},\"cpu\":{\"shares\":512,\"quota\":20000,"
               "\"period\":100000},\"pids\":{\"limit\":9}");
-    s.unified_cgroup = true;
+    s.oom_group = true;
     OWN(free_p) char *unified = written(&s);
     HAS(unified, "\"unified\":{\"memory.oom.group\":\"1\"}");
 }

@@ -188,9 +188,14 @@ def pod_uid():
 class Broker:
     """One broker on a root directory, in a mount namespace of its own that outlives its restarts."""
 
-    def __init__(self, binary, root, instance):
+    def __init__(self, binary, root, instance, inside="true"):
+        """inside: a command that runs in the new mount namespace first."""
         self.binary, self.root, self.instance = binary, root, instance
-        self.holder = subprocess.Popen(["unshare", "-m", "--propagation", "slave", "sleep", "1000"])
+        self.holder = subprocess.Popen(["unshare", "-m", "--propagation", "private", "sh", "-c",
+                                        f"{inside} && echo made && exec sleep 1000"], stdout=subprocess.PIPE)
+        assert self.holder.stdout.readline() == b"made\n"
+        namespace = os.stat(f"/proc/{self.holder.pid}/ns/mnt").st_ino
+        assert namespace != os.stat("/proc/self/ns/mnt").st_ino, "would change the machine's own mounts"
         self.process = None
 
     def start(self):
