@@ -99,6 +99,16 @@ static void ensure_namespaces(struct seeding *s) {
                false);
 }
 
+/* The cluster's CA where controllers find it: they copy it into every namespace. */
+static void ensure_root_ca(struct seeding *s) {
+    OWN(buf_done) struct buf json = {0};
+    buf_str(&json, "{\"metadata\":{\"name\":\"kube-root-ca.crt\",\"namespace\":\"kube-system\"},"
+                   "\"data\":{\"ca.crt\":");
+    buf_json_str(&json, slice_of(s->api->keys.ca_pem));
+    buf_str(&json, "}}");
+    ensure(s, "", "configmaps", arena_strn(s->arena, buf_view(&json)), true);
+}
+
 /* ---- the two Services ---- */
 
 static const char *service_json(struct arena *a, const char *ns, const char *name, const char *ip,
@@ -212,6 +222,7 @@ void bootstrap(struct api *api, void (*done)(void *user, const struct err *err),
     time_format(now, loop_wall_ns(api->loop));
     s->now = arena_str(s->arena, now);
     ensure_namespaces(s);
+    ensure_root_ca(s);
     for (size_t i = 0; i < role_defaults_n; i++) ensure_role(s, &role_defaults[i]);
     for (size_t i = 0; i < binding_defaults_n; i++) ensure_binding(s, &binding_defaults[i]);
     ensure_services(s);
