@@ -47,7 +47,8 @@ static void escape_controls(char *s) {
         if ((unsigned char)*s < 0x20 || *s == 0x7f) *s = ' ';
 }
 
-static void set_text(struct err *err, const char *fmt, va_list ap) {
+__attribute__((format(printf, 2, 0))) static void set_text(struct err *err, const char *fmt,
+                                                           va_list ap) {
     vsnprintf(err->text, sizeof err->text, fmt, ap);
     escape_controls(err->text);
 }
