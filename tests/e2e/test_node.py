@@ -1,6 +1,7 @@
 """The node agent on real parts: pods through broker, image and network, as kubectl and the official client see them."""
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -90,7 +91,7 @@ def pod(cluster, request):
     names = []
 
     def make(containers, name=None, **spec):
-        name = name or f"p{len(names)}-{request.node.name.replace('_', '-')[:50].strip('-')}"
+        name = name or f"p{len(names)}-" + re.sub(r'[^a-z0-9]+', '-', request.node.name)[-50:].strip('-')
         for i, c in enumerate(containers):
             c.setdefault("name", "c" if i == 0 else f"c{i}")
             c.setdefault("image", IMAGE)
