@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +94,8 @@ void box_exited(struct box *x, uint32_t code, uint32_t signal, int64_t started_n
     x->signal = signal;
     x->started_ns = started_ns;
     x->finished_ns = finished_ns;
+    if (x->pod->host_pid) /* no init of its own whose end takes the others along */
+        cgroups_signal(&x->pod->broker->cgroups, cgroup, SIGKILL);
     x->oom_killed = cgroups_oom_killed(&x->pod->broker->cgroups, cgroup);
     free(x->message);
     x->message = termination_message(x);

@@ -89,7 +89,15 @@ int cgroups_init(struct cgroups *c, const char *instance, struct err *err) {
     if (c->layout.unified &&
         read_at("/sys/fs/cgroup", "", "cgroup.controllers", &controllers, &n) == 0)
         c->oom_group = strstr(controllers, "memory") != NULL;
-    return cgroups_make(c, c->base, err);
+    r = cgroups_make(c, c->base, err);
+    const struct cgroup_hierarchy *memory = cgroup_layout_find(&c->layout, CGROUP_MEMORY);
+    char file[PATH_MAX];
+    if (!r && memory) {
+        snprintf(file, sizeof file, "%s%s/%s", memory->path, c->base,
+                 c->layout.unified ? "memory.swap.max" : "memory.memsw.limit_in_bytes");
+        c->swap_accounted = access(file, F_OK) == 0;
+    }
+    return r;
 }
 
 /* A version 1 cpuset takes processes only after its CPUs and memory nodes are set. */
@@ -131,11 +139,14 @@ int cgroups_make(const struct cgroups *c, const char *path, struct err *err) {
 int cgroups_limit(const struct cgroups *c, const char *path, const struct cgroup_limits *limits,
                   struct err *err) {
     struct cgroup_write writes[CGROUP_WRITES_MAX];
-    unsigned n = cgroup_limit_writes(limits, c->layout.unified, writes);
+    struct cgroup_limits all = *limits;
+    all.swap_accounted = c->swap_accounted;
+    unsigned n = cgroup_limit_writes(&all, c->layout.unified, writes);
     for (unsigned i = 0; i < n; i++) {
         const struct cgroup_hierarchy *h = cgroup_layout_find(&c->layout, writes[i].controller);
         int r = h ? write_at(h->path, path, writes[i].file, writes[i].text) : -ENOENT;
-        if (r) return err_errno(err, -r, "cannot set %s to %s", writes[i].file, writes[i].text);
+        if (r && !writes[i].may_fail)
+            return err_errno(err, -r, "cannot set %s to %s", writes[i].file, writes[i].text);
     }
     return 0;
 }

@@ -10,9 +10,10 @@
 
 struct cgroups {
     struct cgroup_layout layout;
-    bool oom_group; /* version 2 with the memory controller */
-    bool covered;   /* the cover of a version 2 hierarchy must be swept too */
-    char base[64];  /* "/atoll-<instance>" */
+    bool swap_accounted; /* swap can be limited */
+    bool oom_group;      /* version 2 with the memory controller */
+    bool covered;        /* the cover of a version 2 hierarchy must be swept too */
+    char base[64];       /* "/atoll-<instance>" */
 };
 
 struct cgroup_stats {

@@ -221,6 +221,7 @@ int config_write(struct broker *b, struct pod *p, const struct broker_container 
         .sys_writable = c->privileged,
         .cgroup_mount = true,
         .new_cgroup_namespace = b->cgroups.layout.unified && !c->privileged,
+        .swap_accounted = b->cgroups.swap_accounted,
         .oom_group = b->cgroups.oom_group,
     };
     const char *ns = arena_printf(a, "%s/%s/ns", b->pods_path, p->uid);

@@ -46,7 +46,7 @@ static int directories_make(struct broker *b, const struct broker_container *c, 
                             struct arena *a, struct err *err) {
     const char *bundle = arena_printf(a, "%s/%s/c/%s", b->pods_path, c->uid, c->id);
     const char *rootfs = arena_printf(a, "%s/%s/rootfs/%s", b->state_path, c->uid, c->id);
-    if (mkdir(bundle, 0700) < 0 || mkdir(rootfs, 0711) < 0)
+    if (mkdir(bundle, 0700) < 0 || mkdir(rootfs, 0700) < 0)
         return err_errno(err, errno, "cannot make the container's directories");
     OWN(close_p) int fd = open(bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return err_errno(err, errno, "cannot open %s", bundle);

@@ -90,9 +90,9 @@ static int directories_make(struct broker *b, const char *uid, int *ret_dir, int
     OWN(close_p) int dir = pods < 0 ? -errno : path_open_dir(pods, uid, 0700);
     OWN(close_p) int ns = dir < 0 ? dir : path_open_dir(dir, "ns", 0700);
     OWN(close_p) int boxes = dir < 0 ? dir : path_open_dir(dir, "c", 0700);
-    OWN(close_p) int state = path_open_dir(b->state_fd, uid, 0711);
-    OWN(close_p) int volumes = state < 0 ? state : path_open_dir(state, "volumes", 0711);
-    OWN(close_p) int rootfs = state < 0 ? state : path_open_dir(state, "rootfs", 0711);
+    OWN(close_p) int state = path_open_dir(b->state_fd, uid, 0700);
+    OWN(close_p) int volumes = state < 0 ? state : path_open_dir(state, "volumes", 0700);
+    OWN(close_p) int rootfs = state < 0 ? state : path_open_dir(state, "rootfs", 0700);
     int bad = MIN_OF(MIN_OF(MIN_OF(dir, ns), MIN_OF(boxes, state)), MIN_OF(volumes, rootfs));
     if (bad < 0) return err_errno(err, -bad, "cannot make the pod's directories");
     *ret_dir = TAKE_FD(dir);

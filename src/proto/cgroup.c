@@ -104,6 +104,7 @@ static struct cgroup_write *add(struct cgroup_write *out, unsigned *n,
     struct cgroup_write *w = &out[(*n)++];
     w->controller = controller;
     w->file = file;
+    w->may_fail = false;
     return w;
 }
 
@@ -119,9 +120,15 @@ static unsigned writes_v1(const struct cgroup_limits *l, struct cgroup_write *ou
                l->cpu_period_us > 0 ? (uint64_t)l->cpu_period_us : 100000);
         number(add(out, &n, CGROUP_CPU, "cpu.cfs_quota_us"), (uint64_t)l->cpu_quota_us);
     }
+    uint64_t memory = (uint64_t)l->memory_limit_bytes;
+    if (l->memory_limit_bytes >= 0 && l->swap_accounted) {
+        struct cgroup_write *lower = add(out, &n, CGROUP_MEMORY, "memory.limit_in_bytes");
+        lower->may_fail = true;
+        number(lower, memory);
+        number(add(out, &n, CGROUP_MEMORY, "memory.memsw.limit_in_bytes"), memory);
+    }
     if (l->memory_limit_bytes >= 0)
-        number(add(out, &n, CGROUP_MEMORY, "memory.limit_in_bytes"),
-               (uint64_t)l->memory_limit_bytes);
+        number(add(out, &n, CGROUP_MEMORY, "memory.limit_in_bytes"), memory);
     if (l->pids_limit >= 0) number(add(out, &n, CGROUP_PIDS, "pids.max"), (uint64_t)l->pids_limit);
     return n;
 }
@@ -138,6 +145,8 @@ static unsigned writes_v2(const struct cgroup_limits *l, struct cgroup_write *ou
     }
     if (l->memory_limit_bytes >= 0)
         number(add(out, &n, CGROUP_MEMORY, "memory.max"), (uint64_t)l->memory_limit_bytes);
+    if (l->memory_limit_bytes >= 0 && l->swap_accounted)
+        number(add(out, &n, CGROUP_MEMORY, "memory.swap.max"), 0);
     if (l->pids_limit >= 0) number(add(out, &n, CGROUP_PIDS, "pids.max"), (uint64_t)l->pids_limit);
     return n;
 }

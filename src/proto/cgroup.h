@@ -47,12 +47,15 @@ struct cgroup_limits {  /* -1 = leave alone */
     int64_t cpu_quota_us, cpu_period_us;
     int64_t memory_limit_bytes;
     int64_t pids_limit;
+    bool swap_accounted; /* the memory limit holds for memory and swap together */
 };
 
 struct cgroup_write {
     enum cgroup_controller controller; /* says which hierarchy */
     const char *file;
     char text[48];
+    bool may_fail; /* version 1 orders limit ≤ memory and swap at every moment: one of two attempts
+                      fails */
 };
 
 /* The files to write for the limits. Returns their count (≤ CGROUP_WRITES_MAX). */

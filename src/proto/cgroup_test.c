@@ -52,7 +52,7 @@ static bool writes(const struct cgroup_write *w, unsigned n, const char *file, c
 }
 
 TEST(cgroup_limits_become_files) {
-    struct cgroup_limits l = {1024, 50000, 100000, 1 << 20, 10};
+    struct cgroup_limits l = {1024, 50000, 100000, 1 << 20, 10, false};
     struct cgroup_write w[CGROUP_WRITES_MAX];
     unsigned n = cgroup_limit_writes(&l, false, w);
     assert_true(writes(w, n, "cpu.shares", "1024"));
@@ -64,7 +64,13 @@ TEST(cgroup_limits_become_files) {
     assert_true(writes(w, n, "cpu.weight", "39"));
     assert_true(writes(w, n, "cpu.max", "50000 100000"));
     assert_true(writes(w, n, "memory.max", "1048576"));
-    struct cgroup_limits none = {-1, -1, -1, -1, -1};
+    assert_false(writes(w, n, "memory.swap.max", "0"));
+    l.swap_accounted = true;
+    n = cgroup_limit_writes(&l, true, w);
+    assert_true(writes(w, n, "memory.swap.max", "0"));
+    n = cgroup_limit_writes(&l, false, w);
+    assert_true(writes(w, n, "memory.memsw.limit_in_bytes", "1048576"));
+    struct cgroup_limits none = {-1, -1, -1, -1, -1, true};
     assert_int_equal(cgroup_limit_writes(&none, false, w), 0);
     assert_int_equal(cgroup_limit_writes(&none, true, w), 0);
 }

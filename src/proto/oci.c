@@ -272,6 +272,7 @@ static void resources_write(struct buf *b, const struct oci_spec *s) {
         key(b, "memory");
         buf_char(b, '{');
         number(b, "limit", s->memory_limit_bytes);
+        if (s->swap_accounted) number(b, "swap", s->memory_limit_bytes); /* both together */
         buf_char(b, '}');
     }
     if (s->cpu_shares >= 0 || s->cpu_quota_us >= 0) {

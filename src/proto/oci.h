@@ -56,6 +56,7 @@ struct oci_spec {
     bool unmasked; /* no masked and read-only paths (procMount Unmasked) */
     bool seccomp;  /* the default profile */
     bool sys_writable, cgroup_mount;
+    bool swap_accounted;      /* no swap beyond the memory limit */
     bool oom_group;           /* version 2: out of memory ends the container as one */
     const char *cgroups_path; /* absolute below the hierarchies */
     int64_t cpu_shares, cpu_quota_us, memory_limit_bytes, pids_limit; /* -1 = not set */
