@@ -30,6 +30,7 @@ enum {
     ROWS_MAX = 16,
     LAST_STAGE = 2,
     HEALTHY_MS = 10 * 1000, /* alive that long: the back-off starts anew */
+    USEFUL_MS = 2000,       /* ready and alive that long: the back-off is halved */
     BACKOFF_FIRST_MS = 100, /* the second death in a row; the first restarts at once */
     BACKOFF_MAX_MS = 10 * 1000,
     STOP_GRACE_MS = 5000,
@@ -221,6 +222,10 @@ static void child_died(struct child *c, int status) {
     uint64_t lived = loop_now_ms(n->loop) - c->started_ms;
     if (c->ready_watch) on_ready_fd(c, FD_READ); /* its last words may lie in the pipe */
     ready_fd_close(c);
+    if (lived >= HEALTHY_MS)
+        c->deaths_in_a_row = 0;
+    else if (lived >= USEFUL_MS && c->ready)
+        c->deaths_in_a_row /= 2;
     c->pid = 0;
     c->ready = false;
     if (n->stopping) {
@@ -232,7 +237,6 @@ static void child_died(struct child *c, int status) {
         return;
     }
     death_describe(status, how);
-    if (lived >= HEALTHY_MS) c->deaths_in_a_row = 0;
     c->deaths_in_a_row++;
     c->restarts++;
     log_warn("service_died", "name=%s how=\"%s\" lived_ms=%llu deaths_in_a_row=%u", c->row->name,

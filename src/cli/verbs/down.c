@@ -14,6 +14,7 @@
 #include "cli/verb.h"
 #include "proc/init.h"
 #include "proc/ipc.h"
+#include "proc/mount_namespace.h"
 #include "proc/settings.h"
 #include "wire/broker.h"
 
@@ -74,11 +75,12 @@ static void stop_pods(const char *root, struct arena *a) {
     remove_pods(root, a);
 }
 
-/* Without pods nobody needs bridge, table and cgroups; the next `up` makes them anew. */
+/* Without pods nobody needs bridge, table, cgroups and mounts; the next `up` makes them anew. */
 static void tidy(const char *root, const char *instance, struct arena *a) {
     if (leftovers_pods_running(root, a)) return;
     leftovers_kill(root, instance, NULL);
     leftovers_remove_network(instance);
+    mount_namespace_remove(arena_printf(a, "%s/run/atoll/mnt", root));
 }
 
 static int down(const struct verb *v, const char *root, bool pods, bool purge, struct arena *a) {
