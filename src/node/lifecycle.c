@@ -81,6 +81,7 @@ static void hook_start(struct container *c, const struct core_v1_lifecycle_handl
                                .port = probe_port(container_spec(c), &g->port),
                                .timeout_ms = HTTP_HOOK_MS,
                                .path = str_or(g->path, "/"),
+                               .https = str_eq(g->scheme, "HTTPS"),
                                .headers = &g->http_headers};
         if (g->host) t.ip = g->host;
         h->check = net_check_start(p->agent->loop, &t, on_http, h);

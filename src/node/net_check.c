@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "base/own.h"
+#include "node/tls_client.h"
 #include "proto/http.h"
 
 enum { BODY_MAX = 10 * 1024, URL_MAX = 512 };
@@ -22,6 +23,7 @@ struct net_check {
     struct fd_watch *watch;
     struct timer *timeout;
     bool http, connected, cancelled;
+    struct tls_client *tls; /* NULL: plain */
     char address[80], url[URL_MAX];
     struct buf request, body;
     size_t sent;
@@ -38,6 +40,7 @@ static void check_free(struct net_check *c) {
     buf_done(&c->request);
     buf_done(&c->body);
     http1_free(c->parser);
+    tls_client_free(c->tls);
     free(c);
 }
 
@@ -114,7 +117,7 @@ static const struct http1_events events = {on_head, on_body, on_end};
 
 static void receive(struct net_check *c) {
     char tmp[4096];
-    ssize_t n = read(c->fd, tmp, sizeof tmp);
+    ssize_t n = c->tls ? tls_client_read(c->tls, tmp, sizeof tmp) : read(c->fd, tmp, sizeof tmp);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (n < 0) {
         fail(c, "read", error_text(errno));
@@ -136,7 +139,9 @@ static void receive(struct net_check *c) {
 
 static void send_request(struct net_check *c) {
     while (c->sent < c->request.n) {
-        ssize_t n = send(c->fd, c->request.p + c->sent, c->request.n - c->sent, MSG_NOSIGNAL);
+        const char *p = c->request.p + c->sent;
+        size_t left = c->request.n - c->sent;
+        ssize_t n = c->tls ? tls_client_write(c->tls, p, left) : send(c->fd, p, left, MSG_NOSIGNAL);
         if (n < 0 && errno == EAGAIN) return;
         if (n < 0) {
             fail(c, "write", error_text(errno));
@@ -145,6 +150,18 @@ static void send_request(struct net_check *c) {
         c->sent += (size_t)n;
     }
     fd_watch_set(c->watch, FD_READ);
+}
+
+/* True when the handshake is over. */
+static bool shake(struct net_check *c) {
+    unsigned want = 0;
+    int rc = tls_client_handshake(c->tls, &want);
+    if (rc == 0) return true;
+    if (rc == -EAGAIN)
+        fd_watch_set(c->watch, want);
+    else
+        end(c, false, "Get \"%s\": tls: handshake failure", c->url);
+    return false;
 }
 
 static void on_ready(void *user, unsigned ev) {
@@ -163,10 +180,12 @@ static void on_ready(void *user, unsigned ev) {
             return;
         }
     }
+    if (c->tls && !shake(c)) return;
     if (c->sent < c->request.n)
         send_request(c);
     else
         receive(c);
+    while (c->tls && !c->complete && tls_client_pending(c->tls)) receive(c);
 }
 
 static int resolve(const struct net_target *t, struct sockaddr_storage *ss, socklen_t *len) {
@@ -215,7 +234,7 @@ static void write_request(struct net_check *c, const struct net_target *t) {
     *ARENA_PUSH(a, &h) = (struct http_header){"connection", "close"};
     const char *path = *t->path == '/' ? t->path : arena_printf(a, "/%s", t->path);
     http1_write_request(&c->request, "GET", path, &h);
-    snprintf(c->url, sizeof c->url, "http://%s%s", c->address, path);
+    snprintf(c->url, sizeof c->url, "%s://%s%s", t->https ? "https" : "http", c->address, path);
     c->parser = http1_new(HTTP1_RESPONSES, &events, c);
 }
 
@@ -239,6 +258,7 @@ struct net_check *net_check_start(struct loop *l, const struct net_target *t, ne
         fail(c, "dial", strerror(errno));
         return c;
     }
+    if (c->http && t->https) c->tls = tls_client_new(c->fd);
     struct linger hard = {.l_onoff = 1, .l_linger = 0}; /* probes leave no TIME_WAIT behind */
     setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
     if (connect(c->fd, (struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS) {

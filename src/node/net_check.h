@@ -16,7 +16,8 @@ struct net_target {
     uint16_t port;
     uint64_t timeout_ms;
     /* HTTP; path NULL = TCP only */
-    const char *path, *host;
+    const char *path;
+    bool https; /* the certificate is not verified, as upstream's probes do */
     const struct core_v1_http_header_list *headers;
 };
 

@@ -107,10 +107,7 @@ static void check_http(struct probe *p, const struct core_v1_http_get_action *h,
     t->headers = &h->http_headers;
     t->port = probe_port(container_spec(p->c), &h->port);
     if (h->host) t->ip = h->host;
-    if (str_eq(h->scheme, "HTTPS")) {
-        judge(p, false, "scheme HTTPS is not supported by this node yet");
-        return;
-    }
+    t->https = str_eq(h->scheme, "HTTPS");
     p->check = net_check_start(p->c->pod->agent->loop, t, on_checked, p);
 }
 
