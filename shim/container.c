@@ -244,6 +244,7 @@ static void exec_runtime(const struct stdio *io, char **args) {
     }
     for (int i = 0; i < 3; i++)
         if (dup2(fds[i], i) < 0) _exit(127);
+    umask(022); /* the runtime makes mount points in the container's file system */
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

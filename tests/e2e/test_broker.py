@@ -362,6 +362,13 @@ def test_memory_volume_and_group(conn, pod, broker):
     assert broker.run("cat", "/proc/self/mountinfo").count(f"{pod}/volumes/mem") == 1
 
 
+def test_mount_points_that_the_image_lacks_can_be_entered_by_any_user(conn, pod):
+    conn.call(bc.VOLUME, bc.Writer().s(pod, "deep").u8(0).i64(0).u32(0o755).i64(-1))
+    _, text = run(conn, pod, "cd /var/run/a/b && pwd", run_as_user=1000,
+                  mounts=[{"source": "deep", "target": "/var/run/a/b", "ro": True}])
+    assert text == "/var/run/a/b\n"
+
+
 def test_sub_path_cannot_leave_the_volume(conn, pod):
     conn.call(bc.VOLUME, bc.Writer().s(pod, "data").u8(0).i64(0).u32(0o777).i64(-1))
     run(conn, pod, "ln -s /etc /data/out 2>/dev/null || busybox ln -s /etc /data/out; busybox ln -s ../../.. /data/up",
