@@ -364,7 +364,8 @@ static int start(struct service_ctx *ctx, struct err *err) {
     if ((mkdirat(svc.dir, "layers", 0755) < 0 && errno != EEXIST) ||
         (mkdirat(svc.dir, "spool", 0700) < 0 && errno != EEXIST))
         return err_errno(err, errno, "%s", svc.state);
-    fchmodat(svc.dir, "layers", 0755, 0); /* the service's umask is stricter */
+    if (fchmodat(svc.dir, "layers", 0755, 0) < 0) /* the service's umask is stricter */
+        return err_errno(err, errno, "%s/layers", svc.state);
     clean_leftovers("layers", ".new-");
     clean_leftovers("spool", "import-");
     int r = catalog_load(&svc.catalog, svc.dir, err);
