@@ -1,15 +1,14 @@
 #include "node/net_check.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/own.h"
+#include "node/net_dial.h"
 #include "node/tls_client.h"
 #include "proto/http.h"
 
@@ -24,7 +23,7 @@ struct net_check {
     struct timer *timeout;
     bool http, connected, cancelled;
     struct tls_client *tls; /* NULL: plain */
-    char address[80], url[URL_MAX];
+    char address[NET_ADDRESS_MAX], url[URL_MAX];
     struct buf request, body;
     size_t sent;
     struct http1 *parser;
@@ -188,23 +187,6 @@ static void on_ready(void *user, unsigned ev) {
     while (c->tls && !c->complete && tls_client_pending(c->tls)) receive(c);
 }
 
-static int resolve(const struct net_target *t, struct sockaddr_storage *ss, socklen_t *len) {
-    struct sockaddr_in *v4 = (struct sockaddr_in *)ss;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ss;
-    memset(ss, 0, sizeof *ss);
-    if (inet_pton(AF_INET, t->ip, &v4->sin_addr) == 1) {
-        v4->sin_family = AF_INET, v4->sin_port = htons(t->port);
-        *len = sizeof *v4;
-        return 0;
-    }
-    if (inet_pton(AF_INET6, t->ip, &v6->sin6_addr) == 1) {
-        v6->sin6_family = AF_INET6, v6->sin6_port = htons(t->port);
-        *len = sizeof *v6;
-        return 0;
-    }
-    return -EINVAL;
-}
-
 static bool clean(const char *s) {
     for (; *s; s++)
         if ((unsigned char)*s < 0x20 || *s == 0x7f) return false;
@@ -243,28 +225,15 @@ struct net_check *net_check_start(struct loop *l, const struct net_target *t, ne
     struct net_check *c = calloc(1, sizeof *c);
     if (!c) abort();
     *c = (struct net_check){.loop = l, .fn = fn, .user = user, .fd = -1, .http = t->path};
-    bool v6 = strchr(t->ip, ':');
-    snprintf(c->address, sizeof c->address, v6 ? "[%s]:%u" : "%s:%u", t->ip, (unsigned)t->port);
+    net_address_text(c->address, t->ip, t->port);
     c->timeout = timer_new(l, on_timeout, c);
     if (c->http) write_request(c, t);
-    struct sockaddr_storage ss;
-    socklen_t len = 0;
-    if (resolve(t, &ss, &len) < 0) {
-        fail(c, "dial", "no address");
-        return c;
-    }
-    c->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (c->fd < 0) {
-        fail(c, "dial", strerror(errno));
+    int rc = net_dial(t->ip, t->port, &c->fd);
+    if (rc < 0) {
+        fail(c, "dial", rc == -EDESTADDRREQ ? "no address" : error_text(-rc));
         return c;
     }
     if (c->http && t->https) c->tls = tls_client_new(c->fd);
-    struct linger hard = {.l_onoff = 1, .l_linger = 0}; /* probes leave no TIME_WAIT behind */
-    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
-    if (connect(c->fd, (struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS) {
-        fail(c, "dial", error_text(errno));
-        return c;
-    }
     c->watch = fd_watch_new(l, c->fd, FD_WRITE, on_ready, c);
     timer_start(c->timeout, t->timeout_ms, 0);
     return c;

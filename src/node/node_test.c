@@ -2,6 +2,7 @@
 #include "node/backoff.h"
 #include "node/cri_log.h"
 #include "node/dns_config.h"
+#include "node/grpc_check.h"
 #include "node/images.h"
 #include "node/probes.h"
 #include "node/resources.h"
@@ -173,4 +174,19 @@ TEST(image_credentials_are_found_by_registry) {
     assert_int_equal(image_credentials(a, config, "busybox", &user, &password), 0);
     assert_string_equal(user, "d");
     assert_true(image_credentials(a, config, "other.example/x", &user, &password) < 0);
+}
+
+TEST(grpc_health_messages) {
+    OWN(buf_done) struct buf b = {0};
+    grpc_health_request(&b, NULL);
+    assert_int_equal(b.n, GRPC_PREFIX_BYTES);
+    buf_clear(&b);
+    grpc_health_request(&b, "db");
+    assert_memory_equal(b.p, "\0\0\0\0\4\x0a\2db", 9);
+    assert_int_equal(grpc_health_status(slice_from("\0\0\0\0\2\x08\1", 7)), 1);
+    assert_int_equal(grpc_health_status(slice_from("\0\0\0\0\0", 5)), 0);
+    assert_true(grpc_health_status(slice_from("\0\0\0\0\2\x08", 6)) < 0);
+    assert_true(grpc_health_status(slice_from("\1\0\0\0\2\x08\1", 7)) < 0);
+    assert_true(grpc_health_status(slice_from("\0\0\0\0\2\x08\x09", 7)) < 0);
+    assert_true(grpc_health_status(slice_from("", 0)) < 0);
 }

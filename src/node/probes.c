@@ -6,6 +6,7 @@
 
 #include "base/own.h"
 #include "node/exec.h"
+#include "node/grpc_check.h"
 #include "node/net_check.h"
 
 struct probe {
@@ -14,6 +15,7 @@ struct probe {
     struct timer *timer;
     struct capture *capture;
     struct net_check *check;
+    struct grpc_check *grpc;
     struct probe_counts counts;
 };
 
@@ -101,6 +103,12 @@ static void on_checked(void *user, bool ok, const char *text) {
     judge(p, ok, text);
 }
 
+static void on_grpc(void *user, bool ok, const char *text) {
+    struct probe *p = user;
+    p->grpc = NULL;
+    judge(p, ok, text);
+}
+
 static void check_http(struct probe *p, const struct core_v1_http_get_action *h,
                        struct net_target *t) {
     t->path = str_or(h->path, "/");
@@ -118,7 +126,7 @@ static void look(void *user) {
     uint64_t timeout_ms = (uint64_t)(spec->timeout_seconds > 0 ? spec->timeout_seconds : 1) * 1000;
     struct net_target t = {.ip = pod->host_network ? pod->agent->host.ip : str_or(pod->ip, ""),
                            .timeout_ms = timeout_ms};
-    if (p->capture || p->check) return;
+    if (p->capture || p->check || p->grpc) return;
     if (spec->exec) {
         p->capture = capture_start(pod->agent, pod->uid, p->c->id,
                                    (const char *const *)spec->exec->command.v,
@@ -130,7 +138,10 @@ static void look(void *user) {
         t.port = probe_port(container_spec(p->c), &spec->tcp_socket->port);
         p->check = net_check_start(pod->agent->loop, &t, on_checked, p);
     } else {
-        judge(p, false, "grpc probes are not supported by this node yet");
+        struct grpc_target g = {.ip = t.ip, .timeout_ms = timeout_ms};
+        g.port = spec->grpc ? (uint16_t)spec->grpc->port : 0;
+        g.service = spec->grpc ? spec->grpc->service : NULL;
+        p->grpc = grpc_check_start(pod->agent->loop, &g, on_grpc, p);
     }
 }
 
@@ -167,6 +178,7 @@ void probes_stop(struct container *c) {
         timer_free(p->timer);
         capture_cancel(p->capture);
         net_check_cancel(p->check);
+        grpc_check_cancel(p->grpc);
         free(p);
     }
 }

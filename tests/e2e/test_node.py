@@ -1,12 +1,16 @@
 """The node agent on real parts: pods through broker, image and network, as kubectl and the official client see them."""
+import contextlib
+import http.server
 import json
 import os
 import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -217,6 +221,68 @@ def test_probes_decide_readiness_and_restarts(cluster, pod):
     until(lambda: get(cluster, name).status.container_statuses[0].ready)
     cluster.kubectl("exec", name, "--", "touch", "/bad")
     until(lambda: get(cluster, name).status.container_statuses[0].restart_count == 1)
+
+
+class Health(threading.Thread):
+    """A gRPC health server in a few frames of HTTP/2 that answers SERVING or NOT_SERVING (no HPACK needed: literals only)."""
+
+    def __init__(self, address):
+        super().__init__(daemon=True)
+        self.server = socket.create_server((address, 0))
+        self.port, self.status, self.requests = self.server.getsockname()[1], 1, []
+        self.start()
+
+    @staticmethod
+    def frame(kind, flags, stream_id, body):
+        return len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream_id.to_bytes(4, "big") + body
+
+    @staticmethod
+    def literal(name, value):
+        return bytes([0, len(name)]) + name + bytes([len(value)]) + value
+
+    def run(self):
+        while True:
+            c, _ = self.server.accept()
+            with c, c.makefile("rb") as f, contextlib.suppress(ConnectionError):
+                f.read(24)
+                c.sendall(self.frame(4, 0, 0, b""))
+                while head := f.read(9):
+                    size, kind, flags, sid = int.from_bytes(head[:3], "big"), head[3], head[4], int.from_bytes(head[5:], "big")
+                    body = f.read(size)
+                    if kind == 0 and flags & 1:
+                        self.requests.append(body)
+                        c.sendall(self.frame(1, 4, sid, b"\x88" + self.literal(b"content-type", b"application/grpc")) +
+                                  self.frame(0, 0, sid, b"\0\0\0\0\2\x08" + bytes([self.status])) +
+                                  self.frame(1, 5, sid, self.literal(b"grpc-status", b"0")))
+
+
+def test_grpc_probe_asks_the_health_service(cluster, pod):
+    address = next(a.address for a in cluster.v1.read_node("n1").status.addresses if a.type == "InternalIP")
+    health = Health(address)
+    name = pod([sh("sleep 1000", readinessProbe={"grpc": {"port": health.port, "service": "db"}, "periodSeconds": 1,
+                                                 "failureThreshold": 1})], hostNetwork=True)
+    until(lambda: get(cluster, name).status.container_statuses and get(cluster, name).status.container_statuses[0].ready)
+    assert health.requests[0] == b"\0\0\0\0\4\x0a\2db"
+    health.status = 2
+    until(lambda: not get(cluster, name).status.container_statuses[0].ready)
+    assert any('service unhealthy (responded with "NOT_SERVING")' in e.message
+               for e in cluster.v1.list_namespaced_event("default").items if e.involved_object.name == name)
+
+
+def test_https_probe_does_not_verify(cluster, pod, tmp_path):
+    key, certificate = str(tmp_path / "key"), str(tmp_path / "cert")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate,
+                    "-days", "1", "-subj", "/CN=x"], check=True, capture_output=True)
+    address = next(a.address for a in cluster.v1.read_node("n1").status.addresses if a.type == "InternalIP")
+    server = http.server.HTTPServer((address, 0), http.server.SimpleHTTPRequestHandler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    name = pod([sh("sleep 1000", readinessProbe={"periodSeconds": 1, "httpGet": {
+        "scheme": "HTTPS", "path": "/", "port": server.server_port, "host": address}})])
+    until(lambda: get(cluster, name).status.container_statuses and get(cluster, name).status.container_statuses[0].ready)
+    server.shutdown()
 
 
 def test_deadline_ends_the_pod(cluster, pod):
