@@ -79,7 +79,7 @@ enum { SERVER_RECORD_BYTES = 16 * 1024 };
  * record on its way out. */
 char *server_scratch(struct server *s, size_t *ret_size);
 char *server_record(struct server *s);
-const char *server_date(const struct server *s);          /* IMF-fixdate, now */
+const char *server_date(const struct server *s); /* IMF-fixdate, now */
 void server_dispatch(struct server *s, struct request *r);
 bool server_is_closing(const struct server *s);
 

@@ -15,7 +15,8 @@ struct pending {
     store_row_fn *row;
     store_done_fn *done;
     void *user;
-    struct buf body; /* only while it waits for the connection */
+    struct buf body; /* kept until it is answered */
+    bool resent;     /* sent again on a new connection: the first one may have had its effect */
     uint64_t deadline_ms;
 };
 
@@ -53,17 +54,66 @@ static void fail_all(struct store_link *s, const char *why) {
     map_done(&sent);
 }
 
-static void transmit(struct store_link *s, struct pending *p, struct slice body) {
+static int by_id(const void *x, const void *y) {
+    uint32_t a = (*(struct pending *const *)x)->id, b = (*(struct pending *const *)y)->id;
+    return a < b ? -1 : a > b;
+}
+
+/* After a lost connection: writes go again, in their order, and are told apart later from what they
+ * did already; ranges have delivered rows and fail. */
+static void requeue_sent(struct store_link *s) {
+    struct map sent = s->sent;
+    s->sent = (struct map){0};
+    struct err err;
+    err_set(&err, ERR_UNAVAILABLE, "the store's connection was lost before it answered");
+    VEC(struct pending *) again = {0};
+    size_t i = 0;
+    for (struct map_entry *e; (e = map_next(&sent, &i));) {
+        struct pending *p = e->value;
+        if (!p->written) {
+            finish(p, 0, &err);
+            continue;
+        }
+        p->resent = true;
+        p->deadline_ms = loop_now_ms(s->loop) + WAIT_MS;
+        vec_push(&again, p);
+    }
+    map_done(&sent);
+    if (again.n) qsort(again.v, again.n, sizeof *again.v, by_id);
+    for (i = 0; i < s->waiting.n; i++) /* behind them: what was waiting already */
+        vec_push(&again, s->waiting.v[i]);
+    vec_done(&s->waiting);
+    s->waiting.v = again.v;
+    s->waiting.n = again.n;
+    s->waiting.cap = again.cap;
+}
+
+/* The write was refused the second time because the first time it was done: the cache shows it. */
+static bool already_done(struct store_link *s, const struct pending *p, uint64_t *ret_revision) {
+    struct store_write w;
+    if (store_write_unpack(buf_view(&p->body), &w) < 0) return false;
+    const char *slash = w.key.n > 1 ? memchr(w.key.p + 1, '/', w.key.n - 1) : NULL;
+    if (!slash) return false;
+    size_t n = (size_t)(slash + 1 - w.key.p);
+    const struct resource *r = map_get(&s->cache->resources, slice_from(w.key.p, n));
+    if (!r) return false;
+    const struct object *o = key_index_get(&r->index, slice_from(w.key.p + n, w.key.n - n));
+    *ret_revision = o ? o->revision : s->cache->revision;
+    if (w.op == STORE_DELETE) return !o;
+    if (!o || o->json->n < w.value.n) return false;
+    size_t digits = o->json->n - w.value.n;
+    return memcmp(o->json->p, w.value.p, w.rv_offset) == 0 &&
+           memcmp(o->json->p + w.rv_offset + digits, w.value.p + w.rv_offset,
+                  w.value.n - w.rv_offset) == 0;
+}
+
+static void transmit(struct store_link *s, struct pending *p) {
     map_put(&s->sent, slice_from(&p->id, sizeof p->id), p);
-    ipc_send(s->ipc, p->type, p->id, body, NULL, 0);
+    ipc_send(s->ipc, p->type, p->id, buf_view(&p->body), NULL, 0);
 }
 
 static void flush_waiting(struct store_link *s) {
-    for (size_t i = 0; i < s->waiting.n; i++) {
-        struct pending *p = s->waiting.v[i];
-        transmit(s, p, buf_view(&p->body));
-        buf_done(&p->body);
-    }
+    for (size_t i = 0; i < s->waiting.n; i++) transmit(s, s->waiting.v[i]);
     s->waiting.n = 0;
 }
 
@@ -110,6 +160,7 @@ static void on_reply(struct store_link *s, struct ipc_msg *m) {
     } else if (m->type == IPC_ERROR) {
         ipc_decode_error(m->body, &err);
     }
+    if (p->resent && err.reason && already_done(s, p, &revision)) err.reason = ERR_NONE;
     finish(p, revision, err.reason ? &err : NULL);
 }
 
@@ -137,13 +188,14 @@ static void on_closed(struct ipc *c, void *user) {
     struct store_link *s = user;
     s->ipc = NULL;
     s->live = false;
-    fail_all(s, "the store's connection was lost before it answered");
     if (!s->cache->synced) {
+        fail_all(s, "the store's connection was lost before it answered");
         struct err err;
         err_set(&err, ERR_UNAVAILABLE, "the store went away during the first snapshot");
         s->ev.lost(s->ev.user, &err);
         return;
     }
+    requeue_sent(s);
     retry_later(s);
 }
 
@@ -210,8 +262,10 @@ uint64_t store_link_writes(const struct store_link *s) { return s->writes; }
 static void submit(struct store_link *s, struct pending *p, struct buf *body) {
     if (++s->last_id == 0) s->last_id = 1;
     p->id = s->last_id;
+    p->body = *body;
+    *body = (struct buf){0};
     if (s->live) {
-        transmit(s, p, buf_view(body));
+        transmit(s, p);
         return;
     }
     if (s->waiting.n >= WAITING_MAX) {
@@ -220,8 +274,6 @@ static void submit(struct store_link *s, struct pending *p, struct buf *body) {
         finish(p, 0, &err);
         return;
     }
-    p->body = *body;
-    *body = (struct buf){0};
     p->deadline_ms = loop_now_ms(s->loop) + WAIT_MS;
     vec_push(&s->waiting, p);
 }

@@ -1,8 +1,8 @@
 /*
  * The api service's one connection to the store: feeds the watch cache and carries writes and
- * ranges. After a lost connection it reconnects with back-off and goes on where it was; writes that
- * come meanwhile wait a little, those whose answer was lost fail as unavailable (nobody knows
- * whether they happened).
+ * ranges. After a lost connection it reconnects with back-off and goes on where it was. Writes wait
+ * for that a little; one whose answer was lost is sent again, and when the store refuses it then
+ * because it was done the first time, that counts as success.
  */
 #pragma once
 

@@ -618,3 +618,31 @@ def test_nothing_is_lost_when_store_or_api_die(api, root, ns):
         assert api("GET", maps(ns) + "/kept")[1]["data"]["k"] == "1"
         assert api("PATCH", maps(ns) + "/kept", {"data": {name: "back"}}, content="application/merge-patch+json")[0] == 200
     assert set(api("GET", maps(ns) + "/kept")[1]["data"]) == {"k", "store", "api", "keys"}
+
+
+def test_writes_survive_a_store_that_dies_again_and_again(api, root, ns):
+    """Every answered create is there, none is there twice, none fails while the store comes back."""
+    import threading
+    stop, failed, names = threading.Event(), [], []
+
+    def writer(k):
+        i = 0
+        while not stop.is_set():
+            status, o = api("POST", maps(ns), cm(f"w{k}-{i}"))
+            if status == 201:
+                names.append(f"w{k}-{i}")
+            else:
+                failed.append((status, o))
+            i += 1
+    threads = [threading.Thread(target=writer, args=(k,)) for k in range(4)]
+    for t in threads:
+        t.start()
+    for _ in range(3):
+        time.sleep(0.4)
+        kill_service(api, root, "store")
+    stop.set()
+    for t in threads:
+        t.join()
+    assert not failed, failed[:3]
+    have = {o["metadata"]["name"] for o in api("GET", maps(ns))[1]["items"]}
+    assert len(names) > 20 and set(names) <= have
