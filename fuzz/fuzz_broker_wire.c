@@ -29,21 +29,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     arena_reset(arena);
     struct slice s = slice_from(data + 1, size - 1);
     switch (data[0] % 5) {
-    case 0:
-        ROUND_TRIP(pod, s, check_pod);
-        break;
-    case 1:
-        ROUND_TRIP(container, s, check_container);
-        break;
-    case 2:
-        ROUND_TRIP(exec, s, check_exec);
-        break;
-    case 3:
-        ROUND_TRIP(volume, s, check_volume);
-        break;
-    default:
-        ROUND_TRIP(volume_write, s, check_volume_write);
-        break;
+    case 0: ROUND_TRIP(pod, s, check_pod); break;
+    case 1: ROUND_TRIP(container, s, check_container); break;
+    case 2: ROUND_TRIP(exec, s, check_exec); break;
+    case 3: ROUND_TRIP(volume, s, check_volume); break;
+    default: ROUND_TRIP(volume_write, s, check_volume_write); break;
     }
     return 0;
 }

@@ -434,7 +434,10 @@ void container_child_exited(pid_t pid, int status) {
         n_orphans = 0;
         return;
     }
-    if (n_orphans == ORPHANS_MAX) memmove(orphans, orphans + 1, sizeof *orphans * --n_orphans);
+    if (n_orphans == ORPHANS_MAX) {
+        n_orphans--;
+        memmove(orphans, orphans + 1, n_orphans * sizeof *orphans);
+    }
     orphans[n_orphans].pid = pid;
     orphans[n_orphans].status = status;
     orphans[n_orphans++].when_ns = wall_ns();

@@ -270,6 +270,19 @@ TEST(every_field_of_every_type_survives_the_round_trip_and_the_copy) {
     }
 }
 
+TEST(a_copied_list_can_grow) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct meta_v1_object_meta meta = {0};
+    static const char *const names[] = {"a", "b", "c"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) *ARENA_PUSH(a, &meta.finalizers) = names[i];
+    struct meta_v1_object_meta *copy = api_copy(a, &meta_v1_object_meta_type, &meta);
+    const char *next = arena_str(a, "next");
+    *ARENA_PUSH(a, &copy->finalizers) = "d";
+    assert_string_equal(next, "next");
+    assert_string_equal(copy->finalizers.v[2], "c");
+    assert_int_equal(meta.finalizers.n, 3);
+}
+
 TEST(every_type_has_documented_fields) {
     for (size_t i = 0; i < api_type_table_n; i++) {
         const struct api_type *t = api_type_table[i];

@@ -112,7 +112,10 @@ static void own_list(struct arena *a, const struct api_field *f, struct api_list
         list->v = NULL;
         return;
     }
-    list->v = arena_copy(a, list->v, list->n * size);
+    /* Room up to a power of two, as ARENA_PUSH expects of every list. */
+    size_t room = 1;
+    while (room < list->n) room *= 2;
+    list->v = memcpy(arena_array(a, room, size), list->v, list->n * size);
     for (size_t i = 0; i < list->n; i++) own_value(a, f, (char *)list->v + i * size);
 }
 

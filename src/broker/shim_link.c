@@ -28,7 +28,7 @@ static void exec_shim(const struct pod *p, int listener) {
     char dir[96];
     snprintf(dir, sizeof dir, "pods/%s", p->uid);
     int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    if (score < 0 || write(score, "-998", 4) < 0) close(score); /* containers set their own */
+    if (score >= 0 && write(score, "-998", 4) < 0) close(score); /* containers set their own */
     int null = open("/dev/null", O_RDWR);
     if (chdir(dir) < 0 || null < 0 || setsid() < 0) _exit(126);
     for (int i = 0; i < 3; i++) dup2(null, i);

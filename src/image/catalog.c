@@ -33,8 +33,8 @@ static uint32_t list_from_json(struct arena *a, const json_t *list, const char *
     X("layers", layers) X("entrypoint", entrypoint) X("cmd", cmd) X("env", env)
 #define TEXTS(X)                                                                                   \
     X("id", id)                                                                                    \
-    X("repoDigest", repo_digest) X("workingDir", working_dir) X("user", user)                      \
-        X("stopSignal", stop_signal)
+    X("repoDigest", repo_digest)                                                                   \
+    X("workingDir", working_dir) X("user", user) X("stopSignal", stop_signal)
 
 static json_t *to_json(const struct image_info *i) {
     json_t *o = json_object();

@@ -1,5 +1,5 @@
-/* The broker without init, for tests: broker_alone ROOT serves ROOT/run/atoll/broker.sock and prints
- * a line when it is ready. Its service functions stand here instead of proc/service.c. */
+/* The broker without init, for tests: broker_alone ROOT serves ROOT/run/atoll/broker.sock and
+ * prints a line when it is ready. Its service functions stand here instead of proc/service.c. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
