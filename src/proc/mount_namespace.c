@@ -5,6 +5,7 @@
 #include <linux/magic.h>
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -12,11 +13,13 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "base/slice.h"
 
 #ifndef NSFS_MAGIC
 #define NSFS_MAGIC 0x6e736673
 #endif
 
+static const char hierarchies[] = "/sys/fs/cgroup";
 static const char unified[] = "/sys/fs/cgroup/unified";
 
 bool mount_namespace_exists(const char *dir) {
@@ -26,13 +29,61 @@ bool mount_namespace_exists(const char *dir) {
     return statfs(file, &fs) == 0 && fs.f_type == NSFS_MAGIC;
 }
 
-/* In the new namespace: cut propagation outwards, hide the v2 tree of hybrid hosts. */
+/* ---- cgroup hierarchies: `ip netns exec` and container hosts give a /sys without them ---- */
+
+/* Whether any hierarchy is mounted below /sys/fs/cgroup. */
+static bool cgroups_mounted(void) {
+    char line[4096], point[512], type[32];
+    OWN(fclose_p) FILE *f = fopen("/proc/self/mountinfo", "re");
+    while (f && fgets(line, sizeof line, f)) {
+        const char *dash = strstr(line, " - ");
+        if (!dash || sscanf(line, "%*s %*s %*s %*s %511s", point) != 1 ||
+            sscanf(dash, " - %31s", type) != 1)
+            continue;
+        if (str_starts(point, hierarchies) && str_starts(type, "cgroup")) return true;
+    }
+    return false;
+}
+
+/* One v1 hierarchy, as a line "3:cpu,cpuacct:/…" of /proc/self/cgroup names it. */
+static int hierarchy_mount(const char *controllers) {
+    char path[256], options[256];
+    const char *name = strchr(controllers, '=');
+    snprintf(path, sizeof path, "%s/%s", hierarchies, name ? name + 1 : controllers);
+    snprintf(options, sizeof options, "%s%s", name ? "none," : "", controllers);
+    if (mkdir(path, 0755) < 0 && errno != EEXIST) return -errno;
+    return mount("cgroup", path, "cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) < 0 ? -errno
+                                                                                          : 0;
+}
+
+/* Mounts the machine's hierarchies again, in this namespace only. */
+static int cgroups_mount(void) {
+    char line[4096], controllers[128];
+    int r = 0, v1 = 0;
+    OWN(fclose_p) FILE *f = fopen("/proc/self/cgroup", "re");
+    while (f && r == 0 && fgets(line, sizeof line, f)) {
+        if (sscanf(line, "%*u:%127[^:]:", controllers) != 1) continue;
+        if (v1++ == 0 &&
+            mount("tmpfs", hierarchies, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755") < 0)
+            return -errno;
+        r = hierarchy_mount(controllers);
+    }
+    if (v1) return r;
+    return mount("cgroup2", hierarchies, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0
+               ? -errno
+               : 0;
+}
+
+/* In the new namespace: cut propagation outwards, have cgroups, hide the v2 tree of hybrid hosts.
+ */
 static int namespace_fill(void) {
     struct statfs fs;
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
         return -errno;
+    int r = cgroups_mounted() ? 0 : cgroups_mount();
+    if (r < 0) return r;
     bool hybrid = statfs(unified, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC &&
-                  statfs("/sys/fs/cgroup", &fs) == 0 && fs.f_type != CGROUP2_SUPER_MAGIC;
+                  statfs(hierarchies, &fs) == 0 && fs.f_type != CGROUP2_SUPER_MAGIC;
     if (hybrid &&
         mount("tmpfs", unified, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755") < 0)
         return -errno;
