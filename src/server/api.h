@@ -78,6 +78,7 @@ struct failure {
     const char *uid;
     const struct api_causes *causes;
     int retry_after_s;
+    const char *next; /* continue token that goes on at the newest revision; NULL = none */
 };
 void reply_failure(struct call *c, enum err_reason reason, const struct failure *f);
 /* The Status JSON of a failure, for ERROR events. */
@@ -110,6 +111,7 @@ bool subresource_handle(struct call *c);
 bool discovery_handle(struct call *c);
 bool health_handle(struct call *c);
 bool openapi_handle(struct call *c);
+bool issuer_handle(struct call *c);
 /* binding.c: POST pods/NAME/binding and POST bindings. */
 void binding_subresource(struct call *c);
 void binding_create(struct call *c, struct api_object *obj);

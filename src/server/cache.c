@@ -103,7 +103,10 @@ void cache_snapshot_end(struct cache *c, uint64_t revision, uint64_t compacted) 
     }
 }
 
-static size_t event_bytes(const struct event *e) { return e->old ? e->old->json->n : 0; }
+/* What only the history holds: old versions, and deleted objects. */
+static size_t event_bytes(const struct event *e) {
+    return (e->old ? e->old->json->n : 0) + (e->type == EVENT_DELETED ? e->now->json->n : 0);
+}
 
 static void history_drop(struct resource *r) {
     struct event *e = &r->events[r->head];
@@ -123,6 +126,11 @@ static void history_trim(struct resource *r, uint64_t now_ms) {
         if (!over) return;
         history_drop(r);
     }
+}
+
+void cache_trim(struct cache *c, uint64_t now_ms) {
+    size_t i = 0;
+    for (struct map_entry *m; (m = map_next(&c->resources, &i));) history_trim(m->value, now_ms);
 }
 
 static void history_push(struct resource *r, struct event e) {

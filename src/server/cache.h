@@ -60,6 +60,9 @@ void cache_snapshot_end(struct cache *c, uint64_t revision, uint64_t compacted);
 void cache_event(struct cache *c, int store_op, struct slice key, uint64_t revision,
                  struct slice value, uint64_t now_ms);
 
+/* Forgets history that is old and too big; events do it too, this is for quiet times. */
+void cache_trim(struct cache *c, uint64_t now_ms);
+
 /* The first event in the history after `revision`, as an index for resource_event; n when there is
  * none. The caller checks revision ≥ floor first. */
 size_t resource_event_after(const struct resource *r, uint64_t revision);

@@ -8,7 +8,10 @@
 const char *continue_encode(struct arena *a, uint64_t revision, struct slice last) {
     OWN(buf_done) struct buf json = {0};
     buf_str(&json, "{\"v\":\"meta.k8s.io/v1\",\"rv\":");
-    buf_u64(&json, revision);
+    if (revision)
+        buf_u64(&json, revision);
+    else
+        buf_str(&json, "-1"); /* upstream's sign for "whatever is newest" */
     buf_str(&json, ",\"start\":");
     buf_json_str(&json, last);
     buf_char(&json, '}');
@@ -22,10 +25,11 @@ int continue_decode(struct arena *a, const char *token, uint64_t *ret_revision,
     OWN(buf_done) struct buf json = {0};
     if (buf_unbase64url(&json, slice_of(token)) < 0) return -EINVAL;
     struct slice rv, start;
-    uint64_t revision;
+    uint64_t revision = 0;
     const char *version = raw_path_string(a, buf_view(&json), "v");
     if (!str_eq(version, "meta.k8s.io/v1") || !raw_get(buf_view(&json), "rv", &rv) ||
-        slice_u64(rv, &revision) < 0 || !raw_get(buf_view(&json), "start", &start))
+        (!slice_is(rv, "-1") && slice_u64(rv, &revision) < 0) ||
+        !raw_get(buf_view(&json), "start", &start))
         return -EINVAL;
     const char *text = raw_string(a, start);
     if (!text || !strchr(text, '/')) return -EINVAL;
@@ -35,11 +39,18 @@ int continue_decode(struct arena *a, const char *token, uint64_t *ret_revision,
 }
 
 void continue_expired(struct call *c) {
+    uint64_t revision;
+    struct slice start;
+    const char *token = http_query_get(&c->r->query, "continue"), *next = NULL;
+    if (!str_empty(token) && continue_decode(c->a, token, &revision, &start) == 0)
+        next = continue_encode(c->a, 0, start);
     reply_failure(c, ERR_EXPIRED,
                   &(struct failure){
                       .message = "The provided continue parameter is too old to display a "
-                                 "consistent list result. You must start a new list without the "
-                                 "continue parameter"});
+                                 "consistent list result. You can start a new list without the "
+                                 "continue parameter, or use the continue token in this response "
+                                 "to retrieve the remainder of the results at the newest version",
+                      .next = next});
 }
 
 void revision_refuse(struct call *c, const char *text, uint64_t revision) {
@@ -107,8 +118,9 @@ int list_position_parse(struct call *c, struct list_position *ret) {
     if (continue_decode(c->a, token, &ret->revision, &ret->start) < 0 ||
         ret->revision > c->api->cache.revision)
         return refuse(c, "continue key is not valid");
-    ret->exact = true;
-    if (ret->revision < c->api->cache.compacted) {
+    ret->exact = ret->revision > 0;
+    if (!ret->exact) ret->revision = c->api->cache.revision;
+    if (ret->exact && ret->revision < c->api->cache.compacted) {
         continue_expired(c);
         return -EINVAL;
     }

@@ -13,7 +13,7 @@ struct list_position {
 
 /* On failure the request has been answered. */
 int list_position_parse(struct call *c, struct list_position *ret);
-/* The token for what follows `last` at the revision. */
+/* The token for what follows `last` at the revision; revision 0: at whatever is newest then. */
 const char *continue_encode(struct arena *a, uint64_t revision, struct slice last);
 int continue_decode(struct arena *a, const char *token, uint64_t *ret_revision,
                     struct slice *ret_start);

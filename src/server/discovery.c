@@ -306,5 +306,5 @@ bool discovery_handle(struct call *c) {
     }
     if (str_starts(path, "/apis/")) return below(c, path + 6, false);
     if (str_starts(path, "/api/")) return below(c, path + 5, true);
-    return openapi_handle(c);
+    return openapi_handle(c) || issuer_handle(c);
 }

@@ -9,6 +9,14 @@ enum { TOKEN_LIFE_S = 3607 };
 
 /* ---- Priority ---- */
 
+static int32_t class_value(struct slice number) {
+    bool negative = slice_starts(number, "-");
+    uint64_t v = 0;
+    if (negative) number = slice_from(number.p + 1, number.n - 1);
+    if (slice_u64(number, &v) < 0 || v > INT32_MAX) return 0;
+    return negative ? -(int32_t)v : (int32_t)v;
+}
+
 int pod_priority(struct admission *ad) {
     static const struct {
         const char *name;
@@ -27,8 +35,7 @@ int pod_priority(struct admission *ad) {
         struct resource *res = k ? cache_of_kind(&ad->api->cache, k) : NULL;
         struct object *o = res ? resource_get(res, "", spec->priority_class_name) : NULL;
         struct slice number;
-        if (o && raw_get(object_json(o), "value", &number))
-            value = (int32_t)strtol(arena_strn(ad->a, number), NULL, 10); /* our own bytes */
+        if (o && raw_get(object_json(o), "value", &number)) value = class_value(number);
         if (!found && !o)
             return err_set(ad->err, ERR_FORBIDDEN,
                            "pods \"%s\" is forbidden: no PriorityClass with name %s was found",

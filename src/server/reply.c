@@ -125,7 +125,9 @@ static void put_details(struct buf *b, const struct failure *f) {
 }
 
 void failure_encode(struct buf *b, enum err_reason reason, const struct failure *f) {
-    buf_str(b, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\"");
+    buf_str(b, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{");
+    put_string(b, "continue", f->next);
+    buf_str(b, "},\"status\":\"Failure\"");
     put_string(b, "message", f->message);
     put_string(b, "reason", err_reason_name(reason));
     if (f->name || f->kind || f->retry_after_s || (f->causes && f->causes->n)) put_details(b, f);

@@ -2,7 +2,7 @@
  * The api service: its life (connect to store and keys, seed, listen) and the way of a request
  * through route, authentication, authorisation to its verb.
  */
-#include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -14,6 +14,8 @@
 #include "server/body.h"
 #include "server/bootstrap.h"
 #include "server/keys_link.h"
+
+enum { TRIM_MS = 60 * 1000 };
 
 /* ---- a request ---- */
 
@@ -187,6 +189,13 @@ static void listen_if_complete(void) {
     log_info("api_ready", "revision=%llu", (unsigned long long)api->cache.revision);
 }
 
+/* Memory that a burst left behind goes back to the machine. */
+static void on_trim(void *user) {
+    struct api *api = user;
+    cache_trim(&api->cache, loop_now_ms(api->loop));
+    malloc_trim(0);
+}
+
 static void on_seeded(void *user, const struct err *err) {
     if (err) {
         log_error("api_seed_failed", "why=%s", err->text);
@@ -241,6 +250,7 @@ static int api_start(struct service_ctx *ctx, struct err *err) {
     struct store_link_events ev = {on_synced, on_store_lost, api};
     api->store = store_link_new(ctx->loop, "store.sock", &api->cache, &ev);
     keys_link_start(api, "keys.sock", on_keys);
+    timer_start(timer_new(ctx->loop, on_trim, api), TRIM_MS, TRIM_MS);
     return 0;
 }
 

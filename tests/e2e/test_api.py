@@ -350,6 +350,20 @@ def test_chunks_are_consistent_while_the_list_changes(api, ns):
     assert api("GET", maps(ns) + "?continue=garbage")[0] == 400
 
 
+def test_inconsistent_token_goes_on_at_the_newest_version(api, ns):
+    for i in range(6):
+        api("POST", maps(ns), cm(f"c{i}"))
+    start = json.dumps({"v": "meta.k8s.io/v1", "rv": -1, "start": f"{ns}/c2"})
+    token = base64.urlsafe_b64encode(start.encode()).decode().rstrip("=")
+    _, page = api("GET", maps(ns) + f"?limit=2&continue={token}")
+    assert [o["metadata"]["name"] for o in page["items"]] == ["c3", "c4"]
+    old = base64.urlsafe_b64encode(start.replace("-1", "1").encode()).decode().rstrip("=")
+    status, answer = api("GET", maps(ns) + f"?limit=2&continue={old}")
+    assert status in (200, 410)
+    if status == 410:
+        assert answer["reason"] == "Expired" and answer["metadata"]["continue"]
+
+
 def test_future_version(api, ns):
     status, s = api("GET", maps(ns) + "?resourceVersion=999999999")
     assert status == 504 and s["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
@@ -505,6 +519,13 @@ def test_impersonation(api, ns):
     assert api("GET", pods(ns), Impersonate_User="x", Impersonate_Group="system:masters")[0] == 200
     _, t = api("POST", f"/api/v1/namespaces/{ns}/serviceaccounts/default/token", {"spec": {}})
     assert as_token(api, t["status"]["token"])("GET", "/api", Impersonate_User="x")[0] == 403
+
+
+def test_issuer_discovery(api):
+    _, conf = api("GET", "/.well-known/openid-configuration")
+    assert conf["issuer"] == "https://kubernetes.default.svc.cluster.local"
+    _, keys = api("GET", "/openid/v1/jwks")
+    assert keys["keys"][0]["crv"] == "P-256" and len(keys["keys"][0]["x"]) == 43
 
 
 # ---- admission ----
