@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -83,6 +84,14 @@ static void tidy(const char *root, const char *instance, struct arena *a) {
     mount_namespace_remove(arena_printf(a, "%s/run/atoll/mnt", root));
 }
 
+/* Bridge and table are in the network namespace that init lives in, which need not be the caller's.
+ */
+static void enter_network_of(int init_pid, struct arena *a) {
+    OWN(close_p) int fd = open(arena_printf(a, "/proc/%d/ns/net", init_pid), O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || setns(fd, CLONE_NEWNET) < 0)
+        fprintf(stderr, "atoll down: the network of init (pid %d) cannot be joined\n", init_pid);
+}
+
 static int down(const struct verb *v, const char *root, bool pods, bool purge, struct arena *a) {
     struct err err;
     struct settings s;
@@ -94,6 +103,7 @@ static int down(const struct verb *v, const char *root, bool pods, bool purge, s
         printf("atoll: not running under %s\n", str_or(root, "/"));
         return 0;
     }
+    if (running) enter_network_of(init_running(root), a);
     if (pods && running) stop_pods(root, a);
     if (running && stop_services(root, &err) < 0) return cli_err(v, &err);
     if (pods && leftovers_kill(root, s.instance, &err) < 0) return cli_err(v, &err);
