@@ -27,7 +27,8 @@ static bool is_host(const char *s) {
     static const char chars[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]";
     size_t n = strlen(s);
-    return n > 0 && n <= REPOSITORY_MAX && strspn(s, chars) == n;
+    if (!n || n > REPOSITORY_MAX || strspn(s, chars) != n) return false;
+    return !strchr(".-:]", s[0]) && !strstr(s, "..");
 }
 
 /* The first component is a host when it looks like one: a dot, a port, or localhost. */
