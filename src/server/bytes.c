@@ -1,3 +1,4 @@
+/* Bytes that several watchers share: counted, freed with the last. */
 #include <assert.h>
 #include <limits.h>
 #include <stdlib.h>

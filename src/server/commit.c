@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "api/table.h"
+#include "base/limits.h"
 #include "base/own.h"
 #include "server/raw.h"
 
@@ -62,6 +63,16 @@ void commit_submit(struct api *api, const struct commit *w, commit_fn *fn, void 
     f->fn = fn;
     f->user = user;
     object_encode_gap(&f->value, w->kind, w->object, &f->rv_offset);
+    if (f->value.n > LIMIT_OBJECT_BYTES) {
+        struct err err;
+        err_set(&err, ERR_TOO_LARGE,
+                "the object has %zu bytes, more than the %d that can be stored", f->value.n,
+                LIMIT_OBJECT_BYTES);
+        buf_done(&f->value);
+        free(f);
+        fn(user, SLICE(""), &err);
+        return;
+    }
     const struct meta_v1_object_meta *m = &w->object->metadata;
     OWN(buf_done) struct buf key = {0};
     buf_str(&key, w->kind->store_prefix);

@@ -1,3 +1,4 @@
+/* Answers: objects, lists, Status and Table in the form that was asked for. */
 #include "base/own.h"
 #include "server/api.h"
 #include "server/table.h"

@@ -13,6 +13,7 @@
 #include "server/authz.h"
 #include "server/body.h"
 #include "server/bootstrap.h"
+#include "server/event_expiry.h"
 #include "server/keys_link.h"
 
 enum { TRIM_MS = 60 * 1000 };
@@ -185,6 +186,7 @@ static void listen_if_complete(void) {
             server_listen_tls(api->server, listen_fds[i], api->tls);
     }
     api->bootstrapped = true;
+    event_expiry_start(api);
     service_ready(the_ctx);
     log_info("api_ready", "revision=%llu", (unsigned long long)api->cache.revision);
 }

@@ -192,6 +192,18 @@ def test_invalid_objects_are_named_and_not_stored(api, ns):
     assert api("POST", maps(ns), {**cm(), "kind": "Secret"})[0] == 400
 
 
+def test_an_object_that_is_too_big_is_refused(api, ns):
+    pod_with = pod()
+    pod_with["metadata"]["name"] = "big"
+    pod_with["spec"]["containers"][0]["env"] = [{"name": f"A{i}", "value": "x" * 1000} for i in range(1800)]
+    status, s = api("POST", pods(ns), pod_with)
+    assert status == 413 and s["reason"] == "RequestEntityTooLarge"
+    status, s = api("POST", maps(ns), cm(k="x" * 1100000))
+    assert status == 422
+    status, _ = api("POST", maps(ns), b"{" + b" " * (4 << 20) + b"}")
+    assert status == 413
+
+
 def test_yaml_body(api, ns):
     status, o = api("POST", maps(ns), "metadata: {name: yaml}\ndata: {k: 'v'}\n", content="application/yaml")
     assert status == 201, o
