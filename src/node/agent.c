@@ -3,6 +3,7 @@
  */
 #include "node/agent.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,6 +121,26 @@ static void remove_orphan(struct agent *g, const char *uid) {
     link_call(g->broker, BROKER_POD_REMOVE, buf_view(&b), NULL, 0, ignore, NULL);
 }
 
+/* NS_POD_UID: a directory of logs whose pod is not here any more. */
+static void check_logs(struct agent *g, const char *name) {
+    struct slice rest = slice_of(name), ns, pod;
+    if (!slice_cut(&rest, '_', &ns) || !slice_cut(&rest, '_', &pod) || !rest.n) return;
+    if (map_get(&g->workers, rest)) return;
+    OWN(buf_done) struct buf b = {0};
+    log_info("orphaned_logs_removed", "directory=%s", name);
+    pack_slice(&b, rest);
+    pack_slice(&b, ns);
+    pack_slice(&b, pod);
+    link_call(g->broker, BROKER_LOG_REMOVE, buf_view(&b), NULL, 0, ignore, NULL);
+}
+
+static void remove_orphaned_logs(struct agent *g) {
+    DIR *d = g->host.logs_fd < 0 ? NULL : fdopendir(TAKE_FD(g->host.logs_fd));
+    struct dirent *e;
+    while (d && (e = readdir(d))) check_logs(g, e->d_name);
+    if (d) closedir(d);
+}
+
 static void on_links(void *user, struct ipc_msg *m, const struct err *err) {
     struct agent *g = user;
     if (err || m->type != NETWORK_LINKS_OK) return;
@@ -140,6 +161,7 @@ static void begin_when_known(struct agent *g) {
     const struct api_object *o;
     while ((o = informer_next(g->pods, &at))) pod_seen(g, (const void *)o);
     for (size_t i = 0; i < adoption.n; i++) remove_orphan(g, adoption.v[i].uid);
+    remove_orphaned_logs(g);
     link_call(g->network, NETWORK_LINKS, slice_from("", 0), NULL, 0, on_links, g);
     log_info("pods_adopted", "pods=%zu containers=%zu", g->workers.n, adoption.n);
     arena_free(adoption.arena);

@@ -24,6 +24,7 @@ struct host_info {
     char *ip; /* InternalIP */
     int64_t cpu_milli, memory_bytes, storage_bytes;
     int state_fd, meminfo_fd; /* for disk and memory pressure */
+    int logs_fd; /* the directory of the pods' logs, to find those of pods that are gone; −1 */
 };
 
 struct agent {

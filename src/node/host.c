@@ -141,10 +141,12 @@ static void read_uname(struct host_info *h) {
 
 int host_read(struct host_info *h, const struct service_ctx *ctx, struct err *err) {
     OWN(free_p) char *state = service_path(ctx, "/var/lib/atoll");
+    OWN(free_p) char *logs = service_path(ctx, "/var/log/atoll/pods");
     OWN(free_p) char *memory = read_file("/proc/meminfo");
     struct statvfs fs;
     h->state_fd = open(state, O_PATH | O_DIRECTORY | O_CLOEXEC);
     h->meminfo_fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+    h->logs_fd = open(logs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (h->state_fd < 0 || fstatvfs(h->state_fd, &fs) < 0)
         return err_errno(err, errno, "state directory %s", state);
     h->storage_bytes = (int64_t)fs.f_blocks * (int64_t)fs.f_frsize;
