@@ -15,6 +15,7 @@ struct conn {
     struct bytes in, out;
     struct container *attached;
     bool attach;  /* an attach stream, even after its container is gone */
+    bool deaf;    /* nothing can be sent any more */
     bool dead;    /* closed, waits for the end of the current call to be freed */
     bool closing; /* close when everything is written */
 };
@@ -57,17 +58,19 @@ static void conn_flush(struct conn *c) {
         ssize_t w = send(c->source.fd, c->out.p, c->out.n, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (w < 0 && errno == EINTR) continue;
         if (w < 0 && errno == EAGAIN) break;
-        if (w < 0) {
-            conn_close(c);
-            return;
+        if (w < 0) { /* the peer left; what it asked before is still to be read, then the end */
+            c->deaf = true;
+            bytes_free(&c->out);
+        } else {
+            bytes_drop(&c->out, (size_t)w);
         }
-        bytes_drop(&c->out, (size_t)w);
     }
     if (!c->dead && !c->out.n && c->closing) conn_close(c);
     conn_events(c);
 }
 
 static void put_frame(struct conn *c, uint16_t type, uint32_t id, const void *body, size_t n) {
+    if (c->deaf) return;
     bytes_u32(&c->out, (uint32_t)n);
     bytes_u32(&c->out, type);
     bytes_u32(&c->out, id);

@@ -21,7 +21,7 @@
 struct container *containers;
 
 /* A container may end before its runtime's end was seen; then its status waits here. */
-enum { ORPHANS_MAX = 32, QUIT_TURN_MS = 20, QUIT_TURNS = 20 };
+enum { ORPHANS_MAX = 32, QUIT_TURN_MS = 20, QUIT_TURNS = 20, STATUS_UNKNOWN = 255 << 8 };
 static struct {
     pid_t pid;
     int status;
@@ -415,6 +415,8 @@ static void runtime_exited(struct container *c, int status) {
         container_exited(c, ended, when_ns);
         return;
     }
+    /* A runtime that waited for it itself took its status along. */
+    if (kill(pid, 0) < 0 && errno == ESRCH) container_exited(c, STATUS_UNKNOWN, wall_ns());
 }
 
 void container_child_exited(pid_t pid, int status) {

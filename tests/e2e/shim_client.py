@@ -21,7 +21,7 @@ class Shim:
         self.directory = str(directory)
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(os.path.join(self.directory, "shim.sock"))
-        listener.listen(16)
+        listener.listen(128)
 
         def prepare():
             os.dup2(listener.fileno(), 3)

@@ -28,9 +28,19 @@ def shim(tmp_path):
     s.stop()
 
 
+RUNTIME = """import os, sys
+pid = os.fork()
+if pid == 0:
+    os.execv("/bin/sh", ["sh", "-c", sys.argv[2]])
+with open(sys.argv[1], "w") as f:
+    f.write(str(pid))
+os._exit(0)
+"""
+
+
 def detached(ident, script):
-    """A runtime: starts the container in the background, writes its pid and goes."""
-    return ["/bin/sh", "-c", f"exec 3<&0; ({script}) <&3 3<&- & echo $! > {ident}.pid"]
+    """A runtime: starts the container, writes its pid and goes. Not a shell, which would wait for it."""
+    return ["/usr/bin/python3", "-S", "-c", RUNTIME, f"{ident}.pid", script]
 
 
 LINE = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (stdout|stderr) ([FP]) (.*)$")
@@ -88,6 +98,13 @@ def test_failed_runtime_tells_why(shim):
     assert struct.unpack_from("<I", body)[0] == 3 and b"no such image" in body
     c.start("b", ["/no/such/runtime"])
     assert b"cannot execute" in c.until(sc.START_FAILED)
+
+
+def test_a_container_that_its_runtime_waited_for_has_ended(shim):
+    c = shim.connect()
+    c.start("a", ["/bin/sh", "-c", "true & echo $! > a.pid; wait"])
+    c.until(sc.START_OK)
+    assert c.exited()[1] == 255
 
 
 def test_signal_and_remove(shim):
@@ -203,6 +220,21 @@ def test_malformed_start_is_refused(shim, body):
     c = shim.connect()
     c.send(sc.START, body)
     assert c.until(sc.FAILED) == struct.pack("<I", 22)
+
+
+def test_a_request_of_a_peer_that_left_is_still_done(shim):
+    c = shim.connect()
+    for n in range(40):  # the exit event meets a connection whose peer is gone but whose request is not read
+        c.start(f"a{n}", detached(f"a{n}", "sleep 0.01"))
+        c.start(f"b{n}", detached(f"b{n}", "exec sleep 100"))
+    started = 0
+    while started < 80:
+        started += c.receive()[0] == sc.START_OK
+    for n in range(40):
+        shim.connect().send(sc.SIGNAL, sc.text(f"b{n}") + struct.pack("<I", 9))
+    ended = {c.exited()[0] for _ in range(40)}
+    while len(ended) < 40 or not all(f"b{n}" in ended for n in range(40)):
+        ended.add(c.exited()[0])
 
 
 def test_idle_shim_is_small(shim):
