@@ -143,6 +143,8 @@ int cli_parse(const struct verb *v, int argc, char **argv, const struct cli_opti
 
 int cli_root(const struct verb *v, const struct cli_args *args, struct arena *a, const char **ret) {
     struct err err;
+    /* The sockets and the lock are root's alone: another user would be told that nothing runs. */
+    if (geteuid() != 0) return cli_fail(v, "needs root: run it with sudo");
     if (settings_root(args->root, false, a, ret, &err) < 0) return cli_err(v, &err);
     return CLI_CONTINUE;
 }

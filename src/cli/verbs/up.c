@@ -154,7 +154,10 @@ static int up_run(const struct verb *v, int argc, char **argv) {
     if (settings_root(args.root, true, a, &choice.root, &err) < 0) return cli_err(v, &err);
     int running = init_running(choice.root);
     if (running)
-        return cli_fail(v, "already running (pid %d) under %s", running, str_or(choice.root, "/"));
+        return cli_fail(v,
+                        "already running (pid %d) under %s; stop it with 'atoll down', or give "
+                        "another --root",
+                        running, str_or(choice.root, "/"));
     int r = settings_load(&choice, init_has_state(choice.root), a, &err);
     if (r == 0) r = settings_resolve(&choice, a, &up.init.settings, &err);
     if (r < 0) return cli_err(v, &err);
