@@ -5,6 +5,7 @@
 
 #include "base/own.h"
 #include "base/test.h"
+#include "proc/free_range.h"
 
 TEST(settings_have_defaults_and_derived_addresses) {
     OWN(arena_free_p) struct arena *a = arena_new();
@@ -62,4 +63,22 @@ TEST(bad_settings_are_refused_by_name) {
     struct settings_choice six = {.root = "", .listen = "[::1]:7000"};
     assert_int_equal(settings_resolve(&six, a, &s, NULL), 0);
     assert_int_equal(s.api_port, 7000);
+}
+
+TEST(a_second_atoll_gets_ranges_of_its_own) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    static const char routes[] = "Iface\tDestination\tGateway\nat1\t0000600A\t0\nat1\t0000F40A\t0\n"
+                                 "at2\t0001F40A\t0\n";
+    struct settings_choice choice = {0};
+    free_ranges_choose_from(&choice, slice_of(routes), a);
+    assert_string_equal(choice.pod_cidr, "10.244.2.0/24");
+    assert_string_equal(choice.service_cidr, "10.98.0.0/16");
+    struct settings_choice given = {.pod_cidr = "10.1.0.0/24"};
+    free_ranges_choose_from(&given, slice_of(routes), a);
+    assert_string_equal(given.pod_cidr, "10.1.0.0/24");
+    assert_string_equal(given.service_cidr, "10.97.0.0/16");
+    struct settings_choice alone = {0};
+    free_ranges_choose_from(&alone, slice_of(""), a);
+    assert_string_equal(alone.pod_cidr, "10.244.0.0/24");
+    assert_string_equal(alone.service_cidr, "10.96.0.0/16");
 }

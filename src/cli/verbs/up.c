@@ -1,3 +1,4 @@
+/* atoll up: checks the settings and becomes init. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include "base/times.h"
 #include "cli/http_probe.h"
 #include "cli/verb.h"
+#include "proc/free_range.h"
 #include "proc/init.h"
 #include "proc/settings.h"
 
@@ -130,8 +132,9 @@ static int up_run(const struct verb *v, int argc, char **argv) {
          &choice.listen, NULL},
         {"--node-name", "NAME", "name of this node; default the host name", &choice.node_name,
          NULL},
-        {"--pod-cidr", "CIDR", "addresses of pods; default 10.244.0.0/24", &choice.pod_cidr, NULL},
-        {"--service-cidr", "CIDR", "addresses of Services; default 10.96.0.0/16",
+        {"--pod-cidr", "CIDR", "addresses of pods; default 10.244.N.0/24, the first that is free",
+         &choice.pod_cidr, NULL},
+        {"--service-cidr", "CIDR", "addresses of Services; default 10.(96+N).0.0/16",
          &choice.service_cidr, NULL},
         {"--daemon", NULL, "return when the API is ready", NULL, &up.daemon},
         {"--debug-sandbox", NULL, "log forbidden system calls instead of killing", NULL,
@@ -159,6 +162,7 @@ static int up_run(const struct verb *v, int argc, char **argv) {
                         "another --root",
                         running, str_or(choice.root, "/"));
     int r = settings_load(&choice, init_has_state(choice.root), a, &err);
+    if (r == 0) free_ranges_choose(&choice, a);
     if (r == 0) r = settings_resolve(&choice, a, &up.init.settings, &err);
     if (r < 0) return cli_err(v, &err);
     up.init.user = &up;
