@@ -3,7 +3,6 @@
  */
 #include "node/agent.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,10 +12,10 @@
 #include "node/exec.h"
 #include "node/host.h"
 #include "node/objects.h"
+#include "node/orphans.h"
 #include "node/registration.h"
 #include "node/sandbox.h"
 #include "node/streams.h"
-#include "wire/network.h"
 
 static struct agent agent;
 
@@ -110,59 +109,13 @@ static void on_pod(void *user, enum informer_event e, const struct api_object *n
 
 /* ---- adoption ---- */
 
-static void ignore(void *user, struct ipc_msg *m, const struct err *err) {}
-
-static void remove_orphan(struct agent *g, const char *uid) {
-    OWN(buf_done) struct buf b = {0};
-    if (map_get(&g->workers, slice_of(uid))) return;
-    log_info("orphan_removed", "uid=%s", uid);
-    pack_str(&b, uid);
-    link_call(g->network, NETWORK_LINK_DEL, buf_view(&b), NULL, 0, ignore, NULL);
-    link_call(g->broker, BROKER_POD_REMOVE, buf_view(&b), NULL, 0, ignore, NULL);
-}
-
-/* NS_POD_UID: a directory of logs whose pod is not here any more. */
-static void check_logs(struct agent *g, const char *name) {
-    struct slice rest = slice_of(name), ns, pod;
-    if (!slice_cut(&rest, '_', &ns) || !slice_cut(&rest, '_', &pod) || !rest.n) return;
-    if (map_get(&g->workers, rest)) return;
-    OWN(buf_done) struct buf b = {0};
-    log_info("orphaned_logs_removed", "directory=%s", name);
-    pack_slice(&b, rest);
-    pack_slice(&b, ns);
-    pack_slice(&b, pod);
-    link_call(g->broker, BROKER_LOG_REMOVE, buf_view(&b), NULL, 0, ignore, NULL);
-}
-
-static void remove_orphaned_logs(struct agent *g) {
-    DIR *d = g->host.logs_fd < 0 ? NULL : fdopendir(TAKE_FD(g->host.logs_fd));
-    struct dirent *e;
-    while (d && (e = readdir(d))) check_logs(g, e->d_name);
-    if (d) closedir(d);
-}
-
-static void on_links(void *user, struct ipc_msg *m, const struct err *err) {
-    struct agent *g = user;
-    if (err || m->type != NETWORK_LINKS_OK) return;
-    OWN(arena_free_p) struct arena *a = arena_new();
-    struct unpack u = unpack_init(m->body);
-    uint32_t n = unpack_u32(&u);
-    for (uint32_t i = 0; i < n && !u.bad; i++) {
-        const char *uid = unpack_str(&u, a);
-        unpack_str(&u, a);
-        if (!u.bad) remove_orphan(g, uid);
-    }
-}
-
 static void begin_when_known(struct agent *g) {
     if (g->started || !g->broker_synced || !informer_synced(g->pods)) return;
     g->started = true;
     size_t at = 0;
     const struct api_object *o;
     while ((o = informer_next(g->pods, &at))) pod_seen(g, (const void *)o);
-    for (size_t i = 0; i < adoption.n; i++) remove_orphan(g, adoption.v[i].uid);
-    remove_orphaned_logs(g);
-    link_call(g->network, NETWORK_LINKS, slice_from("", 0), NULL, 0, on_links, g);
+    orphans_start(g);
     log_info("pods_adopted", "pods=%zu containers=%zu", g->workers.n, adoption.n);
     arena_free(adoption.arena);
     adoption = (struct adoption){0};
@@ -212,6 +165,7 @@ static void on_list(void *user, struct ipc_msg *m, const struct err *err) {
         size_t at = 0;
         struct map_entry *e;
         while ((e = map_next(&g->workers, &at))) sandbox_resync(e->value, list.v, list.n);
+        orphans_look(g);
         arena_free(list.arena);
         return;
     }

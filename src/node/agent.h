@@ -24,7 +24,8 @@ struct host_info {
     char *ip; /* InternalIP */
     int64_t cpu_milli, memory_bytes, storage_bytes;
     int state_fd, meminfo_fd; /* for disk and memory pressure */
-    int logs_fd; /* the directory of the pods' logs, to find those of pods that are gone; −1 */
+    int pods_fd, logs_fd; /* ROOT/run/atoll/pods and ROOT/var/log/atoll/pods, to find what is left
+                             of pods that are gone */
 };
 
 struct agent {

@@ -146,6 +146,8 @@ int host_read(struct host_info *h, const struct service_ctx *ctx, struct err *er
     struct statvfs fs;
     h->state_fd = open(state, O_PATH | O_DIRECTORY | O_CLOEXEC);
     h->meminfo_fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+    OWN(free_p) char *pods = service_path(ctx, "/run/atoll/pods");
+    h->pods_fd = open(pods, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     h->logs_fd = open(logs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (h->state_fd < 0 || fstatvfs(h->state_fd, &fs) < 0)
         return err_errno(err, errno, "state directory %s", state);

@@ -4,6 +4,7 @@
 #include "node/dns_config.h"
 #include "node/grpc_check.h"
 #include "node/images.h"
+#include "node/orphans.h"
 #include "node/probes.h"
 #include "node/resources.h"
 #include "node/test_pods.h"
@@ -189,4 +190,13 @@ TEST(grpc_health_messages) {
     assert_true(grpc_health_status(slice_from("\1\0\0\0\2\x08\1", 7)) < 0);
     assert_true(grpc_health_status(slice_from("\0\0\0\0\2\x08\x09", 7)) < 0);
     assert_true(grpc_health_status(slice_from("", 0)) < 0);
+}
+
+TEST(orphaned_logs_are_known_by_their_directory) {
+    struct slice ns, pod, uid;
+    assert_true(orphans_log_name("shop_web-1.a_6f0c", &ns, &pod, &uid));
+    assert_true(slice_is(ns, "shop") && slice_is(pod, "web-1.a") && slice_is(uid, "6f0c"));
+    assert_false(orphans_log_name("..", &ns, &pod, &uid));
+    assert_false(orphans_log_name("a_b", &ns, &pod, &uid));
+    assert_false(orphans_log_name("_b_c", &ns, &pod, &uid));
 }
