@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -18,6 +19,7 @@ struct up {
     const struct verb *verb;
     struct init_options init;
     bool daemon;
+    pid_t child;
     int report_fd; /* daemon: lines for the parent, first byte tells the kind; −1 = none any more */
 };
 
@@ -87,7 +89,10 @@ static int await_daemon(struct up *up, int fd, uint64_t started_ms) {
     const struct settings *s = &up->init.settings;
     while (fgets(line, sizeof line, reports)) {
         line[strcspn(line, "\n")] = 0;
-        if (line[0] == 'F') return cli_fail(up->verb, "%s", line + 1);
+        if (line[0] == 'F') {
+            waitpid(up->child, NULL, 0); /* the root is free again when this returns */
+            return cli_fail(up->verb, "%s", line + 1);
+        }
         if (line[0] == 'P') fprintf(stderr, "atoll up: %s\n", line + 1);
         if (line[0] != 'R') continue;
         char path[4200];
@@ -116,6 +121,7 @@ static int run_daemon(struct up *up) {
         _exit(daemon_main(up));
     }
     close(p[1]);
+    up->child = pid;
     return await_daemon(up, p[0], started_ms);
 }
 
