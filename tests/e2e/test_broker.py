@@ -1,7 +1,6 @@
 """The broker alone (broker_alone) on a root directory of its own, with a layer made of busybox."""
 import contextlib
 import fcntl
-import json
 import os
 import random
 import resource
@@ -9,8 +8,6 @@ import shutil
 import signal
 import socket
 import struct
-import subprocess
-import threading
 import time
 
 import pytest
@@ -395,7 +392,7 @@ def test_host_paths(conn, pod, tmp_path):
 
 
 def test_net_socket_reaches_the_pod(conn, pod):
-    ident = start(conn, pod, ["busybox", "nc", "-l", "-p", "8080", "-e", "echo", "from inside"])
+    start(conn, pod, ["busybox", "nc", "-l", "-p", "8080", "-e", "echo", "from inside"])
     time.sleep(0.2)
     conn.take_fds()
     conn.call(bc.NET_SOCKET, bc.Writer().s(pod, "tcp"))
@@ -519,8 +516,8 @@ def test_twenty_pods_start_side_by_side(broker, conn):
     for i in [conn.send(bc.POD_CREATE, bc.pod(u).data) for u in uids]:
         conn.wait(i)
     ids = [bc.container_id() for _ in uids]
-    requests = [conn.send(bc.CONTAINER_START, bc.container(u, i, [LAYER], ["sleep", "100"]).data)
-                for u, i in zip(uids, ids)]
+    for u, i in zip(uids, ids):
+        conn.send(bc.CONTAINER_START, bc.container(u, i, [LAYER], ["sleep", "100"]).data)
     done = set()
     while len(done) < 20:
         kind, ident, body = conn.receive()
