@@ -12,6 +12,18 @@
 
 #include <cmocka.h>
 
+/* 1 in a build with AddressSanitizer, whose own system calls no sandbox allows. */
+#if defined(__SANITIZE_ADDRESS__)
+#define TEST_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define TEST_SANITIZED 1
+#endif
+#endif
+#ifndef TEST_SANITIZED
+#define TEST_SANITIZED 0
+#endif
+
 struct test_case {
     const char *name;
     void (*run)(void **state);

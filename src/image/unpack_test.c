@@ -13,14 +13,6 @@
 #include "image/remove_tree.h"
 #include "image/unpack.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
 struct member {
     const char *name;
     char type;        /* '0' file, '1' hard link, '2' symbolic link, '3' device, '5' directory */
@@ -78,10 +70,8 @@ static int stat_in(const char *base, const char *name, struct stat *st) {
 }
 
 static void need_root(void) {
-#ifdef SANITIZED
-    skip(); /* the sanitizer's own system calls are not in the child's filter */
-#endif
-    if (geteuid() != 0) skip();
+    /* The sanitizer's own system calls are not in the child's filter. */
+    if (geteuid() != 0 || TEST_SANITIZED) skip();
 }
 
 TEST(unpack_keeps_owners_modes_and_links) {

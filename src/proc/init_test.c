@@ -22,17 +22,6 @@
 #include "proc/service.h"
 #include "proc/settings.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 /* ---- two services: `store` serves, `dns` refuses to start when a file says so ---- */
 
 enum { ASK_UID = 1, ASK_UID_OK = 2 };
@@ -87,7 +76,7 @@ static void on_tell(void *user, enum init_event e, const char *line) {
 }
 
 static void place_make(struct place *p) {
-    if (geteuid() != 0 || SANITIZED) skip();
+    if (geteuid() != 0 || TEST_SANITIZED) skip();
     *p = (struct place){.a = arena_new()};
     snprintf(p->root, sizeof p->root, "/tmp/proc-init-XXXXXX");
     assert_non_null(mkdtemp(p->root));

@@ -16,21 +16,10 @@
 #include "base/slice.h"
 #include "base/test.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 static char root[] = "/tmp/proc-sandbox-XXXXXX";
 
 static void skip_unless_possible(void) {
-    if (geteuid() != 0 || SANITIZED) skip(); /* sanitizers need calls of their own */
+    if (geteuid() != 0 || TEST_SANITIZED) skip(); /* sanitizers need calls of their own */
     if (root[sizeof root - 2] != 'X') return;
     assert_non_null(mkdtemp(root));
     chmod(root, 0755);
