@@ -127,6 +127,16 @@ int allocator_start(struct api *api, struct err *err) {
     return 0;
 }
 
+void allocator_stop(struct api *api) {
+    struct allocator *all[] = {api->addresses, api->ports};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        free(all[i]->users);
+        free(all[i]);
+    }
+    resource_unlisten(services(api), api);
+    api->addresses = api->ports = NULL;
+}
+
 void allocator_fill(struct api *api) {
     const struct resource *res = services(api);
     struct key_cursor at = key_index_seek(&res->index, SLICE(""), false);

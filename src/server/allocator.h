@@ -9,7 +9,8 @@
 enum { NODE_PORT_FIRST = 30000, NODE_PORT_LAST = 32767 };
 
 int allocator_start(struct api *api, struct err *err); /* from settings->service_cidr */
-void allocator_fill(struct api *api);                  /* once, after the first snapshot */
+void allocator_stop(struct api *api);
+void allocator_fill(struct api *api); /* once, after the first snapshot */
 
 enum allocation { ALLOCATED, ALLOCATION_TAKEN, ALLOCATION_OUT_OF_RANGE, ALLOCATION_FULL };
 /* wanted NULL or "": any. *ret_ip is in the arena. */

@@ -37,7 +37,7 @@ void object_unref(struct object *o) {
 
 static int key_cmp(struct slice x, const struct object *o) {
     size_t n = x.n < o->key_n ? x.n : o->key_n;
-    int c = memcmp(x.p, o->key, n);
+    int c = n ? memcmp(x.p, o->key, n) : 0;
     if (c) return c;
     return x.n < o->key_n ? -1 : x.n > o->key_n;
 }
