@@ -1,0 +1,120 @@
+"""`make bench`: rows 1, 2, 4 and 10 of the performance goals beside what runs here of their peers. Ours and the peer alternate in
+the same run, at least five rounds; a table, a CSV under bench/results, and docs/benchmarks.md.
+
+  bench/run.py [--rounds N] [--build DIR] [--no-doc] [ROW…]
+
+Runs in network, mount and process namespaces of its own: whatever a round leaves behind ends with them.
+"""
+import argparse
+import datetime
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import measure
+import row_get
+import row_idle
+import row_pods
+from measure import TOP, say
+
+ROWS = {1: row_idle, 2: row_idle, 4: row_get, 10: row_pods}
+INSIDE = "ATOLL_BENCH_INSIDE"
+
+
+def arguments():
+    p = argparse.ArgumentParser(prog="bench/run.py", description="Rows: 1 memory, 2 start, 4 GET, 10 pods.")
+    p.add_argument("rows", nargs="*", type=int, choices=[[], *ROWS], metavar="ROW")
+    p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--build", default=os.environ.get("BUILD", str(TOP / "build")))
+    p.add_argument("--no-doc", action="store_true", help="leave docs/benchmarks.md as it is")
+    o = p.parse_args()
+    if o.rounds < 1:
+        p.error("--rounds must be at least 1")
+    o.rows = sorted(set(o.rows or ROWS))
+    o.build = os.path.abspath(o.build)
+    return o
+
+
+def prepare(o):
+    subprocess.run([str(TOP / "tools/setup"), "bench"], check=True)
+    subprocess.run(["ninja", "-C", o.build, "--quiet", "atoll", "shim/atoll-shim", "bench/bench_load", "bench/bench_constant",
+                    "bench/bench_limits"], check=True)
+
+
+def network():
+    """The namespace has a loopback and an uplink that leads nowhere, so that the node has an address."""
+    for line in ("link set lo up", "link add up0 type bridge", "addr add 192.0.2.1/24 dev up0", "link set up0 up",
+                 "route add default via 192.0.2.2"):
+        subprocess.run(["ip", *line.split()], check=True)
+
+
+def cover_unified():
+    """crun by itself refuses a hybrid of both cgroup versions; in this mount namespace the second one is covered."""
+    unified = "/sys/fs/cgroup/unified"
+    if os.path.exists(f"{unified}/cgroup.controllers"):
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", unified], check=True)
+
+
+def limits_of(build):
+    def limits(kind, n, what):
+        out = subprocess.check_output([f"{build}/bench/bench_limits", kind, str(n), what], text=True, timeout=60)
+        return [float(x) for x in out.split()]
+    return limits
+
+
+def run_rows(o, directory):
+    done, measures, notes = set(), [], []
+    for row in o.rows:
+        module = ROWS[row]
+        if module in done:
+            continue
+        done.add(module)
+        scratch = Path(directory) / module.__name__
+        scratch.mkdir()
+        wanted = [r for r in o.rows if ROWS[r] is module]
+        measures += module.measure(o.build, scratch, o.rounds, limits_of(o.build), wanted, notes)
+    return measures, notes
+
+
+def inside(o):
+    load = os.getloadavg()[0]
+    network()
+    cover_unified()
+    directory = tempfile.mkdtemp(prefix="atoll-bench-")
+    try:
+        measures, notes = run_rows(o, directory)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    print()
+    measure.print_table(measures)
+    print()
+    for n in notes:
+        print(f"- {n}")
+    print(f"\n{measure.machine()}; load average before the run {load:.1f}")
+    stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    print(f"written: {measure.write_csv(measures, stamp).relative_to(TOP)}")
+    if not o.no_doc and o.rows == sorted(ROWS):
+        measure.write_doc(measures, notes, load)
+        print(f"written: {measure.DOC.relative_to(TOP)}")
+
+
+def main():
+    o = arguments()
+    if os.environ.get(INSIDE):
+        inside(o)
+        return 0
+    if os.geteuid() != 0:
+        print("bench: must be root: sudo make bench", file=sys.stderr)
+        return 1
+    prepare(o)
+    say("measuring; about four minutes")
+    return subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private",
+                           sys.executable, *sys.argv], env=dict(os.environ, **{INSIDE: "1"}, PYTHONDONTWRITEBYTECODE="1"),
+                          timeout=900).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
