@@ -103,6 +103,20 @@ const struct meta_v1_owner_reference *owner_reference_to(const struct api_object
     return NULL;
 }
 
+struct owner_list {
+    struct meta_v1_owner_reference *v;
+    size_t n;
+};
+
+static struct owner_list owners_without(struct arena *a, const struct api_object *o,
+                                        const char *uid) {
+    struct owner_list out = {0};
+    for (size_t i = 0; i < o->metadata.owner_references.n; i++)
+        if (!str_eq(o->metadata.owner_references.v[i].uid, uid))
+            *ARENA_PUSH(a, &out) = o->metadata.owner_references.v[i];
+    return out;
+}
+
 static void begin_guarded(struct buf *b, const struct api_object *o) {
     buf_str(b, "{\"metadata\":{\"uid\":");
     buf_json_str(b, slice_of(o->metadata.uid));
@@ -143,4 +157,15 @@ void plan_set_finalizers(struct plan *p, const struct api_object *o, const char 
     }
     buf_char(&b, ']');
     end_guarded(p, o, &b);
+}
+
+void plan_adopt(struct plan *p, const struct api_object *o, const struct api_object *owner) {
+    struct owner_list refs = owners_without(plan_arena(p), o, owner->metadata.uid);
+    *ARENA_PUSH(plan_arena(p), &refs) = controller_reference(plan_arena(p), owner);
+    plan_set_owners(p, o, refs.v, refs.n);
+}
+
+void plan_release(struct plan *p, const struct api_object *o, const char *owner_uid) {
+    struct owner_list refs = owners_without(plan_arena(p), o, owner_uid);
+    plan_set_owners(p, o, refs.v, refs.n);
 }

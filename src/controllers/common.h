@@ -36,4 +36,8 @@ const struct meta_v1_owner_reference *owner_reference_to(const struct api_object
 /* Merge patch that sets metadata.ownerReferences to `refs`, guarded by uid and resourceVersion. */
 void plan_set_owners(struct plan *p, const struct api_object *o,
                      const struct meta_v1_owner_reference *refs, size_t n);
+/* Makes owner the controller of o. */
+void plan_adopt(struct plan *p, const struct api_object *o, const struct api_object *owner);
+/* Takes the reference to this owner away, keeps others. */
+void plan_release(struct plan *p, const struct api_object *o, const char *owner_uid);
 void plan_set_finalizers(struct plan *p, const struct api_object *o, const char *without);

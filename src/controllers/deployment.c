@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/pods.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "controllers/common.h"
@@ -42,6 +43,23 @@ static int by_age(const void *x, const void *y) {
     return d ? d : strcmp(a->metadata.name, b->metadata.name);
 }
 
+/* Adopts orphans that match and releases what does not match any more. True when that is in the
+ * plan: the rest waits for its result. */
+static bool claim(struct view *v) {
+    const struct api_object *o;
+    size_t before = plan_count(v->p), at = 0;
+    if (v->d->metadata.deletion_timestamp) return false;
+    while ((o = world_next(v->w, "ReplicaSet", v->d->metadata.namespace, &at))) {
+        const struct meta_v1_owner_reference *owner = api_controller_of(o);
+        if (o->metadata.deletion_timestamp || (owner && !str_eq(owner->uid, v->d->metadata.uid)))
+            continue;
+        bool matches = labels_match(v->d->spec.selector, &o->metadata.labels);
+        if (owner && !matches) plan_release(v->p, o, v->d->metadata.uid);
+        if (!owner && matches) plan_adopt(v->p, o, (const struct api_object *)v->d);
+    }
+    return plan_count(v->p) > before;
+}
+
 static void gather(struct view *v) {
     struct {
         const replica_set **v;
@@ -64,23 +82,30 @@ static void gather(struct view *v) {
     }
 }
 
-/* Annotations of the Deployment that its ReplicaSets carry too: all but its own bookkeeping. */
+/* base and the numbers that the replicas were chosen for. */
+static struct str_map size_annotations(struct view *v, const struct str_map *base) {
+    struct str_map out = {0};
+    for (size_t i = 0; base && i < base->n; i++)
+        str_map_set(v->a, &out, base->v[i].key, base->v[i].value);
+    str_map_set(v->a, &out, desired_key, arena_printf(v->a, "%d", int_or(v->d->spec.replicas, 1)));
+    str_map_set(v->a, &out, max_key,
+                arena_printf(v->a, "%d", int_or(v->d->spec.replicas, 1) + v->surge));
+    return out;
+}
+
+/* The same with what its current ReplicaSet takes over from the Deployment: all annotations but its
+ * bookkeeping. */
 static struct str_map carried_annotations(struct view *v, const struct str_map *base) {
     static const char *const own[] = {revision_key, desired_key, max_key,
                                       "kubectl.kubernetes.io/last-applied-configuration",
                                       "deprecated.deployment.rollback.to"};
-    struct str_map out = {0};
-    for (size_t i = 0; base && i < base->n; i++)
-        str_map_set(v->a, &out, base->v[i].key, base->v[i].value);
+    struct str_map out = size_annotations(v, base);
     for (size_t i = 0; i < v->d->metadata.annotations.n; i++) {
         const struct str_pair *x = &v->d->metadata.annotations.v[i];
         bool skip = false;
         for (size_t j = 0; j < ARRAY_LEN(own); j++) skip |= str_eq(x->key, own[j]);
         if (!skip) str_map_set(v->a, &out, x->key, x->value);
     }
-    str_map_set(v->a, &out, desired_key, arena_printf(v->a, "%d", int_or(v->d->spec.replicas, 1)));
-    str_map_set(v->a, &out, max_key,
-                arena_printf(v->a, "%d", int_or(v->d->spec.replicas, 1) + v->surge));
     return out;
 }
 
@@ -123,19 +148,19 @@ static bool collision(struct view *v) {
 }
 
 static void scale_set(struct view *v, const replica_set *rs, int32_t want, bool current) {
+    bool paused = v->d->spec.paused;
     int32_t was = int_or(rs->spec.replicas, 1);
     replica_set *copy = arena_copy(v->a, rs, sizeof *rs);
-    copy->metadata.annotations = carried_annotations(v, &rs->metadata.annotations);
+    copy->metadata.annotations = current ? carried_annotations(v, &rs->metadata.annotations)
+                                         : size_annotations(v, &rs->metadata.annotations);
     if (current) {
         int64_t revision = MAX_OF(revision_of(rs), next_revision(v));
         if (revision_of(rs) <= v->max_revision)
             str_map_set(v->a, &copy->metadata.annotations, revision_key,
                         arena_printf(v->a, "%lld", (long long)revision));
         copy->spec.min_ready_seconds = v->d->spec.min_ready_seconds;
-    } else {
-        copy->metadata.annotations = rs->metadata.annotations;
-        if (was == want) return;
-    }
+    } else if (was == want && !paused)
+        return;
     copy->spec.replicas = int_new(v->a, want);
     if (was == want && copy->spec.min_ready_seconds == rs->spec.min_ready_seconds) {
         struct meta_v1_object_meta *x = &copy->metadata;
@@ -148,22 +173,49 @@ static void scale_set(struct view *v, const replica_set *rs, int32_t want, bool 
                    rs->metadata.name, was, want);
 }
 
+/* Pods of a set, those that are being deleted among them if `leaving`. The set's status may be
+ * older than what it has made. */
+static int32_t pods_of(const struct view *v, const replica_set *rs, bool leaving) {
+    const struct api_object *o;
+    int32_t n = 0;
+    for (size_t at = 0; (o = world_owned(v->w, rs->metadata.uid, "Pod", &at));) {
+        const struct core_v1_pod *pod = (const struct core_v1_pod *)o;
+        n += leaving ? !pod_is_terminal(pod) : pod_is_active(pod);
+    }
+    return MAX_OF(n, rs->status.replicas);
+}
+
+/* Whether the replicas of some set were chosen for another number of replicas of the Deployment. */
+static bool scaling(const struct view *v) {
+    const char *want = arena_printf(v->a, "%d", int_or(v->d->spec.replicas, 1));
+    for (size_t i = 0; i < v->n_old + (v->current != NULL); i++) {
+        const replica_set *rs = i < v->n_old ? v->old[i] : v->current;
+        const char *chosen = str_map_get(&rs->metadata.annotations, desired_key);
+        if (int_or(rs->spec.replicas, 1) > 0 && chosen && !str_eq(chosen, want)) return true;
+    }
+    return false;
+}
+
 static struct rollout plan_rollout(struct view *v) {
     struct rollout r = {.replicas = int_or(v->d->spec.replicas, 1),
                         .surge = v->surge,
                         .unavailable = v->unavailable};
     if (v->current)
         r.current = (struct rollout_set){.replicas = int_or(v->current->spec.replicas, 1),
+                                         .pods = pods_of(v, v->current, false),
                                          .available = v->current->status.available_replicas};
+    int32_t old_pods = 0;
     r.old = ARENA_ARRAY(v->a, struct rollout_set, v->n_old);
     r.n_old = v->n_old;
-    int32_t old_pods = 0;
     for (size_t i = 0; i < v->n_old; i++) {
         r.old[i].replicas = int_or(v->old[i]->spec.replicas, 1);
+        r.old[i].pods = pods_of(v, v->old[i], false);
+        old_pods += pods_of(v, v->old[i], true);
         r.old[i].available = v->old[i]->status.available_replicas;
-        old_pods += v->old[i]->status.replicas;
     }
-    if (str_eq(v->d->spec.strategy.type, "Recreate"))
+    if (v->d->spec.paused)
+        rollout_scale(&r);
+    else if (str_eq(v->d->spec.strategy.type, "Recreate"))
         rollout_recreate(&r, old_pods);
     else
         rollout_step(&r);
@@ -173,8 +225,13 @@ static struct rollout plan_rollout(struct view *v) {
 static void roll(struct view *v) {
     struct rollout r = plan_rollout(v);
     if (v->d->spec.paused) {
-        /* Paused: no rollout, but the one set that is alone still follows spec.replicas. */
-        if (v->current && !v->n_old) scale_set(v, v->current, r.replicas, true);
+        /* No rollout and no new set, but what there is follows spec.replicas. */
+        bool none = v->current && int_or(v->current->spec.replicas, 1) == 0 && r.current.want > 0;
+        if (!scaling(v) && !none) return;
+        if (v->current) scale_set(v, v->current, r.current.want, true);
+        for (size_t i = 0; i < v->n_old; i++)
+            if (int_or(v->old[i]->spec.replicas, 1) > 0)
+                scale_set(v, v->old[i], r.old[i].want, false);
         return;
     }
     if (!v->current && collision(v)) return;
@@ -219,9 +276,9 @@ condition(struct view *v, struct apps_v1_deployment_status *s, const char *type)
 }
 
 static void set_condition(struct view *v, struct apps_v1_deployment_status *s, const char *type,
-                          bool status, const char *reason, const char *message) {
+                          const char *text, const char *reason, const char *message) {
     struct apps_v1_deployment_condition *c = condition(v, s, type);
-    const char *text = status ? "True" : "False", *now = now_text(v->a, v->w);
+    const char *now = now_text(v->a, v->w);
     bool same = str_eq(c->status, text) && str_eq(c->reason, reason);
     if (!str_eq(c->status, text)) c->last_transition_time = now;
     if (!same || !str_eq(c->message, message)) c->last_update_time = now;
@@ -263,9 +320,22 @@ static void deadline(struct view *v, struct apps_v1_deployment_status *s) {
         plan_requeue(v->p, (uint64_t)left_ms);
         return;
     }
-    set_condition(v, s, "Progressing", false, "ProgressDeadlineExceeded",
+    set_condition(v, s, "Progressing", "False", "ProgressDeadlineExceeded",
                   arena_printf(v->a, "ReplicaSet \"%s\" has timed out progressing.",
                                v->current ? v->current->metadata.name : v->d->metadata.name));
+}
+
+/* True while paused, and once after it: the deadline does not run then. */
+static bool paused_condition(struct view *v, struct apps_v1_deployment_status *s,
+                             const struct apps_v1_deployment_condition *c) {
+    bool noted = str_eq(c->reason, "DeploymentPaused");
+    if (v->d->spec.paused && !noted && !str_eq(c->reason, "ProgressDeadlineExceeded"))
+        set_condition(v, s, "Progressing", "Unknown", "DeploymentPaused", "Deployment is paused");
+    else if (!v->d->spec.paused && noted) {
+        set_condition(v, s, "Progressing", "Unknown", "DeploymentResumed", "Deployment is resumed");
+        return true;
+    }
+    return v->d->spec.paused;
 }
 
 static void set_progress(struct view *v, struct apps_v1_deployment_status *s) {
@@ -274,17 +344,18 @@ static void set_progress(struct view *v, struct apps_v1_deployment_status *s) {
     bool complete = v->current && s->updated_replicas == want && s->replicas == want &&
                     s->available_replicas >= want;
     struct apps_v1_deployment_condition *c = condition(v, s, "Progressing");
+    if (paused_condition(v, s, c)) return;
     if (v->created)
-        set_condition(v, s, "Progressing", true, "NewReplicaSetCreated",
+        set_condition(v, s, "Progressing", "True", "NewReplicaSetCreated",
                       arena_printf(v->a, "Created new replica set \"%s\"",
                                    arena_printf(v->a, "%s-%s", v->d->metadata.name,
                                                 template_hash(v->a, &v->d->spec.template,
                                                               v->d->status.collision_count))));
     else if (complete)
-        set_condition(v, s, "Progressing", true, "NewReplicaSetAvailable",
+        set_condition(v, s, "Progressing", "True", "NewReplicaSetAvailable",
                       arena_printf(v->a, "ReplicaSet \"%s\" has successfully progressed.", name));
     else if (moved(s, &v->d->status) || str_empty(c->status)) {
-        set_condition(v, s, "Progressing", true, "ReplicaSetUpdated",
+        set_condition(v, s, "Progressing", "True", "ReplicaSetUpdated",
                       arena_printf(v->a, "ReplicaSet \"%s\" is progressing.", name));
         c->last_update_time = now_text(v->a, v->w);
     } else
@@ -297,10 +368,10 @@ static void write_status(struct view *v) {
     int32_t want = int_or(v->d->spec.replicas, 1);
     sum_status(v, s);
     if (s->available_replicas >= want - v->unavailable)
-        set_condition(v, s, "Available", true, "MinimumReplicasAvailable",
+        set_condition(v, s, "Available", "True", "MinimumReplicasAvailable",
                       "Deployment has minimum availability.");
     else
-        set_condition(v, s, "Available", false, "MinimumReplicasUnavailable",
+        set_condition(v, s, "Available", "False", "MinimumReplicasUnavailable",
                       "Deployment does not have minimum availability.");
     set_progress(v, s);
     if (api_equal(&apps_v1_deployment_status_type, s, &v->d->status)) return;
@@ -334,6 +405,7 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
         int_or(d->spec.replicas, 1), &v.surge, &v.unavailable);
     if (str_eq(d->spec.strategy.type, "Recreate"))
         v.surge = 0, v.unavailable = int_or(d->spec.replicas, 1);
+    if (claim(&v)) return 0;
     gather(&v);
     if (!d->metadata.deletion_timestamp) {
         /* The status write that follows needs the new resourceVersion: it comes with the next
@@ -347,7 +419,32 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     return 0;
 }
 
-static const char *const watches[] = {"Deployment", "ReplicaSet", NULL};
-static const struct reconciler deployment_reconciler = {
-    .name = "deployment", .kind = "Deployment", .watches = watches, .reconcile = reconcile};
+/* Besides the default: an orphan that a Deployment selects, and the end of a pod for which a
+ * Recreate may wait. */
+static void map(const struct reconciler *r, const struct world *w, const struct api_kind *k,
+                const struct api_object *now, const struct api_object *old, struct keys *out) {
+    reconciler_default_map(r, w, k, now, old, out);
+    const struct api_object *o;
+    size_t at = 0;
+    if (strcmp(k->kind, "ReplicaSet") == 0 && now && !api_controller_of(now)) {
+        while ((o = world_next(w, "Deployment", now->metadata.namespace, &at)))
+            if (labels_match(((const deployment *)o)->spec.selector, &now->metadata.labels))
+                keys_add_object(out, o);
+    }
+    if (strcmp(k->kind, "Pod") != 0 || (now && !pod_is_terminal((const struct core_v1_pod *)now)))
+        return;
+    const struct meta_v1_owner_reference *owner = api_controller_of(now ? now : old);
+    const struct api_object *rs =
+        owner ? world_by_uid(w, "ReplicaSet", str_or(owner->uid, "")) : NULL;
+    owner = rs ? api_controller_of(rs) : NULL;
+    if (owner && str_eq(owner->kind, "Deployment"))
+        keys_add_name(out, rs->metadata.namespace, owner->name);
+}
+
+static const char *const watches[] = {"Deployment", "ReplicaSet", "Pod", NULL};
+static const struct reconciler deployment_reconciler = {.name = "deployment",
+                                                        .kind = "Deployment",
+                                                        .watches = watches,
+                                                        .map = map,
+                                                        .reconcile = reconcile};
 RECONCILER(deployment_reconciler);

@@ -5,6 +5,7 @@
 #include "base/own.h"
 #include "controllers/endpoint_set.h"
 
+static const char over_capacity[] = "endpoints.kubernetes.io/over-capacity";
 enum { ENDPOINTS_MAX = 1000 }; /* as upstream; more are cut off and marked */
 
 static struct core_v1_endpoint_address address_of(struct arena *a, const struct core_v1_service *s,
@@ -23,12 +24,16 @@ static struct core_v1_endpoint_address address_of(struct arena *a, const struct 
 static void fill(struct arena *a, const struct core_v1_service *s, const struct endpoint_set *set,
                  struct core_v1_endpoints *ep) {
     size_t total = 0;
+    bool cut = false;
     for (size_t i = 0; i < set->n; i++) {
         const struct endpoint_group *g = &set->v[i];
         struct core_v1_endpoint_subset subset = {0};
-        for (size_t j = 0; j < g->n && total < ENDPOINTS_MAX; j++) {
+        for (size_t j = 0; j < g->n; j++) {
             if (g->v[j].terminating && !s->spec.publish_not_ready_addresses) continue;
-            total++;
+            if (++total > ENDPOINTS_MAX) {
+                cut = true;
+                break;
+            }
             if (g->v[j].ready)
                 *ARENA_PUSH(a, &subset.addresses) = address_of(a, s, g->v[j].pod);
             else
@@ -43,9 +48,13 @@ static void fill(struct arena *a, const struct core_v1_service *s, const struct 
                 .app_protocol = g->ports[j].app_protocol};
         *ARENA_PUSH(a, &ep->subsets) = subset;
     }
-    if (total == ENDPOINTS_MAX)
-        str_map_set(a, &ep->metadata.annotations, "endpoints.kubernetes.io/over-capacity",
-                    "truncated");
+    struct str_map notes = {0};
+    for (size_t i = 0; i < ep->metadata.annotations.n; i++) {
+        const struct str_pair *x = &ep->metadata.annotations.v[i];
+        if (!str_eq(x->key, over_capacity)) str_map_set(a, &notes, x->key, x->value);
+    }
+    if (cut) str_map_set(a, &notes, over_capacity, "truncated");
+    ep->metadata.annotations = notes;
 }
 
 static int reconcile(const struct world *w, const char *key, struct plan *p, struct err *err) {

@@ -74,19 +74,10 @@ static void collect(const struct world *w, const struct api_object *o, struct pl
 }
 
 static void orphan_dependents(const struct world *w, const struct api_object *o, struct plan *p) {
-    struct arena *a = plan_arena(p);
     const struct api_object *d;
     size_t at = 0;
-    while ((d = world_dependents(w, o->metadata.uid, NULL, &at))) {
-        struct {
-            struct meta_v1_owner_reference *v;
-            size_t n;
-        } keep = {0};
-        for (size_t i = 0; i < d->metadata.owner_references.n; i++)
-            if (!str_eq(d->metadata.owner_references.v[i].uid, o->metadata.uid))
-                *ARENA_PUSH(a, &keep) = d->metadata.owner_references.v[i];
-        plan_set_owners(p, d, keep.v, keep.n);
-    }
+    while ((d = world_dependents(w, o->metadata.uid, NULL, &at)))
+        plan_release(p, d, o->metadata.uid);
     plan_set_finalizers(p, o, orphan);
 }
 

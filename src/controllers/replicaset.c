@@ -12,30 +12,6 @@ struct pod_list {
     size_t n;
 };
 
-static void release(struct plan *p, const struct core_v1_pod *pod, const char *owner_uid) {
-    struct arena *a = plan_arena(p);
-    struct {
-        struct meta_v1_owner_reference *v;
-        size_t n;
-    } keep = {0};
-    for (size_t i = 0; i < pod->metadata.owner_references.n; i++)
-        if (!str_eq(pod->metadata.owner_references.v[i].uid, owner_uid))
-            *ARENA_PUSH(a, &keep) = pod->metadata.owner_references.v[i];
-    plan_set_owners(p, (const struct api_object *)pod, keep.v, keep.n);
-}
-
-static void adopt(struct plan *p, const struct core_v1_pod *pod, const struct api_object *owner) {
-    struct arena *a = plan_arena(p);
-    struct {
-        struct meta_v1_owner_reference *v;
-        size_t n;
-    } refs = {0};
-    for (size_t i = 0; i < pod->metadata.owner_references.n; i++)
-        *ARENA_PUSH(a, &refs) = pod->metadata.owner_references.v[i];
-    *ARENA_PUSH(a, &refs) = controller_reference(a, owner);
-    plan_set_owners(p, (const struct api_object *)pod, refs.v, refs.n);
-}
-
 /* Owned pods that match; releases those that do not, adopts matching orphans. */
 static struct pod_list claim(const struct world *w, const struct apps_v1_replica_set *rs,
                              struct plan *p) {
@@ -52,9 +28,9 @@ static struct pod_list claim(const struct world *w, const struct apps_v1_replica
         if (owner && matches)
             *ARENA_PUSH(a, &out) = pod;
         else if (owner && !dying && !o->metadata.deletion_timestamp)
-            release(p, pod, rs->metadata.uid);
+            plan_release(p, o, rs->metadata.uid);
         else if (!owner && matches && !dying && pod_is_active(pod)) {
-            adopt(p, pod, (const struct api_object *)rs);
+            plan_adopt(p, o, (const struct api_object *)rs);
             *ARENA_PUSH(a, &out) = pod;
         }
     }

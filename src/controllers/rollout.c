@@ -24,8 +24,8 @@ void rollout_limits(const struct int_or_string *surge, const struct int_or_strin
 }
 
 static void grow_current(struct rollout *r) {
-    int32_t total = r->current.replicas;
-    for (size_t i = 0; i < r->n_old; i++) total += r->old[i].replicas;
+    int32_t total = MAX_OF(r->current.replicas, r->current.pods);
+    for (size_t i = 0; i < r->n_old; i++) total += MAX_OF(r->old[i].replicas, r->old[i].pods);
     if (r->current.replicas >= r->replicas) {
         r->current.want = r->replicas;
         return;
@@ -62,6 +62,37 @@ void rollout_step(struct rollout *r) {
 }
 
 void rollout_recreate(struct rollout *r, int32_t old_pods) {
-    for (size_t i = 0; i < r->n_old; i++) r->old[i].want = 0;
-    r->current.want = old_pods ? r->current.replicas : r->replicas;
+    bool busy = old_pods > 0;
+    for (size_t i = 0; i < r->n_old; i++) {
+        busy |= r->old[i].replicas > 0;
+        r->old[i].want = 0;
+    }
+    r->current.want = busy ? r->current.replicas : r->replicas;
+}
+
+void rollout_scale(struct rollout *r) {
+    struct rollout_set *only = &r->current, *largest = &r->current;
+    size_t active = r->current.replicas > 0;
+    int64_t total = r->current.replicas, left;
+    r->current.want = r->current.replicas;
+    for (size_t i = 0; i < r->n_old; i++) {
+        struct rollout_set *s = &r->old[i];
+        s->want = s->replicas;
+        total += s->replicas;
+        if (s->replicas > 0 && active++ == 0) only = s;
+        if (s->replicas > largest->replicas) largest = s;
+    }
+    if (active <= 1) {
+        only->want = r->replicas;
+        return;
+    }
+    left = (r->replicas > 0 ? r->replicas + r->surge : 0) - total;
+    int64_t change = left;
+    for (size_t i = 0; i <= r->n_old; i++) {
+        struct rollout_set *s = i < r->n_old ? &r->old[i] : &r->current;
+        int64_t share = change * s->replicas / total;
+        s->want += (int32_t)share;
+        left -= share;
+    }
+    largest->want = (int32_t)MAX_OF(largest->want + left, 0);
 }

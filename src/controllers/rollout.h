@@ -12,6 +12,7 @@
 
 struct rollout_set {
     int32_t replicas;  /* spec.replicas now */
+    int32_t pods;      /* that it has: more than replicas until it has scaled down */
     int32_t available; /* status.availableReplicas */
     int32_t want;      /* out */
 };
@@ -32,3 +33,6 @@ void rollout_step(struct rollout *r);
 /* All old ones down before the new one comes up. old_pods: pods of old ReplicaSets that still
  * exist. */
 void rollout_recreate(struct rollout *r, int32_t old_pods);
+/* No rollout, only the number of replicas: the one set that has pods follows it, several share the
+ * change in proportion to their size. */
+void rollout_scale(struct rollout *r);
