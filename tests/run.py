@@ -14,6 +14,8 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
 GCC, CLANG, ASAN = TOP / "build", TOP / "build-clang", TOP / "build-asan"
+# One tree serves the sanitizers and the fuzz targets.
+ASAN_FLAGS = ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dfuzz=true"]
 ENV = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
 
 
@@ -90,8 +92,7 @@ def part_unit(totals, _):
 
 
 def part_sanitize(totals, _):
-    flags = ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dbuildtype=debug", "-Dc_args=-O1"]
-    if compile_in(totals, "asan", ASAN, flags, "clang"):
+    if compile_in(totals, "asan", ASAN, ASAN_FLAGS, "clang"):
         run_units(totals, ASAN, dict(ENV, ASAN_OPTIONS="detect_leaks=1:abort_on_error=0",
                                      UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1"))
 
@@ -129,15 +130,14 @@ def part_conformance(totals, args):
 
 
 def part_fuzz(totals, args):
-    if not compile_in(totals, "fuzz", TOP / "build-fuzz",
-                      ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dfuzz=true"], "clang"):
+    if not compile_in(totals, "fuzz", ASAN, ASAN_FLAGS, "clang"):
         return
-    targets = sorted(p for p in (TOP / "build-fuzz").rglob("fuzz_*") if p.is_file() and os.access(p, os.X_OK))
+    targets = sorted(p for p in ASAN.rglob("fuzz_*") if p.is_file() and os.access(p, os.X_OK))
     if not targets:
         totals.fail("no fuzz targets")
     for t in targets:
         corpus = TOP / "fuzz" / "corpus" / t.name
-        work = TOP / "build-fuzz" / "corpus" / t.name
+        work = ASAN / "corpus" / t.name
         work.mkdir(parents=True, exist_ok=True)
         dirs = [work] + ([corpus] if corpus.is_dir() else [])
         r = call([t, f"-max_total_time={args.seconds}", "-rss_limit_mb=1024", "-timeout=10", "-print_final_stats=0",
