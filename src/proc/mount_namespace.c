@@ -90,15 +90,19 @@ static int namespace_fill(void) {
     return 0;
 }
 
-/* The child lives until the parent has pinned its namespace. */
-static void child_main(int report, int hold) {
-    int r = namespace_fill();
+/* The child lives until the parent has pinned its namespace. cpu ≥ 0: makes it there. */
+static void child_main(int report, int hold, int cpu) {
+    cpu_set_t only;
+    CPU_ZERO(&only);
+    if (cpu >= 0) CPU_SET(cpu, &only);
+    int r = cpu >= 0 && sched_setaffinity(0, sizeof only, &only) < 0 ? -errno : namespace_fill();
     char c;
     if (write(report, &r, sizeof r) != sizeof r) _exit(1);
     while (read(hold, &c, 1) < 0 && errno == EINTR) continue;
     _exit(0);
 }
 
+/* Returns −EINVAL when the kernel takes the child's namespace for an older one than ours. */
 static int pin(const char *file, pid_t child, int report, struct err *err) {
     int r;
     if (read(report, &r, sizeof r) != sizeof r)
@@ -109,6 +113,28 @@ static int pin(const char *file, pid_t child, int report, struct err *err) {
     if (mount(source, file, NULL, MS_BIND, NULL) < 0)
         return err_errno(err, errno, "cannot pin the mount namespace at %s", file);
     return 0;
+}
+
+static int make_and_pin(const char *file, int cpu, struct err *err) {
+    int report[2], hold[2];
+    if (pipe2(report, O_CLOEXEC) < 0) return err_errno(err, errno, "pipe");
+    if (pipe2(hold, O_CLOEXEC) < 0) {
+        close(report[0]);
+        close(report[1]);
+        return err_errno(err, errno, "pipe");
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        close(hold[1]);
+        child_main(report[1], hold[0], cpu);
+    }
+    close(report[1]);
+    close(hold[0]);
+    int r = child < 0 ? err_errno(err, errno, "fork") : pin(file, child, report[0], err);
+    close(report[0]);
+    close(hold[1]);
+    if (child > 0) waitpid(child, NULL, 0);
+    return r;
 }
 
 int mount_namespace_ensure(const char *dir, struct err *err) {
@@ -122,24 +148,14 @@ int mount_namespace_ensure(const char *dir, struct err *err) {
         return err_errno(err, errno, "cannot bind %s", dir);
     OWN(close_p) int made = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (made < 0) return err_errno(err, errno, "%s", file);
-    int report[2], hold[2];
-    if (pipe2(report, O_CLOEXEC) < 0) return err_errno(err, errno, "pipe");
-    if (pipe2(hold, O_CLOEXEC) < 0) {
-        close(report[0]);
-        close(report[1]);
-        return err_errno(err, errno, "pipe");
-    }
-    pid_t child = fork();
-    if (child == 0) {
-        close(hold[1]);
-        child_main(report[1], hold[0]);
-    }
-    close(report[1]);
-    close(hold[0]);
-    int r = child < 0 ? err_errno(err, errno, "fork") : pin(file, child, report[0], err);
-    close(report[0]);
-    close(hold[1]);
-    if (child > 0) waitpid(child, NULL, 0);
+    int r = make_and_pin(file, -1, err);
+    /* A namespace may only pin a younger one, and Linux 6.18 numbers them in batches per CPU: one
+     * made on the CPU where ours was made is always younger. */
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    if (r == -EINVAL) sched_getaffinity(0, sizeof cpus, &cpus);
+    for (int cpu = 0; cpu < CPU_SETSIZE && r == -EINVAL; cpu++)
+        if (CPU_ISSET(cpu, &cpus)) r = make_and_pin(file, cpu, err);
     return r;
 }
 
