@@ -3,6 +3,7 @@
 The test process itself moves into the namespace, so kubectl, curl and the official client need no wrapper, and nothing
 here can meet another Atoll of this machine.
 """
+import contextlib
 import itertools
 import os
 import re
@@ -30,12 +31,25 @@ def network_namespace():
     if os.geteuid():
         yield None
         return
-    ns = ac.NetworkNamespace(f"atoll-e2e-{os.getpid()}")
-    before = ns.enter()
-    yield ns
-    ac.set_namespace(before)
-    os.close(before)
-    ns.delete()
+    with contextlib.ExitStack() as stack:
+        ns = ac.NetworkNamespace(f"atoll-e2e-{os.getpid()}")
+        stack.callback(ns.delete)
+        ns.outside = ac.NetworkNamespace(ns.name + "-out")
+        stack.callback(ns.outside.delete)
+        before = ns.enter()
+        stack.callback(ac.set_namespace, before)
+        cable(ns.outside.name)
+        yield ns
+
+
+def cable(other):
+    """A machine has an address and a way out; on the other end of the cable is a second machine."""
+    ac.run("ip", "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", other)
+    ac.run("ip", "addr", "add", "192.0.2.1/24", "dev", "cable")
+    ac.run("ip", "link", "set", "cable", "up")
+    ac.run("ip", "-n", other, "addr", "add", "192.0.2.2/24", "dev", "cable")
+    ac.run("ip", "-n", other, "link", "set", "cable", "up")
+    ac.run("ip", "route", "add", "default", "via", "192.0.2.2")
 
 
 @pytest.fixture(scope="session")
