@@ -14,6 +14,7 @@
 
 struct authz;
 struct allocator;
+struct watch;
 
 struct api {
     struct loop *loop;
@@ -33,6 +34,9 @@ struct api {
     int64_t started_ns;
     uint64_t requests, watches; /* counters for /metrics */
     size_t watchers;
+    struct buf piece; /* where lists and watches put together what they send next; kept, since
+                         fresh pages cost more than the copying */
+    VEC(struct watch *) dirty_watches; /* have events to send; NULL: gone meanwhile */
 };
 
 struct user {

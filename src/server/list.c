@@ -99,10 +99,11 @@ static bool put_piece(struct list *l, struct buf *b) {
 
 static void pump(struct request *r) {
     struct list *l = r->handler_data;
+    struct buf *b = &l->c->api->piece;
     for (;;) {
-        OWN(buf_done) struct buf b = {0};
-        bool complete = put_piece(l, &b);
-        size_t queued = request_stream_write(r, buf_view(&b));
+        buf_clear(b);
+        bool complete = put_piece(l, b);
+        size_t queued = request_stream_write(r, buf_view(b));
         if (complete) {
             r->handler_data = NULL;
             list_free(l);
@@ -127,9 +128,10 @@ static void send(struct list *l) {
         const struct object *last = l->items.v[l->items.n - 1];
         l->meta.next = continue_encode(c->a, l->meta.revision, slice_from(last->key, last->key_n));
     }
-    OWN(buf_done) struct buf b = {0};
-    put_head(l, &b);
-    bool complete = put_piece(l, &b);
+    struct buf *b = &c->api->piece;
+    buf_clear(b);
+    put_head(l, b);
+    bool complete = put_piece(l, b);
     struct http_headers h = reply_warnings(c);
     c->r->handler_data = l;
     if (complete) {
@@ -137,14 +139,14 @@ static void send(struct list *l) {
         const char *type = content_type_json(c);
         c->r->on_close = NULL;
         list_free(l);
-        request_respond(r, 200, type, buf_view(&b), &h);
+        request_respond(r, 200, type, buf_view(b), &h);
         return;
     }
     l->streaming = true;
     c->r->on_drain = pump;
     c->r->on_close = closed;
     request_stream_begin(c->r, 200, content_type_json(c), &h);
-    if (request_stream_write(c->r, buf_view(&b)) == 0) pump(c->r);
+    if (request_stream_write(c->r, buf_view(b)) == 0) pump(c->r);
 }
 
 /* ---- from the cache ---- */

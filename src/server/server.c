@@ -16,7 +16,7 @@
 #include "server/event_expiry.h"
 #include "server/keys_link.h"
 
-enum { TRIM_MS = 60 * 1000 };
+enum { TRIM_MS = 60 * 1000, KEEP_BYTES = 1024 * 1024 };
 
 /* ---- a request ---- */
 
@@ -195,6 +195,7 @@ static void listen_if_complete(void) {
 static void on_trim(void *user) {
     struct api *api = user;
     cache_trim(&api->cache, loop_now_ms(api->loop));
+    buf_done(&api->piece);
     malloc_trim(0);
 }
 
@@ -244,6 +245,8 @@ static int api_start(struct service_ctx *ctx, struct err *err) {
     api->keys_fd = -1;
     api->arena = arena_new();
     api->started_ns = loop_wall_ns(ctx->loop);
+    mallopt(M_MMAP_THRESHOLD, KEEP_BYTES); /* page faults cost more than the memory; see on_trim */
+    mallopt(M_TRIM_THRESHOLD, 2 * KEEP_BYTES);
     cache_init(&api->cache);
     api->authz = authz_new(api);
     int rc = allocator_start(api, err);

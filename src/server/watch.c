@@ -26,6 +26,7 @@ struct watch {
     uint64_t sent_revision;
     bool bookmarks, end_of_initial; /* the annotated bookmark is still due */
     bool blocked, pumping, columns_sent;
+    bool dirty; /* in api->dirty_watches */
     struct timer *timer;
     uint64_t bookmark_at_ms, end_at_ms;
 };
@@ -35,6 +36,9 @@ static const char *const type_names[] = {"ADDED", "MODIFIED", "DELETED"};
 static void pump(struct watch *w);
 
 static void watch_free(struct watch *w) {
+    struct api *api = w->c->api;
+    for (size_t i = 0; w->dirty && i < api->dirty_watches.n; i++)
+        if (api->dirty_watches.v[i] == w) api->dirty_watches.v[i] = NULL;
     w->c->api->watchers--;
     resource_unlisten(w->c->resource, w);
     for (size_t i = w->initial_sent; i < w->initial.n; i++) object_unref(w->initial.v[i]);
@@ -151,16 +155,17 @@ static void put_events(struct watch *w, struct buf *b) {
 
 static void pump(struct watch *w) {
     struct resource *res = w->c->resource;
+    struct buf *b = &w->c->api->piece;
     w->pumping = true;
     for (;;) {
-        OWN(buf_done) struct buf b = {0};
         if (w->sent_revision < res->floor && w->initial_sent == w->initial.n) {
             finish_expired(w, res->floor);
             return;
         }
-        if (put_initial(w, &b)) put_events(w, &b);
-        if (!b.n) break;
-        size_t queued = request_stream_write(w->c->r, buf_view(&b));
+        buf_clear(b);
+        if (put_initial(w, b)) put_events(w, b);
+        if (!b->n) break;
+        size_t queued = request_stream_write(w->c->r, buf_view(b));
         if (queued > ROOM_BYTES) {
             w->blocked = true;
             break;
@@ -169,9 +174,28 @@ static void pump(struct watch *w) {
     w->pumping = false;
 }
 
+/* Everything that one read from the store brought goes out in one piece per watcher. */
+static void pump_dirty(void *user) {
+    struct api *api = user;
+    struct watch **v = api->dirty_watches.v;
+    size_t n = api->dirty_watches.n;
+    api->dirty_watches.v = NULL;
+    api->dirty_watches.n = api->dirty_watches.cap = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!v[i]) continue;
+        v[i]->dirty = false;
+        if (!v[i]->blocked) pump(v[i]);
+    }
+    free(v);
+}
+
 static void on_event(void *user, const struct event *e) {
     struct watch *w = user;
-    if (!w->blocked && !w->pumping) pump(w);
+    struct api *api = w->c->api;
+    if (w->blocked || w->pumping || w->dirty) return;
+    w->dirty = true;
+    vec_push(&api->dirty_watches, w);
+    if (api->dirty_watches.n == 1) loop_defer(api->loop, pump_dirty, api);
 }
 
 static void on_drain(struct request *r) {
