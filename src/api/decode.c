@@ -385,7 +385,7 @@ static int request_error(struct decoder *d, const struct api_type *t) {
 static int report(struct decoder *d, const struct api_type *t, const struct api_decode_opts *opts) {
     if (d->findings.n == 0) return 0;
     if (d->unknown == API_UNKNOWN_WARN) {
-        for (size_t i = 0; opts->warnings && i < d->findings.n; i++)
+        for (size_t i = 0; opts && opts->warnings && i < d->findings.n; i++)
             *ARENA_PUSH(d->a, opts->warnings) = d->findings.v[i];
         return 0;
     }

@@ -1,3 +1,4 @@
+/* Sorting of decoded maps by key, so that equal objects have equal bytes. */
 #include <string.h>
 
 #include "api/codec.h"

@@ -50,5 +50,5 @@ bool str_starts(const char *s, const char *prefix) {
 
 bool str_ends(const char *s, const char *suffix) {
     size_t n = s ? strlen(s) : 0, m = strlen(suffix);
-    return n >= m && memcmp(s + n - m, suffix, m) == 0;
+    return m == 0 || (n >= m && memcmp(s + n - m, suffix, m) == 0);
 }

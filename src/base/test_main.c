@@ -1,3 +1,4 @@
+/* The main of every unit test program: runs the tests whose name contains the argument, or all. */
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>

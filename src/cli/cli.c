@@ -1,3 +1,4 @@
+/* The frame of every verb: choice, arguments, messages, and what several verbs ask. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>

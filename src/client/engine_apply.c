@@ -1,3 +1,4 @@
+/* Engine: carries out one plan through the API. */
 #include <stdlib.h>
 
 #include "base/own.h"

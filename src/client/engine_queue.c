@@ -1,3 +1,4 @@
+/* Engine: which key runs when. */
 #include <stdlib.h>
 
 #include "base/log.h"

@@ -1,3 +1,4 @@
+/* How init tells its status to the command line: the message in both directions. */
 #include "base/own.h"
 #include "base/pack.h"
 #include "proc/init.h"

@@ -1,3 +1,4 @@
+/* ipc without a loop, for the command line and for start-up: one call, one answer. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>

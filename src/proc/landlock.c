@@ -1,3 +1,4 @@
+/* Landlock: the paths of the authority table become a rule set that the kernel enforces. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>

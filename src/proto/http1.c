@@ -1,3 +1,4 @@
+/* HTTP/1.1: messages in, messages out, no I/O. */
 #include <errno.h>
 #include <stdlib.h>
 

@@ -1,3 +1,4 @@
+/* Placement: every filter on every node, then the scores; says why when nothing fits. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -129,7 +129,7 @@ static void collect(struct collection *d, const struct selection *s) {
     struct key_cursor at = key_index_seek(&d->c->resource->index, prefix, false);
     struct arena *scratch = arena_new();
     for (struct object *o; (o = key_index_next(&d->c->resource->index, &at));) {
-        if (o->key_n < prefix.n || memcmp(o->key, prefix.p, prefix.n)) break;
+        if (o->key_n < prefix.n || memcmp(o->key, prefix.p, prefix.n) != 0) break;
         if (selection_covers(s, scratch, o)) vec_push(&d->items, object_ref(o));
         arena_reset(scratch);
     }

@@ -1,3 +1,4 @@
+/* CRC-32C of stored rows: damage on the disk is found when a row is read. */
 #include <stdbool.h>
 
 #include "store/backend.h"

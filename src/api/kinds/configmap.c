@@ -1,3 +1,4 @@
+/* ConfigMap: validation, Table columns. */
 #include <string.h>
 
 #include "api/kinds/data.h"

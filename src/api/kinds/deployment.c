@@ -1,3 +1,4 @@
+/* Deployment: defaults, validation, Table columns. */
 #include <string.h>
 
 #include "api/kinds/kinds.h"

@@ -1,3 +1,4 @@
+/* Endpoints: validation, Table columns. */
 #include <arpa/inet.h>
 #include <string.h>
 

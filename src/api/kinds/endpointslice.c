@@ -1,3 +1,4 @@
+/* EndpointSlice: validation, Table columns. */
 #include <string.h>
 
 #include "api/kinds/kinds.h"

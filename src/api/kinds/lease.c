@@ -1,3 +1,4 @@
+/* Lease: Table columns. */
 #include "api/kinds/kinds.h"
 
 static const struct api_column columns[] = {

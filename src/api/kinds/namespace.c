@@ -1,3 +1,4 @@
+/* Namespace: its name as label, its finalizer, Table columns. */
 #include "api/kinds/kinds.h"
 
 #define NAME_LABEL "kubernetes.io/metadata.name"

@@ -1,3 +1,4 @@
+/* Node: validation, Table columns. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,3 +1,4 @@
+/* Pod: the kind as a whole and its Table columns; the spec has files of its own. */
 #include <inttypes.h>
 #include <string.h>
 

@@ -1,3 +1,4 @@
+/* ReplicaSet: defaults, validation, Table columns. */
 #include "api/kinds/kinds.h"
 
 static void replicaset_defaults(struct arena *a, void *obj) {

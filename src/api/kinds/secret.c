@@ -1,3 +1,4 @@
+/* Secret: types and the keys they demand, validation, Table columns. */
 #include <jansson.h>
 #include <string.h>
 

@@ -1,3 +1,4 @@
+/* Service: defaults, validation of ports and addresses, Table columns. */
 #include <inttypes.h>
 #include <string.h>
 

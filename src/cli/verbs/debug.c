@@ -1,3 +1,4 @@
+/* atoll debug: what the system is allowed to do, and what it left behind. */
 #include <stdio.h>
 #include <unistd.h>
 

@@ -1,3 +1,4 @@
+/* atoll down: stops the services, with --pods the pods too, with --purge removes all state. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

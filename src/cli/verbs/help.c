@@ -1,3 +1,4 @@
+/* atoll help: the list of verbs. */
 #include <stdio.h>
 
 #include "base/own.h"

@@ -161,8 +161,8 @@ static int image_run(const struct verb *v, int argc, char **argv) {
         status = image_list(&c);
     else if (!*what)
         status = cli_usage(v, "one of import, from-dir, pull, ls, rm is needed");
-    else if (strcmp(what, "pull") && strcmp(what, "rm") && strcmp(what, "import") &&
-             strcmp(what, "from-dir"))
+    else if (!str_eq(what, "pull") && !str_eq(what, "rm") && !str_eq(what, "import") &&
+             !str_eq(what, "from-dir"))
         status = cli_usage(v, "unknown word \"%s\": one of import, from-dir, pull, ls, rm", what);
     else if (!operand)
         status = cli_usage(v, "%s needs an argument", what);

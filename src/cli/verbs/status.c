@@ -1,3 +1,4 @@
+/* atoll status: the services of the running Atoll with their memory and restarts. */
 #include <inttypes.h>
 #include <stdio.h>
 

@@ -1,3 +1,4 @@
+/* atoll version. */
 #include <stdio.h>
 
 #include "cli/verb.h"

@@ -1,3 +1,4 @@
+/* NodeName: a pod that names its node goes nowhere else. */
 #include "scheduler/plugin.h"
 
 #include <stdio.h>

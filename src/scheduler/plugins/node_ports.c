@@ -1,3 +1,4 @@
+/* NodePorts: two pods cannot have the same host port. */
 #include "scheduler/plugin.h"
 
 #include <stdio.h>
