@@ -47,6 +47,10 @@ size_t pod_host_ports(struct arena *a, const struct core_v1_pod *pod, struct hos
     return n;
 }
 
+static bool same_port(const struct host_port *x, const struct host_port *y) {
+    return x->port == y->port && str_eq(x->protocol, y->protocol) && str_eq(x->ip, y->ip);
+}
+
 bool host_ports_clash(const struct host_port *x, const struct host_port *y) {
     return x->port == y->port && strcmp(x->protocol, y->protocol) == 0 &&
            (!*x->ip || !*y->ip || strcmp(x->ip, y->ip) == 0);
@@ -75,7 +79,7 @@ static void count(struct sched_node *n, const struct sched_pod *p, int sign) {
             continue;
         }
         for (size_t j = 0; j < n->ports.n; j++)
-            if (memcmp(&n->ports.v[j], &p->ports.v[i], sizeof n->ports.v[j]) == 0) {
+            if (same_port(&n->ports.v[j], &p->ports.v[i])) {
                 vec_swap_remove(&n->ports, j);
                 break;
             }
