@@ -1,8 +1,11 @@
 /* The service `network`: pod links on request of the node agent, service load balancing from what
  * the API says. */
+#include <errno.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -39,15 +42,29 @@ static void write_sysctl(const char *path, const char *value) {
     if (f) fclose(f);
 }
 
+static const char bridge_sysctl[] = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+
+static void load_module(const char *name) {
+    char *const argv[] = {"modprobe", "--quiet", (char *)name, NULL}, *const env[] = {NULL};
+    pid_t pid;
+    int status;
+    if (posix_spawn(&pid, "/sbin/modprobe", NULL, NULL, argv, env) != 0) return;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
+}
+
 static int prepare(struct service_ctx *ctx, struct err *err) {
     const struct settings *s = ctx->settings;
     snprintf(net.table, sizeof net.table, "atoll_%s", s->instance);
     snprintf(net.bridge, sizeof net.bridge, "at%.8s", s->instance);
     write_sysctl("/proc/sys/net/ipv4/ip_forward", "1");
     /* Pods of one bridge reach each other through Services: their packets must pass the address
-     * translation. */
-    if (access("/proc/sys/net/bridge/bridge-nf-call-iptables", F_OK) == 0)
-        write_sysctl("/proc/sys/net/bridge/bridge-nf-call-iptables", "1");
+     * translation. The module that does this is the one that nothing loads on its own. */
+    if (access(bridge_sysctl, F_OK) < 0) load_module("br_netfilter");
+    if (access(bridge_sysctl, F_OK) == 0)
+        write_sysctl(bridge_sysctl, "1");
+    else
+        log_warn("no_br_netfilter",
+                 "effect=\"pods of this node cannot reach each other through Services\"");
     return nft_open(&net.nft, err);
 }
 
