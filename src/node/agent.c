@@ -109,8 +109,7 @@ static void on_pod(void *user, enum informer_event e, const struct api_object *n
 
 /* ---- adoption ---- */
 
-static void begin_when_known(struct agent *g) {
-    if (g->started || !g->broker_synced || !informer_synced(g->pods)) return;
+static void begin(struct agent *g) {
     g->started = true;
     size_t at = 0;
     const struct api_object *o;
@@ -126,7 +125,7 @@ static void on_synced(void *user, enum informer_event e, const struct api_object
                       const struct api_object *old) {
     struct agent *g = user;
     on_pod(user, e, now, old);
-    if (e == INFORMER_SYNCED) begin_when_known(g);
+    if (e == INFORMER_SYNCED && !g->started) agent_list(g);
 }
 
 static void on_service(void *user, enum informer_event e, const struct api_object *now,
@@ -169,9 +168,16 @@ static void on_list(void *user, struct ipc_msg *m, const struct err *err) {
         arena_free(list.arena);
         return;
     }
-    arena_free(adoption.arena);
+    if (!informer_synced(g->pods)) { /* asked again then: an older list would miss ends */
+        arena_free(list.arena);
+        return;
+    }
     adoption = list;
-    begin_when_known(g);
+    begin(g);
+}
+
+void agent_list(struct agent *g) {
+    link_call(g->broker, BROKER_LIST, slice_from("", 0), NULL, 0, on_list, g);
 }
 
 /* ---- the broker ---- */
@@ -180,7 +186,7 @@ static void on_broker_up(void *user) {
     struct agent *g = user;
     g->broker_synced = false;
     exec_on_lost(g);
-    link_call(g->broker, BROKER_LIST, slice_from("", 0), NULL, 0, on_list, g);
+    agent_list(g);
 }
 
 static void on_container_event(struct agent *g, struct ipc_msg *m) {

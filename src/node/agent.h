@@ -56,6 +56,8 @@ void pod_worker_vanished(struct pod *p); /* the object is gone from the API */
 void pod_worker_gone(struct pod *p);     /* agent.c: forgets it */
 /* Ends the pod from this side: Evicted, DeadlineExceeded. */
 void pod_fail(struct pod *p, const char *reason, const char *message);
+/* Asks the broker what runs, and takes it over. */
+void agent_list(struct agent *g);
 struct pod *agent_pod(const struct agent *g, const char *ns, const char *name);
 
 /* ---- container.c: starting, ends ---- */

@@ -10,7 +10,12 @@
 #include "node/net_check.h"
 #include "node/probes.h"
 
-enum { HOOK_TIMEOUT_MS = 24 * 3600 * 1000, AFTER_HOOK_MIN_MS = 2000, HTTP_HOOK_MS = 30 * 1000 };
+enum {
+    HOOK_TIMEOUT_MS = 24 * 3600 * 1000,
+    AFTER_HOOK_MIN_MS = 2000,
+    KILLED_WAIT_MS = 3000,
+    HTTP_HOOK_MS = 30 * 1000
+};
 
 typedef void hook_fn(struct container *c, bool ok, const char *text);
 
@@ -193,7 +198,8 @@ static void stop_begin(struct container *c) {
 void container_stop(struct container *c, uint64_t grace_ms, const char *why) {
     uint64_t deadline = loop_now_ms(c->pod->agent->loop) + grace_ms;
     if (c->stop_wanted) {
-        if (deadline < c->stop_deadline_ms) c->stop_deadline_ms = deadline;
+        if (c->stop != STOP_KILLED && deadline < c->stop_deadline_ms)
+            c->stop_deadline_ms = deadline;
         return;
     }
     c->stop_wanted = true;
@@ -210,10 +216,11 @@ uint64_t container_stop_step(struct container *c, uint64_t now_ms) {
         container_hook_cancel(c); /* a postStart that still runs */
         stop_begin(c);
     }
-    if (c->stop == STOP_KILLED) return 0;
     if (now_ms < c->stop_deadline_ms) return c->stop_deadline_ms;
     container_hook_cancel(c);
+    if (c->stop == STOP_KILLED) agent_list(c->pod->agent); /* its end may have been missed */
     c->stop = STOP_KILLED;
+    c->stop_deadline_ms = now_ms + KILLED_WAIT_MS;
     send_signal(c, SIGKILL, true);
-    return 0;
+    return c->stop_deadline_ms;
 }

@@ -96,6 +96,7 @@ static void step_volumes(struct pod *p, uint64_t now_ms, uint64_t *wake) {
         enter(p, POD_STOP);
         return;
     }
+    earliest(wake, pod_tokens_refresh(p, now_ms)); /* one that failed is asked for again */
     if (!p->volumes_stale && waits(p, now_ms, wake)) return;
     if (refresh_volumes(p, now_ms, wake) == 0) enter(p, POD_RUN);
 }

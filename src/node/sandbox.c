@@ -297,14 +297,11 @@ void sandbox_resync(struct pod *p, const struct broker_container_state *list, si
         } else if (str_eq(s->id, c->id)) {
             if (!s->running) {
                 container_exited(c, s);
-            } else if (c->state == CONTAINER_STARTING || c->state == CONTAINER_WAITING) {
+            } else if (c->state == CONTAINER_WAITING) { /* its start was not answered */
                 container_running(c, s->started_ns);
                 container_post_start(c);
             }
         }
-        if (c->state == CONTAINER_STARTING && (!s || !str_eq(s->id, c->id)))
-            c->state = CONTAINER_WAITING;
-        if (c->state == CONTAINER_RUNNING && c->stop >= STOP_SIGNALLED) c->stop = STOP_NONE;
     }
     pod_kick(p);
 }
