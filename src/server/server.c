@@ -170,11 +170,11 @@ void api_handle(struct request *r, void *user) {
 static struct api the_api;
 static struct service_ctx *the_ctx;
 static int listen_fds[3] = {-1, -1, -1};
-static bool seeded, has_keys, listening;
+static bool synced, has_keys, seeded, listening;
 
 static void listen_if_complete(void) {
     struct api *api = &the_api;
-    if (!seeded || !has_keys || listening) return;
+    if (!seeded || listening) return;
     listening = true;
     static const char *const names[] = {"listen", "api_tcp", "api_gateway"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
@@ -208,10 +208,16 @@ static void on_seeded(void *user, const struct err *err) {
     listen_if_complete();
 }
 
+/* The first objects need the cluster's CA as well as the store. */
+static void seed_if_complete(struct api *api) {
+    if (synced && has_keys) bootstrap(api, on_seeded, api);
+}
+
 static void on_synced(void *user) {
     struct api *api = user;
     allocator_fill(api);
-    bootstrap(api, on_seeded, api);
+    synced = true;
+    seed_if_complete(api);
 }
 
 static void on_store_lost(void *user, const struct err *err) {
@@ -234,7 +240,7 @@ static void on_keys(void *user) {
         exit(1);
     }
     has_keys = true;
-    listen_if_complete();
+    seed_if_complete(api);
 }
 
 static int api_start(struct service_ctx *ctx, struct err *err) {
