@@ -1,9 +1,11 @@
 /* The broker service: settings, peers and the table of requests. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -111,6 +113,19 @@ static int directory(const char *path, mode_t mode, int *ret, struct err *err) {
     return *ret < 0 ? err_errno(err, r ? -r : errno, "cannot make %s", path) : 0;
 }
 
+/*
+ * ext4: pods' directories are spread over the disk, not put side by side. It does not give out
+ * inodes again for five seconds after they were freed and looks at each of them every time, which
+ * takes most of the time of a pod's start where many have just ended. Other file systems do not
+ * know the flag.
+ */
+static void spread(int fd) {
+    int flags;
+    if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0) return;
+    flags |= FS_TOPDIR_FL;
+    ioctl(fd, FS_IOC_SETFLAGS, &flags);
+}
+
 static int directories(struct broker *b, struct err *err) {
     b->run_path = service_path(b->ctx, "/run/atoll");
     b->pods_path = service_path(b->ctx, "/run/atoll/pods");
@@ -125,6 +140,8 @@ static int directories(struct broker *b, struct err *err) {
     if (!r) r = directory(b->state_path, 0711, &b->state_fd, err);
     if (!r) r = directory(b->layers_path, 0755, &b->layers_fd, err);
     if (!r) r = directory(b->log_path, 0755, &b->log_fd, err);
+    int per_pod[] = {pods, runtime, b->state_fd, b->log_fd};
+    for (size_t i = 0; r == 0 && i < ARRAY_LEN(per_pod); i++) spread(per_pod[i]);
     if (pods >= 0) close(pods);
     if (runtime >= 0) close(runtime);
     return r;
