@@ -103,6 +103,42 @@ TEST(probe_counts_reach_their_thresholds) {
     assert_int_equal(probe_count(&n, &spec, false), PROBE_FAILED);
 }
 
+TEST(a_container_that_was_never_ready_is_looked_at_early) {
+    struct probe_pace p = {0};
+    uint64_t now_ms = 5000;
+    /* Looks at 0, 100, 300, 700 ms; the one of the period comes at 1000 and is no early one. */
+    static const uint64_t delays_ms[] = {100, 200, 400, 300};
+    for (size_t i = 0; i < ARRAY_LEN(delays_ms); i++) {
+        uint64_t delay_ms = probe_pace_next(&p, now_ms, 1000, true);
+        assert_int_equal(delay_ms, delays_ms[i]);
+        assert_int_equal(p.early, i < 3);
+        now_ms += delay_ms;
+    }
+    assert_int_equal(probe_pace_next(&p, now_ms, 1000, true), 800);
+    now_ms += 800;
+    assert_int_equal(probe_pace_next(&p, now_ms, 1000, true), 200);
+    now_ms += 200;
+    assert_int_equal(probe_pace_next(&p, now_ms, 1000, true), 1000); /* no early ones any more */
+    assert_false(p.early);
+}
+
+TEST(a_slow_early_look_delays_none_that_counts) {
+    struct probe_pace p = {0};
+    assert_int_equal(probe_pace_next(&p, 0, 1000, true), 100);
+    assert_int_equal(probe_pace_next(&p, 1500, 1000, true), 0);
+    assert_false(p.early);
+    assert_int_equal(probe_pace_next(&p, 1500, 1000, true), 200);
+}
+
+TEST(a_passed_probe_keeps_its_period) {
+    struct probe_pace p = {0};
+    assert_int_equal(probe_pace_next(&p, 100, 10000, true), 100);
+    assert_true(p.early);
+    assert_int_equal(probe_pace_next(&p, 200, 10000, false), 9900);
+    assert_false(p.early);
+    assert_int_equal(probe_pace_next(&p, 10100, 10000, false), 10000);
+}
+
 TEST(quality_of_service_and_oom_score) {
     OWN(arena_free_p) struct arena *a = arena_new();
     struct broker_resources r;

@@ -17,6 +17,8 @@ struct probe {
     struct net_check *check;
     struct grpc_check *grpc;
     struct probe_counts counts;
+    struct probe_pace pace;
+    bool passed; /* once at least */
 };
 
 static const char *const kind_names[] = {"Startup", "Liveness", "Readiness"};
@@ -62,11 +64,16 @@ static void judge(struct probe *p, bool ok, const char *text) {
     struct pod *pod = c->pod;
     const struct core_v1_probe *spec = spec_of(c, p->kind);
     enum probe_kind kind = p->kind;
+    bool uncounted = !ok && p->pace.early;
+    uint64_t period_ms = (uint64_t)(spec->period_seconds > 0 ? spec->period_seconds : 10) * 1000;
+    bool waiting = !ok && !p->passed && kind != PROBE_LIVENESS;
+    timer_start(p->timer,
+                probe_pace_next(&p->pace, loop_now_ms(pod->agent->loop), period_ms, waiting), 0);
+    if (uncounted) return;
     if (!ok)
         container_event(c, "Warning", "Unhealthy", "%s probe failed: %s", kind_names[kind], text);
     enum probe_verdict v = probe_count(&p->counts, spec, ok);
-    int32_t period = spec->period_seconds > 0 ? spec->period_seconds : 10;
-    timer_start(p->timer, (uint64_t)period * 1000, 0);
+    if (v == PROBE_PASSED) p->passed = true;
     if (v == PROBE_UNCHANGED) return;
     if (kind == PROBE_READINESS) {
         c->ready = v == PROBE_PASSED;
@@ -165,6 +172,7 @@ void probes_start(struct container *c) {
         bool ready = c->ready;
         begin_rest(c);
         c->ready = ready || !c->probes[PROBE_READINESS];
+        if (ready && c->probes[PROBE_READINESS]) c->probes[PROBE_READINESS]->passed = true;
         return;
     }
     begin(c, PROBE_STARTUP);
