@@ -29,7 +29,7 @@ static struct network {
     struct links links;
     struct ipc_listener *listener;
     struct api_client *client;
-    struct informer *services, *slices;
+    struct informer *services, *slices, *pods;
     struct timer *gather;
     struct rules applied;
     bool table_made;
@@ -74,6 +74,7 @@ static void apply(void *user) {
     OWN(buf_done) struct buf commands = {0};
     struct err err = {0};
     services_to_rules(net.services, net.slices, &wanted);
+    host_ports_to_rules(net.pods, &wanted);
     if (!net.table_made) rules_base(&commands, net.table, net.bridge, net.ctx->settings->pod_cidr);
     rules_diff(&commands, net.table, &net.applied, &wanted);
     if (commands.n && nft_run(net.nft, commands.p, &err) < 0) {
@@ -93,8 +94,17 @@ static void apply(void *user) {
 static void changed(void *user, enum informer_event e, const struct api_object *now,
                     const struct api_object *old) {
     (void)user, (void)e, (void)now, (void)old;
-    if (!informer_synced(net.services) || !informer_synced(net.slices)) return;
+    if (!informer_synced(net.services) || !informer_synced(net.slices) ||
+        !informer_synced(net.pods))
+        return;
     if (!timer_active(net.gather)) timer_start(net.gather, net.table_made ? GATHER_MS : 0, 0);
+}
+
+/* Most pods publish nothing: their changes cost nothing here. */
+static void pod_changed(void *user, enum informer_event e, const struct api_object *now,
+                        const struct api_object *old) {
+    bool matters = e == INFORMER_SYNCED || pod_has_host_ports((const struct core_v1_pod *)now);
+    if (matters) changed(user, e, now, old);
 }
 
 static void link_add(struct ipc *c, struct ipc_msg *m) {
@@ -180,6 +190,11 @@ static int start(struct service_ctx *ctx, struct err *err) {
     net.slices =
         informer_new(net.client, api_kind_by_name("discovery.k8s.io", "v1", "EndpointSlice"), NULL,
                      NULL, changed, NULL);
+    /* Only pods of this node can have host ports here. */
+    OWN(arena_free_p) struct arena *a = arena_new();
+    net.pods =
+        informer_new(net.client, api_kind_by_name("", "v1", "Pod"),
+                     arena_printf(a, "spec.nodeName=%s", s->node_name), NULL, pod_changed, NULL);
     service_ready(ctx);
     return 0;
 }
@@ -189,6 +204,7 @@ static bool stop(struct service_ctx *ctx) {
     /* Links and rules stay: pods go on without this process. */
     informer_free(net.services);
     informer_free(net.slices);
+    informer_free(net.pods);
     api_client_free(net.client);
     timer_free(net.gather);
     ipc_listener_free(net.listener);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "api/pods.h"
 #include "base/own.h"
 #include "network/ipam.h"
 
@@ -128,5 +129,47 @@ void services_to_rules(const struct informer *services, const struct informer *s
         const char *key =
             arena_printf(a, "%s/%s", str_or(o->metadata.namespace, ""), o->metadata.name);
         add_service(a, (const struct core_v1_service *)o, map_gets(&index, key), out);
+    }
+}
+
+bool pod_has_host_ports(const struct core_v1_pod *pod) {
+    if (pod->spec.host_network) return false;
+    for (size_t i = 0; i < pod->spec.containers.n; i++)
+        for (size_t j = 0; j < pod->spec.containers.v[i].ports.n; j++)
+            if (pod->spec.containers.v[i].ports.v[j].host_port) return true;
+    return false;
+}
+
+static void add_host_port(struct arena *a, const struct core_v1_pod *pod,
+                          const struct core_v1_container_port *cp, struct rules *out) {
+    struct rules_backend backend = {.port = (uint16_t)cp->container_port};
+    uint32_t host_ip;
+    if (!cp->host_port || ipv4_parse(pod->status.pod_ip, &backend.ip) < 0) return;
+    bool one_address = ipv4_parse(cp->host_ip, &host_ip) == 0 && host_ip != 0;
+    struct rules_port p = {
+        .id = arena_printf(a, "%s/%d/%s", pod->metadata.uid, cp->host_port,
+                           str_or(cp->protocol, "TCP")),
+        .protocol = protocol_name(cp->protocol),
+        .external_ips = &host_ip,
+        .n_external_ips = one_address ? 1 : 0,
+        .port = (uint16_t)cp->host_port,
+        .node_port = one_address ? 0 : (uint16_t)cp->host_port,
+        .local_only = true,
+        .backends = &backend,
+        .n_backends = 1,
+    };
+    rules_add(out, &p);
+}
+
+void host_ports_to_rules(const struct informer *pods, struct rules *out) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    const struct api_object *o;
+    size_t at = 0;
+    while ((o = informer_next(pods, &at))) {
+        const struct core_v1_pod *pod = (const struct core_v1_pod *)o;
+        if (!pod_has_host_ports(pod) || pod_is_terminal(pod)) continue;
+        for (size_t i = 0; i < pod->spec.containers.n; i++)
+            for (size_t j = 0; j < pod->spec.containers.v[i].ports.n; j++)
+                add_host_port(a, pod, &pod->spec.containers.v[i].ports.v[j], out);
     }
 }

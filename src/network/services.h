@@ -8,3 +8,10 @@
  * that still serve while they terminate (KEP-1669). */
 void services_to_rules(const struct informer *services, const struct informer *slices,
                        struct rules *out);
+
+/* Whether the pod publishes a port on its node (containers[].ports[].hostPort), other than by
+ * living in the host's network. */
+bool pod_has_host_ports(const struct core_v1_pod *pod);
+/* Adds the host ports of every running pod: from the node's addresses (or hostIP) to the pod, the
+ * client's address is kept. */
+void host_ports_to_rules(const struct informer *pods, struct rules *out);
