@@ -285,7 +285,6 @@ static bool answer_reverse(struct lookup *l) {
     unsigned d[4];
     int end = 0;
     /* Three digits each fit, and %n shows that all was read. */
-    // NOLINTNEXTLINE(cert-err34-c)
     if (sscanf(l->q->name, "%3u.%3u.%3u.%3u.in-addr.arpa%n", &d[0], &d[1], &d[2], &d[3], &end) !=
             4 ||
         !end || l->q->name[end])
