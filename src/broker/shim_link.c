@@ -93,7 +93,8 @@ static void on_closed(struct ipc *c, void *user) {
     struct pod *p = user;
     p->shim = NULL;
     if (p->removing) return;
-    /* A dying process may close this connection before its listener: nobody may reach that again. */
+    /* A dying process may close this connection before its listener: nobody may reach that
+     * again. */
     struct sockaddr_un address;
     if (socket_address(p, &address) == 0) unlink(address.sun_path);
     log_warn("shim_lost", "uid=%s pod=%s/%s", p->uid, p->pod_namespace, p->name);
