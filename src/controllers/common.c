@@ -88,6 +88,15 @@ bool *bool_new(struct arena *a, bool v) {
     return p;
 }
 
+int64_t annotation_int(const struct api_object *o, const char *key) {
+    struct slice s = slice_of(str_or(str_map_get(&o->metadata.annotations, key), ""));
+    bool negative = s.n && s.p[0] == '-';
+    if (negative) s = slice_from(s.p + 1, s.n - 1);
+    uint64_t n;
+    if (slice_u64(s, &n) < 0 || n > INT64_MAX) return 0;
+    return negative ? -(int64_t)n : (int64_t)n;
+}
+
 bool labels_match(const struct meta_v1_label_selector *s, const struct str_map *labels) {
     OWN(arena_free_p) struct arena *a = arena_new();
     struct selector *parsed;

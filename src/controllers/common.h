@@ -27,6 +27,8 @@ bool bool_or(const bool *b, bool fallback);
 int32_t int_or(const int32_t *i, int32_t fallback);
 int32_t *int_new(struct arena *a, int32_t v);
 bool *bool_new(struct arena *a, bool v);
+/* The whole number that an annotation says; 0 when it is absent or says none. */
+int64_t annotation_int(const struct api_object *o, const char *key);
 /* Selects with a selector that cannot be parsed match nothing. */
 bool labels_match(const struct meta_v1_label_selector *s, const struct str_map *labels);
 

@@ -33,7 +33,7 @@ struct view {
 };
 
 static int64_t revision_of(const replica_set *rs) {
-    return strtoll(str_or(str_map_get(&rs->metadata.annotations, revision_key), "0"), NULL, 10);
+    return annotation_int((const struct api_object *)rs, revision_key);
 }
 
 static int by_age(const void *x, const void *y) {

@@ -59,8 +59,8 @@ static int by_expendability(const void *x, const void *y) {
     if (!d) d = pod_is_ready(a) - pod_is_ready(b);
     if (!d) {
         static const char cost[] = "controller.kubernetes.io/pod-deletion-cost";
-        long ca = strtol(str_or(str_map_get(&a->metadata.annotations, cost), "0"), NULL, 10);
-        long cb = strtol(str_or(str_map_get(&b->metadata.annotations, cost), "0"), NULL, 10);
+        int64_t ca = annotation_int((const struct api_object *)a, cost);
+        int64_t cb = annotation_int((const struct api_object *)b, cost);
         d = (ca > cb) - (ca < cb);
     }
     if (!d) d = (restarts(b) > restarts(a)) - (restarts(b) < restarts(a));

@@ -118,6 +118,28 @@ TEST(replicaset_obeys_the_deletion_cost) {
     world_free(w);
 }
 
+TEST(numbers_in_annotations_are_read_in_full) {
+    static const struct {
+        const char *text;
+        int64_t value;
+    } cases[] = {{"12", 12},
+                 {"-7", -7},
+                 {"", 0},
+                 {"-", 0},
+                 {"5x", 0},
+                 {" 5", 0},
+                 {"9223372036854775807", INT64_MAX},
+                 {"9223372036854775808", 0},
+                 {"99999999999999999999", 0}};
+    OWN(arena_free_p) struct arena *a = arena_new();
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct api_object o = {0};
+        str_map_set(a, &o.metadata.annotations, "k", cases[i].text);
+        assert_int_equal(annotation_int(&o, "k"), cases[i].value);
+        assert_int_equal(annotation_int(&o, "absent"), 0);
+    }
+}
+
 TEST(replicaset_replaces_pods_that_ended_and_does_not_count_leaving_ones) {
     struct world *w = world_test_new();
     world_add_json(w, set_json);
