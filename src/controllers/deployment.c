@@ -404,7 +404,7 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
         d->spec.strategy.rolling_update ? &d->spec.strategy.rolling_update->max_unavailable : NULL,
         int_or(d->spec.replicas, 1), &v.surge, &v.unavailable);
     if (str_eq(d->spec.strategy.type, "Recreate"))
-        v.surge = 0, v.unavailable = int_or(d->spec.replicas, 1);
+        v.surge = v.unavailable = 0; /* available means all of them, as upstream */
     if (claim(&v)) return 0;
     gather(&v);
     if (!d->metadata.deletion_timestamp) {

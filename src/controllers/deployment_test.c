@@ -231,8 +231,10 @@ TEST(recreate_waits_until_the_last_old_pod_is_gone) {
     for (int i = 0; i < 200; i++) act(&c);
     assert_int_equal(pods_of_image(w, "two"), 0);
     assert_int_equal(world_count(w, "Pod"), 1);
+    assert_string_equal(condition_of(get(w), "Available", NULL), "False");
     world_remove(w, world_kind(w, "Pod"), "default", slow);
     converge(&c);
+    assert_string_equal(condition_of(get(w), "Available", NULL), "True");
     assert_int_equal(pods_of_image(w, "two"), 3);
     assert_int_equal(world_count(w, "Pod"), 3);
     world_free(w);
