@@ -225,6 +225,17 @@ def sh(script, **more):
     return {"command": ["sh", "-c", script], **more}
 
 
+def process_of(pod_uid, word):
+    """The id of a process of a pod whose command line has the word, found by its cgroup."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if pod_uid in open(f"/proc/{pid}/cgroup").read() and word in open(f"/proc/{pid}/cmdline", "rb").read():
+                return pid
+        except OSError:
+            pass
+    raise AssertionError(f"no process {word} of pod {pod_uid}")
+
+
 class RequestLoop:
     """Requests a URL again and again in a thread; remembers every failure."""
 
