@@ -20,6 +20,7 @@ enum {
     PAGE_OBJECTS = 500,
     BACKOFF_MIN_MS = 50,
     BACKOFF_MAX_MS = 5000,
+    REST_MS = 1000,
     LINE_BYTES_MAX = 2 * LIMIT_OBJECT_BYTES, /* an object may grow a little when it is sent */
     PAGE_BYTES_MAX = 512 * 1024 * 1024,
 };
@@ -37,7 +38,7 @@ struct informer {
 
     enum state state;
     struct connection *connection;
-    struct timer *retry;
+    struct timer *retry, *rest;
     uint64_t backoff_ms;
     int status;
     struct buf in;   /* the page, or the unfinished watch line */
@@ -121,6 +122,9 @@ static void drop_object(struct informer *i, const struct api_object *last) {
 /* ---- failures ---- */
 
 static void on_retry(void *user) { request_next(user); }
+
+/* A burst of events leaves free memory between what is kept. */
+static void on_rest(void *user) { malloc_trim(0); }
 
 static void back_off(struct informer *i) {
     connection_close(i->connection);
@@ -261,7 +265,9 @@ static void watch_body(struct informer *i, struct slice data) {
         }
         i->backoff_ms = BACKOFF_MIN_MS;
     }
-    if (!i->freed && !i->in.n) buf_done(&i->in);
+    if (i->freed) return;
+    if (!i->in.n) buf_done(&i->in);
+    timer_start(i->rest, REST_MS, 0);
 }
 
 static void watch_end(struct informer *i, bool reusable) {
@@ -367,6 +373,7 @@ struct informer *informer_new_into(struct api_client *c, struct cache *into,
                            .backoff_ms = BACKOFF_MIN_MS,
                            .refs = 1};
     i->retry = timer_new(i->loop, on_retry, i);
+    i->rest = timer_new(i->loop, on_rest, i);
     timer_start(i->retry, 0, 0);
     return i;
 }
@@ -386,6 +393,7 @@ void informer_free(struct informer *i) {
     connection_close(i->connection);
     i->connection = NULL;
     timer_free(i->retry);
+    timer_free(i->rest);
     informer_unref(i);
 }
 
