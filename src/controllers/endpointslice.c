@@ -2,14 +2,11 @@
  * one small object. */
 #include <string.h>
 
-#include "base/map.h"
 #include "base/own.h"
 #include "controllers/endpoint_set.h"
+#include "controllers/slices.h"
 
-enum { SLICE_ENDPOINTS = 100 };
 static const char manager[] = "endpointslice-controller.k8s.io";
-static const char manager_key[] = "endpointslice.kubernetes.io/managed-by";
-static const char service_key[] = "kubernetes.io/service-name";
 
 typedef struct discovery_v1_endpoint_slice slice_object;
 
@@ -31,32 +28,10 @@ static struct discovery_v1_endpoint endpoint_of(struct arena *a, const struct co
     return out;
 }
 
-/* The n-th slice of a Service has a name of its own, always the same: two controllers cannot both
- * make it. */
-static const char *slice_name(struct arena *a, const struct core_v1_service *s, size_t nth) {
-    static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
-    uint64_t h = 0xcbf29ce484222325u ^ nth;
-    char suffix[6] = {0};
-    for (const char *c = s->metadata.uid; *c; c++) h = (h ^ (unsigned char)*c) * 0x100000001b3u;
-    for (int i = 0; i < 5; i++, h /= 27) suffix[i] = alphabet[h % 27];
-    return arena_printf(a, "%.240s-%s", s->metadata.name, suffix);
-}
-
-static slice_object *new_slice(struct arena *a, const struct core_v1_service *s, size_t nth) {
-    slice_object *o = (slice_object *)api_object_new(
-        a, api_kind_by_name("discovery.k8s.io", "v1", "EndpointSlice"));
-    o->metadata.name = slice_name(a, s, nth);
-    o->metadata.namespace = s->metadata.namespace;
-    for (size_t i = 0; i < s->metadata.labels.n; i++)
-        str_map_set(a, &o->metadata.labels, s->metadata.labels.v[i].key,
-                    s->metadata.labels.v[i].value);
-    str_map_set(a, &o->metadata.labels, service_key, s->metadata.name);
-    str_map_set(a, &o->metadata.labels, manager_key, manager);
+static slice_object *new_slice(struct slice_set *set, const struct core_v1_service *s) {
+    slice_object *o = slice_next(set, "IPv4");
     if (str_eq(s->spec.cluster_ip, "None"))
-        str_map_set(a, &o->metadata.labels, "service.kubernetes.io/headless", "");
-    *ARENA_PUSH(a, &o->metadata.owner_references) =
-        controller_reference(a, (const struct api_object *)s);
-    o->address_type = "IPv4";
+        str_map_set(plan_arena(set->p), &o->metadata.labels, "service.kubernetes.io/headless", "");
     return o;
 }
 
@@ -69,25 +44,6 @@ static void put_ports(struct arena *a, const struct endpoint_group *g, slice_obj
                                                 .port = int_new(a, g->ports[i].port)};
 }
 
-static void write_slice(const struct world *w, slice_object *want, struct plan *p) {
-    const slice_object *have = (const slice_object *)world_get(
-        w, "EndpointSlice", want->metadata.namespace, want->metadata.name);
-    if (!have) {
-        plan_create(p, (struct api_object *)want);
-        return;
-    }
-    struct str_map labels = want->metadata.labels;
-    want->metadata = have->metadata;
-    want->metadata.labels = labels;
-    if (!api_equal(&discovery_v1_endpoint_slice_type, want, have))
-        plan_update(p, (struct api_object *)want);
-}
-
-static bool is_mine(const struct api_object *o, const char *service) {
-    return str_eq(str_map_get(&o->metadata.labels, manager_key), manager) &&
-           str_eq(str_map_get(&o->metadata.labels, service_key), service);
-}
-
 static int reconcile(const struct world *w, const char *key, struct plan *p, struct err *err) {
     (void)err;
     struct arena *a = plan_arena(p);
@@ -98,24 +54,19 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     struct endpoint_set set;
     if (!s || s->metadata.deletion_timestamp) return 0;
     bool managed = endpoint_set_of(w, s, a, &set);
-    size_t nth = 0;
-    struct map keep = {0};
+    struct slice_set slices = {
+        .w = w, .p = p, .manager = manager, .service = name, .owner = (const struct api_object *)s};
     for (size_t i = 0; managed && i < MAX_OF(set.n, 1); i++) {
         const struct endpoint_group *g = set.n ? &set.v[i] : NULL;
-        for (size_t from = 0; from == 0 || (g && from < g->n); from += SLICE_ENDPOINTS) {
-            slice_object *o = new_slice(a, s, nth++);
+        for (size_t from = 0; from == 0 || (g && from < g->n); from += SLICE_ENDPOINTS_MAX) {
+            slice_object *o = new_slice(&slices, s);
             if (g) put_ports(a, g, o);
-            for (size_t j = from; g && j < MIN_OF(g->n, from + SLICE_ENDPOINTS); j++)
+            for (size_t j = from; g && j < MIN_OF(g->n, from + SLICE_ENDPOINTS_MAX); j++)
                 *ARENA_PUSH(a, &o->endpoints) = endpoint_of(a, s, &g->v[j]);
-            map_put(&keep, slice_of(o->metadata.name), o);
-            write_slice(w, o, p);
+            slice_put(&slices, o);
         }
     }
-    const struct api_object *o;
-    size_t at = 0;
-    while ((o = world_next(w, "EndpointSlice", ns, &at)))
-        if (is_mine(o, name) && !map_gets(&keep, o->metadata.name)) plan_delete(p, o, NULL);
-    map_done(&keep);
+    slices_finish(&slices);
     return 0;
 }
 
@@ -127,9 +78,8 @@ static void map(const struct reconciler *r, const struct world *w, const struct 
         map_pod_to_services(w, now, old, out);
     else if (strcmp(k->kind, "Service") == 0)
         keys_add_object(out, o);
-    else if (str_eq(str_map_get(&o->metadata.labels, manager_key), manager))
-        keys_add_name(out, o->metadata.namespace,
-                      str_or(str_map_get(&o->metadata.labels, service_key), ""));
+    else
+        map_slice_to_service(manager, o, out);
 }
 
 static const char *const watches[] = {"Service", "Pod", "EndpointSlice", NULL};

@@ -166,6 +166,43 @@ TEST(headless_services_are_marked_and_carry_hostnames) {
     world_free(w);
 }
 
+TEST(endpoints_of_a_user_are_mirrored) {
+    struct world *w = world_test_new();
+    add_service(w, "");
+    world_add_json(w, "{\"apiVersion\":\"v1\",\"kind\":\"Endpoints\",\"metadata\":{\"name\":"
+                      "\"web\",\"namespace\":\"default\"},\"subsets\":[{\"addresses\":[{\"ip\":"
+                      "\"192.0.2.1\"},{\"ip\":\"2001:db8::1\"}],\"notReadyAddresses\":[{\"ip\":"
+                      "\"192.0.2.2\"}],\"ports\":[{\"port\":5432}]}]}");
+    settle(w, "endpointslice-mirror", "default/web");
+    settle_both(w); /* the others leave them alone */
+    assert_int_equal(world_count(w, "EndpointSlice"), 2);
+    assert_int_equal(slice_endpoints(w, false), 3);
+    assert_int_equal(slice_endpoints(w, true), 2);
+    const struct api_object *o;
+    for (size_t at = 0; (o = world_next(w, "EndpointSlice", "default", &at));) {
+        assert_string_equal(str_map_get(&o->metadata.labels, "kubernetes.io/service-name"), "web");
+        assert_string_equal(api_controller_of(o)->kind, "Endpoints");
+        assert_int_equal(*((const struct discovery_v1_endpoint_slice *)o)->ports.v[0].port, 5432);
+    }
+    struct arena *a;
+    struct api_object *e = edit((const struct api_object *)endpoints(w), &a);
+    str_map_set(a, &e->metadata.labels, "endpointslice.kubernetes.io/skip-mirror", "true");
+    edit_done(w, a, e);
+    settle(w, "endpointslice-mirror", "default/web");
+    assert_int_equal(world_count(w, "EndpointSlice"), 0);
+    world_free(w);
+}
+
+TEST(endpoints_of_the_controller_are_not_mirrored) {
+    struct world *w = world_test_new();
+    add_service(w, ",\"selector\":{\"app\":\"web\"}");
+    add_backend(w, "a", 8080, true);
+    settle_both(w);
+    settle(w, "endpointslice-mirror", "default/web");
+    assert_int_equal(world_count(w, "EndpointSlice"), 1);
+    world_free(w);
+}
+
 /* ---- Namespace ---- */
 
 static void add_namespace(struct world *w, const char *name, bool leaving) {
