@@ -5,14 +5,13 @@ import json
 import os
 import signal
 import socket
-import struct
 import subprocess
 import time
 import uuid
 
 import pytest
 
-BUILD = os.environ.get("ATOLL_BUILD", os.path.join(os.path.dirname(__file__), "..", "..", "build"))
+from atoll_cluster import BUILD, until
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -59,32 +58,12 @@ class Api:
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    path = str(tmp_path_factory.mktemp("atoll"))
-    port = socket.socket()
-    port.bind(("127.0.0.1", 0))
-    number = port.getsockname()[1]
-    port.close()
-    log = open(os.path.join(path, "log"), "w")
-    p = subprocess.Popen([os.path.join(BUILD, "atoll"), "up", "--root", path, "--listen", f"127.0.0.1:{number}",
-                          "--pod-cidr", "10.244.77.0/24", "--service-cidr", "10.97.0.0/16"],
-                         stdout=log, stderr=log)
-    sock = os.path.join(path, "run/atoll/api.sock")
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            if Api(sock)("GET", "/api/v1/namespaces/default/serviceaccounts/default")[0] == 200:
-                break
-        except OSError:
-            pass
-        time.sleep(0.05)
-    else:
-        raise AssertionError(open(log.name).read())
-    yield path
-    subprocess.run([os.path.join(BUILD, "atoll"), "down", "--root", path, "--purge"], capture_output=True, timeout=60)
-    if p.poll() is None:
-        p.send_signal(signal.SIGTERM)
-    p.wait(20)
+def root(new_atoll):
+    a = new_atoll(start=False)
+    a.service_cidr = "10.97.0.0/16"
+    a.up()
+    until(lambda: a.items("serviceaccounts"), what="default service account")
+    return a.root
 
 
 @pytest.fixture

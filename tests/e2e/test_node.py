@@ -1,92 +1,31 @@
 """The node agent on real parts: pods through broker, image and network, as kubectl and the official client see them."""
 import contextlib
 import http.server
-import json
 import os
 import re
-import shutil
 import signal
 import socket
 import ssl
 import subprocess
-import tempfile
 import threading
 import time
 import urllib.request
 
 import pytest
 
+from atoll_cluster import IMAGE, free_port, sh, until
+
 kubernetes = pytest.importorskip("kubernetes")
 from kubernetes import client, config  # noqa: E402
 from kubernetes.stream import portforward, stream  # noqa: E402
 
-BUILD = os.environ.get("ATOLL_BUILD", os.path.join(os.path.dirname(__file__), "..", "..", "build"))
-ATOLL = os.path.join(BUILD, "atoll")
-IMAGE = "busybox:e2e"
-BUSYBOX = shutil.which("busybox")
-
-pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not BUSYBOX or not shutil.which("crun"),
-                                reason="needs root, crun and a static busybox")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-class Cluster:
-    def __init__(self, root):
-        self.root, self.port = root, free_port()
-        self.kubeconfig = os.path.join(root, "etc/atoll/admin.kubeconfig")
-
-    def up(self):
-        subprocess.run([ATOLL, "up", "--root", self.root, "--listen", f"127.0.0.1:{self.port}", "--node-name", "n1",
-                        "--pod-cidr", "10.79.0.0/24", "--service-cidr", "10.80.0.0/16", "--daemon"], check=True)
-
-    def down(self, *args):
-        subprocess.run([ATOLL, "down", "--root", self.root, *args], check=True)
-
-    def pid(self, service):
-        out = subprocess.check_output([ATOLL, "status", "--root", self.root, "-o", "json"])
-        return next(s["pid"] for s in json.loads(out)["services"] if s["name"] == service)
-
-    def kubectl(self, *args, check=True, text=None, timeout=30):
-        r = subprocess.run(["kubectl", "--kubeconfig", self.kubeconfig, *args], input=text, timeout=timeout,
-                           capture_output=True, text=True)
-        assert not check or r.returncode == 0, r.stderr
-        return r
-
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    c = Cluster(str(tmp_path_factory.mktemp("node")))
-    c.up()
-    with tempfile.TemporaryDirectory() as image:
-        os.makedirs(f"{image}/bin")
-        os.makedirs(f"{image}/tmp")
-        shutil.copy(BUSYBOX, f"{image}/bin/busybox")
-        for name in subprocess.check_output([BUSYBOX, "--list"], text=True).split():
-            if name != "busybox":
-                os.symlink("busybox", f"{image}/bin/{name}")
-        subprocess.run([ATOLL, "image", "from-dir", image, "--name", IMAGE, "--root", c.root], check=True)
+def cluster(new_atoll):
+    c = new_atoll()
     config.load_kube_config(c.kubeconfig)
     c.v1 = client.CoreV1Api()
-    until(lambda: any(a.type == "Ready" and a.status == "True"
-                      for n in c.v1.list_node().items for a in n.status.conditions or []))
-    until(lambda: c.v1.list_namespaced_service_account("default").items)
-    yield c
-    c.down("--purge")
-
-
-def until(check, seconds=20):
-    deadline = time.monotonic() + seconds
-    while True:
-        value = check()
-        if value:
-            return value
-        assert time.monotonic() < deadline, "condition not reached in time"
-        time.sleep(0.05)
+    return c
 
 
 @pytest.fixture
@@ -129,10 +68,6 @@ def waiting(cluster, name, reason):
     return until(check)
 
 
-def sh(script, **more):
-    return {"command": ["sh", "-c", script], **more}
-
-
 def test_node_is_registered_with_capacity_and_lease(cluster):
     n = cluster.v1.read_node("n1")
     assert int(n.status.capacity["cpu"]) == len(os.sched_getaffinity(0))
@@ -144,7 +79,7 @@ def test_node_is_registered_with_capacity_and_lease(cluster):
 def test_pod_runs_and_logs(cluster, pod):
     name = pod([sh("echo hello; sleep 1000")])
     p = phase(cluster, name, "Running")
-    assert p.status.pod_ip.startswith("10.79.0.") and p.status.qos_class == "BestEffort"
+    assert p.status.pod_ip.startswith(cluster.pod_cidr[:-4]) and p.status.qos_class == "BestEffort"
     assert p.status.container_statuses[0].container_id.startswith("crun://")
     until(lambda: cluster.v1.read_namespaced_pod_log(name, "default") == "hello\n")
 
