@@ -272,10 +272,39 @@ void registration_images_changed(struct registration *r) {
 
 /* ---- life ---- */
 
+static bool same_statuses(const struct core_v1_node_condition_list *x,
+                          const struct core_v1_node_condition_list *y) {
+    if (x->n != y->n) return false;
+    for (size_t i = 0; i < x->n; i++)
+        if (!str_eq(x->v[i].type, y->v[i].type) || !str_eq(x->v[i].status, y->v[i].status))
+            return false;
+    return true;
+}
+
+/* While this agent stood still, a controller may have declared its conditions unknown, or somebody
+ * deleted the node: what the API holds counts, not what was sent. */
+static void on_own_node(void *user, const struct api_object *obj, struct slice body,
+                        const struct err *err) {
+    struct registration *r = user;
+    (void)body;
+    if (r->busy || (err && err->reason != ERR_NOT_FOUND)) return;
+    if (err) {
+        r->registered = false;
+        r->sent = 0;
+        create_node(r);
+        return;
+    }
+    const struct core_v1_node *n = (const void *)obj;
+    if (!r->conditions || !same_statuses(&n->status.conditions, r->conditions)) r->sent = 0;
+    node_status_write(r);
+}
+
 static void on_check(void *user) {
     struct registration *r = user;
     registration_images_changed(r);
-    if (r->registered) node_status_write(r);
+    if (r->registered)
+        api_get(r->agent->client, r->node_kind, NULL, r->agent->settings->node_name, on_own_node,
+                r);
 }
 
 struct registration *registration_new(struct agent *g) {
