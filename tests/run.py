@@ -76,7 +76,10 @@ def run_units(totals, build, env=ENV):
         r = call([p], env=env, timeout=600)
         passed = len(re.findall(r"^\[       OK \]", r.stdout, re.M))
         failed = re.findall(r"^\[  FAILED  \] ([a-z]\w+)$", r.stdout, re.M)
-        totals.skipped += len(re.findall(r"^\[  SKIPPED \] [a-z]\w+$", r.stdout, re.M))
+        skipped = set(re.findall(r"^\[  SKIPPED \] ([a-z]\w+)$", r.stdout, re.M))  # each stands there twice
+        totals.skipped += len(skipped)
+        if skipped:
+            print(f"  {p.name} skipped {' '.join(sorted(skipped))}", flush=True)
         totals.ok(passed)
         for name in sorted(set(failed)):
             totals.fail(f"{p.name} {name}")
