@@ -26,6 +26,8 @@
 
 struct broker;
 struct pod;
+struct running;
+struct removal;
 
 /* A connected peer; lives until its last pending call is answered. */
 struct client {
@@ -63,8 +65,9 @@ struct pod {
     char *uid, *name, *pod_namespace, *hostname;
     bool host_network, host_ipc, host_pid;
     bool removing;
-    int netns_fd;     /* -1 with host_network */
-    struct ipc *shim; /* NULL: not connected */
+    struct removal *removal; /* while removing */
+    int netns_fd;            /* -1 with host_network */
+    struct ipc *shim;        /* NULL: not connected */
     pid_t shim_pid;
     VEC(struct box *) boxes;
 };
@@ -85,6 +88,8 @@ struct broker {
     char *shim_program, *runtime; /* NULL: not found */
     bool runtime_is_crun;
     struct reaper *reaper;
+    unsigned cleanup_children;      /* that run */
+    VEC(struct running *) cleanups; /* that wait for one to end; cleanup.c */
     uint32_t last_exec_id;
     VEC(struct exec *) execs;
 };

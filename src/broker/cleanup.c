@@ -14,7 +14,7 @@
 #include "broker/paths.h"
 #include "broker/reaper.h"
 
-enum { ENTRIES_INLINE = 4000, DELAY_FIRST_MS = 1, DELAY_LAST_MS = 200, TRIES_MAX = 120 };
+enum { CHILDREN_MAX = 2, DELAY_FIRST_MS = 1, DELAY_LAST_MS = 200, TRIES_MAX = 120 };
 
 struct running {
     struct cleanup job;
@@ -22,7 +22,6 @@ struct running {
     struct timer *timer;
     uint64_t delay_ms;
     unsigned tries;
-    bool in_child;
 };
 
 static void finish(struct running *r, const struct err *err) {
@@ -37,7 +36,8 @@ static void finish(struct running *r, const struct err *err) {
     if (job.done) job.done(job.user, err);
 }
 
-static int remove_dirs(struct running *r, size_t budget) {
+static int remove_dirs(const struct running *r) {
+    size_t budget = SIZE_MAX;
     for (int i = 0; i < 2; i++) {
         if (!r->job.dirs[i].parent) continue;
         OWN(close_p) int parent = open(r->job.dirs[i].parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -48,56 +48,73 @@ static int remove_dirs(struct running *r, size_t budget) {
     return 0;
 }
 
+static int remove_cgroup(struct running *r) {
+    if (!r->job.cgroup[0]) return 0;
+    int e = cgroups_remove(&r->broker->cgroups, r->job.cgroup);
+    if (e == -EBUSY) cgroups_signal(&r->broker->cgroups, r->job.cgroup, SIGKILL);
+    return e;
+}
+
 static void again(struct running *r);
 
-static void child_ended(void *user, pid_t pid, int status) {
-    (void)pid, (void)status;
-    struct running *r = user;
-    r->in_child = false;
-    again(r);
-}
-
-static void remove_in_child(struct running *r) {
-    pid_t pid = reaper_fork();
-    if (pid == 0) _exit(remove_dirs(r, SIZE_MAX) ? 1 : 0);
-    if (pid < 0) {
+static void ended(struct running *r, int e) {
+    if (!e) {
+        finish(r, NULL);
+    } else if (r->tries < TRIES_MAX) {
         again(r);
-        return;
-    }
-    r->in_child = true;
-    reaper_watch(r->broker->reaper, pid, child_ended, r);
-}
-
-static int attempt(struct running *r) {
-    if (r->job.cgroup[0]) {
-        int e = cgroups_remove(&r->broker->cgroups, r->job.cgroup);
-        if (e == -EBUSY) {
-            cgroups_signal(&r->broker->cgroups, r->job.cgroup, SIGKILL);
-            return e;
-        }
-        if (e) return e;
-    }
-    for (int i = 0; i < 2; i++)
-        if (r->job.mounts[i]) mounts_undo(r->job.mounts[i]);
-    return remove_dirs(r, ENTRIES_INLINE);
-}
-
-static void turn(void *user) {
-    struct running *r = user;
-    int e = attempt(r);
-    if (e == -EAGAIN) {
-        remove_in_child(r);
-    } else if (e && r->tries < TRIES_MAX) {
-        again(r);
-    } else if (e) {
+    } else {
         struct err err;
         err_errno(&err, -e, "cannot remove what is left of %s",
                   str_or(r->job.cgroup, "a container"));
         log_warn("cleanup_failed", "cgroup=%s text=\"%s\"", r->job.cgroup, err.text);
         finish(r, &err);
-    } else {
-        finish(r, NULL);
     }
+}
+
+static void remove_in_child(struct running *r);
+
+static void child_ended(void *user, pid_t pid, int status) {
+    (void)pid;
+    struct running *r = user;
+    struct broker *b = r->broker;
+    b->cleanup_children--;
+    if (b->cleanups.n) {
+        struct running *next = b->cleanups.v[0];
+        vec_remove(&b->cleanups, 0);
+        remove_in_child(next);
+    }
+    ended(r, WIFEXITED(status) ? -WEXITSTATUS(status) : -EINTR);
+}
+
+/* Unmounting and unlinking wait for the disk, so that nothing of it may be done in the loop. Two at
+ * a time: the end of a hundred pods leaves room for the start of another one. */
+static void remove_in_child(struct running *r) {
+    struct broker *b = r->broker;
+    if (b->cleanup_children == CHILDREN_MAX) {
+        vec_push(&b->cleanups, r);
+        return;
+    }
+    pid_t pid = reaper_fork();
+    if (pid == 0) {
+        for (int i = 0; i < 2; i++)
+            if (r->job.mounts[i]) mounts_undo(r->job.mounts[i]);
+        _exit(-remove_dirs(r));
+    }
+    if (pid < 0) {
+        again(r);
+        return;
+    }
+    b->cleanup_children++;
+    reaper_watch(b->reaper, pid, child_ended, r);
+}
+
+static void turn(void *user) {
+    struct running *r = user;
+    int e = remove_cgroup(r);
+    if (e)
+        ended(r, e);
+    else
+        remove_in_child(r);
 }
 
 static void again(struct running *r) {

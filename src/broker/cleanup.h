@@ -1,5 +1,6 @@
 /* Taking things away without stalling the loop: processes are killed, mounts undone, directories
- * and control groups removed; what is busy is tried again, what is big goes to a forked child. */
+ * and control groups removed; what is busy is tried again, what may wait for a disk is done by
+ * forked children. */
 #pragma once
 
 #include "base/err.h"
@@ -12,7 +13,7 @@ struct cleanup {
     struct cleanup_dir {
         char *parent, *name; /* malloc'd, taken; NULL = none */
     } dirs[2];
-    /* Called once, from the loop or at once. err NULL = all is gone. */
+    /* Called once, from the loop. err NULL = all is gone. */
     void (*done)(void *user, const struct err *err);
     void *user;
 };

@@ -191,17 +191,20 @@ int request_pod_create(struct broker *b, struct call *call, struct slice body, s
 struct removal {
     struct broker *broker;
     char *uid;
-    struct call call;
+    VEC(struct call) calls; /* who asked, one or more */
 };
 
 static void removed(void *user, const struct err *err) {
     struct removal *m = user;
     struct pod *p = pod_find(m->broker, m->uid);
     if (p) pod_free(p);
-    if (err)
-        call_fail(&m->call, err);
-    else
-        call_done(&m->call);
+    for (size_t i = 0; i < m->calls.n; i++) {
+        if (err)
+            call_fail(&m->calls.v[i], err);
+        else
+            call_done(&m->calls.v[i]);
+    }
+    vec_done(&m->calls);
     free(m->uid);
     free(m);
 }
@@ -226,14 +229,18 @@ int request_pod_remove(struct broker *b, struct call *call, struct slice body, s
     int r = check_uid(uid, err);
     if (r) return r;
     struct pod *p = pod_find(b, uid);
-    if (p && p->removing) return err_set(err, ERR_CONFLICT, "pod %s is being removed", uid);
+    if (p && p->removal) { /* answered together */
+        vec_push(&p->removal->calls, *call);
+        return 0;
+    }
     struct removal *m = calloc(1, sizeof *m);
     if (!m) abort();
-    *m = (struct removal){b, strdup(uid), *call};
+    *m = (struct removal){.broker = b, .uid = strdup(uid)};
+    vec_push(&m->calls, *call);
     char cgroup[256];
     box_cgroup(b, uid, NULL, cgroup);
     cgroups_signal(&b->cgroups, cgroup, SIGKILL);
-    if (p) p->removing = true;
+    if (p) p->removing = true, p->removal = m;
     struct err ignored;
     if (p && !p->shim) shim_connect(p, &ignored);
     if (p && p->shim) /* it never answers: the call ends with the connection */

@@ -504,6 +504,16 @@ def test_remove_kills_what_runs_and_is_idempotent(broker, conn):
     assert not os.path.exists(f"/sys/fs/cgroup/pids/atoll-{broker.instance}/pod{uid}")
 
 
+def test_two_removals_of_one_pod_are_both_answered(broker, conn):
+    uid = bc.pod_uid()
+    conn.call(bc.POD_CREATE, bc.pod(uid))
+    first = conn.send(bc.POD_REMOVE, bc.Writer().s(uid).data)
+    second = broker.connect()
+    assert second.call(bc.POD_REMOVE, bc.Writer().s(uid))[0] == bc.DONE
+    assert conn.wait(first)[0] == bc.DONE
+    assert not os.path.exists(f"{broker.root}/run/atoll/pods/{uid}")
+
+
 def test_log_paths_cannot_leave_the_log_directory(conn, pod):
     for args in (("../x", "web-0", "app"), ("default", "../../etc", "app"), ("default", "web-0", "..")):
         with pytest.raises(bc.BrokerError):
