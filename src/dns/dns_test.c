@@ -43,6 +43,13 @@ static void set_up(struct fixture *f) {
     world_add_json(w, "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"out\","
                       "\"namespace\":\"default\"},\"spec\":"
                       "{\"type\":\"ExternalName\",\"externalName\":\"example.org\"}}");
+    world_add_json(w,
+                   "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"alias\","
+                   "\"namespace\":\"default\"},\"spec\":{\"type\":\"ExternalName\","
+                   "\"externalName\":\"web.default.svc.cluster.local.\"}}");
+    world_add_json(w, "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"loop\","
+                      "\"namespace\":\"default\"},\"spec\":{\"type\":\"ExternalName\","
+                      "\"externalName\":\"loop.default.svc.cluster.local\"}}");
     world_add_json(
         w, "{\"apiVersion\":\"discovery.k8s.io/"
            "v1\",\"kind\":\"EndpointSlice\",\"metadata\":{\"name\":\"db-1\",\"namespace\":"
@@ -112,6 +119,9 @@ TEST(zone_answers_as_the_specification_says) {
         {"10-244-0-8.db.default.svc.cluster.local", DNS_A, DNS_NAME_ERROR, 0},
         {"_sql._tcp.db.default.svc.cluster.local", DNS_SRV, DNS_OK, 1},
         {"out.default.svc.cluster.local", DNS_A, DNS_OK, 1},
+        {"alias.default.svc.cluster.local", DNS_A, DNS_OK, 2},
+        {"alias.default.svc.cluster.local", DNS_CNAME, DNS_OK, 1},
+        {"loop.default.svc.cluster.local", DNS_CNAME, DNS_OK, 1},
         {"10-244-0-9.default.pod.cluster.local", DNS_A, DNS_OK, 1},
         {"x.default.pod.cluster.local", DNS_A, DNS_NAME_ERROR, 0},
         {"5.0.96.10.in-addr.arpa", DNS_PTR, DNS_OK, 1},
@@ -146,6 +156,11 @@ TEST(zone_gives_the_cluster_address) {
     assert_memory_equal(out.p + out.n - 4, "\x0a\x60\x00\x05", 4);
     assert_int_equal(ask(&f, "db-0.db.default.svc.cluster.local", DNS_A, &answers, &out), DNS_OK);
     assert_memory_equal(out.p + out.n - 4, "\x0a\xf4\x00\x07", 4);
+    /* An alias inside the cluster comes with the address behind it: C libraries do not follow. */
+    assert_int_equal(ask(&f, "alias.default.svc.cluster.local", DNS_A, &answers, &out), DNS_OK);
+    assert_memory_equal(out.p + out.n - 4, "\x0a\x60\x00\x05", 4);
+    /* One that points at itself ends. */
+    assert_int_equal(ask(&f, "loop.default.svc.cluster.local", DNS_A, &answers, &out), DNS_OK);
     tear_down(&f);
 }
 

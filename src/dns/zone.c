@@ -70,8 +70,12 @@ struct lookup {
     const struct zone *z;
     const struct dns_query *q;
     struct dns_answer answer;
-    bool exists; /* the name exists, even if not with this type */
+    char name[DNS_NAME_MAX];  /* asked now: the query's, or what it is an alias of */
+    char alias[DNS_NAME_MAX]; /* what `name` stands for (ExternalName), or "" */
+    bool exists;              /* the name exists, even if not with this type */
 };
+
+enum { CNAMES_MAX = 8 }; /* ExternalNames that point at ExternalNames */
 
 static bool wants(const struct lookup *l, enum dns_type type) {
     return l->q->type == type || l->q->type == DNS_ANY;
@@ -123,7 +127,7 @@ static void answer_address(struct lookup *l, const struct core_v1_service *s,
     if (want_label && strcmp(want_label, label) != 0) return;
     l->exists = true;
     if (wants(l, DNS_A) && parse_ip(e->addresses.v[0], &ip))
-        dns_a(&l->answer, l->q->name, ZONE_TTL_S, ip);
+        dns_a(&l->answer, l->name, ZONE_TTL_S, ip);
 }
 
 struct srv_query {
@@ -145,7 +149,7 @@ static void answer_endpoint_srv(struct lookup *l, const struct core_v1_service *
                  s->metadata.namespace, l->z->domain);
         l->exists = true;
         if (wants(l, DNS_SRV))
-            dns_srv(&l->answer, l->q->name, ZONE_TTL_S, (uint16_t)*p->port, 100, target);
+            dns_srv(&l->answer, l->name, ZONE_TTL_S, (uint16_t)*p->port, 100, target);
     }
 }
 
@@ -167,7 +171,7 @@ static void answer_srv(struct lookup *l, const struct core_v1_service *s, const 
             continue;
         l->exists = true;
         if (wants(l, DNS_SRV))
-            dns_srv(&l->answer, l->q->name, ZONE_TTL_S, (uint16_t)p->port, 100, target);
+            dns_srv(&l->answer, l->name, ZONE_TTL_S, (uint16_t)p->port, 100, target);
     }
 }
 
@@ -175,15 +179,17 @@ static void answer_service(struct lookup *l, const struct core_v1_service *s) {
     uint32_t ip;
     if (str_eq(s->spec.type, "ExternalName")) {
         l->exists = true;
-        dns_name_record(&l->answer, l->q->name, DNS_CNAME, ZONE_TTL_S,
-                        str_or(s->spec.external_name, ""));
+        snprintf(l->alias, sizeof l->alias, "%.255s", str_or(s->spec.external_name, ""));
+        size_t n = strlen(l->alias);
+        if (n && l->alias[n - 1] == '.') l->alias[n - 1] = 0;
+        dns_name_record(&l->answer, l->name, DNS_CNAME, ZONE_TTL_S, l->alias);
     } else if (str_eq(s->spec.cluster_ip, "None")) {
         /* A headless service without endpoints exists, with no addresses. */
         l->exists = true;
         each_endpoint(l, s, answer_address, NULL);
     } else if (parse_ip(s->spec.cluster_ip, &ip)) {
         l->exists = true;
-        if (wants(l, DNS_A)) dns_a(&l->answer, l->q->name, ZONE_TTL_S, ip);
+        if (wants(l, DNS_A)) dns_a(&l->answer, l->name, ZONE_TTL_S, ip);
     }
 }
 
@@ -232,7 +238,7 @@ static void answer_pod(struct lookup *l, char **labels, size_t n) {
         if (*c == '-') *c = '.';
     if (!parse_ip(dashed, &ip)) return;
     l->exists = true;
-    if (wants(l, DNS_A)) dns_a(&l->answer, l->q->name, ZONE_TTL_S, ip);
+    if (wants(l, DNS_A)) dns_a(&l->answer, l->name, ZONE_TTL_S, ip);
 }
 
 static void answer_in_domain(struct lookup *l, size_t below) {
@@ -241,12 +247,12 @@ static void answer_in_domain(struct lookup *l, size_t below) {
         l->exists = true;
         return;
     }
-    snprintf(name, sizeof name, "%.*s", (int)below, l->q->name);
+    snprintf(name, sizeof name, "%.*s", (int)below, l->name);
     size_t n = split(name, labels);
     if (!n) return;
     if (n == 1 && strcmp(labels[0], "dns-version") == 0) {
         l->exists = true;
-        if (wants(l, DNS_TXT)) dns_txt(&l->answer, l->q->name, ZONE_TTL_S, "1.1.0");
+        if (wants(l, DNS_TXT)) dns_txt(&l->answer, l->name, ZONE_TTL_S, "1.1.0");
     } else if (strcmp(labels[n - 1], "svc") == 0) {
         if (n == 1)
             l->exists = true;
@@ -277,7 +283,7 @@ static void answer_reverse_endpoint(struct lookup *l, const struct core_v1_servi
     snprintf(target, sizeof target, "%s.%.63s.%.63s.svc.%.60s", label, s->metadata.name,
              s->metadata.namespace, l->z->domain);
     l->exists = true;
-    dns_name_record(&l->answer, l->q->name, DNS_PTR, ZONE_TTL_S, target);
+    dns_name_record(&l->answer, l->name, DNS_PTR, ZONE_TTL_S, target);
 }
 
 /* D.C.B.A.in-addr.arpa for an address of ours; others are forwarded. */
@@ -285,9 +291,8 @@ static bool answer_reverse(struct lookup *l) {
     unsigned d[4];
     int end = 0;
     /* Three digits each fit, and %n shows that all was read. */
-    if (sscanf(l->q->name, "%3u.%3u.%3u.%3u.in-addr.arpa%n", &d[0], &d[1], &d[2], &d[3], &end) !=
-            4 ||
-        !end || l->q->name[end])
+    if (sscanf(l->name, "%3u.%3u.%3u.%3u.in-addr.arpa%n", &d[0], &d[1], &d[2], &d[3], &end) != 4 ||
+        !end || l->name[end])
         return false;
     struct reverse r = {(d[3] & 255) << 24 | (d[2] & 255) << 16 | (d[1] & 255) << 8 | (d[0] & 255)};
     const struct api_object *o;
@@ -302,7 +307,7 @@ static bool answer_reverse(struct lookup *l) {
             snprintf(target, sizeof target, "%.63s.%.63s.svc.%.60s", s->metadata.name,
                      s->metadata.namespace, l->z->domain);
             l->exists = true;
-            dns_name_record(&l->answer, l->q->name, DNS_PTR, ZONE_TTL_S, target);
+            dns_name_record(&l->answer, l->name, DNS_PTR, ZONE_TTL_S, target);
         }
     }
     return l->exists;
@@ -320,8 +325,9 @@ bool zone_answer(const struct zone *z, const struct dns_query *q, size_t max_byt
                  struct buf *out) {
     struct lookup l = {.z = z, .q = q};
     size_t below, was = out->n;
+    memcpy(l.name, q->name, sizeof l.name);
     dns_begin(&l.answer, out, q);
-    if (!in_domain(q->name, z->domain, &below)) {
+    if (!in_domain(l.name, z->domain, &below)) {
         if (answer_reverse(&l)) {
             dns_end(&l.answer, q, DNS_OK, true, max_bytes);
             return true;
@@ -330,6 +336,13 @@ bool zone_answer(const struct zone *z, const struct dns_query *q, size_t max_byt
         return false;
     }
     answer_in_domain(&l, below);
+    /* Resolvers of the C libraries do not follow: the alias comes with its addresses. */
+    for (int i = 0; *l.alias && q->type != DNS_CNAME && i < CNAMES_MAX; i++) {
+        memcpy(l.name, l.alias, sizeof l.name);
+        *l.alias = 0;
+        if (!in_domain(l.name, z->domain, &below)) break;
+        answer_in_domain(&l, below);
+    }
     if (!l.answer.answers) dns_soa(&l.answer, z->domain, ZONE_TTL_S);
     dns_end(&l.answer, q, l.exists ? DNS_OK : DNS_NAME_ERROR, true, max_bytes);
     return true;

@@ -342,12 +342,9 @@ void stream_exec(struct agent *g, struct stream *s, const struct stream_request 
 static void attach_frame(struct session *x, uint16_t type, struct slice body) {
     if (type == SHIM_STDOUT && x->want_stdout) stream_channel(x->s, CHANNEL_STDOUT, body);
     if (type == SHIM_STDERR && x->want_stderr) stream_channel(x->s, CHANNEL_STDERR, body);
-    if (type != SHIM_EXITED) return;
-    OWN(arena_free_p) struct arena *a = arena_new();
-    struct unpack u = unpack_init(body);
-    unpack_str(&u, a);
-    uint32_t code = unpack_u32(&u), number = unpack_u32(&u);
-    finish_code(x, number && !code ? 128 + number : code);
+    /* The container's end is the end of attaching, not its failure: a code here makes kubectl run
+     * print the logs again. Who wants the code reads the pod's status. */
+    if (type == SHIM_EXITED) finish_code(x, 0);
 }
 
 static void on_attached_data(void *user, unsigned events) {

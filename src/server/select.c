@@ -18,12 +18,7 @@ static int take_fields(struct call *c, struct selection *s, const char *text, st
     for (size_t i = 0; i < all.n; i++) {
         const struct field_term *t = &all.v[i];
         if (!supported(s->kind, t->path))
-            return err_set(err, ERR_BAD_REQUEST,
-                           "Unable to find \"%s, Resource=%s\" that match label selector \"%s\", "
-                           "field selector \"%s\": field label not supported: %s",
-                           c->kind->version, c->kind->plural,
-                           str_or(http_query_get(&c->r->query, "labelSelector"), ""), text,
-                           t->path);
+            return err_set(err, ERR_BAD_REQUEST, "field label not supported: %s", t->path);
         if (str_eq(t->path, "metadata.name") && !t->negate && !*s->name && !str_empty(t->value))
             s->name = t->value;
         else
