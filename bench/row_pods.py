@@ -5,7 +5,7 @@ import time
 
 from instance import Instance, busybox_rootfs
 from measure import Measure, percentile, say
-from peers import BASELINE, KUBERNETES, Crun, Podman
+from peers import BASELINE, KUBERNETES, Crun, Podman, wait_for
 
 ONE_BY_ONE = 8
 PODS = "/api/v1/namespaces/default/pods"
@@ -50,8 +50,10 @@ class Watcher:
 
 
 def remove(a, w, names):
+    """Until nothing is left of them on the machine either."""
     a.call("DELETE", PODS + "?labelSelector=app%3Dbench&gracePeriodSeconds=0")
     w.wait(w.gone, names, 60)
+    wait_for(lambda: not shims_kib(), "shims of removed pods stay", 60)
 
 
 def one_by_one(a, w, tag, m, crun, podman):
