@@ -86,6 +86,16 @@ def atoll(new_atoll):
     return new_atoll()
 
 
+@pytest.fixture(scope="module")
+def root(new_atoll):
+    """The root of an Atoll for one file: tests that speak to the API without pods."""
+    a = new_atoll(start=False)
+    a.service_cidr = "10.97.0.0/16"
+    a.up()
+    ac.until(lambda: a.items("serviceaccounts"), what="default service account")
+    return a.root
+
+
 @pytest.fixture
 def own_atoll(new_atoll):
     """An Atoll for one test; it is gone, with no leftovers, when the test ends."""

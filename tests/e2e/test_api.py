@@ -11,7 +11,7 @@ import uuid
 
 import pytest
 
-from atoll_cluster import BUILD, until
+from atoll_cluster import BUILD
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -55,15 +55,6 @@ class Api:
         assert r.status == 200
         for line in r:
             yield json.loads(line)
-
-
-@pytest.fixture(scope="module")
-def root(new_atoll):
-    a = new_atoll(start=False)
-    a.service_cidr = "10.97.0.0/16"
-    a.up()
-    until(lambda: a.items("serviceaccounts"), what="default service account")
-    return a.root
 
 
 @pytest.fixture

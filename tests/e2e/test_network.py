@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from atoll_cluster import process_of, run, sh, until
+from atoll_cluster import ATOLL, Pods, process_of, run, sh, until
 
 WEB = "mkdir -p /w; echo $(hostname) > /w/index.html; exec httpd -f -p 8080 -h /w"
 
@@ -286,7 +286,6 @@ def test_other_names_are_forwarded_to_the_machines_name_server(own_atoll, tmp_pa
     upstream = Upstream("127.0.0.77")
     (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.77\n")
     a = own_atoll(start=False)
-    from atoll_cluster import ATOLL, Pods
     run("unshare", "-m", "sh", "-c", f"mount --bind {tmp_path}/resolv.conf /etc/resolv.conf; exec {ATOLL} up --root {a.root} --listen 127.0.0.1:{a.port} "
         f"--node-name n1 --pod-cidr {a.pod_cidr} --service-cidr {a.service_cidr} --daemon")
     a.ready()
@@ -332,3 +331,37 @@ def test_pods_reach_each_other_without_translation(web):
     client = web.atoll.get("pod", "client", web.ns)["status"]["podIP"]
     out = until(lambda: web.exec(f"nc -w 3 {client} 7777 </dev/null", pod=p["metadata"]["name"], check=False).stdout)
     assert p["status"]["podIP"] in out
+
+
+def test_api_is_reached_from_another_machine(own_atoll, outside):
+    a = own_atoll(start=False)
+    run(ATOLL, "up", "--root", a.root, "--listen", f"192.0.2.1:{a.port}", "--pod-cidr", a.pod_cidr, "--service-cidr", a.service_cidr, "--daemon")
+    assert run("ip", "netns", "exec", outside.name, "kubectl", "--kubeconfig", a.kubeconfig, "get", "--raw", "/readyz").stdout == "ok"
+    assert "https://192.0.2.1:" in a.kubectl("config", "view").stdout
+
+
+def test_service_without_selector_has_the_endpoints_it_is_given(web):
+    target = web.backends()[0]
+    web.atoll.apply({"kind": "Service", "metadata": {"name": "manual"}, "spec": {"ports": [{"name": "x", "port": 80}]}},
+                    {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": "manual-1", "labels": {"kubernetes.io/service-name": "manual"}},
+                     "addressType": "IPv4", "ports": [{"name": "x", "port": 8080}], "endpoints": [{"addresses": [target["status"]["podIP"]], "conditions": {"ready": True}}]},
+                    namespace=web.ns)
+    until(lambda: fetch(f"http://{web.ip('manual')}/").stdout.strip() == target["metadata"]["name"])
+
+
+def test_several_ports_and_named_targets(web):
+    web.atoll.apply({"kind": "Service", "metadata": {"name": "ports"}, "spec": {"selector": {"app": "web"}, "ports": [
+        {"name": "a", "port": 80, "targetPort": "web"}, {"name": "b", "port": 81, "targetPort": 8080}]}}, namespace=web.ns)
+    for port in (80, 81):
+        until(lambda: fetch(f"http://{web.ip('ports')}:{port}/").returncode == 0)
+    assert fetch(f"http://{web.ip('ports')}:82/", "--connect-timeout", "2").returncode != 0
+
+
+def test_deleted_service_is_gone(web):
+    web.atoll.apply(service("brief", "web"), namespace=web.ns)
+    ip = web.ip("brief")
+    until(lambda: fetch(f"http://{ip}/").returncode == 0)
+    web.atoll.kubectl("-n", web.ns, "delete", "svc", "brief")
+    until(lambda: fetch(f"http://{ip}/", "--connect-timeout", "1").returncode != 0)
+    until(lambda: web.lookup(f"brief.{web.ns}.svc.cluster.local")[0] == "NXDOMAIN")
+    until(lambda: not web.atoll.items("endpointslices", "-l", "kubernetes.io/service-name=brief", namespace=web.ns))

@@ -369,6 +369,36 @@ def test_image_that_is_absent_says_why(pods):
     assert "ImagePullBackOff" in out or "ErrImagePull" in out
 
 
+def test_big_logs_are_rotated(atoll, pods):
+    name = pods.make([sh("i=0; while [ $i -lt 300000 ]; do echo \"$i ----------------------------------------------------------------\"; i=$((i+1)); done; sleep 1000")])
+    pods.running(name)
+    until(lambda: pods.kubectl("logs", name, "--tail=1").stdout.startswith("299999 "), 60, what="the last line")
+    uid = pods.get(name)["metadata"]["uid"]
+    files = [os.path.join(d, f) for d, _, names in os.walk(f"{atoll.root}/var/log") for f in names if uid in d]
+    assert len(files) > 1 and all(os.path.getsize(f) <= 11 << 20 for f in files), files
+    lines = pods.kubectl("logs", name, "--tail=200000").stdout.splitlines()
+    numbers = [int(line.split()[0]) for line in lines]
+    assert numbers == list(range(300000 - len(numbers), 300000)), "the newest file, without a gap (as upstream)"
+
+
+def test_sub_path_of_an_expression_and_optional_sources(pods):
+    name = pods.make(
+        [sh("echo x > /d/file; sleep 1000", env=[{"name": "ME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+            envFrom=[{"configMapRef": {"name": "none", "optional": True}}],
+            volumeMounts=[{"name": "d", "mountPath": "/d", "subPathExpr": "at/$(ME)"}, {"name": "d", "mountPath": "/all"}, {"name": "o", "mountPath": "/o"}])],
+        volumes=[{"name": "d", "emptyDir": {}}, {"name": "o", "configMap": {"name": "none", "optional": True}}])
+    pods.running(name)
+    assert pods.sh(name, f"cat /all/at/{name}/file; ls /o") == "x\n"
+
+
+def test_missing_volume_source_is_waited_for_and_told(atoll, pods):
+    name = pods.make([sh("cat /s/k; sleep 1000", volumeMounts=[{"name": "s", "mountPath": "/s"}])], volumes=[{"name": "s", "secret": {"secretName": "later"}}])
+    until(lambda: [e for e in pods.events(name) if e["reason"] == "FailedMount" and 'secret "later" not found' in e["message"]], what="FailedMount")
+    assert "ContainerCreating" in pods.kubectl("get", "pod", name).stdout
+    atoll.apply({"kind": "Secret", "metadata": {"name": "later"}, "stringData": {"k": "v"}}, namespace=pods.namespace)
+    pods.running(name)
+
+
 # ---- where pods go ----
 
 def test_pod_that_fits_nowhere_says_why(pods):

@@ -2,13 +2,15 @@
 import json
 import os
 import random
+import shutil
 import signal
+import subprocess
 import threading
 import time
 
 import pytest
 
-from atoll_cluster import ATOLL, IMAGE, Pods, RequestLoop, run, sh, until
+from atoll_cluster import ATOLL, IMAGE, Pods, RequestLoop, process_of, run, sh, until
 
 
 def deployment(name, replicas):
@@ -24,6 +26,8 @@ def a(new_atoll):
     a = new_atoll()
     a.apply(deployment("web", 3), {"kind": "Service", "metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]}})
     a.kubectl("rollout", "status", "deploy/web", "--timeout=60s")
+    # Collected after 40 s: made early, looked at late.
+    a.apply({"kind": "Pod", "metadata": {"name": "lost"}, "spec": {"nodeName": "ghost", "containers": [{"name": "c", "image": IMAGE}]}})
     return a
 
 
@@ -157,7 +161,6 @@ def test_a_killed_container_is_started_again(a):
     name = p.make([sh("sleep 100000")], name="victim")
     p.running(name)
     p.kubectl("exec", name, "--", "kill", "-9", "-1", check=False)
-    from atoll_cluster import process_of
     os.kill(int(process_of(p.get(name)["metadata"]["uid"], b"sleep")), signal.SIGKILL)
     until(lambda: p.container(name).get("restartCount", 0) >= 1, 20)
     last = p.container(name)["lastState"]["terminated"]
@@ -183,8 +186,14 @@ def test_a_silent_node_becomes_not_ready_and_recovers(a):
 
 
 def test_pods_of_a_node_that_never_was_are_collected(a):
-    a.apply({"kind": "Pod", "metadata": {"name": "lost"}, "spec": {"nodeName": "ghost", "containers": [{"name": "c", "image": IMAGE}]}})
     until(lambda: a.get("pod", "lost") is None, 90, every=0.5, what="the lost pod's end")
+
+
+def test_a_deleted_node_registers_again(a):
+    uid = a.items("nodes")[0]["metadata"]["uid"]
+    a.kubectl("delete", "node", a.node)
+    until(lambda: (n := a.get("node", a.node)) and n["metadata"]["uid"] != uid and
+          any(c["type"] == "Ready" and c["status"] == "True" for c in n["status"].get("conditions", [])), 30, what="the node again")
 
 
 def test_deleted_pods_leave_nothing(a):
@@ -192,3 +201,30 @@ def test_deleted_pods_leave_nothing(a):
     until(lambda: not a.items("pods"), 30)
     until(lambda: a.leaks().returncode == 0, 10, what="no leftovers")
     assert json.loads(run(ATOLL, "status", "--root", a.root, "-o", "json").stdout)["services"]
+
+
+def test_two_ups_at_once_make_one_atoll(new_atoll):
+    a = new_atoll(start=False)
+    args = [ATOLL, "up", "--root", a.root, "--listen", f"127.0.0.1:{a.port}", "--pod-cidr", a.pod_cidr, "--service-cidr", a.service_cidr, "--daemon"]
+    both = [subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    ends = [(p.communicate(timeout=60), p.returncode) for p in both]
+    assert sorted(code for _, code in ends) == [0, 1], ends
+    assert "already running" in next(err for (_, err), code in ends if code == 1)
+    api_ready(a)
+
+
+def test_runc_does_where_no_crun_is(own_atoll):
+    """In a mount namespace where crun cannot be executed."""
+    if not shutil.which("runc"):
+        pytest.skip("runc is not installed")
+    a = own_atoll(start=False)
+    cover = "; ".join(f"mount --bind /dev/null {p}" for p in {os.path.realpath(p) for p in ("/usr/bin/crun", "/bin/crun") if os.path.exists(p)})
+    run("unshare", "-m", "sh", "-c", f"{cover or 'true'}; exec {ATOLL} up --root {a.root} --listen 127.0.0.1:{a.port} --node-name n1 --pod-cidr {a.pod_cidr} "
+        f"--service-cidr {a.service_cidr} --daemon")
+    a.ready()
+    a.image_from_dir()
+    p = Pods(a, "default")
+    name = p.make([sh("echo hi; exec sleep 1000", resources={"limits": {"memory": "32Mi", "cpu": "100m"}})])
+    p.running(name)
+    assert p.sh(name, "echo exec") == "exec\n" and p.kubectl("logs", name).stdout == "hi\n"
+    p.kubectl("delete", "pod", name)

@@ -9,13 +9,13 @@ import time
 
 import pytest
 
-from test_api import BUILD, root  # noqa: F401  (the fixture: one Atoll for this file)
+from atoll_cluster import BUILD
 
 VERSIONS = ["--http1.1", "--http2"]
 
 
 @pytest.fixture(scope="module")
-def tls(root, tmp_path_factory):  # noqa: F811
+def tls(root, tmp_path_factory):
     """Address of the TLS port, and files with the cluster's CA and the administrator's certificate and key."""
     text = open(os.path.join(root, "etc/atoll/admin.kubeconfig")).read()
     d = tmp_path_factory.mktemp("pki")
@@ -38,7 +38,7 @@ def curl(*args, data=None):
 
 
 @pytest.mark.parametrize("http,version", [("--http1.1", "1.1"), ("--http2-prior-knowledge", "2")])
-def test_unix_socket_speaks_both_versions(root, http, version):  # noqa: F811
+def test_unix_socket_speaks_both_versions(root, http, version):
     sock = os.path.join(root, "run/atoll/api.sock")
     assert curl(http, "--unix-socket", sock, "http://x/readyz")[:3] == (200, version, "ok")
     code, _, body, _ = curl(http, "--unix-socket", sock, "-I", "http://x/api/v1/namespaces")
@@ -75,7 +75,7 @@ def test_tls_1_1_is_refused(tls):
 
 
 @pytest.mark.parametrize("http", ["--http1.1", "--http2-prior-knowledge"])
-def test_body_over_the_limit_is_refused(root, http):  # noqa: F811
+def test_body_over_the_limit_is_refused(root, http):
     sock = os.path.join(root, "run/atoll/api.sock")
     code, _, body, err = curl(http, "--unix-socket", sock, "-X", "POST", "--data-binary", "@-",
                               "http://x/api/v1/namespaces/default/configmaps", data=b"x" * (3 * 1024 * 1024 + 1))
@@ -108,13 +108,13 @@ def exchange(path, data, wait=2.0):
     b"X: y\r\n folded\r\n",
     b"X: y\n",
 ])
-def test_smuggling_shapes_get_one_400_and_the_end(root, head):  # noqa: F811
+def test_smuggling_shapes_get_one_400_and_the_end(root, head):
     hidden = b"0\r\n\r\nGET /version HTTP/1.1\r\nHost: x\r\n\r\n"
     got, closed = exchange(os.path.join(root, "run/atoll/api.sock"), b"POST /api HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n" + hidden)
     assert got.startswith(b"HTTP/1.1 400 ") and got.count(b"HTTP/1.1") == 2 and closed  # status line and the error's own text
 
 
-def test_pipelined_requests_are_answered_in_order(root):  # noqa: F811
+def test_pipelined_requests_are_answered_in_order(root):
     got, closed = exchange(os.path.join(root, "run/atoll/api.sock"),
                            b"GET /version HTTP/1.1\r\nHost: x\r\n\r\nGET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
                            b"GET /nothing-here HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -122,7 +122,7 @@ def test_pipelined_requests_are_answered_in_order(root):  # noqa: F811
     assert got.index(b"gitVersion") < got.index(b"\r\n\r\nok")
 
 
-def test_watchers_that_leave_cost_nothing(root):  # noqa: F811
+def test_watchers_that_leave_cost_nothing(root):
     sock = os.path.join(root, "run/atoll/api.sock")
     status = subprocess.run([os.path.join(BUILD, "atoll"), "status", "--root", root, "-o", "json"], capture_output=True, check=True)
     [pid] = [x["pid"] for x in json.loads(status.stdout)["services"] if x["name"] == "api"]
