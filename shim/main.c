@@ -1,7 +1,9 @@
 /* The loop of atoll-shim: epoll over sockets and streams, a signalfd for ended children. */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -50,7 +52,19 @@ static void child_ready(struct source *s, uint32_t events) {
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) container_child_exited(pid, status);
 }
 
-int main(void) {
+/* `atoll-shim pause`: the first process of a process namespace that containers share. It has
+ * nothing, does nothing, and lets the kernel bury its orphans. */
+static int pause_main(void) {
+    struct sigaction bury = {.sa_handler = SIG_IGN, .sa_flags = SA_NOCLDWAIT};
+    sigaction(SIGCHLD, &bury, NULL);
+    if (setgroups(0, NULL) < 0 || setresgid(65534, 65534, 65534) < 0 ||
+        setresuid(65534, 65534, 65534) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return 1;
+    for (;;) pause();
+}
+
+int main(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "pause") == 0) return pause_main();
     umask(077);
     setsid();
     for (int s = 1; s < 32; s++)

@@ -94,7 +94,8 @@ void box_exited(struct box *x, uint32_t code, uint32_t signal, int64_t started_n
     x->signal = signal;
     x->started_ns = started_ns;
     x->finished_ns = finished_ns;
-    if (x->pod->host_pid) /* no init of its own whose end takes the others along */
+    if (x->pod->host_pid ||
+        x->pod->share_pids) /* no init of its own whose end takes the others along */
         cgroups_signal(&x->pod->broker->cgroups, cgroup, SIGKILL);
     x->oom_killed = cgroups_oom_killed(&x->pod->broker->cgroups, cgroup);
     free(x->message);

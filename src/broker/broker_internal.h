@@ -63,7 +63,7 @@ struct box { /* a container */
 struct pod {
     struct broker *broker;
     char *uid, *name, *pod_namespace, *hostname;
-    bool host_network, host_ipc, host_pid;
+    bool host_network, host_ipc, host_pid, share_pids;
     bool removing;
     struct removal *removal; /* while removing */
     int netns_fd;            /* -1 with host_network */
@@ -123,6 +123,9 @@ void box_state(const struct box *x, struct broker_container_state *ret);
 void box_cgroup(const struct broker *b, const char *uid, const char *id, char out[256]);
 
 /* namespaces.c: makes net, ipc and uts namespaces and pins them below dir_fd ("ns/net"…). */
+/* A process namespace whose first process is `shim_program pause`, pinned as "pid". *ret_pause is
+ * that process, or 0 when the namespace was there already. */
+int namespaces_make_pid(int ns_dir_fd, const char *shim_program, pid_t *ret_pause, struct err *err);
 int namespaces_make(int ns_dir_fd, const struct broker_pod *p, struct err *err);
 /* A socket made inside a network namespace. */
 int namespaces_socket(struct broker *b, int netns_fd, int domain, int type, int protocol,

@@ -178,6 +178,16 @@ static unsigned signal_tree(int dir, int signum, int depth) {
     return n;
 }
 
+int cgroups_join(const struct cgroups *c, const char *path, pid_t pid, struct err *err) {
+    char text[16];
+    snprintf(text, sizeof text, "%d", (int)pid);
+    for (unsigned i = 0; i < c->layout.n; i++) {
+        int r = write_at(c->layout.v[i].path, path, "cgroup.procs", text);
+        if (r < 0) return err_errno(err, -r, "cannot put a process into control group %s", path);
+    }
+    return 0;
+}
+
 unsigned cgroups_signal(const struct cgroups *c, const char *path, int signum) {
     const struct cgroup_hierarchy *h = cgroup_layout_find(&c->layout, CGROUP_PIDS);
     if (!h) h = &c->layout.v[0];

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "proto/cgroup.h"
@@ -27,6 +28,8 @@ int cgroups_init(struct cgroups *c, const char *instance, struct err *err);
 int cgroups_make(const struct cgroups *c, const char *path, struct err *err);
 int cgroups_limit(const struct cgroups *c, const char *path, const struct cgroup_limits *limits,
                   struct err *err);
+/* Puts a process into the group, which cgroups_make made. */
+int cgroups_join(const struct cgroups *c, const char *path, pid_t pid, struct err *err);
 /* Signals every process in the group and below; returns how many it found. */
 unsigned cgroups_signal(const struct cgroups *c, const char *path, int signum);
 /* Removes the group and all below in every hierarchy. -EBUSY while processes are left; 0 when

@@ -102,9 +102,9 @@ int check_pod(const struct broker_pod *p, struct err *err) {
     if (!r) r = check_subdomain("name", p->name, err);
     if (!r) r = check_label("namespace", p->pod_namespace, err);
     if (!r && !p->host_network) r = check_label("hostname", p->hostname, err);
-    if (!r && p->share_process_namespace)
+    if (!r && p->share_process_namespace && p->host_pid)
         r = err_field(err, ERR_INVALID, "shareProcessNamespace",
-                      "a shared process namespace is not supported yet");
+                      "a pod in the host's process namespace cannot have one of its own");
     if (!r && (strlen(p->resolv_conf) > 65536 || strlen(p->etc_hosts) > 1024 * 1024))
         r = err_field(err, ERR_TOO_LARGE, "resolv_conf", "resolv.conf or hosts is too long");
     for (uint32_t i = 0; !r && i < p->n_sysctls; i++)

@@ -239,6 +239,7 @@ int config_write(struct broker *b, struct pod *p, const struct broker_container 
     const char *ns = arena_printf(a, "%s/%s/ns", b->pods_path, p->uid);
     if (!p->host_network) s.netns = arena_printf(a, "%s/net", ns);
     if (!p->host_network) s.utsns = arena_printf(a, "%s/uts", ns);
+    if (p->share_pids) s.pidns = arena_printf(a, "%s/pid", ns);
     if (!p->host_ipc) s.ipcns = arena_printf(a, "%s/ipc", ns);
     struct oci_user user;
     int r = user_of(c, merged, a, &user, err);

@@ -2,8 +2,10 @@
  * mounts and steps back; without a way back it must not go on. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <net/if.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,6 +109,53 @@ int namespaces_make(int ns_dir_fd, const struct broker_pod *p, struct err *err) 
     }
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         if (own[i] >= 0) close(own[i]);
+    return r;
+}
+
+/* ---- a process namespace for all containers of a pod ---- */
+
+static void pause_main(const char *shim_program) {
+    char *argv[] = {"atoll-shim", "pause", NULL}, *env[] = {NULL};
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; fd < 3; fd++) dup2(null_fd, fd);
+    close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+    execve(shim_program, argv, env);
+    _exit(127);
+}
+
+/* Pins the namespace of the process at ns/pid. */
+static int pin_pid(int ns_dir_fd, pid_t pause, struct err *err) {
+    char from[64], to[64];
+    snprintf(from, sizeof from, "/proc/%d/ns/pid", (int)pause);
+    snprintf(to, sizeof to, "/proc/self/fd/%d/pid", ns_dir_fd);
+    OWN(close_p) int fd = openat(ns_dir_fd, "pid", O_RDONLY | O_CREAT | O_CLOEXEC, 0400);
+    if (fd < 0 || mount(from, to, NULL, MS_BIND, NULL) < 0)
+        return err_errno(err, errno, "cannot pin the pid namespace");
+    return 0;
+}
+
+int namespaces_make_pid(int ns_dir_fd, const char *shim_program, pid_t *ret_pause,
+                        struct err *err) {
+    OWN(close_p) int pinned = namespaces_open(ns_dir_fd, "pid");
+    *ret_pause = 0;
+    if (pinned >= 0) return 0;
+    if (!shim_program) return err_set(err, ERR_INTERNAL, "atoll-shim is not installed");
+    OWN(close_p) int own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+    if (own < 0 || unshare(CLONE_NEWPID) < 0)
+        return err_errno(err, errno, "cannot make a process namespace");
+    pid_t pause = fork();
+    if (pause == 0) pause_main(shim_program);
+    int e = errno;
+    if (setns(own, CLONE_NEWPID) < 0) abort(); /* or all later children would be in there */
+    if (pause < 0) return err_errno(err, e, "cannot start the first process of a namespace");
+    int r = pin_pid(ns_dir_fd, pause, err);
+    if (r < 0)
+        kill(pause, SIGKILL);
+    else
+        *ret_pause = pause;
     return r;
 }
 

@@ -50,6 +50,7 @@ struct pod *pod_new(struct broker *b, const struct broker_pod *desc) {
     p->host_network = desc->host_network;
     p->host_ipc = desc->host_ipc;
     p->host_pid = desc->host_pid;
+    p->share_pids = desc->share_process_namespace;
     p->netns_fd = -1;
     map_put(&b->pods, slice_of(desc->uid), p);
     return p;
@@ -119,6 +120,20 @@ static int cgroup_make(struct broker *b, const struct broker_pod *d, struct err 
     return r ? r : cgroups_limit(&b->cgroups, path, &limits, err);
 }
 
+/* The namespace lives as long as its first process, which waits in a group of its own. */
+static int shared_pids_make(struct broker *b, const char *uid, int ns, struct err *err) {
+    char path[256], group[300];
+    pid_t pause = 0;
+    box_cgroup(b, uid, NULL, path);
+    snprintf(group, sizeof group, "%s/pause", path);
+    int r = namespaces_make_pid(ns, b->shim_program, &pause, err);
+    if (r < 0 || !pause) return r;
+    r = cgroups_make(&b->cgroups, group, err);
+    if (!r) r = cgroups_join(&b->cgroups, group, pause, err);
+    if (r < 0) kill(pause, SIGKILL);
+    return r;
+}
+
 static int pod_make(struct broker *b, const struct broker_pod *d, struct pod **ret,
                     struct err *err) {
     OWN(close_p) int dir = -1;
@@ -126,6 +141,7 @@ static int pod_make(struct broker *b, const struct broker_pod *d, struct pod **r
     int r = directories_make(b, d->uid, &dir, &ns, err);
     if (!r) r = cgroup_make(b, d, err);
     if (!r) r = namespaces_make(ns, d, err);
+    if (!r && d->share_process_namespace) r = shared_pids_make(b, d->uid, ns, err);
     if (!r) r = files_write(dir, d, err);
     if (r) return r;
     struct pod *p = pod_find(b, d->uid);
