@@ -115,7 +115,8 @@ static int build_patch(struct write *w, struct object *current, const struct api
 
 void verb_patch(struct call *c) {
     struct err err;
-    if (body_options(c, &err) < 0) {
+    enum patch_kind kind; /* told before the object is looked for */
+    if (body_options(c, &err) < 0 || patch_kind(c, &kind, &err) < 0) {
         reply_error(c, &err);
         return;
     }
