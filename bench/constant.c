@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,6 +90,7 @@ int main(int argc, char **argv) {
             SSL_CTX_use_PrivateKey_file(ssl_ctx, argv[5], SSL_FILETYPE_PEM) != 1)
             die("certificate");
     }
+    signal(SIGPIPE, SIG_IGN); /* clients leave in the middle of an answer */
     int listener = listen_at(argv[1], argv[2]), epoll = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = NULL}, ready[64];
     if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &e) < 0) die("epoll");
