@@ -11,7 +11,7 @@ static void configmap_validate(const void *obj, const void *old_obj, const char 
             cause_invalid(causes, path_of(causes, "binaryData[%s]", c->binary_data.v[i].key),
                           c->binary_data.v[i].key, "duplicate of key present in data");
     if (data_bytes(&c->data, false) + data_bytes(&c->binary_data, true) > DATA_BYTES_MAX)
-        cause_too_long(causes, "", DATA_BYTES_MAX);
+        cause_too_long(causes, "[]", DATA_BYTES_MAX);
     if (!old || !old->immutable || !*old->immutable) return;
     immutable_validate(c->immutable, causes);
     data_unchanged_validate(&c->data, &old->data, "data", causes);
