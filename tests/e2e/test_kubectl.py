@@ -109,6 +109,11 @@ def test_syntax_errors_of_yaml_and_json(k):
         assert k("apply", "-f", "-", text=text, check=False).returncode == 1
 
 
+def test_server_side_apply_is_refused_by_its_name(k):
+    r = apply(k, {"kind": "ConfigMap", "metadata": {"name": "s"}}, more=("--server-side",), check=False)
+    assert r.returncode == 1 and "server-side apply" in r.stderr, r.stderr
+
+
 # ---- change ----
 
 def test_apply_again_changes_merges_and_prunes_fields(k, atoll, namespace):
@@ -372,3 +377,28 @@ def test_watch_goes_on_over_the_death_of_the_api(atoll, k, namespace):
     t.join(30)
     done.set()
     assert seen == made
+
+
+# ---- sizes ----
+
+def test_objects_that_are_too_big_are_refused(k, tmp_path):
+    (tmp_path / "big").write_text("x" * 1100000)
+    r = k("create", "cm", "big", f"--from-file={tmp_path}/big", check=False)
+    assert 'ConfigMap "big" is invalid: []: Too long: may not be more than 1048576 bytes' in r.stderr, r.stderr
+    r = k("create", "secret", "generic", "big", f"--from-file={tmp_path}/big", check=False)
+    assert 'Secret "big" is invalid: data: Too long: may not be more than 1048576 bytes' in r.stderr, r.stderr
+
+
+@pytest.mark.parametrize("body,content,code", [
+    ("[" * 100000, "application/json", 400), ("{\"a\":" * 5000 + "1" + "}" * 5000, "application/json", 400), ("{", "application/json", 400), ("", "application/json", 400),
+    ("x" * 4_000_000, "application/json", 413), ("hello", "text/plain", 415),
+    ("a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(f"b{i}: &b{i} [{','.join([f'*b{i - 1}' if i else '*a'] * 9)}]\n" for i in range(9)), "application/yaml", 400)],
+    ids=["brackets", "deep objects", "cut", "empty", "too big", "text", "aliases"])
+def test_hostile_bodies_get_an_error_and_cost_little(atoll, tmp_path, body, content, code):
+    (tmp_path / "body").write_text(body)
+    before = atoll.services()["api"]
+    r = run("curl", "-sS", "--unix-socket", atoll.sock, "-X", "POST", "-H", f"Content-Type: {content}", "--data-binary", f"@{tmp_path}/body",
+            "http://x/api/v1/namespaces/default/configmaps")
+    assert json.loads(r.stdout)["code"] == code, r.stdout
+    after = atoll.services()["api"]
+    assert after["pid"] == before["pid"] and after["memory_pss_bytes"] < before["memory_pss_bytes"] + (16 << 20)
