@@ -4,6 +4,7 @@
 
 #include "base/own.h"
 #include "base/test.h"
+#include "cli/image_use.h"
 #include "cli/verb.h"
 
 static const struct verb test_verb = {"test", "", "", NULL};
@@ -57,4 +58,20 @@ TEST(bad_arguments_give_status_2) {
         struct parsed p;
         if (parse(bad[i], &p) != 2) fail_msg("'%s' was taken", bad[i]);
     }
+}
+
+TEST(an_image_under_a_container_is_in_use) {
+    static const char mounts[] =
+        "31 1 8:1 / / rw - ext4 /dev/vda /x/image/layers/bb\n"
+        "317 48 0:121 / /r/var/lib/atoll/pods/u-1/rootfs/c1/merged rw - overlay none rw,"
+        "lowerdir+=/r/var/lib/atoll/image/layers/aa,lowerdir+=/r/var/lib/atoll/image/layers/bb,"
+        "upperdir=/r/var/lib/atoll/pods/u-1/rootfs/c1/upper\n";
+    const char *both[] = {"aa", "bb"}, *other[] = {"bb", "cc"};
+    struct image_info used = {.layers = both, .n_layers = 2},
+                      unused = {.layers = other, .n_layers = 2}, empty = {0};
+    OWN(arena_free_p) struct arena *a = arena_new();
+    assert_string_equal(image_use_find(a, slice_of(mounts), &used), "u-1");
+    assert_null(image_use_find(a, slice_of(mounts), &unused));
+    assert_null(image_use_find(a, slice_of(mounts), &empty));
+    assert_null(image_use_find(a, (struct slice){0}, &used));
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "cli/image_use.h"
 #include "cli/verb.h"
 #include "proc/ipc.h"
 #include "wire/image.h"
@@ -74,10 +75,25 @@ static int image_pull(struct call *c, const char *ref) {
     return status == CLI_CONTINUE ? print_list(c) : status;
 }
 
+/* Only the last name takes the layers along. */
+static bool removes_layers(const struct image_info *i, const char *ref) {
+    return i->n_names < 2 || str_eq(ref, i->id) || str_eq(ref, i->repo_digest);
+}
+
 static int image_remove(struct call *c, const char *ref) {
     OWN(buf_done) struct buf body = {0};
+    struct image_info info;
     pack_str(&body, ref);
-    int status = call_service(c, IMAGE_REMOVE, buf_view(&body), -1, QUICK_TIMEOUT_MS);
+    int status = call_service(c, IMAGE_INSPECT, buf_view(&body), -1, QUICK_TIMEOUT_MS);
+    if (status != CLI_CONTINUE) return status;
+    struct unpack u = unpack_init(buf_view(&c->answer));
+    if (image_info_unpack(&u, c->arena, &info) < 0 || unpack_end(&u) < 0)
+        return cli_fail(c->v, "the image service gave a malformed answer");
+    const char *pod = removes_layers(&info, ref) ? image_use_pod(c->arena, c->root, &info) : NULL;
+    if (pod)
+        return cli_fail(c->v, "image \"%s\" is in use by pod %s: delete the pod first", ref, pod);
+    buf_clear(&c->answer);
+    status = call_service(c, IMAGE_REMOVE, buf_view(&body), -1, QUICK_TIMEOUT_MS);
     if (status == CLI_CONTINUE) printf("removed %s\n", ref);
     return status == CLI_CONTINUE ? 0 : status;
 }
