@@ -22,11 +22,11 @@ static struct dns {
     struct api_client *client;
     struct informer *services, *slices;
     struct forward *forward;
-    int udp;
+    int udp, tcp;
     struct fd_watch *udp_watch, *tcp_watch;
     size_t n_tcp;
     char *resolv_conf;
-} dns = {.udp = -1};
+} dns = {.udp = -1, .tcp = -1};
 
 static void write_error(struct buf *out, const struct dns_query *q, enum dns_rcode rcode) {
     struct dns_answer a;
@@ -233,10 +233,22 @@ static void tcp_accept(void *user, unsigned events) {
 
 /* ---- life ---- */
 
+/* Questions wait in the sockets until the zone is whole: after a restart no name is denied that
+ * exists. */
+static void serve_if_synced(void) {
+    if (dns.udp_watch || !informer_synced(dns.services) || !informer_synced(dns.slices)) return;
+    dns.udp_watch = fd_watch_new(dns.ctx->loop, dns.udp, FD_READ, udp_ready, NULL);
+    dns.tcp_watch = fd_watch_new(dns.ctx->loop, dns.tcp, FD_READ, tcp_accept, &dns.tcp);
+    service_ready(dns.ctx);
+}
+
 static void slices_changed(void *user, enum informer_event e, const struct api_object *now,
                            const struct api_object *old) {
     (void)user;
-    if (e == INFORMER_SYNCED) return;
+    if (e == INFORMER_SYNCED) {
+        serve_if_synced();
+        return;
+    }
     if (e == INFORMER_DELETED)
         zone_slice_changed(&dns.zone, NULL, now);
     else
@@ -245,7 +257,8 @@ static void slices_changed(void *user, enum informer_event e, const struct api_o
 
 static void services_changed(void *user, enum informer_event e, const struct api_object *now,
                              const struct api_object *old) {
-    (void)user, (void)e, (void)now, (void)old;
+    (void)user, (void)now, (void)old;
+    if (e == INFORMER_SYNCED) serve_if_synced();
 }
 
 static int prepare(struct service_ctx *ctx, struct err *err) {
@@ -261,13 +274,12 @@ static int prepare(struct service_ctx *ctx, struct err *err) {
 }
 
 static int start(struct service_ctx *ctx, struct err *err) {
-    static int tcp;
     const struct settings *s = ctx->settings;
     const char *const avoid[] = {s->gateway_ip, s->dns_ip};
     dns.ctx = ctx;
     dns.udp = service_fd(ctx, "udp53");
-    tcp = service_fd(ctx, "tcp53");
-    if (dns.udp < 0 || tcp < 0)
+    dns.tcp = service_fd(ctx, "tcp53");
+    if (dns.udp < 0 || dns.tcp < 0)
         return err_set(err, ERR_INTERNAL, "the port 53 sockets were not handed over");
     dns.client = api_client_new(ctx->loop, "api.sock");
     dns.services = informer_new(dns.client, api_kind_by_name("", "v1", "Service"), NULL, NULL,
@@ -278,9 +290,6 @@ static int start(struct service_ctx *ctx, struct err *err) {
     dns.zone =
         (struct zone){.domain = s->cluster_domain, .services = dns.services, .slices = dns.slices};
     dns.forward = forward_new(ctx->loop, dns.resolv_conf, avoid, ARRAY_LEN(avoid));
-    dns.udp_watch = fd_watch_new(ctx->loop, dns.udp, FD_READ, udp_ready, NULL);
-    dns.tcp_watch = fd_watch_new(ctx->loop, tcp, FD_READ, tcp_accept, &tcp);
-    service_ready(ctx);
     return 0;
 }
 
