@@ -19,7 +19,8 @@ struct registration;
 
 /* What was read of the machine before the sandbox closed. */
 struct host_info {
-    char *os_image, *kernel, *machine_id, *boot_id, *runtime_version, *architecture, *hostname;
+    char *os_image, *kernel, *machine_id, *boot_id, *architecture, *hostname;
+    char *runtime, *runtime_version; /* "crun", "1.8.1" */
     char *resolv_conf, *hosts;
     char *ip; /* InternalIP */
     int64_t cpu_milli, memory_bytes, storage_bytes;

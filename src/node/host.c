@@ -60,22 +60,22 @@ static char *os_image(void) {
     return copy("Linux");
 }
 
-/* "crun version 1.8.1" → "1.8.1"; "0.0.0" when it does not say. */
-static char *runtime_version(void) {
+/* The first line of `program --version`; empty when it does not answer. */
+static void ask_version(const char *program, char *text, size_t n_max) {
     int pipes[2];
-    if (pipe2(pipes, O_CLOEXEC) < 0) return copy("0.0.0");
+    text[0] = 0;
+    if (pipe2(pipes, O_CLOEXEC) < 0) return;
     posix_spawn_file_actions_t fa;
     posix_spawn_file_actions_init(&fa);
     posix_spawn_file_actions_adddup2(&fa, pipes[1], STDOUT_FILENO);
-    char *argv[] = {"crun", "--version", NULL};
+    char *argv[] = {(char *)program, "--version", NULL};
     pid_t pid = -1;
-    int rc = posix_spawnp(&pid, "crun", &fa, NULL, argv, environ);
+    int rc = posix_spawnp(&pid, program, &fa, NULL, argv, environ);
     posix_spawn_file_actions_destroy(&fa);
     close(pipes[1]);
-    char text[256] = "";
     struct pollfd pf = {.fd = pipes[0], .events = POLLIN};
     if (rc == 0 && poll(&pf, 1, VERSION_WAIT_MS) == 1) {
-        ssize_t n = read(pipes[0], text, sizeof text - 1);
+        ssize_t n = read(pipes[0], text, n_max - 1);
         text[n > 0 ? n : 0] = 0;
     }
     close(pipes[0]);
@@ -83,9 +83,27 @@ static char *runtime_version(void) {
         kill(pid, SIGKILL);
         waitpid(pid, NULL, 0);
     }
-    if (strncmp(text, "crun version ", 13) != 0) return copy("0.0.0");
-    text[13 + strcspn(text + 13, " \n")] = 0;
-    return copy(text + 13);
+    text[strcspn(text, "\n")] = 0;
+}
+
+/* The runtime that the broker takes: the one named in the configuration, else crun, else runc. Its
+ * version is the third word: "crun version 1.8.1"; "0.0.0" when it does not say. */
+static void runtime_read(struct host_info *h, const struct service_ctx *ctx) {
+    OWN(free_p) char *path = service_path(ctx, "/etc/atoll/runtime");
+    OWN(free_p) char *chosen = read_line(path);
+    const char *programs[] = {*chosen ? chosen : "crun", *chosen ? NULL : "runc"};
+    char text[256] = "";
+    size_t i = 0;
+    for (; i < ARRAY_LEN(programs) && programs[i]; i++) {
+        ask_version(programs[i], text, sizeof text);
+        if (*text) break;
+    }
+    if (i == ARRAY_LEN(programs) || !programs[i]) i = 0;
+    const char *slash = strrchr(programs[i], '/');
+    const char *version = strstr(text, " version ");
+    h->runtime = copy(slash ? slash + 1 : programs[i]);
+    if (version) text[version - text + 9 + (ptrdiff_t)strcspn(version + 9, " \n")] = 0;
+    h->runtime_version = copy(version ? version + 9 : "0.0.0");
 }
 
 static int64_t meminfo(const char *text, const char *key) {
@@ -159,7 +177,7 @@ int host_read(struct host_info *h, const struct service_ctx *ctx, struct err *er
     h->os_image = os_image();
     h->machine_id = read_line("/etc/machine-id");
     h->boot_id = read_line("/proc/sys/kernel/random/boot_id");
-    h->runtime_version = runtime_version();
+    runtime_read(h, ctx);
     h->resolv_conf = read_file("/etc/resolv.conf");
     h->hosts = read_file("/etc/hosts");
     h->ip = host_address(ctx->settings);

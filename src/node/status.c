@@ -60,7 +60,7 @@ const char *status_phase(const struct pod *p) {
     return str_eq(policy, "Never") ? "Failed" : "Running";
 }
 
-static void state_terminated(struct arena *a, const struct termination *t,
+static void state_terminated(struct arena *a, const char *runtime, const struct termination *t,
                              struct core_v1_container_state *s) {
     s->terminated = ARENA_NEW(a, struct core_v1_container_state_terminated);
     s->terminated->exit_code = (int32_t)t->exit_code;
@@ -68,7 +68,7 @@ static void state_terminated(struct arena *a, const struct termination *t,
     s->terminated->message = arena_str(a, t->message);
     s->terminated->started_at = time_text(a, t->started_ns);
     s->terminated->finished_at = time_text(a, t->finished_ns);
-    if (t->id[0]) s->terminated->container_id = arena_printf(a, "crun://%s", t->id);
+    if (t->id[0]) s->terminated->container_id = arena_printf(a, "%s://%s", runtime, t->id);
 }
 
 static void state_waiting(struct arena *a, const struct container *c,
@@ -86,13 +86,13 @@ static void state_waiting(struct arena *a, const struct container *c,
     s->waiting->message = arena_str(a, c->wait_message);
 }
 
-static void state_of(struct arena *a, const struct container *c,
+static void state_of(struct arena *a, const char *runtime, const struct container *c,
                      struct core_v1_container_state *s) {
     if (c->state == CONTAINER_RUNNING) {
         s->running = ARENA_NEW(a, struct core_v1_container_state_running);
         s->running->started_at = time_text(a, c->started_ns);
     } else if (c->state == CONTAINER_TERMINATED && !c->wait_reason) {
-        state_terminated(a, &c->now, s);
+        state_terminated(a, runtime, &c->now, s);
     } else {
         state_waiting(a, c, s);
     }
@@ -103,14 +103,14 @@ static bool container_ready(const struct container *c) {
     return c->state == CONTAINER_RUNNING && c->started && c->ready;
 }
 
-static void container_status(struct arena *a, const struct container *c,
+static void container_status(struct arena *a, const char *runtime, const struct container *c,
                              struct core_v1_container_status *s) {
     const struct core_v1_container *spec = container_spec(c);
     const struct termination *last = &c->last;
     if (c->state == CONTAINER_TERMINATED && c->wait_reason) last = &c->now;
     s->name = arena_str(a, c->name);
-    state_of(a, c, &s->state);
-    if (last->reason) state_terminated(a, last, &s->last_state);
+    state_of(a, runtime, c, &s->state);
+    if (last->reason) state_terminated(a, runtime, last, &s->last_state);
     s->ready = container_ready(c);
     s->restart_count = (int32_t)c->attempt;
     s->image = arena_str(a, str_or(spec->image, ""));
@@ -118,9 +118,9 @@ static void container_status(struct arena *a, const struct container *c,
     s->started = ARENA_NEW(a, bool);
     *s->started = c->state == CONTAINER_RUNNING && c->started;
     if (c->id[0] && c->state >= CONTAINER_RUNNING)
-        s->container_id = arena_printf(a, "crun://%s", c->id);
+        s->container_id = arena_printf(a, "%s://%s", runtime, c->id);
     else if (last->id[0])
-        s->container_id = arena_printf(a, "crun://%s", last->id);
+        s->container_id = arena_printf(a, "%s://%s", runtime, last->id);
 }
 
 static void add_condition(struct arena *a, struct core_v1_pod_condition_list *l, const char *type,
@@ -236,7 +236,8 @@ void status_compute(struct arena *a, struct pod *p, const struct status_host *h,
         const struct container *c = &p->containers[i];
         bool init = c->kind != CONTAINER_MAIN;
         container_status(
-            a, c, ARENA_PUSH(a, init ? &ret->init_container_statuses : &ret->container_statuses));
+            a, h->runtime, c,
+            ARENA_PUSH(a, init ? &ret->init_container_statuses : &ret->container_statuses));
     }
 }
 
@@ -257,7 +258,8 @@ static void adopt_termination(struct termination *t,
     int64_t started = 0, finished = 0;
     if (s->started_at) time_parse(s->started_at, &started);
     if (s->finished_at) time_parse(s->finished_at, &finished);
-    const char *id = str_starts(s->container_id, "crun://") ? s->container_id + 7 : "";
+    const char *scheme = s->container_id ? strstr(s->container_id, "://") : NULL;
+    const char *id = scheme ? scheme + 3 : "";
     if (strlen(id) >= CONTAINER_ID_BYTES) id = "";
     termination_set(t, id, (uint32_t)s->exit_code, str_or(s->reason, "Error"), s->message, started,
                     finished);

@@ -9,6 +9,7 @@
 
 struct status_host {
     const char *host_ip;
+    const char *runtime; /* the scheme of container IDs: crun, runc */
 };
 
 /* Fills *ret in the arena. Conditions that others own (PodScheduled, readiness gates) are kept. */

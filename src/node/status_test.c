@@ -11,7 +11,7 @@ static void unref_p(struct pod **p) {
 }
 
 static const char one[] = "\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":\"busybox\"}]}";
-static const struct status_host host = {"10.0.0.1"};
+static const struct status_host host = {"10.0.0.1", "crun"};
 
 static const char *patch(struct buf *b, struct pod *p) {
     OWN(arena_free_p) struct arena *a = arena_new();
@@ -154,6 +154,7 @@ TEST(node_status_keeps_the_time_of_an_unchanged_condition) {
                           .memory_bytes = 4LL << 30,
                           .storage_bytes = 1LL << 30,
                           .ip = (char *)"10.0.0.1",
+                          .runtime = (char *)"crun",
                           .runtime_version = (char *)"1.8"};
     struct node_view v = {.host = &h, .node_name = "n", .ready = true, .now_ns = 1000000000};
     struct core_v1_node_status first = {0}, second = {0};

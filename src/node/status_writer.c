@@ -31,7 +31,7 @@ void status_write(struct pod *p) {
     OWN(arena_free_p) struct arena *a = arena_new();
     OWN(buf_done) struct buf b = {0};
     struct core_v1_pod_status s;
-    struct status_host h = {.host_ip = g->host.ip};
+    struct status_host h = {.host_ip = g->host.ip, .runtime = g->host.runtime};
     status_compute(a, p, &h, loop_wall_ns(g->loop), &s);
     status_patch(&b, p, &s);
     uint64_t hash = map_hash(buf_view(&b));
