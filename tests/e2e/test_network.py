@@ -239,6 +239,21 @@ def test_external_name(web):
     until(lambda: web.lookup(f"ext.{web.ns}.svc.cluster.local", "CNAME") == ("NOERROR", ["example.test."]))
 
 
+@pytest.mark.parametrize("service", ["dns", "network", "api", "store"])
+def test_names_are_answered_while_a_service_dies(web, service):
+    """Each question is answered at the first try, though a service is killed meanwhile: init keeps the socket."""
+    want = web.lookup(f"web.{web.ns}.svc.cluster.local")
+    server, name = web.atoll.get("service", "kube-dns", "kube-system")["spec"]["clusterIP"], f"web.{web.ns}.svc.cluster.local"
+    before = web.atoll.services()[service]["restarts"]
+    for i in range(300):
+        if i == 20:
+            web.atoll.kill(service)
+        assert ask(server, name, "A") == want, f"question {i}"
+    until(lambda: web.atoll.services()[service]["restarts"] > before)
+    until(lambda: web.atoll.kubectl("get", "--raw", "/readyz", check=False).stdout == "ok")
+    assert ask(server, name, "A") == want
+
+
 class Upstream:
     """A name server that knows one name; by UDP and TCP."""
 

@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -213,18 +214,25 @@ def test_two_ups_at_once_make_one_atoll(new_atoll):
     api_ready(a)
 
 
-def test_runc_does_where_no_crun_is(own_atoll):
-    """In a mount namespace where crun cannot be executed."""
+@pytest.mark.parametrize("how", ["there is no crun", "the configuration says so"])
+def test_runc_works_too(own_atoll, how):
     if not shutil.which("runc"):
         pytest.skip("runc is not installed")
     a = own_atoll(start=False)
-    cover = "; ".join(f"mount --bind /dev/null {p}" for p in {os.path.realpath(p) for p in ("/usr/bin/crun", "/bin/crun") if os.path.exists(p)})
+    cover = "true"
+    if how == "there is no crun":  # in a mount namespace where crun cannot be executed
+        cover = "; ".join(f"mount --bind /dev/null {p}" for p in {os.path.realpath(p) for p in ("/usr/bin/crun", "/bin/crun") if os.path.exists(p)})
+    else:
+        os.makedirs(f"{a.root}/etc/atoll")
+        with open(f"{a.root}/etc/atoll/runtime", "w") as f:
+            f.write("runc\n")
     run("unshare", "-m", "sh", "-c", f"{cover or 'true'}; exec {ATOLL} up --root {a.root} --listen 127.0.0.1:{a.port} --node-name n1 --pod-cidr {a.pod_cidr} "
         f"--service-cidr {a.service_cidr} --daemon")
     a.ready()
     a.image_from_dir()
     p = Pods(a, "default")
     name = p.make([sh("echo hi; exec sleep 1000", resources={"limits": {"memory": "32Mi", "cpu": "100m"}})])
-    p.running(name)
+    assert p.running(name)["status"]["containerStatuses"][0]["containerID"].startswith("runc://")
+    assert re.match(r"runc://\d+\.\d+", a.items("nodes")[0]["status"]["nodeInfo"]["containerRuntimeVersion"])
     assert p.sh(name, "echo exec") == "exec\n" and p.kubectl("logs", name).stdout == "hi\n"
     p.kubectl("delete", "pod", name)
