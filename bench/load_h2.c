@@ -1,3 +1,4 @@
+/* The HTTP/2 half of the load generator: one stream at a time on one connection, by nghttp2. */
 #include <nghttp2/nghttp2.h>
 #include <stdlib.h>
 #include <string.h>
