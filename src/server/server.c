@@ -37,8 +37,21 @@ static void method_not_allowed(struct call *c) {
     reply_error(c, &err);
 }
 
+/* Before kubectl creates an object of a kind without PATCH (TokenReview, SubjectAccessReview), it
+ * asks whether the kind is a custom one, and gives up on 404. There are none here. */
+static bool no_custom_kinds(struct call *c) {
+    if (!str_eq(c->route.group, "apiextensions.k8s.io") || !str_eq(c->route.verb, "list") ||
+        !str_eq(c->route.plural, "customresourcedefinitions"))
+        return false;
+    reply_json(c, 200,
+               SLICE("{\"kind\":\"CustomResourceDefinitionList\",\"apiVersion\":"
+                     "\"apiextensions.k8s.io/v1\",\"metadata\":{},\"items\":[]}\n"));
+    return true;
+}
+
 static void unknown_resource(struct call *c) {
     size_t n;
+    if (no_custom_kinds(c)) return;
     const struct api_kind *const *kinds = api_kinds(&n);
     for (size_t i = 0; i < n; i++) {
         if (!str_eq(kinds[i]->group, c->route.group) ||

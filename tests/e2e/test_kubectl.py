@@ -56,6 +56,20 @@ def test_can_i(k, namespace):
     assert "system:admin" in k("auth", "whoami").stdout or "kubernetes-admin" in k("auth", "whoami").stdout
 
 
+def test_reviews_are_created_from_files(k, namespace):
+    token = k("create", "token", "default").stdout.strip()
+    out = json.loads(apply(k, {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}, verb="create", more=("-o", "json")).stdout)
+    assert out["status"]["authenticated"] and out["status"]["user"]["username"] == f"system:serviceaccount:{namespace}:default"
+    out = json.loads(apply(k, {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
+        "user": "nobody", "resourceAttributes": {"verb": "get", "resource": "pods", "namespace": namespace}}}, verb="create", more=("-o", "json")).stdout)
+    assert out["status"]["allowed"] is False
+
+
+def test_run_attached_shows_output_once_and_gives_the_code(k):
+    r = k("run", "once", f"--image={IMAGE}", "--restart=Never", "--rm", "--attach", "-q", "--command", "--", "sh", "-c", "sleep 1; echo said; exit 4", check=False)
+    assert r.returncode == 4 and r.stdout.count("said") == 1, r
+
+
 # ---- bad manifests: the words of upstream, and nothing stored ----
 
 BAD = [
