@@ -101,6 +101,7 @@ static int save(const struct catalog *c, struct err *err) {
     OWN(close_p)
     int fd = openat(c->dir, "images.json.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     size_t n = strlen(text);
+    if (fd >= 0) errno = ENOSPC; /* what a short write means */
     if (fd < 0 || write(fd, text, n) != (ssize_t)n || fsync(fd) < 0 ||
         renameat(c->dir, "images.json.new", c->dir, file) < 0 || fsync(c->dir) < 0)
         return err_errno(err, errno, "writing the image list");

@@ -323,8 +323,10 @@ static int spool_copy(struct job *j, int from, int *ret_fd, struct err *err) {
     ssize_t n;
     int r = spool_open(j, ret_fd, err);
     if (r < 0) return r;
-    while ((n = read(from, piece, sizeof piece)) > 0)
+    while ((n = read(from, piece, sizeof piece)) > 0) {
+        errno = ENOSPC; /* what a short write means */
         if (write(*ret_fd, piece, (size_t)n) != n) return err_errno(err, errno, "spool file");
+    }
     return n < 0 ? err_errno(err, errno, "reading the archive") : 0;
 }
 
