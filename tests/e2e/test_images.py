@@ -5,8 +5,10 @@ import io
 import json
 import os
 import platform
+import shutil
 import subprocess
 import tarfile
+import tempfile
 
 import pytest
 
@@ -274,3 +276,31 @@ def test_new_tag_content_is_pulled_by_always_only(atoll, pods, work, registry):
         pods.running(name)
         until(lambda: pods.kubectl("logs", name).stdout == f"{text}\n")
     assert IMAGE in names(atoll)
+
+
+def test_pull_goes_on_after_the_death_of_the_image_service(atoll, pods, work, registry):
+    registry.push(work, Layout(work, extra={"big": os.urandom(40_000_000)}), "big:1")
+    name = pods.make([{"image": f"{registry.address}/big:1", **sh("wc -c < /big; sleep 1000")}])
+    until(lambda: [e for e in pods.events(name) if e["reason"] == "Pulling"], every=0.02)
+    atoll.kill("image")
+    pods.running(name, 60)
+    until(lambda: pods.kubectl("logs", name).stdout == "40000000\n")
+
+
+def test_image_that_does_not_fit_on_the_disk_is_told_and_leaves_nothing(work, new_atoll):
+    root = tempfile.mkdtemp(prefix="atoll-small-")
+    run("mount", "-t", "tmpfs", "-o", "size=40m,mode=755", "none", root)
+    try:
+        a = new_atoll(root=root, start=False)
+        a.up()
+        before = shutil.disk_usage(root).used
+        r = image(a, "import", Layout(work, extra={"big": os.urandom(60_000_000)}).write(work / "huge.tar", "localhost/huge:1"), check=False)
+        assert r.returncode == 1 and "space" in r.stderr.lower() and len(r.stderr.strip().splitlines()) == 1, r.stderr
+        until(lambda: shutil.disk_usage(root).used < before + (4 << 20), 10, what="the space is free again")
+        image(a, "import", Layout(work).write(work / "fits.tar", "localhost/fits:1"))
+        assert "localhost/huge" not in names(a) and "localhost/fits:1" in names(a)
+        a.down("--purge")
+    finally:
+        run(ATOLL, "down", "--purge", "--root", root, check=False)
+        until(lambda: run("umount", root, check=False).returncode == 0, 10, what="umount")
+        os.rmdir(root)
