@@ -49,7 +49,39 @@ static bool answer_here(struct slice message, size_t max_bytes, struct buf *out,
         write_error(out, q, DNS_REFUSED);
         return true;
     }
+    char alias[DNS_NAME_MAX];
+    if (zone_alias(&dns.zone, q, alias)) return false;
     return zone_answer(&dns.zone, q, max_bytes ? max_bytes : q->udp_bytes, out);
+}
+
+static void forward(struct slice message, const struct dns_query *q, bool tcp, forward_fn *done,
+                    void *user) {
+    char alias[DNS_NAME_MAX];
+    OWN(buf_done) struct buf query = {0};
+    if (zone_alias(&dns.zone, q, alias)) {
+        dns_write_query(&query, q->id, alias, q->type);
+        message = buf_view(&query);
+    }
+    forward_query(dns.forward, message, tcp, done, user);
+}
+
+/* What the client gets for the resolver's answer; empty: there was none. */
+static void write_forwarded(struct buf *out, const struct dns_query *q, struct slice answer,
+                            size_t max_bytes) {
+    char alias[DNS_NAME_MAX];
+    struct dns_answer a;
+    if (!zone_alias(&dns.zone, q, alias)) {
+        if (answer.n)
+            buf_slice(out, answer);
+        else
+            write_error(out, q, DNS_SERVER_FAILURE);
+        return;
+    }
+    dns_begin(&a, out, q);
+    dns_name_record(&a, q->name, DNS_CNAME, ZONE_TTL_S, alias);
+    bool good = answer.n && dns_copy_answers(&a, answer) == 0;
+    int code = good ? answer.p[3] & 15 : DNS_SERVER_FAILURE;
+    dns_end(&a, q, (enum dns_rcode)code, false, max_bytes);
 }
 
 /* ---- UDP ---- */
@@ -64,10 +96,7 @@ struct udp_client {
 static void udp_forwarded(void *user, struct slice answer) {
     struct udp_client *c = user;
     OWN(buf_done) struct buf out = {0};
-    if (answer.n)
-        buf_slice(&out, answer);
-    else
-        write_error(&out, &c->query, DNS_SERVER_FAILURE);
+    write_forwarded(&out, &c->query, answer, c->query.udp_bytes);
     sendto(dns.udp, out.p, out.n, MSG_NOSIGNAL, (struct sockaddr *)&c->from, c->from_n);
     free(c);
 }
@@ -90,7 +119,7 @@ static void one_datagram(struct slice message, const struct sockaddr_storage *fr
     size_t n = MIN_OF(q.question.n, sizeof c->question);
     memcpy(c->question, q.question.p, n);
     c->query.question = slice_from(c->question, n);
-    forward_query(dns.forward, message, false, udp_forwarded, c);
+    forward(message, &c->query, false, udp_forwarded, c);
 }
 
 static void udp_ready(void *user, unsigned events) {
@@ -158,10 +187,7 @@ static void tcp_forwarded(void *user, struct slice answer) {
         tcp_close(c);
         return;
     }
-    if (answer.n)
-        buf_slice(&out, answer);
-    else
-        write_error(&out, &c->query, DNS_SERVER_FAILURE);
+    write_forwarded(&out, &c->query, answer, 65535);
     tcp_put(c, buf_view(&out));
     tcp_work(c);
 }
@@ -185,7 +211,7 @@ static void tcp_work(struct tcp_client *c) {
             memcpy(c->question, c->query.question.p, q);
             c->query.question = slice_from(c->question, q);
             c->waiting = true;
-            forward_query(dns.forward, buf_view(&message), true, tcp_forwarded, c);
+            forward(buf_view(&message), &c->query, true, tcp_forwarded, c);
             return; /* it may have answered, and freed, at once */
         }
     }

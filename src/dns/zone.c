@@ -321,6 +321,31 @@ static bool in_domain(const char *name, const char *domain, size_t *ret_below) {
     return true;
 }
 
+/* True when it ends at an alias outside the domain, then l->name. */
+static bool answer_with_aliases(struct lookup *l, size_t below) {
+    answer_in_domain(l, below);
+    /* Resolvers of the C libraries do not follow: the alias comes with its addresses. */
+    for (int i = 0; *l->alias && l->q->type != DNS_CNAME && i < CNAMES_MAX; i++) {
+        memcpy(l->name, l->alias, sizeof l->name);
+        *l->alias = 0;
+        if (!in_domain(l->name, l->z->domain, &below)) return true;
+        answer_in_domain(l, below);
+    }
+    return false;
+}
+
+bool zone_alias(const struct zone *z, const struct dns_query *q, char ret[DNS_NAME_MAX]) {
+    OWN(buf_done) struct buf scratch = {0};
+    struct lookup l = {.z = z, .q = q};
+    size_t below;
+    if (q->type != DNS_A && q->type != DNS_AAAA) return false;
+    memcpy(l.name, q->name, sizeof l.name);
+    dns_begin(&l.answer, &scratch, q);
+    if (!in_domain(l.name, z->domain, &below) || !answer_with_aliases(&l, below)) return false;
+    memcpy(ret, l.name, DNS_NAME_MAX);
+    return true;
+}
+
 bool zone_answer(const struct zone *z, const struct dns_query *q, size_t max_bytes,
                  struct buf *out) {
     struct lookup l = {.z = z, .q = q};
@@ -335,14 +360,7 @@ bool zone_answer(const struct zone *z, const struct dns_query *q, size_t max_byt
         out->n = was;
         return false;
     }
-    answer_in_domain(&l, below);
-    /* Resolvers of the C libraries do not follow: the alias comes with its addresses. */
-    for (int i = 0; *l.alias && q->type != DNS_CNAME && i < CNAMES_MAX; i++) {
-        memcpy(l.name, l.alias, sizeof l.name);
-        *l.alias = 0;
-        if (!in_domain(l.name, z->domain, &below)) break;
-        answer_in_domain(&l, below);
-    }
+    answer_with_aliases(&l, below);
     if (!l.answer.answers) dns_soa(&l.answer, z->domain, ZONE_TTL_S);
     dns_end(&l.answer, q, l.exists ? DNS_OK : DNS_NAME_ERROR, true, max_bytes);
     return true;

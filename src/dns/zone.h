@@ -23,5 +23,7 @@ void zone_slice_changed(struct zone *z, const struct api_object *now, const stru
 
 /* False: the name is not the cluster's; forward it. True: the answer is in `out`. max_bytes as
  * dns_end. */
+/* True when the name's address is to be asked outside: an ExternalName; ret is the name to ask. */
+bool zone_alias(const struct zone *z, const struct dns_query *q, char ret[DNS_NAME_MAX]);
 bool zone_answer(const struct zone *z, const struct dns_query *q, size_t max_bytes,
                  struct buf *out);

@@ -170,3 +170,78 @@ void dns_end(struct dns_answer *a, const struct dns_query *q, enum dns_rcode rco
     h[8] = 0, h[9] = (unsigned char)a->authorities;
     h[10] = 0, h[11] = q->edns ? 1 : 0;
 }
+
+void dns_write_query(struct buf *out, uint16_t id, const char *name, uint16_t type) {
+    put16(out, id);
+    put16(out, 0x0100);
+    put16(out, 1);
+    put16(out, 0), put16(out, 0), put16(out, 0);
+    put_name(out, name);
+    put16(out, type);
+    put16(out, 1);
+}
+
+/* A name that may be compressed: pointers go backwards only, so it ends. Moves *at behind it. */
+static bool expand_name(struct slice m, size_t *at, char out[DNS_NAME_MAX]) {
+    const unsigned char *p = (const unsigned char *)m.p;
+    char part[DNS_NAME_MAX];
+    size_t here = *at, len = 0;
+    bool jumped = false;
+    for (;;) {
+        if (here >= m.n) return false;
+        if ((p[here] & 0xc0) == 0xc0) {
+            if (here + 2 > m.n) return false;
+            size_t to = (size_t)(get16(p + here) & 0x3fff);
+            if (to >= here) return false;
+            if (!jumped) *at = here + 2;
+            jumped = true;
+            here = to;
+            continue;
+        }
+        size_t label = p[here];
+        if (label > 63 || here + label + 1 > m.n || len + label + 2 > sizeof part) return false;
+        if (!label) break;
+        if (len) part[len++] = '.';
+        memcpy(part + len, p + here + 1, label);
+        if (memchr(part + len, 0, label) || memchr(part + len, '.', label)) return false;
+        len += label;
+        here += label + 1;
+    }
+    if (!jumped) *at = here + 1;
+    memcpy(out, part, len);
+    out[len] = 0;
+    return true;
+}
+
+static bool copy_record(struct dns_answer *a, struct slice m, size_t *at) {
+    const unsigned char *p = (const unsigned char *)m.p;
+    char name[DNS_NAME_MAX], target[DNS_NAME_MAX];
+    if (!expand_name(m, at, name) || *at + 10 > m.n) return false;
+    uint16_t type = get16(p + *at), class_ = get16(p + *at + 2), n = get16(p + *at + 8);
+    uint32_t ttl_s = (uint32_t)get16(p + *at + 4) << 16 | get16(p + *at + 6);
+    size_t data = *at + 10;
+    if (data + n > m.n) return false;
+    *at = data + n;
+    if (class_ != 1) return true;
+    if ((type == DNS_A && n == 4) || (type == DNS_AAAA && n == 16)) {
+        size_t length_at = begin_record(a, name, type, ttl_s);
+        buf_append(a->out, p + data, n);
+        end_record(a, length_at);
+    } else if (type == DNS_CNAME) {
+        if (!expand_name(m, &data, target)) return false;
+        dns_name_record(a, name, DNS_CNAME, ttl_s, target);
+    }
+    return true;
+}
+
+int dns_copy_answers(struct dns_answer *a, struct slice reply) {
+    const unsigned char *p = (const unsigned char *)reply.p;
+    char name[DNS_NAME_MAX];
+    size_t at = DNS_HEADER_BYTES;
+    if (reply.n < DNS_HEADER_BYTES || get16(p + 4) != 1 || !expand_name(reply, &at, name))
+        return -EBADMSG;
+    at += 4;
+    for (unsigned i = get16(p + 6); i > 0; i--)
+        if (!copy_record(a, reply, &at)) return -EBADMSG;
+    return 0;
+}

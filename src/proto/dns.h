@@ -66,6 +66,11 @@ void dns_srv(struct dns_answer *a, const char *name, uint32_t ttl_s, uint16_t po
 void dns_txt(struct dns_answer *a, const char *name, uint32_t ttl_s, const char *text);
 void dns_soa(struct dns_answer *a, const char *zone,
              uint32_t ttl_s); /* authority: for negative answers (RFC 2308) */
+/* A query as a resolver sends it: recursion desired, no EDNS. */
+void dns_write_query(struct buf *out, uint16_t id, const char *name, uint16_t type);
+/* Appends the A, AAAA and CNAME records among the answers of somebody's reply, names written out.
+ * −EBADMSG when it is malformed; what came before stays. */
+int dns_copy_answers(struct dns_answer *a, struct slice reply);
 /* Fills the header. Longer than max_bytes: records are dropped and TC is set. */
 void dns_end(struct dns_answer *a, const struct dns_query *q, enum dns_rcode rcode,
              bool authoritative, size_t max_bytes);

@@ -58,3 +58,23 @@ TEST(dns_answers_too_long_are_cut_and_marked) {
     assert_true(out.p[2] & 2);
     assert_int_equal(out.p[7], 0);
 }
+
+TEST(dns_answers_of_others_are_copied_with_their_names_written_out) {
+    static const char reply[] = "\0\1\x81\x80\0\1\0\2\0\0\0\0\3www\1x\0\0\1\0\1"
+                                "\xc0\x0c\0\5\0\1\0\0\0\x9\0\4\1y\xc0\x10"
+                                "\xc0\x23\0\1\0\1\0\0\0\x9\0\4\1\2\3\4";
+    static const char want[] = "\3www\1x\0\0\5\0\1\0\0\0\x9\0\5\1y\1x\0"
+                               "\1y\1x\0\0\1\0\1\0\0\0\x9\0\4\1\2\3\4";
+    struct slice whole = slice_from(reply, sizeof reply - 1);
+    struct dns_query q = {0};
+    struct dns_answer a;
+    struct buf out = {0};
+    dns_begin(&a, &out, &q);
+    assert_int_equal(dns_copy_answers(&a, whole), 0);
+    assert_int_equal(a.answers, 2);
+    assert_int_equal(out.n, DNS_HEADER_BYTES + sizeof want - 1);
+    assert_memory_equal(out.p + DNS_HEADER_BYTES, want, sizeof want - 1);
+    for (size_t n = 0; n < whole.n; n++)
+        assert_int_equal(dns_copy_answers(&a, slice_from(reply, n)), -EBADMSG);
+    buf_done(&out);
+}
