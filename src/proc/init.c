@@ -433,11 +433,12 @@ static int init_setup(struct init *n, struct err *err) {
     snprintf(run, sizeof run, "%s/run/atoll", n->o->settings.root);
     if (chdir(run) < 0) return err_errno(err, errno, "%s", run);
     int r = log_open(n, err);
-    if (r == 0) r = mount_namespace_ensure("mnt", err);
     if (r == 0) r = children_make(n, err);
     struct handover_fd own[HANDOVER_FDS_MAX];
     size_t n_own = 0;
     if (r == 0) r = init_sockets_open(authority_find("init"), &n->o->settings, own, &n_own, err);
+    /* Last, so that a port in use leaves no mount behind. */
+    if (r == 0) r = mount_namespace_ensure("mnt", err);
     if (r < 0) return r;
     n->listener = ipc_listen(n->loop, own[0].fd, NULL, 0, on_control_accepted, n);
     loop_on_signal(n->loop, SIGCHLD, on_sigchld, n);

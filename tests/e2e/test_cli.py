@@ -81,6 +81,8 @@ def test_port_in_use(root):
         port = s.getsockname()[1]
         r = run(ATOLL, "up", "--daemon", "--root", root, "--listen", f"127.0.0.1:{port}", check=False)
     one_line(r, 1, str(port), "in use", "--listen")
+    with open("/proc/mounts") as mounts:  # nothing holds the directory
+        assert f"{root}/" not in mounts.read()
     a = Atoll(root, 90)
     a.up()
     assert a.kubectl("get", "--raw", "/readyz").stdout == "ok"
