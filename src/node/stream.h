@@ -1,5 +1,6 @@
 /*
- * One request on node.sock: a chunked answer (logs) or a WebSocket (exec, attach, port-forward).
+ * One request on node.sock: a chunked answer (logs) or an upgrade (exec, attach, port-forward) to
+ * WebSocket or SPDY/3.1.
  * The handler gets the request, answers now or later, and is told when the client goes away.
  */
 #pragma once
@@ -18,9 +19,11 @@ struct stream_request {
 };
 
 struct stream_ops {
-    void (*message)(void *state, bool text, struct slice data); /* a WebSocket message */
+    /* A WebSocket message. SPDY with channels: as of v5.channel.k8s.io; without: raw bytes. */
+    void (*message)(void *state, bool text, struct slice data);
     void (*drain)(void *state);  /* the queue is empty again; may be NULL */
     void (*closed)(void *state); /* last call: the client went away, or the stream ended */
+    void (*ready)(void *state);  /* once: the client has opened its channels; may be NULL */
 };
 
 typedef void stream_handler(struct agent *g, struct stream *s, const struct stream_request *r);
@@ -37,9 +40,15 @@ void stream_end(struct stream *s); /* complete; closed() follows when all is sen
 /* 101 with one of the protocols; ERR_BAD_REQUEST when the client offers none of them. */
 int stream_upgrade(struct stream *s, const char *const *protocols, const char **ret_protocol,
                    struct err *err);
+/* 101 to SPDY/3.1; what follows are its frames, the handler's to read and write as they are. */
+int stream_upgrade_spdy(struct stream *s, const char *const *protocols, struct err *err);
+/* The channels of exec and attach, over either transport; channels: bits 1u << CHANNEL_…. */
+int stream_upgrade_channels(struct stream *s, unsigned channels, bool *ret_input_can_end,
+                            struct err *err);
 size_t stream_channel(struct stream *s, unsigned char channel, struct slice data);
 size_t stream_message(struct stream *s, struct slice data); /* binary, as it is */
-void stream_close(struct stream *s, unsigned code); /* WebSocket close, then as stream_end */
+/* The transport's way to say goodbye (WebSocket: close with this code), then as stream_end. */
+void stream_close(struct stream *s, unsigned code);
 size_t stream_queued(const struct stream *s);
 void stream_pause(struct stream *s, bool pause); /* stops reading from the client */
 

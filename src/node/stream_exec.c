@@ -1,6 +1,6 @@
 /*
- * kubectl exec and attach: the channels of v4/v5.channel.k8s.io over a command's descriptors, or
- * over the shim's attach socket (KEP-4006; apimachinery remotecommand).
+ * kubectl exec and attach: the channels of v4/v5.channel.k8s.io, over WebSocket or SPDY/3.1, to a
+ * command's descriptors or to the shim's attach socket (KEP-4006; apimachinery remotecommand).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,18 +11,10 @@
 
 #include "base/own.h"
 #include "node/exec.h"
+#include "node/spdy_channels.h"
 #include "node/stream.h"
 #include "proto/websocket.h"
 #include "wire/shim.h"
-
-enum {
-    CHANNEL_STDIN,
-    CHANNEL_STDOUT,
-    CHANNEL_STDERR,
-    CHANNEL_ERROR,
-    CHANNEL_RESIZE,
-    CHANNEL_CLOSE = 255
-};
 
 struct session;
 struct out_pipe {
@@ -37,7 +29,10 @@ struct session {
     struct agent *agent;
     struct pod *pod;
     struct exec *exec;
-    bool tty, want_stdin, want_stdout, want_stderr, v5, closed, finished, stdin_ended, attach;
+    const struct stream_request *request;
+    const char *container_id;
+    bool tty, want_stdin, want_stdout, want_stderr, input_can_end;
+    bool closed, finished, stdin_ended, attach;
     int calls;
     struct out_pipe out, err;
     int in; /* stdin of the command; for a tty and for attach the same descriptor reads, too */
@@ -226,10 +221,9 @@ static void on_message(void *user, bool text, struct slice data) {
     data = slice_from(data.p + 1, data.n - 1);
     if (channel == CHANNEL_STDIN && data.n) input(x, data);
     if (channel == CHANNEL_RESIZE) resize(x, data);
-    if (channel == CHANNEL_CLOSE && x->v5 && data.n && data.p[0] == CHANNEL_STDIN) input_end(x);
+    if (channel == CHANNEL_CLOSE && x->input_can_end && data.n && data.p[0] == CHANNEL_STDIN)
+        input_end(x);
 }
-
-static const struct stream_ops ops = {on_message, on_drain, on_closed};
 
 /* ---- exec ---- */
 
@@ -284,7 +278,12 @@ static struct session *session_new(struct agent *g, struct stream *s,
                                    const struct stream_request *r, struct container **ret_c) {
     struct err err = {0};
     struct pod *p = NULL;
-    const char *protocol = "";
+    bool tty = stream_flag(&r->query, "tty"), input_can_end = false;
+    bool in = stream_flag(&r->query, "stdin"), out = stream_flag(&r->query, "stdout");
+    bool err_out = stream_flag(&r->query, "stderr") && !tty;
+    unsigned channels = 1u << CHANNEL_ERROR | (unsigned)in << CHANNEL_STDIN |
+                        (unsigned)out << CHANNEL_STDOUT | (unsigned)err_out << CHANNEL_STDERR |
+                        (unsigned)tty << CHANNEL_RESIZE;
     if (stream_target(g, r, stream_arena(s), &p, ret_c, &err) < 0) {
         stream_fail(s, &err);
         return NULL;
@@ -294,7 +293,7 @@ static struct session *session_new(struct agent *g, struct stream *s,
         stream_fail(s, &err);
         return NULL;
     }
-    if (stream_upgrade(s, websocket_channel_protocols, &protocol, &err) < 0) {
+    if (stream_upgrade_channels(s, channels, &input_can_end, &err) < 0) {
         stream_fail(s, &err);
         return NULL;
     }
@@ -302,30 +301,26 @@ static struct session *session_new(struct agent *g, struct stream *s,
     if (!x) abort();
     *x = (struct session){.s = s, .agent = g, .pod = p, .in = -1, .out.fd = -1, .err.fd = -1};
     pod_ref(p);
-    x->v5 = str_eq(protocol, "v5.channel.k8s.io");
-    x->tty = stream_flag(&r->query, "tty");
-    x->want_stdin = stream_flag(&r->query, "stdin");
-    x->want_stdout = stream_flag(&r->query, "stdout");
-    x->want_stderr = stream_flag(&r->query, "stderr") && !x->tty;
+    x->request = r; /* as old as the stream */
+    x->container_id = arena_str(stream_arena(s), (*ret_c)->id);
+    x->input_can_end = input_can_end;
+    x->tty = tty, x->want_stdin = in, x->want_stdout = out, x->want_stderr = err_out;
     return x;
 }
 
-void stream_exec(struct agent *g, struct stream *s, const struct stream_request *r) {
+static struct str_list command(struct stream *s, const struct stream_request *r) {
     struct str_list args = {0};
-    struct container *c = NULL;
-    struct err err = {0};
     for (size_t i = 0; i < r->query.n; i++)
         if (str_eq(r->query.v[i].key, "command"))
             *ARENA_PUSH(stream_arena(s), &args) = r->query.v[i].value;
-    if (!args.n) {
-        err_set(&err, ERR_BAD_REQUEST, "you must specify at least one command for the container");
-        stream_fail(s, &err);
-        return;
-    }
-    struct session *x = session_new(g, s, r, &c);
-    if (!x) return;
+    return args;
+}
+
+static void exec_ready(void *user) {
+    struct session *x = user;
+    struct str_list args = command(x->s, x->request);
     struct exec_request er = {.uid = x->pod->uid,
-                              .container_id = c->id,
+                              .container_id = x->container_id,
                               .args = (const char *const *)args.v,
                               .n_args = args.n,
                               .tty = x->tty,
@@ -333,8 +328,21 @@ void stream_exec(struct agent *g, struct stream *s, const struct stream_request 
                               .want_stdout = x->want_stdout,
                               .want_stderr = x->want_stderr};
     struct exec_events ev = {on_started, on_exited, x};
-    x->exec = exec_start(g, &er, &ev);
-    stream_set(s, &ops, x);
+    x->exec = exec_start(x->agent, &er, &ev);
+}
+
+static const struct stream_ops exec_ops = {on_message, on_drain, on_closed, exec_ready};
+
+void stream_exec(struct agent *g, struct stream *s, const struct stream_request *r) {
+    struct container *c = NULL;
+    struct err err = {0};
+    if (!command(s, r).n) {
+        err_set(&err, ERR_BAD_REQUEST, "you must specify at least one command for the container");
+        stream_fail(s, &err);
+        return;
+    }
+    struct session *x = session_new(g, s, r, &c);
+    if (x) stream_set(s, &exec_ops, x);
 }
 
 /* ---- attach: frames from and to the shim ---- */
@@ -399,16 +407,22 @@ static void on_attached(void *user, struct ipc_msg *m, const struct err *err) {
     flush_in(x);
 }
 
+static void attach_ready(void *user) {
+    struct session *x = user;
+    OWN(buf_done) struct buf b = {0};
+    pack_str(&b, x->pod->uid);
+    pack_str(&b, x->container_id);
+    x->calls++;
+    link_call(x->agent->broker, BROKER_ATTACH, buf_view(&b), NULL, 0, on_attached, x);
+}
+
+static const struct stream_ops attach_ops = {on_message, on_drain, on_closed, attach_ready};
+
 void stream_attach(struct agent *g, struct stream *s, const struct stream_request *r) {
     struct container *c = NULL;
     struct session *x = session_new(g, s, r, &c);
     if (!x) return;
     x->attach = true;
     x->tty = container_spec(c)->tty;
-    stream_set(s, &ops, x);
-    OWN(buf_done) struct buf b = {0};
-    pack_str(&b, x->pod->uid);
-    pack_str(&b, c->id);
-    x->calls++;
-    link_call(g->broker, BROKER_ATTACH, buf_view(&b), NULL, 0, on_attached, x);
+    stream_set(s, &attach_ops, x);
 }

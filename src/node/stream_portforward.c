@@ -1,7 +1,7 @@
 /*
  * kubectl port-forward: TCP connections inside the pod's network namespace, carried by SPDY/3.1
- * frames inside WebSocket messages (KEP-4006), or by the two channels per port of
- * v4.channel.k8s.io (older client libraries).
+ * frames, as they are (kubectl before 1.31) or inside WebSocket messages (KEP-4006), or by the two
+ * channels per port of v4.channel.k8s.io (other client libraries).
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,6 +18,7 @@
 enum { FORWARDS_MAX = 256, CHANNEL_PORTS_MAX = 64 };
 
 static const char *const protocols[] = {"SPDY/3.1+portforward.k8s.io", "v4.channel.k8s.io", NULL};
+static const char *const spdy_protocols[] = {"portforward.k8s.io", NULL};
 
 struct forward;
 
@@ -380,9 +381,11 @@ void stream_portforward(struct agent *g, struct stream *s, const struct stream_r
     if (!f) abort();
     *f = (struct forward){.s = s, .agent = g};
     const char *offered = http_header(&r->headers, "sec-websocket-protocol");
-    bool spdy = offered && strstr(offered, protocols[0]);
+    bool raw = spdy_wanted(&r->headers), spdy = raw || (offered && strstr(offered, protocols[0]));
     if (rc >= 0 && !spdy) rc = channel_ports(f, &r->query, &err);
-    if (rc >= 0) rc = stream_upgrade(s, protocols + (spdy ? 0 : 1), &protocol, &err);
+    if (rc >= 0)
+        rc = raw ? stream_upgrade_spdy(s, spdy_protocols, &err)
+                 : stream_upgrade(s, protocols + (spdy ? 0 : 1), &protocol, &err);
     if (rc < 0) {
         for (size_t i = 0; i < f->pipes.n; i++) free(f->pipes.v[i]);
         vec_done(&f->pipes);

@@ -6,11 +6,13 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "node/spdy_channels.h"
 #include "node/stream.h"
 #include "node/streams.h"
+#include "proto/spdy.h"
 #include "proto/websocket.h"
 
-enum { CONNECTIONS_MAX = 1024 };
+enum { CONNECTIONS_MAX = 1024, CHANNELS_OPEN_MS = 30 * 1000 };
 
 struct streams {
     struct agent *agent;
@@ -19,7 +21,7 @@ struct streams {
     size_t n;
 };
 
-enum stream_mode { MODE_HEAD, MODE_WAITING, MODE_CHUNKED, MODE_WEBSOCKET };
+enum stream_mode { MODE_HEAD, MODE_WAITING, MODE_CHUNKED, MODE_WEBSOCKET, MODE_SPDY };
 
 struct stream {
     struct streams *owner;
@@ -28,6 +30,8 @@ struct stream {
     struct arena *arena;
     struct http1 *parser;
     struct websocket *ws;
+    struct spdy_channels *channels; /* MODE_SPDY: NULL = the handler reads the frames */
+    struct timer *opening;          /* until the channels are open */
     struct stream_request request;
     const struct http1_head *head;
     enum stream_mode mode;
@@ -52,6 +56,8 @@ static void stream_free(void *user) {
     close_p(&s->fd);
     http1_free(s->parser);
     websocket_free(s->ws);
+    spdy_channels_free(s->channels);
+    timer_free(s->opening);
     buf_done(&s->out);
     arena_free(s->arena);
     s->owner->n--;
@@ -111,6 +117,7 @@ static size_t queued(struct stream *s) {
 void stream_set(struct stream *s, const struct stream_ops *ops, void *state) {
     s->ops = ops;
     s->state = state;
+    if (s->ws && ops->ready) ops->ready(state);
 }
 
 void stream_end(struct stream *s) {
@@ -157,26 +164,35 @@ void stream_fail(struct stream *s, const struct err *err) {
     flush(s);
 }
 
-/* ---- WebSocket ---- */
+/* ---- Channels and messages ---- */
 
 size_t stream_channel(struct stream *s, unsigned char channel, struct slice data) {
     if (s->dead || s->ending) return 0;
-    websocket_write_channel(&s->out, channel, data);
+    if (s->channels)
+        spdy_channels_write(s->channels, channel, data);
+    else
+        websocket_write_channel(&s->out, channel, data);
     return queued(s);
 }
 
 size_t stream_message(struct stream *s, struct slice data) {
     if (s->dead || s->ending) return 0;
-    websocket_write(&s->out, WEBSOCKET_BINARY, data, NULL);
+    if (s->ws)
+        websocket_write(&s->out, WEBSOCKET_BINARY, data, NULL);
+    else
+        buf_slice(&s->out, data);
     return queued(s);
 }
 
 void stream_close(struct stream *s, unsigned code) {
     if (s->dead || s->ending) return;
-    websocket_write_close(&s->out, code, "");
+    if (s->ws) websocket_write_close(&s->out, code, "");
+    if (s->channels) spdy_channels_end(s->channels);
     s->ending = true;
     flush(s);
 }
+
+/* ---- WebSocket ---- */
 
 static int on_message(void *user, bool text, struct slice data) {
     struct stream *s = user;
@@ -212,6 +228,81 @@ int stream_upgrade(struct stream *s, const char *const *protocols, const char **
     *ret_protocol = str_or(protocol, "");
     queued(s);
     return 0;
+}
+
+/* ---- SPDY ---- */
+
+static void on_channels_ready(void *user) {
+    struct stream *s = user;
+    timer_stop(s->opening);
+    if (s->ops && s->ops->ready) s->ops->ready(s->state);
+}
+
+static void channel_message(struct stream *s, unsigned char channel, struct slice data) {
+    OWN(buf_done) struct buf b = {0};
+    if (s->dead || s->ending) return;
+    buf_char(&b, (char)channel);
+    buf_slice(&b, data);
+    on_message(s, false, buf_view(&b));
+}
+
+static void on_channel_data(void *user, enum channel channel, struct slice data) {
+    channel_message(user, (unsigned char)channel, data);
+}
+
+static void on_channel_end(void *user, enum channel channel) {
+    char which = (char)channel;
+    channel_message(user, CHANNEL_CLOSE, slice_from(&which, 1));
+}
+
+static const struct spdy_channels_events channels_events = {on_channels_ready, on_channel_data,
+                                                            on_channel_end};
+
+static void on_opening_late(void *user) { stream_end(user); }
+
+int stream_upgrade_spdy(struct stream *s, const char *const *protocols, struct err *err) {
+    const char *protocol = spdy_choose_protocol(&s->request.headers, protocols);
+    if (!str_eq(s->request.method, "GET") && !str_eq(s->request.method, "POST"))
+        return err_set(err, ERR_BAD_REQUEST,
+                       "an upgrade to SPDY/3.1 must be a GET or POST request");
+    if (!protocol)
+        return err_set(err, ERR_FORBIDDEN,
+                       "unable to upgrade: none of X-Stream-Protocol-Version is supported, only %s",
+                       protocols[0]);
+    spdy_write_answer(&s->out, protocol);
+    s->mode = MODE_SPDY;
+    queued(s);
+    return 0;
+}
+
+int stream_upgrade_channels(struct stream *s, unsigned channels, bool *ret_input_can_end,
+                            struct err *err) {
+    static const char *const spdy_protocols[] = {"v4.channel.k8s.io", NULL};
+    const char *protocol;
+    if (!spdy_wanted(&s->request.headers)) {
+        int rc = stream_upgrade(s, websocket_channel_protocols, &protocol, err);
+        if (rc >= 0) *ret_input_can_end = str_eq(protocol, "v5.channel.k8s.io");
+        return rc;
+    }
+    int rc = stream_upgrade_spdy(s, spdy_protocols, err);
+    if (rc < 0) return rc;
+    *ret_input_can_end = true;
+    s->channels = spdy_channels_new(channels, &s->out, &channels_events, s);
+    s->opening = timer_new(s->owner->agent->loop, on_opening_late, s);
+    timer_start(s->opening, CHANNELS_OPEN_MS, 0);
+    return 0;
+}
+
+static void feed_spdy(struct stream *s, struct slice bytes) {
+    struct err err = {0};
+    if (!s->channels) {
+        on_message(s, false, bytes);
+        return;
+    }
+    if (spdy_channels_feed(s->channels, bytes, &err) < 0)
+        stream_end(s);
+    else
+        queued(s);
 }
 
 /* ---- requests ---- */
@@ -251,6 +342,11 @@ static int on_head(void *user, const struct http1_head *h) {
         stream_fail(s, &err);
         return 1;
     }
+    if (h->upgrade && h->has_body) {
+        err_set(&err, ERR_BAD_REQUEST, "a request to upgrade must not have a body");
+        stream_fail(s, &err);
+        return 1;
+    }
     if (h->upgrade) { /* what follows the head is not HTTP */
         dispatch(s);
         return s->dead || s->ending;
@@ -279,7 +375,9 @@ static void feed(struct stream *s, struct slice bytes) {
         }
         bytes = slice_from(bytes.p + used, bytes.n - used);
     }
-    if (!s->ws || !bytes.n || s->dead || s->ending) return;
+    if (!bytes.n || s->dead || s->ending) return;
+    if (s->mode == MODE_SPDY) feed_spdy(s, bytes);
+    if (!s->ws) return;
     int rc = websocket_feed(s->ws, bytes, &err);
     if (rc < 0)
         stream_close(s, err.reason == ERR_TOO_LARGE ? WEBSOCKET_TOO_BIG : WEBSOCKET_PROTOCOL_ERROR);

@@ -38,6 +38,33 @@ struct spdy {
     struct buf inflated; /* its header block */
 };
 
+/* ---- Handshake ---- */
+
+bool spdy_wanted(const struct http_headers *h) {
+    const char *upgrade = http_header(h, "upgrade");
+    return upgrade && slice_ieq(slice_trim(slice_of(upgrade)), "SPDY/3.1");
+}
+
+const char *spdy_choose_protocol(const struct http_headers *h, const char *const *supported) {
+    for (size_t i = 0; i < h->n; i++) {
+        struct slice rest = slice_of(h->v[i].value), offer;
+        if (strcmp(h->v[i].name, "x-stream-protocol-version") != 0) continue;
+        while (slice_cut(&rest, ',', &offer))
+            for (const char *const *s = supported; *s; s++)
+                if (slice_is(slice_trim(offer), *s)) return *s;
+    }
+    return NULL;
+}
+
+void spdy_write_answer(struct buf *b, const char *protocol) {
+    struct http_header v[] = {{"connection", "Upgrade"},
+                              {"upgrade", "SPDY/3.1"},
+                              {"x-stream-protocol-version", protocol}};
+    http1_write_response(b, 101, &(struct http_headers){v, ARRAY_LEN(v)});
+}
+
+/* ---- Frames ---- */
+
 struct spdy *spdy_new(const struct spdy_events *ev, void *user) {
     struct spdy *s = calloc(1, sizeof *s);
     if (!s) abort();

@@ -33,6 +33,16 @@ struct spdy_events {
     int (*window_update)(void *user, uint32_t id, uint32_t delta);
 };
 
+/* ---- Handshake: an HTTP/1.1 upgrade, GET or POST ---- */
+
+bool spdy_wanted(const struct http_headers *h); /* does it ask for Upgrade: SPDY/3.1? */
+/* The first of X-Stream-Protocol-Version (several headers, or one list) that is in the
+ * NULL-terminated list; NULL: none. */
+const char *spdy_choose_protocol(const struct http_headers *h, const char *const *supported);
+void spdy_write_answer(struct buf *b, const char *protocol); /* 101 */
+
+/* ---- Frames ---- */
+
 struct spdy;
 struct spdy *spdy_new(const struct spdy_events *ev, void *user);
 void spdy_free(struct spdy *s);

@@ -192,3 +192,25 @@ TEST(spdy_ignores_settings_and_unknown_frames) {
     assert_string_equal(seen.p, "<ping 1>");
     buf_done(&seen);
 }
+
+TEST(spdy_handshake_chooses_the_clients_first_known_protocol) {
+    static const char *const known[] = {"v4.channel.k8s.io", "portforward.k8s.io", NULL};
+    struct http_header v[] = {{"upgrade", "spdy/3.1"},
+                              {"x-stream-protocol-version", "v9.channel.k8s.io"},
+                              {"x-stream-protocol-version", "v8 , v4.channel.k8s.io"},
+                              {"x-stream-protocol-version", "portforward.k8s.io"}};
+    struct http_headers h = {v, 4};
+    assert_true(spdy_wanted(&h));
+    assert_string_equal(spdy_choose_protocol(&h, known), "v4.channel.k8s.io");
+    h.n = 2;
+    assert_null(spdy_choose_protocol(&h, known));
+    v[0].value = "websocket";
+    assert_false(spdy_wanted(&h));
+    h.n = 0;
+    assert_false(spdy_wanted(&h));
+    OWN(buf_done) struct buf b = {0};
+    spdy_write_answer(&b, "v4.channel.k8s.io");
+    assert_non_null(strstr(b.p, "HTTP/1.1 101 "));
+    assert_non_null(strstr(b.p, "upgrade: SPDY/3.1\r\n"));
+    assert_non_null(strstr(b.p, "x-stream-protocol-version: v4.channel.k8s.io\r\n"));
+}
