@@ -1,10 +1,13 @@
 #include "proc/mount_namespace.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -137,12 +140,42 @@ static int make_and_pin(const char *file, int cpu, struct err *err) {
     return r;
 }
 
+/*
+ * The pin is seen from the mount namespace that made it only, and `ip netns exec` gives every
+ * command one of its own; an older namespace cannot be pinned again. But shims stand in it: the
+ * descriptor of the namespace of one that runs below dir/../pods, or −1.
+ */
+static int shim_namespace(const char *dir) {
+    char text[4200], pods[PATH_MAX], cwd[PATH_MAX];
+    struct dirent *e;
+    snprintf(text, sizeof text, "%s/../pods", dir);
+    if (!realpath(text, pods)) return -1;
+    size_t pods_n = strlen(pods);
+    OWN(closedir_p) DIR *d = opendir("/proc");
+    while (d && (e = readdir(d))) {
+        if (e->d_name[0] < '1' || e->d_name[0] > '9') continue;
+        snprintf(text, sizeof text, "/proc/%s/cwd", e->d_name);
+        ssize_t n = readlink(text, cwd, sizeof cwd - 1);
+        cwd[n > 0 ? n : 0] = 0;
+        if (strncmp(cwd, pods, pods_n) != 0 || cwd[pods_n] != '/') continue;
+        char comm[32] = "";
+        snprintf(text, sizeof text, "/proc/%s/comm", e->d_name);
+        OWN(fclose_p) FILE *f = fopen(text, "re");
+        if (!f || !fgets(comm, sizeof comm, f) || strcmp(comm, "atoll-shim\n") != 0) continue;
+        snprintf(text, sizeof text, "/proc/%s/ns/mnt", e->d_name);
+        return open(text, O_RDONLY | O_CLOEXEC);
+    }
+    return -1;
+}
+
 int mount_namespace_ensure(const char *dir, struct err *err) {
     if (mount_namespace_exists(dir)) return 0;
     mount_namespace_remove(dir);
     char file[4200];
     snprintf(file, sizeof file, "%s/namespace", dir);
     if (mkdir(dir, 0700) < 0 && errno != EEXIST) return err_errno(err, errno, "%s", dir);
+    OWN(close_p) int held = shim_namespace(dir);
+    if (held >= 0) return 0; /* mount_namespace_enter finds it again */
     /* The pin must not propagate into the namespace it pins: its mount point is private. */
     if (mount(dir, dir, NULL, MS_BIND, NULL) < 0 || mount(NULL, dir, NULL, MS_PRIVATE, NULL) < 0)
         return err_errno(err, errno, "cannot bind %s", dir);
@@ -160,8 +193,19 @@ int mount_namespace_ensure(const char *dir, struct err *err) {
 }
 
 int mount_namespace_enter(const char *file, struct err *err) {
+    char dir[4200];
+    struct statfs fs;
     OWN(close_p) int fd = open(file, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return err_errno(err, errno, "%s", file);
+    if (fd < 0 || fstatfs(fd, &fs) < 0 || fs.f_type != NSFS_MAGIC) {
+        int missing = fd < 0 ? errno : EINVAL;
+        const char *slash = strrchr(file, '/');
+        snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - file) : 1, slash ? file : ".");
+        if (fd >= 0) close(TAKE_FD(fd));
+        fd = shim_namespace(dir);
+        /* The last pod has ended since init started: nothing is lost with a fresh one. */
+        if (fd < 0 && mount_namespace_ensure(dir, err) == 0) fd = open(file, O_RDONLY | O_CLOEXEC);
+        if (fd < 0) return err_errno(err, missing, "%s", file);
+    }
     if (setns(fd, CLONE_NEWNS) < 0) return err_errno(err, errno, "cannot join %s", file);
     return 0;
 }
