@@ -236,3 +236,30 @@ def test_runc_works_too(own_atoll, how):
     assert re.match(r"runc://\d+\.\d+", a.items("nodes")[0]["status"]["nodeInfo"]["containerRuntimeVersion"])
     assert p.sh(name, "echo exec") == "exec\n" and p.kubectl("logs", name).stdout == "hi\n"
     p.kubectl("delete", "pod", name)
+
+
+def test_up_from_another_mount_namespace_adopts_too(own_atoll, network_namespace):
+    """Each `ip netns exec` has a mount namespace of its own: the pods' mounts are found again through their shims."""
+    a = own_atoll(start=False)
+    args = [ATOLL, "up", "--root", a.root, "--listen", f"127.0.0.1:{a.port}", "--node-name", "n1", "--pod-cidr", a.pod_cidr, "--service-cidr", a.service_cidr, "--daemon"]
+    again = ["ip", "netns", "exec", network_namespace.name]
+    run(*again, *args)
+    a.ready()
+    a.image_from_dir()
+    a.apply(deployment("web", 2), {"kind": "Service", "metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]}})
+    settled(a)
+    before = containers(a)
+    with RequestLoop(url(a)) as loop:
+        until(lambda: loop.count > 5)
+        a.down()
+        run(*again, *args)
+        settled(a)
+        n = loop.count
+        until(lambda: loop.count > n + 10)
+    assert not loop.failures and containers(a) == before
+    a.kubectl("exec", "deploy/web", "--", "true")
+    a.kubectl("scale", "deploy/web", "--replicas=0")
+    until(lambda: not a.items("pods", "-l", "app=web"), 20)
+    a.kill("broker")
+    a.kubectl("scale", "deploy/web", "--replicas=1")
+    settled(a)
