@@ -212,8 +212,3 @@ size_t name_messages(struct arena *a, enum name_rule rule, const char *s,
     rules[rule](&notes, s ? s : "");
     return notes.n;
 }
-
-bool name_valid(enum name_rule rule, const char *s) {
-    const char *messages[NAME_MESSAGES_MAX];
-    return name_messages(NULL, rule, s, messages) == 0;
-}

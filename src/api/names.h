@@ -30,7 +30,6 @@ enum { NAME_MESSAGES_MAX = 4 };
  * Returns how many; 0 = valid. */
 size_t name_messages(struct arena *a, enum name_rule rule, const char *s,
                      const char *ret[NAME_MESSAGES_MAX]);
-bool name_valid(enum name_rule rule, const char *s);
 /* One FieldValueInvalid cause per message. */
 void name_validate(struct api_causes *causes, const char *field, enum name_rule rule,
                    const char *s);

@@ -65,14 +65,4 @@ void str_map_set(struct arena *a, struct str_map *m, const char *key, const char
     m->n++;
 }
 
-bool str_map_del(struct str_map *m, const char *key) {
-    for (size_t i = 0; i < m->n; i++) {
-        if (strcmp(m->v[i].key, key) != 0) continue;
-        memmove(m->v + i, m->v + i + 1, (m->n - i - 1) * sizeof *m->v);
-        m->n--;
-        return true;
-    }
-    return false;
-}
-
 void *api_new(struct arena *a, const struct api_type *t) { return arena_alloc(a, t->size); }

@@ -21,15 +21,12 @@ static void format(char *out, int64_t wall_ns, int digits) {
                  tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
     if (n < 0 || n >= TIME_TEXT_MAX - 12) n = 0;
     if (digits == 6) n += snprintf(out + n, TIME_TEXT_MAX - (size_t)n, ".%06d", ns / 1000);
-    if (digits == 9) n += snprintf(out + n, TIME_TEXT_MAX - (size_t)n, ".%09d", ns);
     snprintf(out + n, TIME_TEXT_MAX - (size_t)n, "Z");
 }
 
 void time_format(char out[TIME_TEXT_MAX], int64_t wall_ns) { format(out, wall_ns, 0); }
 
 void time_format_micro(char out[TIME_TEXT_MAX], int64_t wall_ns) { format(out, wall_ns, 6); }
-
-void time_format_nano(char out[TIME_TEXT_MAX], int64_t wall_ns) { format(out, wall_ns, 9); }
 
 static bool digits(const char **s, int n, int *ret) {
     int v = 0;

@@ -13,7 +13,6 @@ enum { TIME_TEXT_MAX = 40 };
  * bytes with the NUL. */
 void time_format(char out[TIME_TEXT_MAX], int64_t wall_ns);
 void time_format_micro(char out[TIME_TEXT_MAX], int64_t wall_ns); /* 2006-01-02T15:04:05.000000Z */
-void time_format_nano(char out[TIME_TEXT_MAX], int64_t wall_ns);  /* nine digits: container logs */
 /* Any RFC 3339 time with an offset or Z, up to nine fractional digits. 0 or -EINVAL. */
 int time_parse(const char *s, int64_t *ret_wall_ns);
 

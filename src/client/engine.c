@@ -201,10 +201,6 @@ struct engine *engine_new(struct loop *l, struct api_client *c,
     return e;
 }
 
-struct world *engine_world(struct engine *e) {
-    return e->world;
-}
-
 static void controller_free(struct controller *c) {
     struct map_entry *m;
     for (size_t i = 0; (m = map_next(&c->keys, &i));) key_free(m->value);

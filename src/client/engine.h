@@ -63,7 +63,6 @@ struct engine;
 struct engine *engine_new(struct loop *l, struct api_client *c,
                           const struct reconciler *const *list, size_t n, const char *component);
 void engine_free(struct engine *e);
-struct world *engine_world(struct engine *e); /* for world_set_param before the loop runs */
 
 struct engine_stats {
     uint64_t reconciles, writes, conflicts, failures;

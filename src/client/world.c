@@ -21,7 +21,6 @@ struct world {
     VEC(struct cache *) caches; /* ordered by kind, then group */
     struct map by_uid;          /* uid → struct ref */
     struct map by_owner;        /* owner uid → struct owned */
-    struct map params;          /* name → char * */
     int64_t now_ns;
     world_changed_fn *changed;
     void *changed_user;
@@ -43,25 +42,13 @@ void world_free(struct world *w) {
         vec_done(&((struct owned *)e->value)->refs);
         free(e->value);
     }
-    for (size_t i = 0; (e = map_next(&w->params, &i));) free(e->value);
     map_done(&w->by_uid);
     map_done(&w->by_owner);
-    map_done(&w->params);
     free(w);
 }
 
 void world_set_now(struct world *w, int64_t now_ns) { w->now_ns = now_ns; }
 int64_t world_now_ns(const struct world *w) { return w->now_ns; }
-
-void world_set_param(struct world *w, const char *name, const char *value) {
-    char *copy = strdup(value);
-    if (!copy) abort();
-    free(map_put(&w->params, slice_of(name), copy));
-}
-
-const char *world_param(const struct world *w, const char *name) {
-    return map_gets(&w->params, name);
-}
 
 void world_on_change(struct world *w, world_changed_fn *fn, void *user) {
     w->changed = fn;

@@ -41,15 +41,12 @@ const struct api_kind *world_kind(const struct world *w, const char *kind);
 const struct api_kind *world_kind_next(const struct world *w, size_t *at);
 
 int64_t world_now_ns(const struct world *w); /* wall clock, nanoseconds since 1970 */
-/* A constant of this installation, e.g. "root_ca" (PEM), "cluster_domain"; NULL when not set. */
-const char *world_param(const struct world *w, const char *name);
 
 /* ---- Making and changing a world: the engine, tests and the simulator only ---- */
 
 struct world *world_new(void);
 void world_free(struct world *w); /* NULL is allowed */
 void world_set_now(struct world *w, int64_t now_ns);
-void world_set_param(struct world *w, const char *name, const char *value); /* copies */
 /* Declares a kind: without it objects of that kind are unknown. Twice is allowed. */
 void world_add_kind(struct world *w, const struct api_kind *k);
 

@@ -16,7 +16,6 @@ static int start(struct service_ctx *ctx, struct err *err) {
     state.client = api_client_new(ctx->loop, "api.sock");
     state.list = reconcilers(&n);
     state.engine = engine_new(ctx->loop, state.client, state.list, n, "controllers");
-    world_set_param(engine_world(state.engine), "cluster_domain", ctx->settings->cluster_domain);
     service_ready(ctx);
     return 0;
 }

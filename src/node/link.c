@@ -76,8 +76,6 @@ void link_free(struct link *k) {
     free(k);
 }
 
-bool link_connected(const struct link *k) { return k->ipc; }
-
 static void on_reply(struct ipc *c, struct ipc_msg *m, void *user) {
     struct link_request *r = user;
     struct err err = {0};

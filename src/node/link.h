@@ -24,4 +24,3 @@ void link_free(struct link *k);
 /* Sends a request; fn is called exactly once, later. */
 void link_call(struct link *k, uint16_t type, struct slice body, const int *fds, size_t n_fds,
                link_reply_fn *fn, void *user);
-bool link_connected(const struct link *k);

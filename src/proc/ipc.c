@@ -348,10 +348,6 @@ static struct ipc *ipc_new(struct loop *l, int fd, const struct ipc_handler *h, 
     return c;
 }
 
-struct ipc *ipc_from_fd(struct loop *l, int fd, const struct ipc_handler *h) {
-    return ipc_new(l, fd, h, 0);
-}
-
 int ipc_connect(struct loop *l, const char *path, const struct ipc_handler *h, struct ipc **ret,
                 struct err *err) {
     int fd;
@@ -362,8 +358,6 @@ int ipc_connect(struct loop *l, const char *path, const struct ipc_handler *h, s
 }
 
 void ipc_set_handler(struct ipc *c, const struct ipc_handler *h) { c->handler = *h; }
-void ipc_set_user(struct ipc *c, void *user) { c->handler.user = user; }
-uid_t ipc_peer_uid(const struct ipc *c) { return c->peer_uid; }
 
 /* ---- listening ---- */
 

@@ -53,11 +53,8 @@ void ipc_listener_free(struct ipc_listener *l);
 /* Client: connects to a unix socket path. Fails at once when nobody listens. */
 int ipc_connect(struct loop *l, const char *path, const struct ipc_handler *h, struct ipc **ret,
                 struct err *err);
-struct ipc *ipc_from_fd(struct loop *l, int fd, const struct ipc_handler *h); /* takes fd */
 void ipc_set_handler(struct ipc *c, const struct ipc_handler *h);
-void ipc_set_user(struct ipc *c, void *user);
 void ipc_close(struct ipc *c); /* no callback afterwards, but pending calls get m == NULL; frees */
-uid_t ipc_peer_uid(const struct ipc *c);
 
 /* Queues a message; descriptors are duplicated. Never blocks; a queue past LIMIT_IPC_QUEUE_BYTES
  * cuts the peer off. */

@@ -57,7 +57,6 @@ enum broker_msg {
     BROKER_CONTAINER_UPDATE =
         25, /* str uid, str container id, broker_resources → BROKER_DONE: in-place resize */
     BROKER_LOG_REMOVE = 26, /* str uid, str ns, str pod → BROKER_DONE: the pod's log directory */
-    BROKER_IMAGE_GC = 27,   /* reserved */
 };
 
 struct broker_resources { /* -1 = not set */
