@@ -7,7 +7,7 @@
 #include "proc/ipc.h"
 #include "proc/service.h"
 #include "server/cache.h"
-#include "server/request.h"
+#include "server/transport/request.h"
 #include "server/route.h"
 #include "server/store_link.h"
 #include "wire/keys.h"

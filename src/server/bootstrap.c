@@ -5,7 +5,7 @@
 #include "server/body.h"
 #include "server/commit.h"
 #include "server/raw.h"
-#include "server/roles.h"
+#include "server/auth/roles.h"
 
 struct seeding {
     struct api *api;

@@ -10,7 +10,7 @@
 
 #include "base/slice.h"
 #include "base/vec.h"
-#include "server/request.h"
+#include "server/transport/request.h"
 
 /* One version of one object, immutable, reference-counted. key is "namespace/name"; cluster-scoped
  * objects have an empty namespace: "/name". */

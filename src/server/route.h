@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "server/request.h"
+#include "server/transport/request.h"
 
 struct route {
     bool is_resource;

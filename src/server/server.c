@@ -7,10 +7,10 @@
 
 #include "base/log.h"
 #include "base/own.h"
-#include "server/allocator.h"
+#include "server/admission/allocator.h"
 #include "server/api.h"
-#include "server/authn.h"
-#include "server/authz.h"
+#include "server/auth/authn.h"
+#include "server/auth/authz.h"
 #include "server/body.h"
 #include "server/bootstrap.h"
 #include "server/event_expiry.h"

@@ -4,7 +4,7 @@
 #include "api/table.h"
 #include "base/log.h"
 #include "base/own.h"
-#include "server/admission.h"
+#include "server/admission/admission.h"
 #include "server/body.h"
 #include "server/convert.h"
 #include "server/raw.h"

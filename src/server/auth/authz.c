@@ -1,0 +1,241 @@
+#include "server/auth/authz.h"
+
+#include "base/own.h"
+
+static const char rbac_group[] = "rbac.authorization.k8s.io";
+
+struct grant {
+    const char *ns; /* "" = everywhere */
+    const struct rbac_v1_policy_rule_list *rules;
+};
+struct grants {
+    struct grant *v;
+    size_t n;
+};
+
+struct authz {
+    struct api *api;
+    struct arena *arena; /* all that is compiled */
+    struct map subjects; /* "U:name", "G:group" → grants */
+    struct map roles;    /* "ns/name", "/name" → rules; used while compiling */
+    bool fresh;
+};
+
+static void on_change(void *user, const struct event *e) { ((struct authz *)user)->fresh = false; }
+
+static const struct api_kind *rbac_kind(const char *plural) {
+    return api_kind_by_plural(rbac_group, "v1", plural);
+}
+
+struct authz *authz_new(struct api *api) {
+    static const char *const plurals[] = {"roles", "clusterroles", "rolebindings",
+                                          "clusterrolebindings"};
+    struct authz *z = calloc(1, sizeof *z);
+    if (!z) abort();
+    z->api = api;
+    z->arena = arena_new();
+    for (size_t i = 0; i < ARRAY_LEN(plurals); i++)
+        resource_listen(cache_of_kind(&api->cache, rbac_kind(plurals[i])), on_change, z);
+    return z;
+}
+
+void authz_free(struct authz *z) {
+    if (!z) return;
+    map_done(&z->subjects);
+    map_done(&z->roles);
+    arena_free(z->arena);
+    free(z);
+}
+
+/* ---- compiling ---- */
+
+static const char *subject_key(struct arena *a, const struct rbac_v1_subject *s, const char *ns) {
+    if (str_eq(s->kind, "User")) return arena_printf(a, "U:%s", s->name);
+    if (str_eq(s->kind, "Group")) return arena_printf(a, "G:%s", s->name);
+    return arena_printf(a, "U:system:serviceaccount:%s:%s", str_or(s->namespace, ns), s->name);
+}
+
+static void add_grants(struct authz *z, const char *ns, const struct rbac_v1_role_ref *ref,
+                       const struct rbac_v1_subject_list *subjects) {
+    bool local = str_eq(ref->kind, "Role");
+    const char *key = arena_printf(z->arena, "%s/%s", local ? ns : "", str_or(ref->name, ""));
+    const struct rbac_v1_policy_rule_list *rules = map_gets(&z->roles, key);
+    if (!rules) return;
+    for (size_t i = 0; i < subjects->n; i++) {
+        const char *who = subject_key(z->arena, &subjects->v[i], ns);
+        struct grants *g = map_gets(&z->subjects, who);
+        if (!g) {
+            g = ARENA_NEW(z->arena, struct grants);
+            map_put(&z->subjects, slice_of(who), g);
+        }
+        *ARENA_PUSH(z->arena, g) = (struct grant){ns, rules};
+    }
+}
+
+/* Role and ClusterRole begin alike up to their rules, as do the two bindings: the schema has
+ * apiVersion, kind, metadata, rules and apiVersion, kind, metadata, subjects, roleRef. */
+static void take_role(struct authz *z, const struct object *o, struct api_object *decoded,
+                      bool local) {
+    const struct rbac_v1_policy_rule_list *rules =
+        local ? &((struct rbac_v1_role *)(void *)decoded)->rules
+              : &((struct rbac_v1_cluster_role *)(void *)decoded)->rules;
+    map_put(&z->roles, slice_from(o->key, o->key_n), (void *)(uintptr_t)(const void *)rules);
+}
+
+static void take_binding(struct authz *z, const struct object *o, struct api_object *decoded,
+                         bool local) {
+    if (local) {
+        const struct rbac_v1_role_binding *b = (void *)decoded;
+        add_grants(z, arena_strn(z->arena, object_ns(o)), &b->role_ref, &b->subjects);
+    } else {
+        const struct rbac_v1_cluster_role_binding *b = (void *)decoded;
+        add_grants(z, "", &b->role_ref, &b->subjects);
+    }
+}
+
+static void walk(struct authz *z, const char *plural, bool local,
+                 void (*take)(struct authz *, const struct object *, struct api_object *, bool)) {
+    const struct api_kind *k = rbac_kind(plural);
+    const struct resource *res = cache_of_kind(&z->api->cache, k);
+    struct key_cursor at = key_index_seek(&res->index, SLICE(""), false);
+    for (struct object *o; (o = key_index_next(&res->index, &at));) {
+        struct api_object *decoded;
+        if (api_object_decode(z->arena, k, object_json(o), &decoded, NULL) == 0)
+            take(z, o, decoded, local);
+    }
+}
+
+static void compile(struct authz *z) {
+    map_done(&z->subjects);
+    map_done(&z->roles);
+    arena_reset(z->arena);
+    walk(z, "roles", true, take_role);
+    walk(z, "clusterroles", false, take_role);
+    walk(z, "rolebindings", true, take_binding);
+    walk(z, "clusterrolebindings", false, take_binding);
+    map_done(&z->roles);
+    z->fresh = true;
+}
+
+/* ---- deciding ---- */
+
+static bool has(const struct str_list *l, const char *s) {
+    for (size_t i = 0; i < l->n; i++)
+        if (str_eq(l->v[i], s) || str_eq(l->v[i], "*")) return true;
+    return false;
+}
+
+static bool resource_in(const struct str_list *l, const char *resource, const char *sub) {
+    size_t n = strlen(resource);
+    for (size_t i = 0; i < l->n; i++) {
+        const char *r = l->v[i];
+        if (str_eq(r, "*")) return true;
+        if (!*sub) {
+            if (str_eq(r, resource)) return true;
+            continue;
+        }
+        bool any = str_starts(r, "*/");
+        if (!any && (strncmp(r, resource, n) != 0 || r[n] != '/')) continue;
+        if (str_eq(r + (any ? 2 : n + 1), sub)) return true;
+    }
+    return false;
+}
+
+static bool path_in(const struct str_list *l, const char *path) {
+    for (size_t i = 0; i < l->n; i++) {
+        const char *p = l->v[i];
+        size_t n = strlen(p);
+        if (n && p[n - 1] == '*' ? strncmp(p, path, n - 1) == 0 : str_eq(p, path)) return true;
+    }
+    return false;
+}
+
+static bool rule_allows(const struct rbac_v1_policy_rule *r, const struct attributes *at) {
+    if (!has(&r->verbs, at->verb)) return false;
+    if (at->path) return path_in(&r->non_resource_urls, at->path);
+    if (!has(&r->api_groups, at->group)) return false;
+    if (!resource_in(&r->resources, at->resource, at->subresource)) return false;
+    if (!r->resource_names.n) return true;
+    for (size_t i = 0; i < r->resource_names.n; i++)
+        if (str_eq(r->resource_names.v[i], at->name)) return true;
+    return false;
+}
+
+static const struct grants *grants_of(struct authz *z, char prefix, const char *name) {
+    char key[512];
+    int n = snprintf(key, sizeof key, "%c:%s", prefix, name);
+    if (n < 0 || (size_t)n >= sizeof key) return NULL;
+    return map_get(&z->subjects, slice_from(key, (size_t)n));
+}
+
+/* Walks the grants of the user and all groups; stops when fn says true. */
+static bool each_grant(struct authz *z, const struct user *u, const char *ns,
+                       bool (*fn)(const struct grant *, void *), void *arg) {
+    if (!z->fresh) compile(z);
+    for (size_t i = 0; i <= u->groups.n; i++) {
+        const struct grants *g =
+            i ? grants_of(z, 'G', u->groups.v[i - 1]) : grants_of(z, 'U', u->name);
+        for (size_t j = 0; g && j < g->n; j++) {
+            if (*g->v[j].ns && !str_eq(g->v[j].ns, ns)) continue;
+            if (fn(&g->v[j], arg)) return true;
+        }
+    }
+    return false;
+}
+
+static bool grant_allows(const struct grant *g, void *arg) {
+    for (size_t i = 0; i < g->rules->n; i++)
+        if (rule_allows(&g->rules->v[i], arg)) return true;
+    return false;
+}
+
+static bool is_master(const struct user *u) {
+    for (size_t i = 0; i < u->groups.n; i++)
+        if (str_eq(u->groups.v[i], "system:masters")) return true;
+    return false;
+}
+
+bool authz_allows(struct authz *z, const struct user *u, const struct attributes *at) {
+    if (is_master(u)) return true;
+    return each_grant(z, u, at->path ? "" : at->ns, grant_allows,
+                      (void *)(uintptr_t)(const void *)at);
+}
+
+struct visit {
+    authz_rule_fn *fn;
+    void *user;
+};
+
+static bool grant_visit(const struct grant *g, void *arg) {
+    struct visit *v = arg;
+    for (size_t i = 0; i < g->rules->n; i++) v->fn(v->user, &g->rules->v[i]);
+    return false;
+}
+
+void authz_rules(struct authz *z, const struct user *u, const char *ns, authz_rule_fn *fn,
+                 void *user) {
+    if (is_master(u)) {
+        static const char *all = "*";
+        const struct str_list any = {&all, 1};
+        fn(user, &(struct rbac_v1_policy_rule){.verbs = any, .api_groups = any, .resources = any});
+        fn(user, &(struct rbac_v1_policy_rule){.verbs = any, .non_resource_urls = any});
+    }
+    struct visit v = {fn, user};
+    each_grant(z, u, ns, grant_visit, &v);
+}
+
+const char *authz_refusal(struct arena *a, const struct user *u, const struct attributes *at) {
+    if (at->path)
+        return arena_printf(a, "forbidden: User \"%s\" cannot %s path \"%s\"", u->name, at->verb,
+                            at->path);
+    const char *title = resource_title(a, at->group, at->resource);
+    if (*at->name) title = arena_printf(a, "%s \"%s\"", title, at->name);
+    const char *resource = at->resource;
+    if (*at->subresource) resource = arena_printf(a, "%s/%s", at->resource, at->subresource);
+    const char *where =
+        *at->ns ? arena_printf(a, "in the namespace \"%s\"", at->ns) : "at the cluster scope";
+    return arena_printf(a,
+                        "%s is forbidden: User \"%s\" cannot %s resource \"%s\" in API group "
+                        "\"%s\" %s",
+                        title, u->name, at->verb, resource, at->group, where);
+}

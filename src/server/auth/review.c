@@ -1,0 +1,183 @@
+/* POST of kinds that are never stored: reviews of access, of tokens and of oneself. The answer is
+ * the object with its status filled in. */
+#include "base/own.h"
+#include "server/auth/authn.h"
+#include "server/auth/authz.h"
+#include "server/convert.h"
+
+static void answer(struct call *c, struct api_object *obj) {
+    OWN(buf_done) struct buf b = {0};
+    api_object_encode(&b, c->kind, obj);
+    reply_object(c, 201, buf_view(&b));
+}
+
+/* ---- access reviews ---- */
+
+static int attributes_of(struct call *c, const struct authorization_v1_resource_attributes *res,
+                         const struct authorization_v1_non_resource_attributes *path,
+                         struct attributes *ret) {
+    if (!res == !path) {
+        struct api_causes causes = {.a = c->a};
+        cause_invalid(
+            &causes, "spec.resourceAttributes", "null",
+            "exactly one of nonResourceAttributes or resourceAttributes must be specified");
+        reply_invalid(c, "", &causes);
+        return -1;
+    }
+    *ret = (struct attributes){
+        .verb = "", .group = "", .resource = "", .subresource = "", .name = "", .ns = ""};
+    if (path) {
+        ret->verb = str_or(path->verb, "");
+        ret->path = str_or(path->path, "");
+        return 0;
+    }
+    ret->verb = str_or(res->verb, "");
+    ret->group = str_or(res->group, "");
+    ret->resource = str_or(res->resource, "");
+    ret->subresource = str_or(res->subresource, "");
+    ret->name = str_or(res->name, "");
+    ret->ns = str_or(res->namespace, "");
+    return 0;
+}
+
+static void decide(struct call *c, const struct user *u, const struct attributes *at,
+                   struct authorization_v1_subject_access_review_status *status) {
+    *status = (struct authorization_v1_subject_access_review_status){
+        .allowed = authz_allows(c->api->authz, u, at)};
+}
+
+static void self_subject_access(struct call *c, struct api_object *obj) {
+    struct authorization_v1_self_subject_access_review *r = (void *)obj;
+    struct attributes at;
+    if (attributes_of(c, r->spec.resource_attributes, r->spec.non_resource_attributes, &at) < 0)
+        return;
+    decide(c, &c->user, &at, &r->status);
+    answer(c, obj);
+}
+
+static void subject_access_spec(struct call *c, struct api_object *obj,
+                                const struct authorization_v1_subject_access_review_spec *spec,
+                                struct authorization_v1_subject_access_review_status *status,
+                                const char *only_ns) {
+    struct attributes at;
+    if (attributes_of(c, spec->resource_attributes, spec->non_resource_attributes, &at) < 0) return;
+    struct api_causes causes = {.a = c->a};
+    if (str_empty(spec->user) && !spec->groups.n)
+        cause_invalid(&causes, "spec.user", "", "at least one of user or group must be specified");
+    if (only_ns && !str_eq(at.ns, only_ns))
+        cause_invalid(&causes, "spec.resourceAttributes.namespace", at.ns,
+                      "must match metadata.namespace");
+    if (causes.n) {
+        reply_invalid(c, "", &causes);
+        return;
+    }
+    struct user u = {.name = str_or(spec->user, ""),
+                     .uid = spec->uid,
+                     .groups = spec->groups,
+                     .extra = spec->extra};
+    decide(c, &u, &at, status);
+    answer(c, obj);
+}
+
+static void subject_access(struct call *c, struct api_object *obj) {
+    struct authorization_v1_subject_access_review *r = (void *)obj;
+    subject_access_spec(c, obj, &r->spec, &r->status, NULL);
+}
+
+static void local_subject_access(struct call *c, struct api_object *obj) {
+    struct authorization_v1_local_subject_access_review *r = (void *)obj;
+    obj->metadata.namespace = c->route.ns;
+    subject_access_spec(c, obj, &r->spec, &r->status, c->route.ns);
+}
+
+/* ---- rules ---- */
+
+struct collecting {
+    struct arena *a;
+    struct authorization_v1_subject_rules_review_status *status;
+};
+
+static void add_rule(void *user, const struct rbac_v1_policy_rule *r) {
+    struct collecting *k = user;
+    if (r->non_resource_urls.n)
+        *ARENA_PUSH(k->a, &k->status->non_resource_rules) =
+            (struct authorization_v1_non_resource_rule){.verbs = r->verbs,
+                                                        .non_resource_urls = r->non_resource_urls};
+    else
+        *ARENA_PUSH(k->a, &k->status->resource_rules) =
+            (struct authorization_v1_resource_rule){.verbs = r->verbs,
+                                                    .api_groups = r->api_groups,
+                                                    .resources = r->resources,
+                                                    .resource_names = r->resource_names};
+}
+
+static void self_subject_rules(struct call *c, struct api_object *obj) {
+    struct authorization_v1_self_subject_rules_review *r = (void *)obj;
+    if (str_empty(r->spec.namespace)) {
+        reply_failure(c, ERR_BAD_REQUEST, &(struct failure){.message = "no namespace on request"});
+        return;
+    }
+    struct collecting k = {c->a, &r->status};
+    authz_rules(c->api->authz, &c->user, r->spec.namespace, add_rule, &k);
+    answer(c, obj);
+}
+
+/* ---- identities ---- */
+
+static void put_user(struct authentication_v1_user_info *to, const struct user *u) {
+    *to = (struct authentication_v1_user_info){
+        .username = u->name, .uid = u->uid, .groups = u->groups, .extra = u->extra};
+}
+
+static void self_subject(struct call *c, struct api_object *obj) {
+    put_user(&((struct authentication_v1_self_subject_review *)(void *)obj)->status.user_info,
+             &c->user);
+    answer(c, obj);
+}
+
+static void token_review(struct call *c, struct api_object *obj) {
+    struct authentication_v1_token_review *r = (void *)obj;
+    struct err err;
+    struct user u;
+    struct str_list audiences = {0};
+    r->status = (struct authentication_v1_token_review_status){0};
+    if (str_empty(r->spec.token)) {
+        reply_failure(c, ERR_BAD_REQUEST,
+                      &(struct failure){.message = "token is required for TokenReview in "
+                                                   "authentication"});
+        return;
+    }
+    if (authn_token(c->api, c->a, r->spec.token, &r->spec.audiences, &u, &audiences, &err) == 0) {
+        r->status.authenticated = true;
+        put_user(&r->status.user, &u);
+        r->status.audiences = audiences;
+    } else {
+        r->status.error = arena_str(c->a, err.text);
+    }
+    answer(c, obj);
+}
+
+static const struct {
+    const char *plural;
+    void (*run)(struct call *c, struct api_object *obj);
+} reviews[] = {
+    {"selfsubjectaccessreviews", self_subject_access},
+    {"subjectaccessreviews", subject_access},
+    {"localsubjectaccessreviews", local_subject_access},
+    {"selfsubjectrulesreviews", self_subject_rules},
+    {"selfsubjectreviews", self_subject},
+    {"tokenreviews", token_review},
+    {"bindings", binding_create},
+};
+
+void review_create(struct call *c, struct api_object *obj) {
+    struct err err;
+    for (size_t i = 0; i < ARRAY_LEN(reviews); i++) {
+        if (!str_eq(reviews[i].plural, c->kind->plural)) continue;
+        reviews[i].run(c, obj);
+        return;
+    }
+    err_set(&err, ERR_METHOD_NOT_ALLOWED,
+            "the server does not allow this method on the requested resource");
+    reply_error(c, &err);
+}

@@ -1,0 +1,305 @@
+#include "server/transport/conn.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/own.h"
+
+enum {
+    IOV_MAX_PIECES = 64,
+    READ_TURNS = 4, /* reads per event: one busy peer must not starve the others */
+    FLUSH_TURNS = 8,
+    LINGER_MS = 2000,
+};
+
+static void conn_event(void *user, unsigned events);
+
+/* Not while input is handled: most changes would be taken back before the next event. */
+static void watch(struct conn *c) {
+    if (c->dead || c->corked) return;
+    unsigned want = c->paused && !c->handshaking ? 0 : FD_READ;
+    if (c->at_eof) want &= ~(unsigned)FD_READ;
+    if (c->out.bytes > 0 || c->owes_drain) want |= FD_WRITE;
+    if (want == c->watching) return;
+    c->watching = want;
+    fd_watch_set(c->watch, want);
+}
+
+/* ---- Life ---- */
+
+struct conn *conn_open(struct listener *l, int fd, SSL *ssl) {
+    struct conn *c = calloc(1, sizeof *c);
+    if (!c) abort();
+    c->listener = l;
+    c->fd = fd;
+    c->ssl = ssl;
+    c->handshaking = ssl != NULL;
+    return c;
+}
+
+void conn_start(struct conn *c, struct server *s, struct loop *l) {
+    c->server = s;
+    c->loop = l;
+    c->deadline_ms = loop_now_ms(l) + LIMIT_HTTP_HEAD_MS;
+    c->watching = FD_READ;
+    c->watch = fd_watch_new(l, c->fd, FD_READ, conn_event, c);
+}
+
+static void free_memory(struct conn *c) {
+    if (c->protocol) c->protocol->released(c);
+    arena_free(c->arena);
+    free(c);
+}
+
+void conn_hold(struct conn *c) { c->holds++; }
+
+void conn_release(struct conn *c) {
+    if (--c->holds == 0 && c->dead) free_memory(c);
+}
+
+void conn_kill(struct conn *c) {
+    if (c->dead) return;
+    c->dead = true;
+    conn_hold(c);
+    fd_watch_free(c->watch);
+    listener_forget(c);
+    if (c->protocol) c->protocol->closed(c);
+    if (c->ssl) SSL_free(c->ssl);
+    close(c->fd);
+    outq_done(&c->out);
+    buf_done(&c->preface);
+    c->server = NULL;
+    c->fd = -1;
+    c->ssl = NULL;
+    conn_release(c);
+}
+
+static void kill_later(void *user) {
+    struct conn *c = user;
+    conn_kill(c);
+    conn_release(c);
+}
+
+void conn_fail(struct conn *c) {
+    if (c->broken || c->dead) return;
+    c->broken = true;
+    conn_hold(c);
+    loop_defer(c->loop, kill_later, c);
+}
+
+/* ---- Sending ---- */
+
+/* Bytes taken, 0: the socket is full, -errno: broken. */
+static ssize_t send_plain(struct conn *c) {
+    struct iovec iov[IOV_MAX_PIECES];
+    struct msghdr m = {.msg_iov = iov};
+    m.msg_iovlen = (size_t)outq_iov(&c->out, iov, IOV_MAX_PIECES);
+    ssize_t n = sendmsg(c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0) return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+    return n;
+}
+
+static ssize_t send_tls(struct conn *c) {
+    char *record = server_record(c->server);
+    size_t n = outq_peek(&c->out, record, SERVER_RECORD_BYTES);
+    size_t sent = 0;
+    ERR_clear_error();
+    int r = SSL_write_ex(c->ssl, record, n, &sent);
+    if (r == 1) return (ssize_t)sent;
+    int why = SSL_get_error(c->ssl, r);
+    return why == SSL_ERROR_WANT_WRITE || why == SSL_ERROR_WANT_READ ? 0 : -EPIPE;
+}
+
+/* The queue is sent: what was to happen then? */
+static void after_sending(struct conn *c) {
+    if (c->lingering) return;
+    if (c->shut_write || c->finishing) {
+        if (c->ssl) SSL_shutdown(c->ssl);
+        shutdown(c->fd, SHUT_WR);
+        c->shut_write = false;
+    }
+    if (!c->finishing) return;
+    /* Closing with unread input would reset the connection and could destroy the answer. */
+    c->lingering = true;
+    c->paused = false;
+    c->deadline_ms = loop_now_ms(c->loop) + LINGER_MS;
+    if (c->at_eof) conn_fail(c);
+}
+
+static void send_queue(struct conn *c) {
+    if (c->dead || c->broken || c->handshaking || c->flushing || c->corked) return;
+    c->flushing = true;
+    uint64_t before = c->stalled_ms;
+    for (int turn = 0;; turn++) {
+        if (c->protocol && c->protocol->fill) c->protocol->fill(c);
+        if (turn == FLUSH_TURNS) break; /* what is left waits for the next event */
+        if (c->broken || c->out.bytes == 0) break;
+        ssize_t n = c->ssl ? send_tls(c) : send_plain(c);
+        if (n < 0) conn_fail(c);
+        if (n <= 0) break;
+        outq_consume(&c->out, (size_t)n);
+        before = 0;
+    }
+    c->flushing = false;
+    c->stalled_ms = c->out.bytes == 0 ? 0 : before ? before : loop_now_ms(c->loop);
+    if (c->out.bytes == 0 && !c->broken) after_sending(c);
+}
+
+void conn_flush(struct conn *c) {
+    send_queue(c);
+    watch(c);
+}
+
+/* Event context: may call the protocol back. */
+static void flush_and_drain(struct conn *c) {
+    send_queue(c);
+    if (c->owes_drain && c->out.bytes == 0 && !c->broken && !c->dead && !c->corked) {
+        c->owes_drain = false;
+        c->protocol->drained(c);
+        send_queue(c);
+    }
+    watch(c);
+}
+
+void conn_finish(struct conn *c) {
+    c->finishing = true;
+    conn_flush(c);
+}
+
+void conn_half_close(struct conn *c) {
+    c->shut_write = true;
+    conn_flush(c);
+}
+
+void conn_pause(struct conn *c, bool paused) {
+    c->paused = paused && !c->lingering;
+    watch(c);
+}
+
+void conn_owe_drain(struct conn *c) {
+    c->owes_drain = true;
+    watch(c);
+}
+
+/* ---- Receiving ---- */
+
+static void handshake(struct conn *c) {
+    ERR_clear_error();
+    int r = SSL_do_handshake(c->ssl);
+    if (r == 1) {
+        c->handshaking = false;
+        tls_read_peer(c);
+        fd_watch_set(c->watch, c->watching = FD_READ);
+        if (tls_chose_http2(c))
+            http2_conn_start(c);
+        else
+            http1_conn_start(c);
+        return;
+    }
+    int why = SSL_get_error(c->ssl, r);
+    if (why == SSL_ERROR_WANT_READ)
+        fd_watch_set(c->watch, c->watching = FD_READ);
+    else if (why == SSL_ERROR_WANT_WRITE)
+        fd_watch_set(c->watch, c->watching = FD_WRITE);
+    else
+        conn_kill(c);
+}
+
+static const char http2_preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/* HTTP/2 with prior knowledge starts with a fixed text; whatever differs is HTTP/1.1. */
+static void choose_protocol(struct conn *c, struct slice bytes) {
+    buf_slice(&c->preface, bytes);
+    size_t n = MIN_OF(c->preface.n, sizeof http2_preface - 1);
+    bool matches = memcmp(c->preface.p, http2_preface, n) == 0;
+    if (matches && n < sizeof http2_preface - 1) return;
+    struct buf first = c->preface;
+    c->preface = (struct buf){0};
+    if (matches)
+        http2_conn_start(c);
+    else
+        http1_conn_start(c);
+    c->protocol->input(c, buf_view(&first));
+    buf_done(&first);
+}
+
+static void take_input(struct conn *c, struct slice bytes) {
+    if (c->lingering || c->broken) return;
+    if (c->protocol)
+        c->protocol->input(c, bytes);
+    else if (c->preface.n == 0 && bytes.p[0] != 'P')
+        http1_conn_start(c), c->protocol->input(c, bytes);
+    else
+        choose_protocol(c, bytes);
+}
+
+static void take_eof(struct conn *c) {
+    c->at_eof = true;
+    if (c->lingering || !c->protocol)
+        conn_kill(c);
+    else
+        c->protocol->eof(c);
+}
+
+/* > 0: bytes, 0: end of input, -EAGAIN: nothing now, other: broken. */
+static ssize_t receive(struct conn *c, char *p, size_t size) {
+    if (!c->ssl) {
+        ssize_t n = recv(c->fd, p, size, MSG_DONTWAIT);
+        return n < 0 ? (errno == EINTR ? -EAGAIN : -errno) : n;
+    }
+    size_t n = 0;
+    ERR_clear_error();
+    int r = SSL_read_ex(c->ssl, p, size, &n);
+    if (r == 1) return (ssize_t)n;
+    int why = SSL_get_error(c->ssl, r);
+    if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) return -EAGAIN;
+    return why == SSL_ERROR_ZERO_RETURN ? 0 : -EPIPE;
+}
+
+static void read_some(struct conn *c) {
+    size_t size;
+    char *p = server_scratch(c->server, &size);
+    for (int turn = 0; turn < READ_TURNS && !c->dead && !c->paused && !c->at_eof; turn++) {
+        ssize_t n = receive(c, p, size);
+        if (n == -EAGAIN) break;
+        c->corked = true;
+        if (n > 0)
+            take_input(c, slice_from(p, (size_t)n));
+        else if (n == 0)
+            take_eof(c);
+        else
+            conn_kill(c);
+        c->corked = false;
+        if (c->dead) return;
+        flush_and_drain(c);
+        if (!c->ssl && n > 0 && (size_t)n < size) break;
+    }
+}
+
+static void conn_event(void *user, unsigned events) {
+    struct conn *c = user;
+    conn_hold(c);
+    if (c->handshaking) handshake(c);
+    if (!c->dead && !c->handshaking && (events & FD_READ)) read_some(c);
+    if (!c->dead && !c->handshaking && (events & FD_WRITE)) flush_and_drain(c);
+    if (!c->dead) watch(c);
+    conn_release(c);
+}
+
+void conn_tick(struct conn *c, uint64_t now_ms) {
+    conn_hold(c);
+    if (c->stalled_ms && now_ms > c->stalled_ms + LIMIT_HTTP_REQUEST_MS) {
+        conn_kill(c);
+    } else if (c->deadline_ms && now_ms >= c->deadline_ms) {
+        if (c->lingering || !c->protocol)
+            conn_kill(c);
+        else
+            c->protocol->expired(c);
+        if (!c->dead) watch(c);
+    }
+    conn_release(c);
+}

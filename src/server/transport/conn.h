@@ -1,0 +1,89 @@
+/*
+ * One accepted connection: descriptor, optional TLS, output queue, dead-line. It carries a protocol
+ * (HTTP/1.1 or HTTP/2) that sees decrypted bytes. Inside the transport only.
+ *
+ * Two contexts: *event* (called by the loop: input, drained, closed, expired) and *direct* (inside
+ * a request_… call of a handler). Handlers' callbacks run in event context only; a connection that
+ * breaks in direct context is killed by the loop soon after.
+ *
+ * Life: conn_open … conn_kill (closes, tells the protocol) … memory is freed once nothing holds it.
+ */
+#pragma once
+
+#include <openssl/ssl.h>
+
+#include "server/transport/outq.h"
+#include "server/transport/request.h"
+
+struct conn;
+struct listener;
+
+struct conn_protocol {
+    void (*input)(struct conn *c, struct slice bytes);
+    void (*eof)(struct conn *c);      /* the peer sends no more */
+    void (*fill)(struct conn *c);     /* may add output; before every write. May be NULL */
+    void (*drained)(struct conn *c);  /* after conn_owe_drain: the queue is empty */
+    void (*expired)(struct conn *c);  /* deadline_ms passed */
+    void (*shut)(struct conn *c);     /* the server closes: finish what runs, take no more */
+    void (*closed)(struct conn *c);   /* the connection is gone */
+    void (*released)(struct conn *c); /* nothing holds c any more: free c->state */
+};
+extern const struct conn_protocol http1_conn_protocol;
+extern const struct conn_protocol http2_conn_protocol;
+void http1_conn_start(struct conn *c); /* sets protocol and state */
+void http2_conn_start(struct conn *c);
+
+struct conn {
+    struct conn *next, *prev; /* of the listener */
+    struct listener *listener;
+    struct server *server; /* NULL once dead */
+    struct loop *loop;
+    int fd;
+    SSL *ssl; /* NULL: plain */
+    struct fd_watch *watch;
+    unsigned watching;
+    const struct conn_protocol *protocol; /* NULL until it is known */
+    void *state;
+    struct outq out;
+    struct buf preface;   /* unix: the first bytes, until the protocol is known */
+    uint64_t deadline_ms; /* 0: none */
+    uint64_t stalled_ms;  /* since when output waits without progress; 0: it does not */
+    unsigned holds;       /* requests and deferred calls that still point here */
+    struct peer peer;
+    struct arena *arena; /* the peer's strings */
+    bool handshaking, corked, flushing, paused, idle;
+    bool finishing;  /* close once the queue is sent */
+    bool lingering;  /* sent and shut down; reads and drops until the peer closes */
+    bool shut_write; /* half close once the queue is sent */
+    bool owes_drain, broken, dead, at_eof;
+};
+
+struct conn *conn_open(struct listener *l, int fd, SSL *ssl); /* takes fd and ssl */
+void conn_start(struct conn *c, struct server *s, struct loop *l);
+void conn_kill(struct conn *c); /* event context */
+void conn_fail(struct conn *c); /* any context: kills soon */
+void conn_flush(
+    struct conn *c); /* sends what it can; no-op while corked (input is being handled) */
+void conn_finish(struct conn *c); /* sends the queue, then closes; lets the peer read it all */
+void conn_half_close(struct conn *c);
+void conn_pause(struct conn *c, bool paused); /* stops reading */
+void conn_owe_drain(struct conn *c);
+void conn_hold(struct conn *c);
+void conn_release(struct conn *c);
+void conn_tick(struct conn *c, uint64_t now_ms);
+
+/* listener.c */
+void listener_forget(struct conn *c);
+enum { SERVER_RECORD_BYTES = 16 * 1024 };
+/* Shared between all connections: what is being read (while the protocol handles it), and one TLS
+ * record on its way out. */
+char *server_scratch(struct server *s, size_t *ret_size);
+char *server_record(struct server *s);
+const char *server_date(const struct server *s); /* IMF-fixdate, now */
+void server_dispatch(struct server *s, struct request *r);
+bool server_is_closing(const struct server *s);
+
+/* tls.c */
+SSL *tls_accept(struct server_tls *t, int fd);
+void tls_read_peer(struct conn *c); /* after the handshake */
+bool tls_chose_http2(const struct conn *c);

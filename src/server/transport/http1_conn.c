@@ -1,0 +1,429 @@
+/*
+ * HTTP/1.1 on a connection: one request at a time, in order. The strings of a request point into
+ * the parser, which is not fed again before the request is over.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/own.h"
+#include "server/transport/conn.h"
+#include "server/transport/request_impl.h"
+
+enum {
+    STOP_REQUEST = 1, /* a whole request has arrived */
+    STOP_TOO_LARGE = 2,
+    EARLY_MAX_BYTES = 64 * 1024, /* input kept while a request runs; then reading stops */
+    KEEP_BODY_BYTES = 16 * 1024,
+    UNREAD_MAX_BYTES = 1024 * 1024, /* answers that wait before further requests are taken */
+};
+
+struct h1 {
+    struct conn *c;
+    struct http1 *parser;
+    struct buf in;   /* bytes behind the running request */
+    struct buf body; /* of the request */
+    struct buf head; /* of the answer; reused */
+    struct request r;
+    struct request_impl impl;
+    const struct http1_head *message;
+    uint64_t message_ms; /* when the message's first byte came */
+    const struct tunnel_events *tunnel;
+    void *tunnel_user;
+    bool in_message; /* some of a message was read, not yet all */
+    bool active;     /* the handler has the request */
+    bool streaming, chunked, bodyless, keep_alive;
+    bool running;  /* http1_run is on the stack */
+    bool resuming; /* http1_run is deferred */
+};
+
+static const struct request_ops ops;
+
+static struct h1 *of(struct request *r) { return r->impl->owner; }
+
+/* ---- Answers ---- */
+
+static void put(struct http_headers *h, const char *name, const char *value) {
+    h->v[h->n++] = (struct http_header){name, value};
+}
+
+enum { LENGTH_NONE = -1 }; /* or the number of bytes */
+
+static void queue_head(struct h1 *h, int status, const char *content_type, int64_t length,
+                       const struct http_headers *extra) {
+    struct arena *a = h->r.arena;
+    size_t n_extra = extra ? extra->n : 0;
+    struct http_headers all = {ARENA_ARRAY(a, struct http_header, n_extra + 5), 0};
+    char length_text[24];
+    if (content_type) put(&all, "content-type", content_type);
+    if (length >= 0) {
+        snprintf(length_text, sizeof length_text, "%lld", (long long)length);
+        put(&all, "content-length", length_text);
+    }
+    if (h->chunked) put(&all, "transfer-encoding", "chunked");
+    put(&all, "date", server_date(h->c->server));
+    if (!h->keep_alive) put(&all, "connection", "close");
+    for (size_t i = 0; i < n_extra; i++) put(&all, extra->v[i].name, extra->v[i].value);
+    buf_clear(&h->head);
+    http1_write_response(&h->head, status, &all);
+    outq_copy(&h->c->out, buf_view(&h->head));
+}
+
+static void resume_later(struct h1 *h);
+
+/* The request is over, in whatever way; its memory is free for the next one. */
+static void request_over(struct h1 *h) {
+    assert(h->active);
+    h->active = h->streaming = h->chunked = false;
+    h->tunnel = NULL;
+    arena_reset(h->r.arena);
+    if (h->body.cap > KEEP_BODY_BYTES)
+        buf_done(&h->body);
+    else
+        buf_clear(&h->body);
+    struct conn *c = h->c;
+    if (!c->dead) {
+        c->idle = h->keep_alive;
+        c->deadline_ms = loop_now_ms(c->loop) + LIMIT_HTTP_IDLE_MS;
+        if (!h->keep_alive)
+            conn_finish(c);
+        else if (!h->running && (h->in.n > 0 || c->paused))
+            resume_later(h);
+        conn_flush(c);
+    }
+    conn_release(c);
+}
+
+static bool status_has_body(int status) { return status >= 200 && status != 204 && status != 304; }
+
+static void respond(struct request *r, int status, const char *content_type, struct slice body,
+                    struct bytes *shared, const struct http_headers *extra) {
+    struct h1 *h = of(r);
+    if (!h->c->dead) {
+        bool has_body = status_has_body(status);
+        if (h->impl.must_end) h->keep_alive = false;
+        queue_head(h, status, content_type, has_body ? (int64_t)body.n : LENGTH_NONE, extra);
+        if (has_body && !h->bodyless) {
+            if (shared)
+                outq_share(&h->c->out, shared);
+            else
+                outq_copy(&h->c->out, body);
+        }
+    }
+    request_over(h);
+}
+
+static void begin(struct request *r, int status, const char *content_type,
+                  const struct http_headers *extra) {
+    struct h1 *h = of(r);
+    if (h->c->dead) return;
+    h->streaming = true;
+    if (!status_has_body(status)) h->bodyless = true;
+    bool has_length = h->bodyless || (extra && http_header(extra, "content-length"));
+    h->chunked = !has_length && !h->message->http10;
+    if ((!has_length && !h->chunked) || h->impl.must_end) h->keep_alive = false;
+    queue_head(h, status, content_type, LENGTH_NONE, extra);
+    conn_flush(h->c);
+}
+
+/* Sends, and promises a drained call when something had to wait. */
+static size_t flush_stream(struct h1 *h) {
+    conn_flush(h->c);
+    if (h->c->out.bytes > 0) conn_owe_drain(h->c);
+    return h->c->out.bytes;
+}
+
+static size_t write_piece(struct request *r, struct slice data, struct bytes *shared) {
+    struct h1 *h = of(r);
+    struct conn *c = h->c;
+    if (c->dead || c->broken || h->bodyless) return 0;
+    if (data.n == 0) return c->out.bytes;
+    if (h->chunked) {
+        char size[24];
+        int n = snprintf(size, sizeof size, "%zx\r\n", data.n);
+        outq_copy(&c->out, slice_from(size, (size_t)n));
+    }
+    if (shared)
+        outq_share(&c->out, shared);
+    else
+        outq_copy(&c->out, data);
+    if (h->chunked) outq_copy(&c->out, SLICE("\r\n"));
+    return flush_stream(h);
+}
+
+static void end(struct request *r) {
+    struct h1 *h = of(r);
+    if (!h->c->dead && h->chunked) outq_copy(&h->c->out, SLICE("0\r\n\r\n"));
+    request_over(h);
+}
+
+static void abort_answer(struct request *r) {
+    struct h1 *h = of(r);
+    h->keep_alive = true; /* no orderly end: the cut must be seen */
+    conn_fail(h->c);
+    request_over(h);
+}
+
+/* An error that no request exists for: it was malformed, too large or late. */
+static void refuse(struct h1 *h, int code, enum err_reason reason, const char *message) {
+    OWN(buf_done) struct buf json = {0};
+    status_json(&json, code, reason, message);
+    h->keep_alive = false;
+    if (!h->r.arena) h->r.arena = arena_new();
+    queue_head(h, code, "application/json", (int64_t)json.n, NULL);
+    outq_copy(&h->c->out, buf_view(&json));
+    h->in_message = false;
+    conn_finish(h->c);
+}
+
+/* ---- Tunnels ---- */
+
+static void tunnel(struct request *r, const struct http_headers *answer,
+                   const struct tunnel_events *ev, void *user) {
+    struct h1 *h = of(r);
+    h->tunnel = ev;
+    h->tunnel_user = user;
+    h->keep_alive = false;
+    if (h->c->dead) return;
+    buf_clear(&h->head);
+    http1_write_response(&h->head, 101, answer);
+    outq_copy(&h->c->out, buf_view(&h->head));
+    conn_flush(h->c);
+    resume_later(h);
+}
+
+static size_t tunnel_write(struct request *r, struct slice data) {
+    struct h1 *h = of(r);
+    if (h->c->dead || h->c->broken) return 0;
+    outq_copy(&h->c->out, data);
+    return flush_stream(h);
+}
+
+static void tunnel_pause(struct request *r, bool paused) {
+    if (!of(r)->c->dead) conn_pause(of(r)->c, paused);
+}
+
+static void tunnel_half_close(struct request *r) {
+    if (!of(r)->c->dead) conn_half_close(of(r)->c);
+}
+
+static const struct request_ops ops = {
+    .respond = respond,
+    .begin = begin,
+    .write = write_piece,
+    .end = end,
+    .abort = abort_answer,
+    .tunnel = tunnel,
+    .tunnel_write = tunnel_write,
+    .tunnel_pause = tunnel_pause,
+    .tunnel_half_close = tunnel_half_close,
+    .tunnel_close = end,
+};
+
+/* ---- Requests ---- */
+
+static int on_head(void *user, const struct http1_head *m) {
+    struct h1 *h = user;
+    h->message = m;
+    h->keep_alive = m->keep_alive && !server_is_closing(h->c->server);
+    h->bodyless = strcmp(m->method, "HEAD") == 0;
+    if (m->content_length > LIMIT_BODY_BYTES) return STOP_TOO_LARGE;
+    h->c->deadline_ms = h->message_ms + LIMIT_HTTP_REQUEST_MS;
+    const char *expect = m->has_body ? http_header(&m->headers, "expect") : NULL;
+    if (expect && slice_ieq(slice_of(expect), "100-continue"))
+        outq_copy(&h->c->out, SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
+    return 0;
+}
+
+static int on_body(void *user, struct slice data) {
+    struct h1 *h = user;
+    if (h->body.n + data.n > LIMIT_BODY_BYTES) return STOP_TOO_LARGE;
+    buf_slice(&h->body, data);
+    return 0;
+}
+
+static int on_end(void *user) { return STOP_REQUEST; }
+
+static const struct http1_events parser_events = {on_head, on_body, on_end};
+
+static void dispatch(struct h1 *h) {
+    struct conn *c = h->c;
+    const struct http1_head *m = h->message;
+    struct arena *a = h->r.arena ? h->r.arena : arena_new();
+    h->impl =
+        (struct request_impl){.ops = &ops, .loop = c->loop, .owner = h, .upgrade = m->upgrade};
+    h->r = (struct request){
+        .arena = a,
+        .method = m->method,
+        .target = m->target,
+        .headers = m->headers,
+        .body = buf_view(&h->body),
+        .peer = &c->peer,
+        .received_ms = h->message_ms,
+        .impl = &h->impl,
+    };
+    h->in_message = false;
+    h->active = true;
+    conn_hold(c);
+    c->idle = false;
+    c->deadline_ms = 0;
+    struct err err;
+    if (http_split_target(a, m->target, &h->r.path, &h->r.query, &err) < 0)
+        request_fail(&h->r, 0, err.reason, err.text);
+    else
+        server_dispatch(c->server, &h->r);
+}
+
+static void refuse_malformed(struct h1 *h, const struct err *err) {
+    bool large = err->reason == ERR_TOO_LARGE;
+    refuse(h, large ? 431 : 400, err->reason, err->text);
+}
+
+/* Handles what can be handled of s; the rest waits in h->in. */
+static void http1_run(struct h1 *h, struct slice s) {
+    struct conn *c = h->c;
+    h->running = true;
+    while (s.n > 0 && !h->active && !c->finishing && !c->dead && !c->broken &&
+           c->out.bytes < UNREAD_MAX_BYTES) {
+        if (!h->in_message) {
+            h->in_message = true;
+            c->idle = false;
+            h->message_ms = loop_now_ms(c->loop);
+            c->deadline_ms = h->message_ms + LIMIT_HTTP_HEAD_MS;
+        }
+        size_t used;
+        struct err err = {0};
+        int r = http1_feed(h->parser, s, &used, &err);
+        s = slice_from(s.p + used, s.n - used);
+        if (r == STOP_REQUEST)
+            dispatch(h);
+        else if (r == STOP_TOO_LARGE)
+            refuse(h, 413, ERR_TOO_LARGE, "the request body is larger than 3 MiB");
+        else if (r < 0)
+            refuse_malformed(h, &err);
+    }
+    h->running = false;
+    if (s.n == 0 || c->finishing || c->dead || c->broken) return;
+    buf_slice(&h->in, s);
+    if (h->active) return;
+    conn_pause(c, true); /* it sends requests and does not read the answers */
+    conn_owe_drain(c);
+}
+
+static void input(struct conn *c, struct slice bytes) {
+    struct h1 *h = c->state;
+    if (h->tunnel && h->in.n == 0 && !h->resuming) {
+        h->tunnel->data(h->tunnel_user, bytes);
+    } else if (h->active || h->in.n > 0 || h->resuming) {
+        buf_slice(&h->in, bytes);
+        if (h->in.n >= EARLY_MAX_BYTES) conn_pause(c, true);
+    } else {
+        http1_run(h, bytes);
+    }
+}
+
+/* Goes on with bytes that arrived while a request ran. */
+static void resume(void *user) {
+    struct h1 *h = user;
+    struct conn *c = h->c;
+    h->resuming = false;
+    if (!c->dead) {
+        OWN(buf_done) struct buf early = h->in;
+        h->in = (struct buf){0};
+        conn_pause(c, false);
+        c->corked = true;
+        if (early.n > 0) input(c, buf_view(&early));
+        c->corked = false;
+        if (!c->dead) conn_flush(c);
+    }
+    conn_release(c);
+}
+
+static void resume_later(struct h1 *h) {
+    if (h->resuming) return;
+    h->resuming = true;
+    conn_hold(h->c);
+    loop_defer(h->c->loop, resume, h);
+}
+
+/* ---- Events of the connection ---- */
+
+static void eof(struct conn *c) {
+    struct h1 *h = c->state;
+    if (h->tunnel)
+        h->tunnel->eof(h->tunnel_user);
+    else if (!h->active && c->out.bytes > 0)
+        conn_finish(c);
+    else
+        conn_kill(c);
+}
+
+static void drained(struct conn *c) {
+    struct h1 *h = c->state;
+    if (h->tunnel)
+        h->tunnel->drained(h->tunnel_user);
+    else if (h->streaming && h->r.on_drain)
+        h->r.on_drain(&h->r);
+    else if (!h->active && h->in.n > 0)
+        resume_later(h);
+}
+
+static void expired(struct conn *c) {
+    struct h1 *h = c->state;
+    if (c->out.bytes > 0)
+        c->deadline_ms += LIMIT_HTTP_IDLE_MS; /* still sending; stalled_ms watches over that */
+    else if (h->in_message && !c->finishing)
+        refuse(h, 408, ERR_TIMEOUT, "the request did not arrive in time");
+    else
+        conn_kill(c);
+}
+
+static void shut(struct conn *c) {
+    struct h1 *h = c->state;
+    if (h->active)
+        h->keep_alive = false;
+    else if (!h->in_message)
+        conn_kill(c);
+}
+
+static void closed(struct conn *c) {
+    struct h1 *h = c->state;
+    if (!h->active) return;
+    if (h->tunnel) {
+        h->tunnel->closed(h->tunnel_user);
+        request_over(h);
+    } else if (h->r.on_close) {
+        h->r.on_close(&h->r);
+        request_over(h);
+    }
+}
+
+static void released(struct conn *c) {
+    struct h1 *h = c->state;
+    http1_free(h->parser);
+    buf_done(&h->in);
+    buf_done(&h->body);
+    buf_done(&h->head);
+    arena_free(h->r.arena);
+    free(h);
+}
+
+const struct conn_protocol http1_conn_protocol = {
+    .input = input,
+    .eof = eof,
+    .drained = drained,
+    .expired = expired,
+    .shut = shut,
+    .closed = closed,
+    .released = released,
+};
+
+void http1_conn_start(struct conn *c) {
+    struct h1 *h = calloc(1, sizeof *h);
+    if (!h) abort();
+    h->c = c;
+    h->parser = http1_new(HTTP1_REQUESTS, &parser_events, h);
+    c->state = h;
+    c->protocol = &http1_conn_protocol;
+}

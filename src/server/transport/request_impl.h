@@ -1,0 +1,43 @@
+/* The transport's side of a request. Inside the transport only. */
+#pragma once
+
+#include "server/transport/request.h"
+
+/* A raw byte pipe to the client after an upgrade (HTTP/1.1 only). */
+struct tunnel_events {
+    void (*data)(void *user, struct slice bytes);
+    void (*eof)(void *user);
+    void (*drained)(void *user);
+    void (*closed)(void *user); /* the client is gone; last call */
+};
+
+struct request_ops {
+    /* shared == NULL: body is copied */
+    void (*respond)(struct request *r, int status, const char *content_type, struct slice body,
+                    struct bytes *shared, const struct http_headers *extra);
+    void (*begin)(struct request *r, int status, const char *content_type,
+                  const struct http_headers *extra);
+    size_t (*write)(struct request *r, struct slice data, struct bytes *shared);
+    void (*end)(struct request *r);
+    void (*abort)(struct request *r);
+    /* The rest is NULL where upgrades do not exist. */
+    void (*tunnel)(struct request *r, const struct http_headers *answer,
+                   const struct tunnel_events *ev, void *user);
+    size_t (*tunnel_write)(struct request *r, struct slice data);
+    void (*tunnel_pause)(struct request *r, bool paused);
+    void (*tunnel_half_close)(struct request *r);
+    void (*tunnel_close)(struct request *r); /* sends what is queued; ends the request */
+};
+
+struct request_impl {
+    const struct request_ops *ops;
+    struct loop *loop;
+    void *owner;
+    bool upgrade;  /* the client asked for one */
+    bool must_end; /* the connection cannot be used again after this request */
+};
+
+/* {"kind":"Status",…} for an error that no handler sees. */
+void status_json(struct buf *b, int code, enum err_reason reason, const char *message);
+/* Answers with a Status; code 0 = the reason's own. */
+void request_fail(struct request *r, int code, enum err_reason reason, const char *message);

@@ -1,0 +1,302 @@
+#include "server/transport/transport_fixture.h"
+
+#include <fcntl.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "server/transport/tls.h"
+
+/* A certificate authority of the test's own; keys are made on the spot. */
+struct identity {
+    EVP_PKEY *key;
+    X509 *cert;
+};
+
+static struct identity make(const struct identity *issuer, const char *common_name,
+                            const char *organization, long valid_s) {
+    struct identity id = {EVP_EC_gen("P-256"), X509_new()};
+    X509_NAME *name = X509_get_subject_name(id.cert);
+    if (organization)
+        X509_NAME_add_entry_by_txt(name, "O", MBSTRING_UTF8, (const unsigned char *)organization,
+                                   -1, -1, 0);
+    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)common_name, -1,
+                               -1, 0);
+    X509_set_version(id.cert, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(id.cert), 7);
+    X509_gmtime_adj(X509_getm_notBefore(id.cert), -3600);
+    X509_gmtime_adj(X509_getm_notAfter(id.cert), valid_s);
+    X509_set_pubkey(id.cert, id.key);
+    X509_set_issuer_name(id.cert, X509_get_subject_name(issuer ? issuer->cert : id.cert));
+    if (!issuer) {
+        X509_EXTENSION *ca = X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "CA:TRUE");
+        X509_add_ext(id.cert, ca, -1);
+        X509_EXTENSION_free(ca);
+    }
+    assert_true(X509_sign(id.cert, issuer ? issuer->key : id.key, EVP_sha256()) > 0);
+    return id;
+}
+
+static void drop(struct identity *id) {
+    EVP_PKEY_free(id->key);
+    X509_free(id->cert);
+}
+
+static char *pem(X509 *cert) {
+    BIO *bio = BIO_new(BIO_s_mem());
+    PEM_write_bio_X509(bio, cert);
+    char *p;
+    long n = BIO_get_mem_data(bio, &p);
+    char *text = strndup(p, (size_t)n);
+    BIO_free(bio);
+    return text;
+}
+
+static unsigned signatures;
+static bool refuse_to_sign;
+
+static int sign(void *user, struct slice digest, struct buf *ret, struct err *err) {
+    unsigned char der[128];
+    size_t n = sizeof der;
+    signatures++;
+    if (refuse_to_sign) return err_set(err, ERR_UNAVAILABLE, "no");
+    EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(((struct identity *)user)->key, NULL);
+    assert_true(EVP_PKEY_sign_init(c) > 0);
+    assert_true(EVP_PKEY_sign(c, der, &n, (const unsigned char *)digest.p, digest.n) > 0);
+    EVP_PKEY_CTX_free(c);
+    buf_append(ret, der, n);
+    return 0;
+}
+
+struct world {
+    struct identity ca, server;
+    struct server_tls *tls;
+    struct fixture *f;
+};
+
+static struct world *world_new(void) {
+    struct world *w = calloc(1, sizeof *w);
+    w->ca = make(NULL, "ca", NULL, 3600);
+    w->server = make(&w->ca, "api", NULL, 3600);
+    char *chain = pem(w->server.cert), *ca = pem(w->ca.cert);
+    struct err err = {0};
+    if (server_tls_new(chain, ca, sign, &w->server, &w->tls, &err) < 0) fail_msg("%s", err.text);
+    w->f = fixture_new(w->tls);
+    signatures = 0;
+    refuse_to_sign = false;
+    free(chain);
+    free(ca);
+    return w;
+}
+
+static void world_free(struct world *w) {
+    fixture_free(w->f);
+    server_tls_free(w->tls);
+    drop(&w->ca);
+    drop(&w->server);
+    free(w);
+}
+
+struct client {
+    SSL_CTX *ctx;
+    SSL *ssl;
+    int fd;
+};
+
+static struct client client_new(struct world *w, const struct identity *id, int version) {
+    struct client c = {.ctx = SSL_CTX_new(TLS_client_method())};
+    if (version) SSL_CTX_set_max_proto_version(c.ctx, version);
+    X509_STORE_add_cert(SSL_CTX_get_cert_store(c.ctx), w->ca.cert);
+    SSL_CTX_set_verify(c.ctx, SSL_VERIFY_PEER, NULL);
+    if (id) {
+        SSL_CTX_use_certificate(c.ctx, id->cert);
+        SSL_CTX_use_PrivateKey(c.ctx, id->key);
+    }
+    c.fd = fixture_connect(w->f);
+    fcntl(c.fd, F_SETFL, O_NONBLOCK);
+    c.ssl = SSL_new(c.ctx);
+    SSL_set_fd(c.ssl, c.fd);
+    return c;
+}
+
+static void client_free(struct client *c) {
+    SSL_free(c->ssl);
+    SSL_CTX_free(c->ctx);
+    close(c->fd);
+}
+
+static int client_connect(struct world *w, struct client *c) {
+    for (int i = 0; i < 20; i++) {
+        int r = SSL_connect(c->ssl);
+        if (r == 1) return 1;
+        if (SSL_get_error(c->ssl, r) != SSL_ERROR_WANT_READ) return r;
+        fixture_turn(w->f);
+    }
+    return 0;
+}
+
+static void client_send(struct world *w, struct client *c, const char *text) {
+    assert_int_equal(SSL_write(c->ssl, text, (int)strlen(text)), strlen(text));
+    fixture_turn(w->f);
+}
+
+#define HOLD "GET /hold HTTP/1.1\r\nHost: x\r\n\r\n"
+
+TEST(tls_handshake_is_signed_elsewhere) {
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    for (int i = 0; i < 2; i++) {
+        struct world *w = world_new();
+        struct client c = client_new(w, NULL, versions[i]);
+        assert_int_equal(client_connect(w, &c), 1);
+        assert_int_equal(SSL_version(c.ssl), versions[i]);
+        assert_int_equal(signatures, 1);
+        client_send(w, &c, HOLD);
+        const struct peer *peer = w->f->last->peer;
+        assert_int_equal(peer->kind, PEER_TLS);
+        assert_string_equal(peer->address, "127.0.0.1");
+        assert_false(peer->has_certificate);
+        assert_null(peer->common_name);
+        request_respond(w->f->last, 200, "text/plain", SLICE("hello"), NULL);
+        fixture_turn(w->f);
+        char answer[500];
+        int n = SSL_read(c.ssl, answer, sizeof answer - 1);
+        assert_true(n > 5);
+        assert_memory_equal(answer + n - 5, "hello", 5);
+        client_free(&c);
+        world_free(w);
+    }
+}
+
+TEST(tls_signer_that_refuses_ends_the_handshake) {
+    struct world *w = world_new();
+    refuse_to_sign = true;
+    struct client c = client_new(w, NULL, 0);
+    assert_true(client_connect(w, &c) < 1);
+    fixture_turn(w->f);
+    assert_int_equal(server_connections(w->f->server), 0);
+    client_free(&c);
+    world_free(w);
+}
+
+TEST(tls_version_1_1_is_refused) {
+    struct world *w = world_new();
+    struct client c = client_new(w, NULL, TLS1_1_VERSION);
+    assert_true(client_connect(w, &c) < 1);
+    client_free(&c);
+    world_free(w);
+}
+
+TEST(tls_client_certificate_names_the_peer) {
+    struct world *w = world_new();
+    struct identity admin = make(&w->ca, "kubernetes-admin", "system:masters", 3600);
+    struct client c = client_new(w, &admin, 0);
+    assert_int_equal(client_connect(w, &c), 1);
+    client_send(w, &c, HOLD);
+    const struct peer *peer = w->f->last->peer;
+    assert_true(peer->has_certificate);
+    assert_string_equal(peer->common_name, "kubernetes-admin");
+    assert_string_equal(peer->organizations[0], "system:masters");
+    assert_null(peer->organizations[1]);
+    request_respond(w->f->last, 204, NULL, (struct slice){0}, NULL);
+    client_free(&c);
+    drop(&admin);
+    world_free(w);
+}
+
+TEST(tls_certificates_that_do_not_verify_count_as_none) {
+    struct world *w = world_new();
+    struct identity other_ca = make(NULL, "ca", NULL, 3600);
+    struct identity foreign = make(&other_ca, "kubernetes-admin", "system:masters", 3600);
+    struct identity self_made = make(NULL, "kubernetes-admin", "system:masters", 3600);
+    struct identity expired = make(&w->ca, "kubernetes-admin", "system:masters", -60);
+    const struct identity *bad[] = {&foreign, &self_made, &expired};
+    for (int i = 0; i < 3; i++) {
+        struct client c = client_new(w, bad[i], 0);
+        assert_int_equal(client_connect(w, &c), 1);
+        client_send(w, &c, HOLD);
+        assert_false(w->f->last->peer->has_certificate);
+        assert_null(w->f->last->peer->common_name);
+        request_respond(w->f->last, 204, NULL, (struct slice){0}, NULL);
+        client_free(&c);
+    }
+    drop(&other_ca), drop(&foreign), drop(&self_made), drop(&expired);
+    world_free(w);
+}
+
+TEST(tls_resumed_session_keeps_the_peer) {
+    struct world *w = world_new();
+    struct identity admin = make(&w->ca, "kubernetes-admin", "system:masters", 3600);
+    struct client first = client_new(w, &admin, TLS1_2_VERSION);
+    assert_int_equal(client_connect(w, &first), 1);
+    SSL_SESSION *session = SSL_get1_session(first.ssl);
+    struct client c = client_new(w, &admin, TLS1_2_VERSION);
+    SSL_set_session(c.ssl, session);
+    assert_int_equal(client_connect(w, &c), 1);
+    assert_true(SSL_session_reused(c.ssl));
+    assert_int_equal(signatures, 1);
+    client_send(w, &c, HOLD);
+    assert_true(w->f->last->peer->has_certificate);
+    assert_string_equal(w->f->last->peer->common_name, "kubernetes-admin");
+    request_respond(w->f->last, 204, NULL, (struct slice){0}, NULL);
+    SSL_SESSION_free(session);
+    client_free(&first);
+    client_free(&c);
+    drop(&admin);
+    world_free(w);
+}
+
+TEST(tls_alpn_chooses_the_protocol) {
+    static const struct {
+        const char *offer, *want;
+    } cases[] = {{"\x02h2\x08http/1.1", "h2"},
+                 {"\x08http/1.1", "http/1.1"},
+                 {"\x03"
+                  "foo",
+                  NULL}};
+    for (int i = 0; i < 3; i++) {
+        struct world *w = world_new();
+        struct client c = client_new(w, NULL, 0);
+        SSL_set_alpn_protos(c.ssl, (const unsigned char *)cases[i].offer,
+                            (unsigned)strlen(cases[i].offer));
+        int r = client_connect(w, &c);
+        if (cases[i].want) {
+            const unsigned char *name;
+            unsigned n;
+            SSL_get0_alpn_selected(c.ssl, &name, &n);
+            assert_int_equal(r, 1);
+            assert_true(slice_is(slice_from(name, n), cases[i].want));
+        } else {
+            assert_true(r < 1);
+        }
+        client_free(&c);
+        world_free(w);
+    }
+}
+
+TEST(tls_silent_and_plain_clients_are_dropped) {
+    struct world *w = world_new();
+    int plain = fixture_connect(w->f), silent = fixture_connect(w->f);
+    fixture_send(w->f, plain, SLICE("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+    assert_int_equal(server_connections(w->f->server), 1);
+    fixture_pass(w->f, 12000);
+    assert_int_equal(server_connections(w->f->server), 0);
+    close(plain), close(silent);
+    world_free(w);
+}
+
+TEST(tls_set_up_says_what_is_wrong) {
+    struct world *w = world_new();
+    char *chain = pem(w->server.cert), *ca = pem(w->ca.cert);
+    struct server_tls *t = NULL;
+    struct err err = {0};
+    assert_true(server_tls_new("junk", ca, sign, NULL, &t, &err) < 0);
+    assert_non_null(strstr(err.text, "server certificate"));
+    assert_true(server_tls_new(chain, "junk", sign, NULL, &t, &err) < 0);
+    assert_non_null(strstr(err.text, "client CA"));
+    assert_null(t);
+    free(chain);
+    free(ca);
+    world_free(w);
+}
