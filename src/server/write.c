@@ -2,9 +2,9 @@
 
 #include "api/names.h"
 #include "api/table.h"
-#include "base/log.h"
 #include "base/own.h"
-#include "server/admission/admission.h"
+#include "server/admission/plugin.h"
+#include "server/admission/service_allocation.h"
 #include "server/body.h"
 #include "server/convert.h"
 #include "server/raw.h"
@@ -16,106 +16,155 @@ static const char modified[] = "the object has been modified; please apply your 
 
 /* ---- what both ways share ---- */
 
-int write_prepare(struct call *c, struct api_object *obj, const struct api_object *old,
-                  const char *subresource) {
-    const struct api_kind *k = storage_kind(c->kind);
-    const struct api_behavior *b = api_kind_behavior(k);
-    struct err err = {0};
-    api_default(c->a, k->type, obj);
-    if (b && b->defaults) b->defaults(c->a, obj);
-    struct admission ad = {.c = c,
-                           .api = c->api,
-                           .a = c->a,
-                           .kind = k,
-                           .object = obj,
-                           .old = old,
-                           .subresource = subresource,
-                           .err = &err};
-    if (admission_run(&ad) < 0) {
-        reply_error(c, &err);
-        return -1;
-    }
-    struct api_causes causes = {.a = c->a};
-    api_validate_metadata(k, &obj->metadata, old ? &old->metadata : NULL, &causes);
-    api_validate(k->type, obj, old, "", &causes);
-    if (b && b->validate) b->validate(obj, old, subresource, &causes);
-    if (!causes.n && !*subresource) admission_allocate(&ad, &causes);
-    if (causes.n) {
-        reply_invalid(c, str_or(obj->metadata.name, str_or(obj->metadata.generate_name, "")),
-                      &causes);
-        return -1;
-    }
-    return 0;
-}
+static void store_write(struct write *w);
+static void attempt(struct write *w);
 
-static void client_gone(struct request *r) {
-    struct write *w = r->handler_data;
-    w->c = NULL;
-}
-
-static struct write *write_copy(struct call *c, const struct write *from) {
-    struct write *w = malloc(sizeof *w);
-    if (!w) abort();
+/* Requests wait for the store without on_close: they outlive a client that goes away. */
+static struct write *write_begin(struct call *c, const struct write *from) {
+    struct write *w = ARENA_NEW(c->a, struct write);
     *w = *from;
     w->c = c;
     w->api = c->api;
-    c->r->handler_data = w;
-    c->r->on_close = client_gone;
+    if (!w->subresource) w->subresource = "";
     return w;
 }
 
-static struct call *write_free(struct write *w) {
+static void write_over(struct write *w, bool stored) {
+    if (w->admission) admission_settle(w->admission, stored);
+    w->admission = NULL;
+    object_unref(w->current);
+    w->current = NULL;
+}
+
+static void write_fail(struct write *w, const struct err *err) {
     struct call *c = w->c;
-    if (c) c->r->on_close = NULL;
-    free(w);
-    return c;
-}
-
-static void write_answer(struct write *w, struct slice json) {
-    if (w->c && w->answer) {
-        struct write copy = *w;
-        write_free(w);
-        copy.answer(&copy, json);
-        return;
-    }
-    int status = w->status;
-    struct call *c = write_free(w);
-    if (c) reply_object(c, status, convert_json(c->a, c->kind, json));
-}
-
-static void write_fail(struct write *w, const char *name, const struct err *err) {
-    struct call *c = write_free(w);
-    if (!c) return;
+    write_over(w, false);
     if (err->reason == ERR_CONFLICT)
-        reply_conflict(c, name, modified);
-    else if (err->reason == ERR_NOT_FOUND)
-        reply_not_found(c, name);
+        reply_conflict(c, w->name, modified);
+    else if (err->reason == ERR_NOT_FOUND && w->sent)
+        reply_not_found(c, w->name);
     else
         reply_error(c, err);
+}
+
+static void write_answer(struct write *w, struct slice json, bool stored) {
+    struct call *c = w->c;
+    write_over(w, stored);
+    if (w->answer)
+        w->answer(w, json);
+    else
+        reply_object(c, w->status, convert_json(c->a, c->kind, json));
+}
+
+/* True when there are causes: the write is over. */
+static bool write_invalid(struct write *w, const struct api_causes *causes) {
+    if (!causes->n) return false;
+    const struct meta_v1_object_meta *m = &w->object->metadata;
+    write_over(w, false);
+    reply_invalid(w->c, str_or(m->name, str_or(m->generate_name, "")), causes);
+    return true;
+}
+
+/* A plugin refused. */
+static void write_refused(struct write *w, int answer) {
+    struct err err = w->admission->err;
+    write_over(w, false);
+    if (answer < 0) reply_error(w->c, &err);
+}
+
+static void apply_defaults(struct write *w) {
+    const struct api_kind *k = storage_kind(w->c->kind);
+    const struct api_behavior *b = api_kind_behavior(k);
+    api_default(w->c->a, k->type, w->object);
+    if (b && b->defaults) b->defaults(w->c->a, w->object);
+}
+
+static void on_validated(struct admission *ad, int answer) {
+    struct write *w = ad->user;
+    if (answer != ADMISSION_OK) {
+        write_refused(w, answer);
+        return;
+    }
+    struct api_causes causes = {.a = w->c->a};
+    if (!*w->subresource) service_allocate(ad, &causes);
+    if (!write_invalid(w, &causes)) store_write(w);
+}
+
+static void on_mutated(struct admission *ad, int answer) {
+    struct write *w = ad->user;
+    struct call *c = w->c;
+    if (answer != ADMISSION_OK) {
+        write_refused(w, answer);
+        return;
+    }
+    w->object = ad->object;
+    if (ad->defaults_again) apply_defaults(w);
+    const struct api_kind *k = storage_kind(c->kind);
+    const struct api_behavior *b = api_kind_behavior(k);
+    struct api_causes causes = {.a = c->a};
+    api_validate_metadata(k, &w->object->metadata, w->old ? &w->old->metadata : NULL, &causes);
+    api_validate(k->type, w->object, w->old, "", &causes);
+    if (b && b->validate) b->validate(w->object, w->old, w->subresource, &causes);
+    if (!write_invalid(w, &causes)) admission_validate(ad, on_validated);
+}
+
+/* w->object and w->old are there: defaults, admission, validation, store, answer. */
+static void write_run(struct write *w) {
+    struct call *c = w->c;
+    apply_defaults(w);
+    struct admission *ad = ARENA_NEW(c->a, struct admission);
+    *ad = (struct admission){.c = c,
+                             .api = c->api,
+                             .a = c->a,
+                             .operation = w->old ? ADMIT_UPDATE : ADMIT_CREATE,
+                             .kind = storage_kind(c->kind),
+                             .object = w->object,
+                             .old = w->old,
+                             .current = w->current,
+                             .subresource = w->subresource,
+                             .ns = str_or(w->object->metadata.namespace, ""),
+                             .name = str_or(w->object->metadata.name, ""),
+                             .dry_run = c->dry_run,
+                             .user = w};
+    w->admission = ad;
+    admission_mutate(ad, on_mutated);
 }
 
 /* ---- create ---- */
 
 static void on_created(void *user, struct slice json, const struct err *err) {
     struct write *w = user;
-    if (!err) {
-        write_answer(w, json);
-        return;
-    }
-    const char *name = w->user;
     struct call *c = w->c;
-    if (!c || err->reason != ERR_ALREADY_EXISTS) {
-        write_fail(w, name, err);
+    if (!err) {
+        write_answer(w, json, true);
         return;
     }
-    write_free(w);
+    if (err->reason != ERR_ALREADY_EXISTS) {
+        write_fail(w, err);
+        return;
+    }
+    write_over(w, false);
     const char *title = resource_title(c->a, c->route.group, c->route.plural);
     reply_failure(
         c, ERR_ALREADY_EXISTS,
-        &(struct failure){.message = arena_printf(c->a, "%s \"%s\" already exists", title, name),
-                          .name = name,
+        &(struct failure){.message = arena_printf(c->a, "%s \"%s\" already exists", title, w->name),
+                          .name = w->name,
                           .group = c->route.group,
                           .kind = c->route.plural});
+}
+
+static void store_create(struct write *w) {
+    struct call *c = w->c;
+    const struct api_kind *k = storage_kind(c->kind);
+    if (c->dry_run) {
+        OWN(buf_done) struct buf json = {0};
+        api_object_encode(&json, k, w->object);
+        write_answer(w, buf_view(&json), false);
+        return;
+    }
+    w->name = w->object->metadata.name;
+    w->sent = true;
+    commit_submit(c->api, &(struct commit){STORE_CREATE, k, w->object, 0}, on_created, w);
 }
 
 static int fresh_metadata(struct call *c, struct api_object *obj) {
@@ -161,16 +210,9 @@ void write_new(struct call *c, struct api_object *obj) {
         reply_invalid(c, "", &causes);
         return;
     }
-    if (write_prepare(c, obj, NULL, "") < 0) return;
-    if (c->dry_run) {
-        OWN(buf_done) struct buf json = {0};
-        api_object_encode(&json, k, obj);
-        reply_object(c, 201, convert_json(c->a, c->kind, buf_view(&json)));
-        return;
-    }
-    struct write *w = write_copy(c, &(struct write){.status = 201});
-    w->user = arena_str(c->a, obj->metadata.name);
-    commit_submit(c->api, &(struct commit){STORE_CREATE, k, obj, 0}, on_created, w);
+    struct write *w = write_begin(c, &(struct write){.status = 201});
+    w->object = obj;
+    write_run(w);
 }
 
 void verb_create(struct call *c) {
@@ -190,23 +232,18 @@ void verb_create(struct call *c) {
 
 /* ---- change ---- */
 
-static void attempt(struct write *w);
-
 static void on_changed(void *user, struct slice json, const struct err *err) {
     struct write *w = user;
     if (!err) {
-        write_answer(w, json);
-        return;
-    }
-    if (!w->c) {
-        write_free(w);
+        write_answer(w, json, true);
         return;
     }
     if (err->reason == ERR_CONFLICT && !w->conditional && ++w->attempts < ATTEMPTS_MAX) {
+        write_over(w, false);
         attempt(w);
         return;
     }
-    write_fail(w, w->c->route.name, err);
+    write_fail(w, err);
 }
 
 /* Identity and version of the sent object against the current one. 1: answered. */
@@ -276,9 +313,11 @@ static bool deletion_complete(const struct write *w, const struct api_object *ob
     return ((const struct core_v1_namespace *)(const void *)obj)->spec.finalizers.n == 0;
 }
 
-static void store_change(struct write *w, struct object *current, struct api_object *obj) {
+static void store_change(struct write *w) {
     struct call *c = w->c;
     const struct api_kind *k = storage_kind(c->kind);
+    struct object *current = w->current;
+    struct api_object *obj = w->object;
     OWN(buf_done) struct buf json = {0};
     object_encode_at(&json, k, obj, current->revision);
     if (k->flags & API_GENERATION && object_spec_differs(buf_view(&json), object_json(current))) {
@@ -288,11 +327,19 @@ static void store_change(struct write *w, struct object *current, struct api_obj
     }
     bool gone = deletion_complete(w, obj);
     if (c->dry_run || (!gone && slice_eq(buf_view(&json), object_json(current)))) {
-        write_answer(w, buf_view(&json));
+        write_answer(w, buf_view(&json), false);
         return;
     }
     enum store_op op = gone ? STORE_DELETE : STORE_UPDATE;
+    w->sent = true;
     commit_submit(c->api, &(struct commit){op, k, obj, current->revision}, on_changed, w);
+}
+
+static void store_write(struct write *w) {
+    if (w->old)
+        store_change(w);
+    else
+        store_create(w);
 }
 
 static void attempt(struct write *w) {
@@ -300,36 +347,31 @@ static void attempt(struct write *w) {
     const struct api_kind *k = storage_kind(c->kind);
     struct object *current = resource_get(c->resource, c->route.ns, c->route.name);
     if (!current) {
-        write_free(w);
         reply_not_found(c, c->route.name);
         return;
     }
     struct err err = {0};
     struct api_object *old, *obj = NULL;
+    w->current = object_ref(current);
     int rc = api_object_decode(c->a, k, object_json(current), &old, &err);
     if (rc == 0) rc = w->build(w, current, old, &obj, &err);
+    if (rc == 0 && check_identity(w, current, old, obj)) rc = 1;
     if (rc != 0) {
-        write_free(w);
+        write_over(w, false);
         if (rc < 0) reply_error(c, &err);
-        return;
-    }
-    if (check_identity(w, current, old, obj)) {
-        write_free(w);
         return;
     }
     keep_old_parts(w, obj, old);
     const struct api_behavior *b = api_kind_behavior(k);
     if (b && b->prepare && !*w->subresource) b->prepare(c->a, obj, old);
-    if (write_prepare(c, obj, old, w->subresource) < 0) {
-        write_free(w);
-        return;
-    }
-    store_change(w, current, obj);
+    w->object = obj;
+    w->old = old;
+    write_run(w);
 }
 
-void write_existing(struct call *c, const struct write *w) {
-    struct write *copy = write_copy(c, w);
-    copy->attempts = 0;
-    if (!copy->subresource) copy->subresource = "";
-    attempt(copy);
+void write_existing(struct call *c, const struct write *from) {
+    struct write *w = write_begin(c, from);
+    w->name = c->route.name;
+    w->attempts = 0;
+    attempt(w);
 }

@@ -1,13 +1,14 @@
 /*
  * The write pipeline shared by create, update, patch, status, scale and binding: prepare → default
- * → admit → validate → allocate → store → answer.
+ * → mutating admission → validation → validating admission → allocate → store → answer. It may wait
+ * between any two of them (webhooks), so it is a chain of callbacks.
  */
 #pragma once
 
 #include "server/commit.h"
 
 struct write {
-    struct call *c; /* NULL: the client went away while the store worked */
+    struct call *c;
     struct api *api;
     /* Builds the wanted object from the current one; < 0 with err, or 1 when it answered itself.
      * Called again after a conflict with a write of somebody else. */
@@ -18,17 +19,21 @@ struct write {
     const char *subresource; /* "", "status", "finalize", … */
     void *user;
     bool conditional; /* the client named the version it saw: no second attempt */
+    int status;       /* of a success */
+    /* The rest is write.c's; all of it lives in the arena of the request. */
     unsigned attempts;
-    int status; /* of a success */
+    bool sent; /* the store has been asked */
+    const char *name;
+    struct object *current;       /* with a reference; NULL on create */
+    const struct api_object *old; /* current, decoded */
+    struct api_object *object;    /* what is to be stored */
+    struct admission *admission;
 };
 
 /* For an object that exists: PUT, PATCH and subresources of c->route.name. */
 void write_existing(struct call *c, const struct write *w);
 /* A new object, decoded; answers. */
 void write_new(struct call *c, struct api_object *obj);
-/* Default, admission, validation of obj; answers and returns < 0 on failure. */
-int write_prepare(struct call *c, struct api_object *obj, const struct api_object *old,
-                  const char *subresource);
 /* The request's patch applied to a document of this type; the result is in the call's arena. */
 int update_patched(struct call *c, const struct api_type *type, struct slice before,
                    struct slice *ret, struct err *err);

@@ -1,7 +1,6 @@
 #include "server/transport/tls.h"
 
 #include <errno.h>
-#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -9,14 +8,13 @@
 #include <stdlib.h>
 
 #include "base/own.h"
+#include "proto/delegated_key.h"
 
 enum { CHAIN_MAX = 8, ORGANIZATIONS_MAX = 64, SESSION_S = 3600, NAME_MAX_BYTES = 512 };
 
 struct server_tls {
     SSL_CTX *ctx;
-    server_sign_fn *sign;
-    void *user;
-    EC_KEY_METHOD *method;
+    struct delegated_key *delegated;
 };
 
 static int tls_error(struct err *err, const char *what) {
@@ -26,65 +24,6 @@ static int tls_error(struct err *err, const char *what) {
     ERR_clear_error();
     return err_set(err, ERR_INTERNAL, "TLS set-up: %s: %s", what, text);
 }
-
-/* ---- The key that is not here ----
- * OpenSSL 3.0 has no public way to delegate one signature but a provider or the older method table
- * of EC_KEY. The table is deprecated, present, and a tenth of the code. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-
-static int key_slot(void) {
-    static int slot = -1;
-    if (slot < 0) slot = EC_KEY_get_ex_new_index(0, NULL, NULL, NULL, NULL);
-    return slot;
-}
-
-static int sign_elsewhere(int type, const unsigned char *digest, int digest_n, unsigned char *out,
-                          unsigned *ret_n, const BIGNUM *kinv, const BIGNUM *rp, EC_KEY *key) {
-    struct server_tls *t = EC_KEY_get_ex_data(key, key_slot());
-    OWN(buf_done) struct buf der = {0};
-    if (!t || digest_n < 0) return 0;
-    if (t->sign(t->user, slice_from(digest, (size_t)digest_n), &der, NULL) < 0) return 0;
-    if (der.n == 0 || der.n > (size_t)ECDSA_size(key)) return 0;
-    memcpy(out, der.p, der.n);
-    *ret_n = (unsigned)der.n;
-    return 1;
-}
-
-static ECDSA_SIG *sign_sig_elsewhere(const unsigned char *digest, int digest_n, const BIGNUM *kinv,
-                                     const BIGNUM *rp, EC_KEY *key) {
-    unsigned char der[256];
-    unsigned n = 0;
-    if (ECDSA_size(key) > (int)sizeof der ||
-        !sign_elsewhere(0, digest, digest_n, der, &n, kinv, rp, key))
-        return NULL;
-    const unsigned char *p = der;
-    return d2i_ECDSA_SIG(NULL, &p, (long)n);
-}
-
-/* A private key object with the certificate's public part, whose signatures come from the signer.
- */
-static EVP_PKEY *delegated_key(struct server_tls *t, X509 *leaf) {
-    EVP_PKEY *public_key = X509_get0_pubkey(leaf);
-    const EC_KEY *ec = public_key ? EVP_PKEY_get0_EC_KEY(public_key) : NULL;
-    EC_KEY *own = ec ? EC_KEY_dup(ec) : NULL;
-    EVP_PKEY *key = EVP_PKEY_new();
-    t->method = EC_KEY_METHOD_new(EC_KEY_OpenSSL());
-    if (!own || !key || !t->method || key_slot() < 0) goto failed;
-    EC_KEY_METHOD_set_sign(t->method, sign_elsewhere, NULL, sign_sig_elsewhere);
-    if (!EC_KEY_set_method(own, t->method) || !EC_KEY_set_ex_data(own, key_slot(), t)) goto failed;
-    if (!EVP_PKEY_assign_EC_KEY(key, own)) goto failed;
-    return key;
-failed:
-    EC_KEY_free(own);
-    EVP_PKEY_free(key);
-    return NULL;
-}
-
-static void free_method(struct server_tls *t) {
-    if (t->method) EC_KEY_METHOD_free(t->method);
-}
-#pragma GCC diagnostic pop
 
 /* ---- Context ---- */
 
@@ -106,7 +45,7 @@ static int use_chain(struct server_tls *t, const char *pem, struct err *err) {
         }
     }
     ERR_clear_error(); /* the end of the PEM text is an "error" */
-    OWN(pkey_free_p) EVP_PKEY *key = delegated_key(t, leaf);
+    OWN(pkey_free_p) EVP_PKEY *key = delegated_key_for(t->delegated, leaf);
     if (!key) return tls_error(err, "the server certificate needs an EC public key");
     if (SSL_CTX_use_PrivateKey(t->ctx, key) != 1) return tls_error(err, "delegated key");
     return 0;
@@ -163,7 +102,7 @@ int server_tls_new(const char *chain_pem, const char *client_ca_pem, server_sign
                    void *user, struct server_tls **ret, struct err *err) {
     struct server_tls *t = calloc(1, sizeof *t);
     if (!t) abort();
-    *t = (struct server_tls){.ctx = SSL_CTX_new(TLS_server_method()), .sign = sign, .user = user};
+    *t = (struct server_tls){SSL_CTX_new(TLS_server_method()), delegated_key_new(sign, user)};
     int r = t->ctx ? configure(t->ctx, err) : tls_error(err, "context");
     if (r == 0) r = use_chain(t, chain_pem, err);
     if (r == 0) r = trust_clients(t, client_ca_pem, err);
@@ -178,7 +117,7 @@ int server_tls_new(const char *chain_pem, const char *client_ca_pem, server_sign
 void server_tls_free(struct server_tls *t) {
     if (!t) return;
     SSL_CTX_free(t->ctx);
-    free_method(t);
+    delegated_key_free(t->delegated);
     free(t);
 }
 

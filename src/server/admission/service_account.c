@@ -1,85 +1,10 @@
-#include "server/admission/pod_admission.h"
-
+/* ServiceAccount: every pod has one, with its token in a volume. */
 #include "base/own.h"
+#include "server/admission/plugin.h"
 #include "server/body.h"
-#include "server/raw.h"
 
 static const char token_path[] = "/var/run/secrets/kubernetes.io/serviceaccount";
 enum { TOKEN_LIFE_S = 3607 };
-
-/* ---- Priority ---- */
-
-static int32_t class_value(struct slice number) {
-    bool negative = slice_starts(number, "-");
-    uint64_t v = 0;
-    if (negative) number = slice_from(number.p + 1, number.n - 1);
-    if (slice_u64(number, &v) < 0 || v > INT32_MAX) return 0;
-    return negative ? -(int32_t)v : (int32_t)v;
-}
-
-int pod_priority(struct admission *ad) {
-    static const struct {
-        const char *name;
-        int32_t value;
-    } builtin[] = {{"system-node-critical", 2000001000}, {"system-cluster-critical", 2000000000}};
-    struct core_v1_pod_spec *spec = &((struct core_v1_pod *)(void *)ad->object)->spec;
-    int32_t value = 0;
-    if (!str_empty(spec->priority_class_name)) {
-        bool found = false;
-        for (size_t i = 0; i < ARRAY_LEN(builtin); i++) {
-            if (!str_eq(spec->priority_class_name, builtin[i].name)) continue;
-            value = builtin[i].value;
-            found = true;
-        }
-        const struct api_kind *k = api_kind_by_plural("scheduling.k8s.io", "v1", "priorityclasses");
-        struct resource *res = k ? cache_of_kind(&ad->api->cache, k) : NULL;
-        struct object *o = res ? resource_get(res, "", spec->priority_class_name) : NULL;
-        struct slice number;
-        if (o && raw_get(object_json(o), "value", &number)) value = class_value(number);
-        if (!found && !o)
-            return err_set(ad->err, ERR_FORBIDDEN,
-                           "pods \"%s\" is forbidden: no PriorityClass with name %s was found",
-                           ad->object->metadata.name, spec->priority_class_name);
-    }
-    if (spec->priority && *spec->priority != value)
-        return err_set(ad->err, ERR_FORBIDDEN,
-                       "pods \"%s\" is forbidden: the integer value of priority (%d) must not be "
-                       "provided in pod spec; priority admission controller computed %d from the "
-                       "given PriorityClass name",
-                       ad->object->metadata.name, *spec->priority, value);
-    spec->priority = arena_copy(ad->a, &value, sizeof value);
-    if (str_empty(spec->preemption_policy)) spec->preemption_policy = "PreemptLowerPriority";
-    return 0;
-}
-
-/* ---- DefaultTolerationSeconds ---- */
-
-static bool tolerates(const struct core_v1_pod_spec *spec, const char *key) {
-    for (size_t i = 0; i < spec->tolerations.n; i++) {
-        const struct core_v1_toleration *t = &spec->tolerations.v[i];
-        bool effect = str_empty(t->effect) || str_eq(t->effect, "NoExecute");
-        if (effect && (str_empty(t->key) || str_eq(t->key, key))) return true;
-    }
-    return false;
-}
-
-int pod_default_tolerations(struct admission *ad) {
-    static const char *const keys[] = {"node.kubernetes.io/not-ready",
-                                       "node.kubernetes.io/unreachable"};
-    struct core_v1_pod_spec *spec = &((struct core_v1_pod *)(void *)ad->object)->spec;
-    int64_t seconds = 300;
-    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-        if (tolerates(spec, keys[i])) continue;
-        *ARENA_PUSH(ad->a, &spec->tolerations) = (struct core_v1_toleration){
-            .key = keys[i],
-            .operator= "Exists",
-            .effect = "NoExecute",
-            .toleration_seconds = arena_copy(ad->a, &seconds, sizeof seconds)};
-    }
-    return 0;
-}
-
-/* ---- ServiceAccount ---- */
 
 static bool mounts_token(const struct core_v1_pod_spec *spec,
                          const struct core_v1_service_account *sa) {
@@ -135,7 +60,7 @@ static void add_volume(struct arena *a, struct core_v1_pod_spec *spec, const cha
     file->field_ref->field_path = "metadata.namespace";
 }
 
-int pod_service_account(struct admission *ad) {
+static int pod_service_account(struct admission *ad) {
     struct core_v1_pod *pod = (void *)ad->object;
     struct core_v1_pod_spec *spec = &pod->spec;
     if (str_empty(spec->service_account_name)) spec->service_account_name = spec->service_account;
@@ -146,13 +71,13 @@ int pod_service_account(struct admission *ad) {
     struct object *o = resource_get(cache_of_kind(&ad->api->cache, k), pod->metadata.namespace,
                                     spec->service_account_name);
     if (!o)
-        return err_set(ad->err, ERR_FORBIDDEN,
+        return err_set(&ad->err, ERR_FORBIDDEN,
                        "pods \"%s\" is forbidden: error looking up service account %s/%s: "
                        "serviceaccount \"%s\" not found",
                        pod->metadata.name, pod->metadata.namespace, spec->service_account_name,
                        spec->service_account_name);
     struct api_object *decoded;
-    if (api_object_decode(ad->a, k, object_json(o), &decoded, ad->err) < 0) return -1;
+    if (api_object_decode(ad->a, k, object_json(o), &decoded, &ad->err) < 0) return -1;
     const struct core_v1_service_account *sa = (void *)decoded;
     if (!spec->image_pull_secrets.n) spec->image_pull_secrets = sa->image_pull_secrets;
     if (!mounts_token(spec, sa)) return 0;
@@ -162,3 +87,11 @@ int pod_service_account(struct admission *ad) {
     if (n) add_volume(ad->a, spec, volume);
     return 0;
 }
+
+static const struct admission_plugin service_account = {.name = "ServiceAccount",
+                                                        .order = ORDER_SERVICE_ACCOUNT,
+                                                        .operations = ADMIT_CREATE,
+                                                        .group = "",
+                                                        .plural = "pods",
+                                                        .mutate = pod_service_account};
+ADMISSION_PLUGIN(service_account);
