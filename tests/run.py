@@ -1,6 +1,6 @@
 """Runs the tests and says how many passed: `make test` is all of it, `run.py PART…` some.
 
-Parts: build (gcc and clang, warnings are errors), unit, sanitize (unit tests under ASan and UBSan), house, e2e, fuzz, lint, conformance.
+Parts: build (gcc and clang, warnings are errors), unit, sanitize (unit tests under ASan and UBSan), house, e2e, fuzz, lint.
 Each part prints a line when it starts and one when it ends; the last line of the run is `N passed, N failed, N skipped`.
 """
 import argparse
@@ -127,11 +127,6 @@ def part_e2e(totals, args):
     pytest(totals, "e2e", args.rest)
 
 
-def part_conformance(totals, args):
-    print("  the upstream suite is not part of the tree yet: running tests/e2e, which drives kubectl and the official client", flush=True)
-    part_e2e(totals, args)
-
-
 def part_fuzz(totals, args):
     if not compile_in(totals, "fuzz", ASAN, ASAN_FLAGS, "clang"):
         return
@@ -201,7 +196,7 @@ def tidy_sources():
 
 
 PARTS = {"build": part_build, "unit": part_unit, "sanitize": part_sanitize, "house": part_house, "lint": part_lint,
-         "fuzz": part_fuzz, "e2e": part_e2e, "conformance": part_conformance}
+         "fuzz": part_fuzz, "e2e": part_e2e}
 ALL = ["build", "unit", "house", "lint", "sanitize", "fuzz", "e2e"]
 
 
