@@ -91,6 +91,7 @@ struct api_field {
     const char *doc;
     uint16_t number; /* protobuf field number; 0: not on that wire */
     uint16_t embed;  /* protobuf number of the embedded message that number is in; 0: none */
+    uint16_t embed2; /* protobuf number, inside that message, of a second one around it; 0: none */
 };
 
 enum {                        /* api_type.flags */

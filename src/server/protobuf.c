@@ -215,6 +215,10 @@ static int put_message(struct buf *b, const struct api_type *t, struct slice s, 
             if (!find(s, f->embed, &embedded) || well_formed(embedded.bytes) < 0) continue;
             in = embedded.bytes;
         }
+        if (f->embed2) {
+            if (!find(in, f->embed2, &embedded) || well_formed(embedded.bytes) < 0) continue;
+            in = embedded.bytes;
+        }
         int rc = put_field(b, f, in, &first, depth);
         if (rc < 0) return rc;
     }

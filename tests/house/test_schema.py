@@ -62,7 +62,7 @@ def spelled(field):
 
 
 def reference_type(text):
-    return re.sub(r"\b(?:Core|Discovery|Events|Authentication|Authorization|Rbac)?V1(?=[A-Z])", "", text)
+    return re.sub(r"\b(?:Apiextensions|Core|Discovery|Events|Authentication|Authorization|Rbac|Admissionregistration)?V1(?=[A-Z])", "", text)
 
 
 @pytest.mark.parametrize("t", SCHEMA.types, ids=lambda t: f"{t.group.alias}.{t.name}")
@@ -91,8 +91,8 @@ def test_every_stored_kind_has_a_list_upstream():
 
 def test_protobuf_numbers_are_unique_in_each_message():
     for t in SCHEMA.types:
-        numbers = [(f.embed, f.number) for f in t.fields if f.name not in ("apiVersion", "kind")]
-        assert all(number > 0 for _, number in numbers), t.name
+        numbers = [(f.embed, f.embed2, f.number) for f in t.fields if f.name not in ("apiVersion", "kind")]
+        assert all(number > 0 for *_, number in numbers), t.name
         assert len(set(numbers)) == len(numbers), t.name
 
 
