@@ -32,6 +32,8 @@ enum {
     LIMIT_IPC_FDS = 16,
     LIMIT_IPC_QUEUE_BYTES = 64 * 1024 * 1024,
 
+    LIMIT_EGRESS_CONNECTIONS = 2000, /* of the api service to the world, at once */
+
     /* Store */
     LIMIT_STORE_KEY_BYTES = 1024,
     LIMIT_STORE_LOG_ROWS = 20000, /* changes that a watch can resume from and a list can look at */

@@ -157,6 +157,24 @@ static int kubeconfig_write(const struct settings *s, const char *ca_pem, const 
     return file_write(path, 0644, slice_of(ca_pem), err);
 }
 
+/* ---- the front proxy: a CA of its own, so that what trusts it trusts nobody else ---- */
+
+static int front_proxy_open(const struct settings *s, struct keyring *k, struct err *err) {
+    OWN(pair_done) struct pair ca = {0}, client = {0};
+    struct certificate_plan ca_plan = {CERTIFICATE_CA, "atoll-front-proxy-ca", NULL, NULL};
+    struct certificate_plan plan = {CERTIFICATE_CLIENT, "front-proxy-client", NULL, NULL};
+    struct buf ca_pem = {0}, pem = {0};
+    int r = pair_open(s, "front-proxy-ca", &ca_plan, NULL, &ca, err);
+    if (r == 0) r = pair_open(s, "front-proxy", &plan, &ca, &client, err);
+    if (r < 0) return r;
+    r = pki_certificate_write(&ca_pem, ca.certificate);
+    if (r == 0) r = pki_certificate_write(&pem, client.certificate);
+    k->front_proxy_ca_pem = buf_steal(&ca_pem);
+    k->front_proxy_pem = buf_steal(&pem);
+    k->front_proxy_key = TAKE(client.key);
+    return r < 0 ? err_set(err, ERR_INTERNAL, "cannot write the front-proxy certificates") : 0;
+}
+
 /* ---- all of it ---- */
 
 static int texts_make(struct keyring *k, const struct pair *ca, const struct pair *serving,
@@ -186,6 +204,7 @@ int keyring_open(const struct settings *s, struct keyring *ret, struct err *err)
     if (r == 0) r = pair_open(s, "serving", &serving_plan, &ca, &serving, err);
     if (r == 0) r = pair_open(s, "admin", &admin_plan, &ca, &admin, err);
     if (r == 0) r = key_open(s, "token", &k.token_key, err);
+    if (r == 0) r = front_proxy_open(s, &k, err);
     if (r == 0) r = texts_make(&k, &ca, &serving, err);
     if (r == 0) r = kubeconfig_write(s, k.ca_pem, &admin, err);
     if (r < 0) return r;
@@ -200,6 +219,9 @@ void keyring_done(struct keyring *k) {
     EVP_PKEY_free(k->ca_key);
     EVP_PKEY_free(k->serving_key);
     EVP_PKEY_free(k->token_key);
+    EVP_PKEY_free(k->front_proxy_key);
+    free(k->front_proxy_ca_pem);
+    free(k->front_proxy_pem);
     free(k->ca_pem);
     free(k->serving_chain_pem);
     free(k->token_public_pem);

@@ -17,18 +17,31 @@ static struct ipc_listener *listener;
 
 static int answer_public(const struct ipc_msg *m, struct buf *b, struct err *err) {
     struct keys_public p = {keyring.ca_pem, keyring.serving_chain_pem, keyring.token_public_pem,
-                            keyring.token_key_id};
+                            keyring.token_key_id, keyring.front_proxy_ca_pem};
     if (m->body.n) return err_set(err, ERR_BAD_REQUEST, "unexpected body");
     keys_public_pack(b, &p);
     return 0;
 }
 
-static int answer_sign_tls(const struct ipc_msg *m, struct buf *b, struct err *err) {
+static int sign_digest(const struct ipc_msg *m, EVP_PKEY *key, struct buf *b, struct err *err) {
     if (m->body.n < 20 || m->body.n > DIGEST_BYTES_MAX)
         return err_set(err, ERR_BAD_REQUEST, "a digest has 20 to 64 bytes");
-    if (pki_sign_digest(b, keyring.serving_key, m->body) < 0)
-        return err_set(err, ERR_INTERNAL, "cannot sign");
+    if (pki_sign_digest(b, key, m->body) < 0) return err_set(err, ERR_INTERNAL, "cannot sign");
     return 0;
+}
+
+static int answer_sign_tls(const struct ipc_msg *m, struct buf *b, struct err *err) {
+    return sign_digest(m, keyring.serving_key, b, err);
+}
+
+static int answer_front_proxy(const struct ipc_msg *m, struct buf *b, struct err *err) {
+    if (m->body.n) return err_set(err, ERR_BAD_REQUEST, "unexpected body");
+    buf_str(b, keyring.front_proxy_pem);
+    return 0;
+}
+
+static int answer_sign_front_proxy(const struct ipc_msg *m, struct buf *b, struct err *err) {
+    return sign_digest(m, keyring.front_proxy_key, b, err);
 }
 
 static int answer_sign_token(const struct ipc_msg *m, struct buf *b, struct err *err) {
@@ -41,18 +54,30 @@ static int answer_sign_token(const struct ipc_msg *m, struct buf *b, struct err 
 
 static const struct {
     uint16_t type, answer_type;
+    const char *peer; /* who may ask, besides root */
     int (*answer)(const struct ipc_msg *m, struct buf *b, struct err *err);
 } requests[] = {
-    {KEYS_PUBLIC, KEYS_PUBLIC_OK, answer_public},
-    {KEYS_SIGN_TLS, KEYS_SIGN_TLS_OK, answer_sign_tls},
-    {KEYS_SIGN_TOKEN, KEYS_SIGN_TOKEN_OK, answer_sign_token},
+    {KEYS_PUBLIC, KEYS_PUBLIC_OK, "api", answer_public},
+    {KEYS_SIGN_TLS, KEYS_SIGN_TLS_OK, "api", answer_sign_tls},
+    {KEYS_SIGN_TOKEN, KEYS_SIGN_TOKEN_OK, "api", answer_sign_token},
+    {KEYS_FRONT_PROXY, KEYS_FRONT_PROXY_OK, "egress", answer_front_proxy},
+    {KEYS_SIGN_FRONT_PROXY, KEYS_SIGN_FRONT_PROXY_OK, "egress", answer_sign_front_proxy},
 };
+
+static bool may_ask(const struct ipc *c, const char *peer) {
+    uid_t uid = ipc_peer_uid(c);
+    return uid == 0 || uid == service_uid(peer);
+}
 
 static void on_request(struct ipc *c, struct ipc_msg *m, void *user) {
     OWN(buf_done) struct buf b = {0};
     struct err err = {0};
     for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
         if (requests[i].type != m->type) continue;
+        if (!may_ask(c, requests[i].peer)) {
+            err_set(&err, ERR_FORBIDDEN, "message %u is for %s", m->type, requests[i].peer);
+            break;
+        }
         if (requests[i].answer(m, &b, &err) < 0) break;
         ipc_send(c, requests[i].answer_type, m->id, buf_view(&b), NULL, 0);
         return;

@@ -181,7 +181,7 @@ TEST(digest_signatures_verify) {
 TEST(keys_public_survives_the_wire) {
     OWN(arena_free_p) struct arena *a = arena_new();
     OWN(buf_done) struct buf b = {0};
-    struct keys_public in = {"ca", "chain", "public", "id"}, out;
+    struct keys_public in = {"ca", "chain", "public", "id", "front"}, out;
     keys_public_pack(&b, &in);
     assert_int_equal(keys_public_unpack(buf_view(&b), a, &out), 0);
     assert_string_equal(out.ca_pem, "ca");

@@ -3,6 +3,7 @@
 #include <linux/capability.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/own.h"
 #include "base/slice.h"
 #include "proc/service.h"
@@ -36,7 +37,7 @@ const struct authority authority_table[] = {
      .calls = CALLS_BASE,
      .socket = "keys.sock",
      .socket_mode = 0666,
-     .peers = {"api"},
+     .peers = {"api", "egress"},
      .state_dir = "keys",
      .state_mode = 0700,
      .state_of_root = true,
@@ -53,6 +54,22 @@ const struct authority authority_table[] = {
      .stage = 1,
      .open_files = 16384,
      .data_mib = 4096},
+    {.name = "egress",
+     .uid = 61011,
+     .user_why = "the api's only way out: connects where webhooks, aggregated APIs and proxied "
+                 "pods are; holds no key and no secret",
+     .calls = CLIENT | CALLS_FILES_READ | CALLS_INET,
+     .tcp = TCP_CONNECT,
+     .paths = {{"/etc", PATH_READ},
+               {"/run/systemd/resolve", PATH_READ},
+               {"/run/resolvconf", PATH_READ},
+               {"/run/NetworkManager", PATH_READ}},
+     .socket = "egress.sock",
+     .socket_mode = 0666,
+     .peers = {"api"},
+     .stage = 1,
+     .open_files = 2 * LIMIT_EGRESS_CONNECTIONS + 200,
+     .data_mib = 512},
     {.name = "controllers",
      .uid = 61004,
      .user_why = "reconciles objects; an ordinary client of the API",

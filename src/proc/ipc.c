@@ -357,6 +357,8 @@ int ipc_connect(struct loop *l, const char *path, const struct ipc_handler *h, s
     return 0;
 }
 
+uid_t ipc_peer_uid(const struct ipc *c) { return c->peer_uid; }
+
 void ipc_set_handler(struct ipc *c, const struct ipc_handler *h) { c->handler = *h; }
 
 /* ---- listening ---- */

@@ -54,6 +54,7 @@ void ipc_listener_free(struct ipc_listener *l);
 int ipc_connect(struct loop *l, const char *path, const struct ipc_handler *h, struct ipc **ret,
                 struct err *err);
 void ipc_set_handler(struct ipc *c, const struct ipc_handler *h);
+uid_t ipc_peer_uid(const struct ipc *c); /* as the kernel says; (uid_t)-1 when it does not */
 void ipc_close(struct ipc *c); /* no callback afterwards, but pending calls get m == NULL; frees */
 
 /* Queues a message; descriptors are duplicated. Never blocks; a queue past LIMIT_IPC_QUEUE_BYTES

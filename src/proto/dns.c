@@ -245,3 +245,38 @@ int dns_copy_answers(struct dns_answer *a, struct slice reply) {
         if (!copy_record(a, reply, &at)) return -EBADMSG;
     return 0;
 }
+
+/* The address in one record, when it holds one; moves *at behind the record. */
+static bool read_address(struct slice m, size_t *at, struct dns_address *ret, bool *ret_has) {
+    const unsigned char *p = (const unsigned char *)m.p;
+    char name[DNS_NAME_MAX];
+    if (!expand_name(m, at, name) || *at + 10 > m.n) return false;
+    uint16_t type = get16(p + *at), class_ = get16(p + *at + 2), n = get16(p + *at + 8);
+    size_t data = *at + 10;
+    if (data + n > m.n) return false;
+    *at = data + n;
+    *ret_has = class_ == 1 && ((type == DNS_A && n == 4) || (type == DNS_AAAA && n == 16));
+    if (!*ret_has) return true;
+    *ret = (struct dns_address){.v6 = n == 16};
+    memcpy(ret->bytes, p + data, n);
+    return true;
+}
+
+int dns_read_addresses(struct slice reply, struct dns_address *ret, size_t max, size_t *ret_n,
+                       enum dns_rcode *ret_rcode) {
+    const unsigned char *p = (const unsigned char *)reply.p;
+    char name[DNS_NAME_MAX];
+    size_t at = DNS_HEADER_BYTES, n = 0;
+    if (reply.n < DNS_HEADER_BYTES || get16(p + 4) != 1 || !expand_name(reply, &at, name))
+        return -EBADMSG;
+    at += 4;
+    for (unsigned i = get16(p + 6); i > 0; i--) {
+        struct dns_address one;
+        bool has;
+        if (!read_address(reply, &at, &one, &has)) return -EBADMSG;
+        if (has && n < max) ret[n++] = one;
+    }
+    *ret_n = n;
+    *ret_rcode = (enum dns_rcode)(p[3] & 15);
+    return 0;
+}

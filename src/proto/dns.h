@@ -71,6 +71,14 @@ void dns_write_query(struct buf *out, uint16_t id, const char *name, uint16_t ty
 /* Appends the A, AAAA and CNAME records among the answers of somebody's reply, names written out.
  * −EBADMSG when it is malformed; what came before stays. */
 int dns_copy_answers(struct dns_answer *a, struct slice reply);
+struct dns_address {
+    bool v6;
+    unsigned char bytes[16]; /* network order; IPv4 in the first four */
+};
+/* The addresses among the answers of somebody's reply to a query of one name (its aliases were
+ * followed by the resolver), at most max. *ret_rcode is the reply's. −EBADMSG. */
+int dns_read_addresses(struct slice reply, struct dns_address *ret, size_t max, size_t *ret_n,
+                       enum dns_rcode *ret_rcode);
 /* Fills the header. Longer than max_bytes: records are dropped and TC is set. */
 void dns_end(struct dns_answer *a, const struct dns_query *q, enum dns_rcode rcode,
              bool authoritative, size_t max_bytes);

@@ -78,3 +78,19 @@ TEST(dns_answers_of_others_are_copied_with_their_names_written_out) {
         assert_int_equal(dns_copy_answers(&a, slice_from(reply, n)), -EBADMSG);
     buf_done(&out);
 }
+
+TEST(dns_addresses_of_a_reply_are_read_past_aliases) {
+    static const char reply[] = "\0\1\x81\x80\0\1\0\2\0\0\0\0\3www\1x\0\0\1\0\1"
+                                "\xc0\x0c\0\5\0\1\0\0\0\x9\0\4\1y\xc0\x10"
+                                "\xc0\x23\0\1\0\1\0\0\0\x9\0\4\1\2\3\4";
+    struct dns_address v[2];
+    size_t n = 9;
+    enum dns_rcode rcode = DNS_REFUSED;
+    assert_int_equal(dns_read_addresses(slice_from(reply, sizeof reply - 1), v, 2, &n, &rcode), 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(rcode, DNS_OK);
+    assert_false(v[0].v6);
+    assert_memory_equal(v[0].bytes, "\1\2\3\4", 4);
+    for (size_t cut = 0; cut < sizeof reply - 1; cut++)
+        assert_int_equal(dns_read_addresses(slice_from(reply, cut), v, 2, &n, &rcode), -EBADMSG);
+}
