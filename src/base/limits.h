@@ -13,6 +13,7 @@ enum {
     LIMIT_JSON_PATCH_OPS = 10000,
     LIMIT_PATCH_LIST_ITEMS = 4096, /* of two lists merged by a strategic patch */
     LIMIT_SELECTOR_TERMS = 1000,
+    LIMIT_RULE_ACTIONS = 200000, /* comparisons of one check whether rules cover others */
 
     /* HTTP */
     LIMIT_HTTP_LINE_BYTES = 16 * 1024,

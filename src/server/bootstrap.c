@@ -2,10 +2,13 @@
 
 #include "base/own.h"
 #include "base/times.h"
+#include "server/auth/roles.h"
+#include "server/auth/rules.h"
 #include "server/body.h"
 #include "server/commit.h"
 #include "server/raw.h"
-#include "server/auth/roles.h"
+
+#define RBAC "rbac.authorization.k8s.io"
 
 struct seeding {
     struct api *api;
@@ -42,6 +45,46 @@ static void submit(struct seeding *s, enum store_op op, const struct api_kind *k
     commit_submit(s->api, &(struct commit){op, k, o, expected}, on_stored, s);
 }
 
+/* Default roles and bindings get back what they lack; what somebody added stays. */
+static void reconcile_role(struct arena *a, struct rbac_v1_cluster_role *role,
+                           const struct rbac_v1_cluster_role *old) {
+    struct rbac_v1_policy_rule_list rules = old->rules, missing = {0};
+    if (role->aggregation_rule || !rules_cover(a, &rules, &role->rules, &missing)) {
+        role->rules = rules;
+        return;
+    }
+    struct rbac_v1_policy_rule_list both = {0};
+    for (size_t i = 0; i < rules.n; i++) *ARENA_PUSH(a, &both) = rules.v[i];
+    for (size_t i = 0; i < missing.n; i++) *ARENA_PUSH(a, &both) = missing.v[i];
+    role->rules = both;
+}
+
+static void reconcile_binding(struct arena *a, struct rbac_v1_cluster_role_binding *b,
+                              const struct rbac_v1_cluster_role_binding *old) {
+    struct rbac_v1_subject_list both = {0};
+    if (!b->subjects.n) return; /* nobody is meant: the node authoriser takes its place */
+    for (size_t i = 0; i < old->subjects.n; i++) *ARENA_PUSH(a, &both) = old->subjects.v[i];
+    for (size_t i = 0; i < b->subjects.n; i++) {
+        bool there = false;
+        for (size_t j = 0; j < both.n && !there; j++)
+            there = api_equal(&rbac_v1_subject_type, &both.v[j], &b->subjects.v[i]);
+        if (!there) *ARENA_PUSH(a, &both) = b->subjects.v[i];
+    }
+    b->subjects = both;
+}
+
+static void reconcile(struct seeding *s, const struct api_kind *k, struct api_object *o,
+                      const struct api_object *old) {
+    const struct str_map wanted = o->metadata.labels;
+    o->metadata = old->metadata;
+    for (size_t i = 0; str_eq(k->group, RBAC) && i < wanted.n; i++)
+        str_map_set(s->arena, &o->metadata.labels, wanted.v[i].key, wanted.v[i].value);
+    if (str_eq(k->kind, "ClusterRole"))
+        reconcile_role(s->arena, (void *)o, (const void *)old);
+    else if (str_eq(k->kind, "ClusterRoleBinding"))
+        reconcile_binding(s->arena, (void *)o, (const void *)old);
+}
+
 static bool wants_update(struct seeding *s, const struct api_kind *k, struct object *current,
                          struct api_object *o) {
     struct api_object *old;
@@ -49,10 +92,10 @@ static bool wants_update(struct seeding *s, const struct api_kind *k, struct obj
     const char *keep =
         str_map_get(&old->metadata.annotations, "rbac.authorization.kubernetes.io/autoupdate");
     if (str_eq(keep, "false")) return false;
-    o->metadata = old->metadata;
+    reconcile(s, k, o, old);
     OWN(buf_done) struct buf json = {0};
     object_encode_at(&json, k, o, current->revision);
-    return object_spec_differs(buf_view(&json), object_json(current));
+    return !slice_eq(buf_view(&json), object_json(current));
 }
 
 /* The object as it should be; an existing one is corrected only when `correct`. */
@@ -183,35 +226,54 @@ static void put_list(struct buf *b, const char *key, const char *list, bool *fir
 
 #define ROLE_META                                                                                  \
     "{\"metadata\":{\"name\":\"%s\",\"labels\":{"                                                  \
-    "\"kubernetes.io/bootstrapping\":\"rbac-defaults\"},\"annotations\":{"                         \
+    "\"kubernetes.io/bootstrapping\":\"rbac-defaults\"%s},\"annotations\":{"                       \
     "\"rbac.authorization.kubernetes.io/autoupdate\":\"true\"}},"
+#define AGGREGATE_TO "rbac.authorization.k8s.io/aggregate-to-"
+
+static void put_rules(struct buf *b, const struct role_default *r) {
+    buf_str(b, "\"rules\":[");
+    for (size_t i = 0; i < r->n_rules; i++) {
+        bool first = true;
+        buf_str(b, i ? ",{" : "{");
+        put_list(b, "verbs", r->rules[i].verbs, &first);
+        put_list(b, "apiGroups", r->rules[i].groups, &first);
+        put_list(b, "resources", r->rules[i].resources, &first);
+        put_list(b, "resourceNames", r->rules[i].names, &first);
+        put_list(b, "nonResourceURLs", r->rules[i].paths, &first);
+        buf_char(b, '}');
+    }
+    buf_char(b, ']');
+}
 
 static void ensure_role(struct seeding *s, const struct role_default *r) {
     OWN(buf_done) struct buf b = {0};
-    buf_printf(&b, ROLE_META "\"rules\":[", r->name);
-    for (size_t i = 0; i < r->n_rules; i++) {
-        bool first = true;
-        buf_str(&b, i ? ",{" : "{");
-        put_list(&b, "verbs", r->rules[i].verbs, &first);
-        put_list(&b, "apiGroups", r->rules[i].groups, &first);
-        put_list(&b, "resources", r->rules[i].resources, &first);
-        put_list(&b, "resourceNames", r->rules[i].names, &first);
-        put_list(&b, "nonResourceURLs", r->rules[i].paths, &first);
-        buf_char(&b, '}');
-    }
-    buf_str(&b, "]}");
-    ensure(s, "rbac.authorization.k8s.io", "clusterroles", b.p, true);
+    const char *part_of =
+        r->aggregate_to
+            ? arena_printf(s->arena, ",\"" AGGREGATE_TO "%s\":\"true\"", r->aggregate_to)
+            : "";
+    buf_printf(&b, ROLE_META, r->name, part_of);
+    if (r->rules)
+        put_rules(&b, r);
+    else
+        buf_printf(&b,
+                   "\"aggregationRule\":{\"clusterRoleSelectors\":[{\"matchLabels\":{"
+                   "\"" AGGREGATE_TO "%s\":\"true\"}}]}",
+                   r->name);
+    buf_char(&b, '}');
+    ensure(s, RBAC, "clusterroles", b.p, true);
 }
 
 static void ensure_binding(struct seeding *s, const struct binding_default *d) {
-    ensure(s, "rbac.authorization.k8s.io", "clusterrolebindings",
-           arena_printf(s->arena,
-                        ROLE_META "\"subjects\":[{\"kind\":\"%s\",\"apiGroup\":"
-                                  "\"rbac.authorization.k8s.io\",\"name\":\"%s\"}],\"roleRef\":{"
-                                  "\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":"
-                                  "\"ClusterRole\",\"name\":\"%s\"}}",
-                        d->name, d->subject_kind, d->subject_name, d->role),
-           true);
+    OWN(buf_done) struct buf b = {0};
+    buf_printf(&b, ROLE_META, d->name, "");
+    if (d->subject_kind)
+        buf_printf(&b,
+                   "\"subjects\":[{\"kind\":\"%s\",\"apiGroup\":\"" RBAC "\",\"name\":\"%s\"}],",
+                   d->subject_kind, d->subject_name);
+    buf_printf(&b,
+               "\"roleRef\":{\"apiGroup\":\"" RBAC "\",\"kind\":\"ClusterRole\",\"name\":\"%s\"}}",
+               d->role);
+    ensure(s, RBAC, "clusterrolebindings", b.p, true);
 }
 
 void bootstrap(struct api *api, void (*done)(void *user, const struct err *err), void *user) {

@@ -9,6 +9,7 @@
 #include "base/own.h"
 #include "server/admission/allocator.h"
 #include "server/api.h"
+#include "server/auth/aggregate.h"
 #include "server/auth/authn.h"
 #include "server/auth/authz.h"
 #include "server/body.h"
@@ -133,6 +134,7 @@ static bool authorised(struct call *c) {
                             .subresource = c->route.subresource,
                             .name = c->route.name,
                             .ns = c->route.ns,
+                            .field_selector = http_query_get(&c->r->query, "fieldSelector"),
                             .path = c->route.is_resource ? NULL : c->r->path};
     if (authz_allows(c->api->authz, &c->user, &at)) return true;
     const char *message = authz_refusal(c->a, &c->user, &at);
@@ -200,6 +202,7 @@ static void listen_if_complete(void) {
     }
     api->bootstrapped = true;
     event_expiry_start(api);
+    aggregate_start(api);
     service_ready(the_ctx);
     log_info("api_ready", "revision=%llu", (unsigned long long)api->cache.revision);
 }

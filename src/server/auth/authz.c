@@ -1,6 +1,7 @@
 #include "server/auth/authz.h"
 
 #include "base/own.h"
+#include "server/auth/node_authz.h"
 
 static const char rbac_group[] = "rbac.authorization.k8s.io";
 
@@ -18,6 +19,7 @@ struct authz {
     struct arena *arena; /* all that is compiled */
     struct map subjects; /* "U:name", "G:group" → grants */
     struct map roles;    /* "ns/name", "/name" → rules; used while compiling */
+    struct node_authz *node;
     bool fresh;
 };
 
@@ -34,6 +36,7 @@ struct authz *authz_new(struct api *api) {
     if (!z) abort();
     z->api = api;
     z->arena = arena_new();
+    z->node = node_authz_new(api);
     for (size_t i = 0; i < ARRAY_LEN(plurals); i++)
         resource_listen(cache_of_kind(&api->cache, rbac_kind(plurals[i])), on_change, z);
     return z;
@@ -43,6 +46,7 @@ void authz_free(struct authz *z) {
     if (!z) return;
     map_done(&z->subjects);
     map_done(&z->roles);
+    node_authz_free(z->node);
     arena_free(z->arena);
     free(z);
 }
@@ -119,48 +123,6 @@ static void compile(struct authz *z) {
 
 /* ---- deciding ---- */
 
-static bool has(const struct str_list *l, const char *s) {
-    for (size_t i = 0; i < l->n; i++)
-        if (str_eq(l->v[i], s) || str_eq(l->v[i], "*")) return true;
-    return false;
-}
-
-static bool resource_in(const struct str_list *l, const char *resource, const char *sub) {
-    size_t n = strlen(resource);
-    for (size_t i = 0; i < l->n; i++) {
-        const char *r = l->v[i];
-        if (str_eq(r, "*")) return true;
-        if (!*sub) {
-            if (str_eq(r, resource)) return true;
-            continue;
-        }
-        bool any = str_starts(r, "*/");
-        if (!any && (strncmp(r, resource, n) != 0 || r[n] != '/')) continue;
-        if (str_eq(r + (any ? 2 : n + 1), sub)) return true;
-    }
-    return false;
-}
-
-static bool path_in(const struct str_list *l, const char *path) {
-    for (size_t i = 0; i < l->n; i++) {
-        const char *p = l->v[i];
-        size_t n = strlen(p);
-        if (n && p[n - 1] == '*' ? strncmp(p, path, n - 1) == 0 : str_eq(p, path)) return true;
-    }
-    return false;
-}
-
-static bool rule_allows(const struct rbac_v1_policy_rule *r, const struct attributes *at) {
-    if (!has(&r->verbs, at->verb)) return false;
-    if (at->path) return path_in(&r->non_resource_urls, at->path);
-    if (!has(&r->api_groups, at->group)) return false;
-    if (!resource_in(&r->resources, at->resource, at->subresource)) return false;
-    if (!r->resource_names.n) return true;
-    for (size_t i = 0; i < r->resource_names.n; i++)
-        if (str_eq(r->resource_names.v[i], at->name)) return true;
-    return false;
-}
-
 static const struct grants *grants_of(struct authz *z, char prefix, const char *name) {
     char key[512];
     int n = snprintf(key, sizeof key, "%c:%s", prefix, name);
@@ -189,14 +151,14 @@ static bool grant_allows(const struct grant *g, void *arg) {
     return false;
 }
 
-static bool is_master(const struct user *u) {
+bool authz_is_master(const struct user *u) {
     for (size_t i = 0; i < u->groups.n; i++)
         if (str_eq(u->groups.v[i], "system:masters")) return true;
     return false;
 }
 
 bool authz_allows(struct authz *z, const struct user *u, const struct attributes *at) {
-    if (is_master(u)) return true;
+    if (authz_is_master(u) || node_authz_allows(z->node, u, at)) return true;
     return each_grant(z, u, at->path ? "" : at->ns, grant_allows,
                       (void *)(uintptr_t)(const void *)at);
 }
@@ -214,7 +176,7 @@ static bool grant_visit(const struct grant *g, void *arg) {
 
 void authz_rules(struct authz *z, const struct user *u, const char *ns, authz_rule_fn *fn,
                  void *user) {
-    if (is_master(u)) {
+    if (authz_is_master(u)) {
         static const char *all = "*";
         const struct str_list any = {&all, 1};
         fn(user, &(struct rbac_v1_policy_rule){.verbs = any, .api_groups = any, .resources = any});

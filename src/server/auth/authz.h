@@ -1,20 +1,16 @@
 /*
  * Role-based access control (rbac.authorization.k8s.io/v1) over the cached roles and bindings,
  * compiled into one table by subject that is made anew after a change of any of them. Members of
- * system:masters may do everything.
+ * system:masters may do everything; nodes may also do what node_authz.h says.
  */
 #pragma once
 
 #include "server/api.h"
-
-struct attributes {
-    const char *verb;
-    const char *group, *resource, *subresource, *name, *ns; /* "" = none */
-    const char *path;                                       /* not NULL: no resource, this path */
-};
+#include "server/auth/rules.h"
 
 struct authz *authz_new(struct api *api);
 void authz_free(struct authz *z);
+bool authz_is_master(const struct user *u);
 bool authz_allows(struct authz *z, const struct user *u, const struct attributes *at);
 /* "allowed by …" is not told: names of roles are none of the caller's business. */
 
