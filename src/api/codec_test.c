@@ -393,10 +393,12 @@ TEST(validate_is_bounded_for_hostile_lists) {
 TEST(registry_finds_kinds) {
     size_t n;
     const struct api_kind *const *kinds = api_kinds(&n);
-    assert_int_equal(n, 25);
+    assert_true(n > 40);
     for (size_t i = 1; i < n; i++) {
         int c = strcmp(kinds[i - 1]->group, kinds[i]->group);
-        assert_true(c < 0 || (c == 0 && strcmp(kinds[i - 1]->kind, kinds[i]->kind) < 0));
+        if (c == 0) c = strcmp(kinds[i - 1]->version, kinds[i]->version);
+        if (c == 0) c = strcmp(kinds[i - 1]->kind, kinds[i]->kind);
+        assert_true(c < 0);
     }
     const struct api_kind *pods = api_kind_by_plural("", "v1", "pods");
     assert_non_null(pods);

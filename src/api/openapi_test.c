@@ -93,7 +93,11 @@ TEST(openapi_documents_hold_all_they_refer_to) {
         assert_true(str_starts(TEXT(entry, "serverRelativeURL"), "/openapi/v3/api"));
         n++;
     }
-    assert_int_equal(n, 8);
+    size_t n_kinds, groups = 0;
+    const struct api_kind *const *kinds = api_kinds(&n_kinds);
+    for (size_t i = 0; i < n_kinds; i++)
+        groups += i == 0 || strcmp(kinds[i - 1]->api_version, kinds[i]->api_version) != 0;
+    assert_int_equal(n, groups);
     openapi_v2_document(&v2);
     OWN(decref_p) json_t *old = json_loadb(v2.p, v2.n, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(old);

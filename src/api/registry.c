@@ -41,7 +41,9 @@ const struct api_kind *api_kind_by_api_version(const char *api_version, const ch
 
 const struct api_behavior *api_kind_behavior(const struct api_kind *k) {
     for (const struct api_behavior *const *p = __start_atoll_kinds; p < __stop_atoll_kinds; p++)
-        if (str_eq((*p)->kind, k->kind) && str_eq((*p)->group, k->group)) return *p;
+        if (str_eq((*p)->kind, k->kind) && str_eq((*p)->group, k->group) &&
+            ((*p)->version ? str_eq((*p)->version, k->version) : !(k->flags & API_CONVERTED)))
+            return *p;
     return NULL;
 }
 

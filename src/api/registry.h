@@ -23,6 +23,8 @@ enum { /* api_kind.flags */
        API_VIRTUAL = 8,               /* never stored: reviews, TokenRequest; POST only */
        API_GENERATION = 16,           /* metadata.generation counts spec changes */
        API_UNCONDITIONAL_UPDATE = 32, /* update without resourceVersion is allowed */
+       API_CONVERTED = 64, /* never stored in this form: the kind with the same store_prefix and
+                              without this flag is (api/convert.h) */
 };
 
 struct api_kind {
@@ -56,6 +58,7 @@ struct api_cell {
 
 struct api_behavior {
     const char *group, *kind;
+    const char *version; /* NULL: the stored form; set for that of an API_CONVERTED kind */
     /* Defaults that depend on other fields; runs after api_default, idempotent. old is NULL on
      * create. */
     void (*defaults)(struct arena *a, void *obj);

@@ -3,19 +3,12 @@
 #include "base/own.h"
 
 const struct api_kind *storage_kind(const struct api_kind *k) {
-    const char *dot = strchr(k->store_prefix, '.');
-    if (!dot) return k;
-    size_t n = strlen(dot + 1);
-    struct slice group = slice_from(dot + 1, n ? n - 1 : 0);
-    if (slice_is(group, *k->group ? k->group : "core")) return k;
-    const char *wanted = slice_is(group, "core") ? "" : NULL;
-    size_t n_kinds;
-    const struct api_kind *const *kinds = api_kinds(&n_kinds);
-    for (size_t i = 0; i < n_kinds; i++) {
-        const struct api_kind *other = kinds[i];
-        if (!str_eq(other->store_prefix, k->store_prefix)) continue;
-        if (wanted ? !*other->group : slice_is(group, other->group)) return other;
-    }
+    if (!(k->flags & API_CONVERTED)) return k;
+    size_t n;
+    const struct api_kind *const *kinds = api_kinds(&n);
+    for (size_t i = 0; i < n; i++)
+        if (!(kinds[i]->flags & API_CONVERTED) && str_eq(kinds[i]->store_prefix, k->store_prefix))
+            return kinds[i];
     return k;
 }
 

@@ -10,9 +10,22 @@ static const struct api_column plain_columns[] = {
     {"Age", "date", "", "CreationTimestamp is when the server created this object.", 0},
 };
 
-static void columns_of(const struct api_kind *k, const struct api_column **ret, size_t *ret_n) {
+/* What knows the columns of a kind; *ret_kind is the form that it reads. */
+static const struct api_behavior *shown_by(const struct api_kind *k,
+                                           const struct api_kind **ret_kind) {
     const struct api_behavior *b = k ? api_kind_behavior(k) : NULL;
-    bool own = b && b->columns && b->row;
+    *ret_kind = k;
+    if (!b && k && k->flags & API_CONVERTED) {
+        *ret_kind = storage_kind(k);
+        b = api_kind_behavior(*ret_kind);
+    }
+    return b && b->columns && b->row ? b : NULL;
+}
+
+static void columns_of(const struct api_kind *k, const struct api_column **ret, size_t *ret_n) {
+    const struct api_kind *form;
+    const struct api_behavior *b = shown_by(k, &form);
+    bool own = b != NULL;
     *ret = own ? b->columns : plain_columns;
     *ret_n = own ? b->n_columns : 2;
 }
@@ -99,10 +112,11 @@ static const char *age_text(struct arena *a, const char *since, int64_t now_ns) 
 
 static void row_cells(struct call *c, struct arena *scratch, struct slice json, struct buf *b) {
     int64_t now_ns = loop_wall_ns(c->api->loop);
-    const struct api_behavior *behavior = c->kind ? api_kind_behavior(c->kind) : NULL;
+    const struct api_kind *form;
+    const struct api_behavior *behavior = shown_by(c->kind, &form);
     struct api_object *o = NULL;
-    if (c->kind && behavior && behavior->columns && behavior->row &&
-        api_object_decode(scratch, c->kind, json, &o, NULL) == 0) {
+    if (behavior && api_object_decode(scratch, c->kind, json, &o, NULL) == 0 &&
+        (o = api_convert(scratch, c->kind, form, o)) != NULL) {
         struct api_cell *cells = ARENA_ARRAY(scratch, struct api_cell, behavior->n_columns);
         behavior->row(scratch, o, now_ns, cells);
         put_cells(b, cells, behavior->n_columns);

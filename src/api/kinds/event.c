@@ -4,12 +4,9 @@
 #include "api/convert.h"
 #include "api/kinds/kinds.h"
 
-#define EVENTS_GROUP "events.k8s.io"
-
-static struct api_object *to_events(struct arena *a, const struct core_v1_event *e) {
+static void *to_events(struct arena *a, const void *obj) {
+    const struct core_v1_event *e = obj;
     struct events_v1_event *n = ARENA_NEW(a, struct events_v1_event);
-    n->api_version = "events.k8s.io/v1";
-    n->kind = "Event";
     n->metadata = e->metadata;
     n->event_time = e->event_time;
     if (e->series) {
@@ -29,13 +26,12 @@ static struct api_object *to_events(struct arena *a, const struct core_v1_event 
     n->deprecated_first_timestamp = e->first_timestamp;
     n->deprecated_last_timestamp = e->last_timestamp;
     n->deprecated_count = e->count;
-    return (struct api_object *)n;
+    return n;
 }
 
-static struct api_object *to_core(struct arena *a, const struct events_v1_event *e) {
+static void *to_core(struct arena *a, const void *obj) {
+    const struct events_v1_event *e = obj;
     struct core_v1_event *n = ARENA_NEW(a, struct core_v1_event);
-    n->api_version = "v1";
-    n->kind = "Event";
     n->metadata = e->metadata;
     n->event_time = e->event_time;
     if (e->series) {
@@ -55,19 +51,15 @@ static struct api_object *to_core(struct arena *a, const struct events_v1_event 
     n->first_timestamp = e->deprecated_first_timestamp;
     n->last_timestamp = e->deprecated_last_timestamp;
     n->count = e->deprecated_count;
-    return (struct api_object *)n;
+    return n;
 }
 
-struct api_object *api_convert(struct arena *a, const struct api_kind *from,
-                               const struct api_kind *to, struct api_object *o) {
-    if (from == to) return o;
-    if (!str_eq(from->kind, "Event") || !str_eq(to->kind, "Event")) return NULL;
-    if (str_eq(from->group, EVENTS_GROUP) && !*to->group)
-        return to_core(a, (struct events_v1_event *)o);
-    if (!*from->group && str_eq(to->group, EVENTS_GROUP))
-        return to_events(a, (struct core_v1_event *)o);
-    return NULL;
-}
+static const struct api_conversion core_to_events = {&core_v1_event_type, &events_v1_event_type,
+                                                     to_events};
+API_CONVERSION(core_to_events);
+static const struct api_conversion events_to_core = {&events_v1_event_type, &core_v1_event_type,
+                                                     to_core};
+API_CONVERSION(events_to_core);
 
 /* An event is in the namespace of its object; cluster objects' events are in "default". */
 static void namespace_validate(const struct meta_v1_object_meta *meta,
@@ -231,8 +223,9 @@ static const struct api_behavior event_behavior = {
 API_BEHAVIOR(event_behavior);
 
 static const struct api_behavior events_event_behavior = {
-    .group = EVENTS_GROUP,
+    .group = "events.k8s.io",
     .kind = "Event",
+    .version = "v1",
     .validate = events_validate,
     .columns = columns,
     .n_columns = ARRAY_LEN(columns),
