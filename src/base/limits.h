@@ -14,6 +14,9 @@ enum {
     LIMIT_PATCH_LIST_ITEMS = 4096, /* of two lists merged by a strategic patch */
     LIMIT_SELECTOR_TERMS = 1000,
     LIMIT_RULE_ACTIONS = 200000, /* comparisons of one check whether rules cover others */
+    LIMIT_TOKEN_BYTES = 16 * 1024,
+    LIMIT_JWK_SET_KEYS = 100,
+    LIMIT_AUTHN_WAITING = 1000, /* requests whose token somebody else has to be asked about */
 
     /* HTTP */
     LIMIT_HTTP_LINE_BYTES = 16 * 1024,
