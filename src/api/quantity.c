@@ -12,13 +12,6 @@ typedef __int128 int128;
 enum { NANO_DIGITS = 9, SIGNIFICANT_DIGITS_MAX = 30, EXPONENT_MAX = 1000 };
 static const int128 nano = 1000000000;
 
-enum quantity_format { FORMAT_DECIMAL_SI, FORMAT_BINARY_SI, FORMAT_DECIMAL_EXPONENT };
-
-struct quantity {
-    int128 nanos;
-    enum quantity_format format;
-};
-
 /* The suffixes and what they stand for: 10^exp10 or 2^exp2. */
 static const struct {
     const char *text;
@@ -73,7 +66,7 @@ static int128 scale(unsigned __int128 mantissa, int exp10, bool inexact) {
     return (int128)mantissa + inexact;
 }
 
-static bool quantity_parse(const char *s, struct quantity *q) {
+bool quantity_parse(const char *s, struct quantity *q) {
     if (str_empty(s)) return false;
     bool negative = *s == '-';
     if (*s == '-' || *s == '+') s++;
@@ -158,7 +151,7 @@ static void put_binary(struct buf *b, const struct quantity *q) {
     if (power) buf_str(b, suffixes[9 + power].text);
 }
 
-static const char *quantity_format(struct arena *a, const struct quantity *q) {
+const char *quantity_text(struct arena *a, const struct quantity *q) {
     OWN(buf_done) struct buf b = {0};
     bool small = q->nanos > -1024 * nano && q->nanos < 1024 * nano;
     if (q->nanos == 0)
@@ -172,7 +165,7 @@ static const char *quantity_format(struct arena *a, const struct quantity *q) {
 
 const char *quantity_canonical(struct arena *a, const char *s) {
     struct quantity q;
-    return quantity_parse(s, &q) ? quantity_format(a, &q) : NULL;
+    return quantity_parse(s, &q) ? quantity_text(a, &q) : NULL;
 }
 
 bool quantity_valid(const char *s) {
@@ -199,10 +192,15 @@ int quantity_cmp(const char *x, const char *y) {
 
 const char *quantity_from_milli(struct arena *a, int64_t milli) {
     struct quantity q = {(int128)milli * (nano / 1000), FORMAT_DECIMAL_SI};
-    return quantity_format(a, &q);
+    return quantity_text(a, &q);
 }
 
 const char *quantity_from_bytes(struct arena *a, int64_t bytes) {
     struct quantity q = {(int128)bytes * nano, FORMAT_BINARY_SI};
-    return quantity_format(a, &q);
+    return quantity_text(a, &q);
+}
+
+void quantity_add(struct quantity *to, const struct quantity *q) {
+    if (to->nanos == 0) to->format = q->format;
+    to->nanos += q->nanos;
 }

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "server/admission/allocator.h"
+#include "server/admission/plugin.h"
 #include "server/api.h"
 #include "server/auth/aggregate.h"
 #include "server/auth/authn.h"
@@ -232,6 +233,7 @@ static void seed_if_complete(struct api *api) {
 static void on_synced(void *user) {
     struct api *api = user;
     allocator_fill(api);
+    admission_start(api);
     synced = true;
     seed_if_complete(api);
 }

@@ -62,6 +62,12 @@ static void start(struct admission *ad, bool validating, void (*done)(struct adm
     run(ad);
 }
 
+void admission_start(struct api *api) {
+    if (!plugins.v) load_plugins();
+    for (size_t i = 0; i < plugins.n; i++)
+        if (plugins.v[i]->start) plugins.v[i]->start(api);
+}
+
 void admission_mutate(struct admission *ad, void (*done)(struct admission *ad, int answer)) {
     start(ad, false, done);
 }

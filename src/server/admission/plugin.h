@@ -83,12 +83,15 @@ struct admission_plugin {
     bool subresources;                   /* asked about status, scale, … too */
     int (*mutate)(struct admission *ad); /* either may be NULL */
     int (*validate)(struct admission *ad);
+    void (*start)(struct api *api); /* once, when the cache holds everything; may be NULL */
 };
 
 #define ADMISSION_PLUGIN(sym)                                                                      \
     __attribute__((used, retain, section("atoll_admission"))) static const struct admission_plugin \
         *const admission_plugin_p_##sym = &sym
 
+/* When the cache holds everything, before the first request. */
+void admission_start(struct api *api);
 /* One pass. done is called exactly once, perhaps before this returns, with ADMISSION_OK,
  * ADMISSION_ANSWERED or < 0 and ad->err. */
 void admission_mutate(struct admission *ad, void (*done)(struct admission *ad, int answer));
