@@ -316,6 +316,8 @@ void loop_run_once(struct loop *l, uint64_t timeout_ms) {
         timers_run(l);
         return;
     }
+    /* What is due runs before uv waits, which would then be for nothing. */
+    if (l->heap.n && l->heap.v[0]->deadline_ms <= loop_now_ms(l)) timeout_ms = 0;
     wake_arm(l, timeout_ms);
     uv_run(&l->uv, timeout_ms ? UV_RUN_ONCE : UV_RUN_NOWAIT);
 }

@@ -158,3 +158,16 @@ TEST(signals_arrive_as_events) {
     loop_run(l);
     loop_free(l);
 }
+
+static void tick(void *user) { ++*(int *)user; }
+
+TEST(one_turn_does_not_wait_past_a_timer_that_is_due) {
+    struct loop *l = loop_new(NULL);
+    int ticks = 0;
+    struct timer *t = timer_new(l, tick, &ticks);
+    timer_start(t, 0, 0);
+    loop_run_once(l, 60 * 1000);
+    assert_int_equal(ticks, 1);
+    timer_free(t);
+    loop_free(l);
+}
