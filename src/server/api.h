@@ -46,6 +46,7 @@ struct user {
 };
 
 enum answer_form { ANSWER_OBJECT, ANSWER_TABLE, ANSWER_PARTIAL };
+enum answer_media { MEDIA_UNDECIDED, MEDIA_JSON, MEDIA_PROTOBUF };
 
 struct call {
     struct api *api;
@@ -56,6 +57,7 @@ struct call {
     const struct api_kind *kind; /* of the resource; NULL for others */
     struct resource *resource;   /* NULL for virtual kinds */
     enum answer_form form;
+    enum answer_media media; /* by reply_negotiate, or at the first answer */
     const char *form_version;   /* v1 or v1beta1 of meta.k8s.io for tables and partial objects */
     const char *include_object; /* of a table: None, Metadata, Object */
     bool dry_run;
@@ -69,6 +71,7 @@ request_fn api_handle;
 /* ---- reply.c ---- */
 /* Chooses the form by the Accept header; ERR_NOT_ACCEPTABLE. */
 int reply_negotiate(struct call *c, struct err *err);
+/* An object with apiVersion and kind, as protobuf where that is wanted and possible. */
 void reply_json(struct call *c, int status, struct slice body);
 void reply_text(struct call *c, int status, const char *text);
 /* Any object, as its client wants it (table, partial). Warnings become headers. */
@@ -93,7 +96,7 @@ void reply_conflict(struct call *c, const char *name, const char *why);
 void reply_invalid(struct call *c, const char *name, const struct api_causes *causes);
 /* Success as Status, e.g. for deletions. details may be NULL. */
 void reply_success(struct call *c, int status, const char *name, const char *uid);
-const char *content_type_json(const struct call *c); /* with the parameters of the form */
+const char *content_type(const struct call *c); /* with the parameters of the form */
 void reply_header(struct call *c, struct http_headers *h, const char *name, const char *value);
 struct http_headers reply_warnings(struct call *c);
 /* "pods" or "deployments.apps" */

@@ -16,6 +16,7 @@
  * objects have an empty namespace: "/name". */
 struct object {
     unsigned refs;
+    uint32_t protobuf_n; /* bytes of its protobuf message once somebody has asked; 0: not known */
     uint64_t revision;
     struct bytes *json;
     uint32_t ns_n, key_n;

@@ -7,10 +7,11 @@
 #include "base/own.h"
 #include "server/continue.h"
 #include "server/convert.h"
+#include "server/protobuf.h"
 #include "server/select.h"
 #include "server/table.h"
 
-enum { PIECE_BYTES = 256 * 1024, RANGE_ROWS = 500 };
+enum { PIECE_BYTES = 256 * 1024, RANGE_ROWS = 500, MEASURE_BYTES = 256 * 1024 };
 
 struct list {
     struct call *c; /* NULL: the client went away during a range */
@@ -22,7 +23,9 @@ struct list {
     struct list_meta meta;
     bool more; /* there are objects past the limit */
     bool streaming;
-    struct buf after; /* store key after which the next range begins */
+    size_t measured, item_bytes; /* protobuf: how many items were measured, and their sum */
+    VEC(uint32_t) sizes;         /* of the items' messages, but for those that know it */
+    struct buf after;            /* store key after which the next range begins */
     size_t range_rows;
 };
 
@@ -38,7 +41,7 @@ void verb_get(struct call *c) {
         revision_refuse(c, text, rv);
         return;
     }
-    if (c->form == ANSWER_OBJECT && storage_kind(c->kind) == c->kind)
+    if (c->form == ANSWER_OBJECT && c->media == MEDIA_JSON && storage_kind(c->kind) == c->kind)
         request_respond_bytes(c->r, 200, "application/json", o->json, NULL);
     else
         reply_object(c, 200, convert_json(c->a, c->kind, object_json(o)));
@@ -47,13 +50,79 @@ void verb_get(struct call *c) {
 static void list_free(struct list *l) {
     for (size_t i = l->sent; i < l->items.n; i++) object_unref(l->items.v[i]);
     vec_done(&l->items);
+    vec_done(&l->sizes);
     arena_free(l->scratch);
     buf_done(&l->after);
     free(l);
 }
 
+/* ---- protobuf: the sum of all items stands in front of the first ---- */
+
+static const struct api_type *item_type(const struct list *l) {
+    return l->c->form == ANSWER_PARTIAL ? &protobuf_partial_type : l->c->kind->type;
+}
+
+static void put_protobuf_message(struct list *l, struct buf *b, const struct object *o) {
+    arena_reset(l->scratch);
+    struct slice json = convert_json(l->scratch, l->c->kind, object_json(o));
+    protobuf_message(b, l->scratch, item_type(l), json);
+}
+
+/* Whether objects remember their size in the form that this list asks for. */
+static bool sizes_are_kept(const struct list *l) {
+    return l->c->form == ANSWER_OBJECT && storage_kind(l->c->kind) == l->c->kind;
+}
+
+static void put_protobuf_item(struct list *l, struct buf *b, const struct object *o) {
+    protobuf_item_head(b, sizes_are_kept(l) ? o->protobuf_n : l->sizes.v[l->sent]);
+    put_protobuf_message(l, b, o);
+}
+
+/* Measures some items; true when all are. */
+static bool measure_some(struct list *l) {
+    struct buf *b = &l->c->api->piece;
+    size_t done = 0;
+    bool kept = sizes_are_kept(l);
+    for (; l->measured < l->items.n && done < MEASURE_BYTES; l->measured++) {
+        struct object *o = l->items.v[l->measured];
+        size_t n = kept ? o->protobuf_n : 0;
+        done += 64; /* also what is known already takes its time */
+        if (!n) {
+            buf_clear(b);
+            put_protobuf_message(l, b, o);
+            n = b->n;
+            done += o->json->n;
+        }
+        if (kept)
+            o->protobuf_n = (uint32_t)n;
+        else
+            vec_push(&l->sizes, (uint32_t)n);
+        l->item_bytes += protobuf_item_bytes(n);
+    }
+    return l->measured == l->items.n;
+}
+
+static void put_protobuf_head(struct list *l, struct buf *b) {
+    const struct api_kind *k = l->c->kind;
+    OWN(buf_done) struct buf json = {0}, meta = {0};
+    bool partial = l->c->form == ANSWER_PARTIAL;
+    list_meta_encode(&json, &l->meta);
+    protobuf_message(&meta, l->c->a, &meta_v1_list_meta_type, buf_view(&json));
+    const char *version =
+        partial ? arena_printf(l->c->a, "meta.k8s.io/%s", str_or(l->c->form_version, "v1"))
+                : api_kind_api_version(k);
+    protobuf_list_head(b, version, partial ? "PartialObjectMetadataList" : k->list_kind,
+                       buf_view(&meta), l->item_bytes);
+}
+
+/* ---- pieces ---- */
+
 static void put_head(struct list *l, struct buf *b) {
     const struct api_kind *k = l->c->kind;
+    if (l->c->media == MEDIA_PROTOBUF) {
+        put_protobuf_head(l, b);
+        return;
+    }
     if (l->c->form == ANSWER_TABLE) {
         table_head(b, l->c, &l->meta, true);
         return;
@@ -70,6 +139,10 @@ static void put_head(struct list *l, struct buf *b) {
 }
 
 static void put_item(struct list *l, struct buf *b, const struct object *o) {
+    if (l->c->media == MEDIA_PROTOBUF) {
+        put_protobuf_item(l, b, o);
+        return;
+    }
     arena_reset(l->scratch);
     struct slice json = convert_json(l->scratch, l->c->kind, object_json(o));
     if (l->c->form == ANSWER_TABLE) {
@@ -93,7 +166,7 @@ static bool put_piece(struct list *l, struct buf *b) {
         l->sent++;
     }
     if (l->sent < l->items.n) return false;
-    buf_str(b, "]}\n");
+    if (l->c->media != MEDIA_PROTOBUF) buf_str(b, "]}\n");
     return true;
 }
 
@@ -119,10 +192,10 @@ static void closed(struct request *r) {
     if (l->streaming)
         list_free(l);
     else
-        l->c = NULL; /* a range is under way */
+        l->c = NULL; /* a range or the measuring is under way */
 }
 
-static void send(struct list *l) {
+static void begin(struct list *l) {
     struct call *c = l->c;
     if (l->more) {
         const struct object *last = l->items.v[l->items.n - 1];
@@ -136,7 +209,7 @@ static void send(struct list *l) {
     c->r->handler_data = l;
     if (complete) {
         struct request *r = c->r;
-        const char *type = content_type_json(c);
+        const char *type = content_type(c);
         c->r->on_close = NULL;
         list_free(l);
         request_respond(r, 200, type, buf_view(b), &h);
@@ -145,8 +218,28 @@ static void send(struct list *l) {
     l->streaming = true;
     c->r->on_drain = pump;
     c->r->on_close = closed;
-    request_stream_begin(c->r, 200, content_type_json(c), &h);
+    request_stream_begin(c->r, 200, content_type(c), &h);
     if (request_stream_write(c->r, buf_view(b)) == 0) pump(c->r);
+}
+
+static void measure(void *user) {
+    struct list *l = user;
+    if (!l->c)
+        list_free(l);
+    else if (measure_some(l))
+        begin(l);
+    else
+        loop_defer(l->c->api->loop, measure, l);
+}
+
+static void send(struct list *l) {
+    if (l->c->media == MEDIA_PROTOBUF && !measure_some(l)) {
+        l->c->r->handler_data = l;
+        l->c->r->on_close = closed;
+        loop_defer(l->c->api->loop, measure, l);
+    } else {
+        begin(l);
+    }
 }
 
 /* ---- from the cache ---- */

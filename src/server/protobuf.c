@@ -230,8 +230,13 @@ static int put_message(struct buf *b, const struct api_type *t, struct slice s, 
 
 /* policy/v1 Eviction, which is no kind of its own here. */
 static const struct api_field eviction_fields[] = {
-    {.name = "metadata", .form = API_OBJECT, .number = 1, .type = &meta_v1_object_meta_type},
+    {.name = "metadata",
+     .name_n = 8,
+     .form = API_OBJECT,
+     .number = 1,
+     .type = &meta_v1_object_meta_type},
     {.name = "deleteOptions",
+     .name_n = 13,
      .form = API_OBJECT,
      .number = 2,
      .type = &meta_v1_delete_options_type},
@@ -239,18 +244,63 @@ static const struct api_field eviction_fields[] = {
 static const struct api_type eviction_type = {
     .name = "Eviction", .fields = eviction_fields, .n_fields = 2};
 
-static const struct api_type *type_of(const char *api_version, const char *kind) {
+static const struct api_field partial_fields[] = {
+    {.name = "metadata",
+     .name_n = 8,
+     .form = API_OBJECT,
+     .number = 1,
+     .type = &meta_v1_object_meta_type},
+};
+const struct api_type protobuf_partial_type = {
+    .name = "PartialObjectMetadata", .fields = partial_fields, .n_fields = 1};
+
+/* Lists whose C structs would be called like the list of their elements. */
+static const struct api_field group_list_fields[] = {
+    {.name = "groups",
+     .name_n = 6,
+     .form = API_OBJECT,
+     .shape = API_LIST,
+     .number = 1,
+     .type = &meta_v1_api_group_type},
+};
+static const struct api_type group_list_type = {
+    .name = "APIGroupList", .fields = group_list_fields, .n_fields = 1};
+static const struct api_field resource_list_fields[] = {
+    {.name = "groupVersion", .name_n = 12, .form = API_STRING, .number = 1},
+    {.name = "resources",
+     .name_n = 9,
+     .form = API_OBJECT,
+     .shape = API_LIST,
+     .number = 2,
+     .type = &meta_v1_api_resource_type},
+};
+static const struct api_type resource_list_type = {
+    .name = "APIResourceList", .fields = resource_list_fields, .n_fields = 2};
+
+bool protobuf_speaks(const struct api_type *t) {
+    for (unsigned i = 0; i < t->n_fields; i++)
+        if (t->fields[i].number) return true;
+    return false;
+}
+
+const struct api_type *protobuf_type(const char *api_version, const char *kind) {
     static const struct {
         const char *kind;
         const struct api_type *type;
     } others[] = {
+        {"Status", &meta_v1_status_type},
         {"DeleteOptions", &meta_v1_delete_options_type},
         {"Scale", &autoscaling_v1_scale_type},
         {"TokenRequest", &authentication_v1_token_request_type},
         {"Eviction", &eviction_type},
+        {"APIVersions", &meta_v1_api_versions_type},
+        {"APIGroupList", &group_list_type},
+        {"APIGroup", &meta_v1_api_group_type},
+        {"APIResourceList", &resource_list_type},
+        {"PartialObjectMetadata", &protobuf_partial_type},
     };
     const struct api_kind *k = api_kind_by_api_version(api_version, kind);
-    if (k) return k->type;
+    if (k) return protobuf_speaks(k->type) ? k->type : NULL;
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (str_eq(others[i].kind, kind)) return others[i].type;
     return NULL;
@@ -277,7 +327,7 @@ int protobuf_to_json(struct slice body, struct buf *out, struct err *err) {
     find(meta.bytes, 2, &kind);
     text_of(version.bytes, version_text);
     text_of(kind.bytes, kind_text);
-    const struct api_type *type = type_of(version_text, kind_text);
+    const struct api_type *type = protobuf_type(version_text, kind_text);
     if (!type)
         return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,
                        "there is no protobuf form of kind \"%s\" in version \"%s\" here", kind_text,

@@ -1,6 +1,7 @@
 /* Answers: objects, lists, Status and Table in the form that was asked for. */
 #include "base/own.h"
 #include "server/api.h"
+#include "server/protobuf.h"
 #include "server/table.h"
 
 const char *resource_title(struct arena *a, const char *group, const char *plural) {
@@ -44,49 +45,111 @@ static const char *param(struct slice params, struct arena *a, const char *name)
     return NULL;
 }
 
-static bool accept_one(struct call *c, struct slice range) {
+#define PROTOBUF "application/vnd.kubernetes.protobuf"
+
+/* Thousandths of "q=0.5" (RFC 9110 section 12.4.2); 1000 when it is not given. */
+static unsigned quality(struct slice params, struct arena *a) {
+    const char *q = params.p ? param(params, a, "q") : NULL;
+    unsigned v = 0;
+    if (!q) return 1000;
+    if (*q != '0' || (q[1] && q[1] != '.')) return *q == '0' ? 0 : 1000;
+    const char *digit = q[1] ? q + 2 : q + 1;
+    for (unsigned scale = 100; *digit >= '0' && *digit <= '9' && scale; digit++, scale /= 10)
+        v += (unsigned)(*digit - '0') * scale;
+    return v;
+}
+
+static bool protobuf_possible(const struct call *c) {
+    return !c->kind || protobuf_speaks(c->kind->type);
+}
+
+struct accepted {
+    enum answer_media media;
+    enum answer_form form;
+    const char *version;
+    unsigned quality;
+};
+
+static bool accept_one(struct call *c, struct slice range, struct accepted *ret) {
     struct slice type;
     slice_cut(&range, ';', &type);
     type = slice_trim(type);
     bool json = slice_ieq(type, "application/json") || slice_is(type, "*/*") ||
                 slice_ieq(type, "application/*");
-    if (!json) return false;
+    if (!json && !(slice_ieq(type, PROTOBUF) && protobuf_possible(c))) return false;
     const char *as = range.p ? param(range, c->a, "as") : NULL;
-    c->form = ANSWER_OBJECT;
+    *ret = (struct accepted){.media = json ? MEDIA_JSON : MEDIA_PROTOBUF,
+                             .quality = quality(range, c->a)};
     if (!as) return true;
     const char *group = param(range, c->a, "g"), *version = param(range, c->a, "v");
-    c->form_version = version;
+    ret->version = version;
     if (!str_eq(group, "meta.k8s.io") || (!str_eq(version, "v1") && !str_eq(version, "v1beta1")))
         return !c->kind; /* discovery reads its own parameters */
     if (str_eq(as, "Table"))
-        c->form = ANSWER_TABLE;
+        ret->form = ANSWER_TABLE;
     else if (str_eq(as, "PartialObjectMetadata") || str_eq(as, "PartialObjectMetadataList"))
-        c->form = ANSWER_PARTIAL;
+        ret->form = ANSWER_PARTIAL;
     else
         return false;
-    return true;
+    return json || ret->form != ANSWER_TABLE; /* a table's cells are JSON */
+}
+
+static bool accept_best(struct call *c, const char *accept, struct accepted *ret) {
+    struct slice left = slice_of(accept), one;
+    struct accepted candidate;
+    *ret = (struct accepted){.media = MEDIA_JSON};
+    while (ret->quality < 1000 && slice_cut(&left, ',', &one))
+        if (accept_one(c, one, &candidate) && candidate.quality > ret->quality) *ret = candidate;
+    return ret->quality > 0;
 }
 
 int reply_negotiate(struct call *c, struct err *err) {
     const char *accept = http_header(&c->r->headers, "accept");
     const char *include = http_query_get(&c->r->query, "includeObject");
+    struct accepted best;
     c->include_object = str_or(include, "Metadata");
+    c->media = MEDIA_JSON;
     if (str_empty(accept)) return 0;
-    struct slice left = slice_of(accept), one;
-    while (slice_cut(&left, ',', &one))
-        if (accept_one(c, one)) return 0;
-    c->form = ANSWER_OBJECT;
-    return err_set(err, ERR_NOT_ACCEPTABLE,
-                   "only the following media types are accepted: application/json");
+    bool any = accept_best(c, accept, &best);
+    c->media = best.media;
+    c->form = best.form;
+    c->form_version = best.version;
+    if (any) return 0;
+    return err_set(err, ERR_NOT_ACCEPTABLE, "only the following media types are accepted: %s",
+                   protobuf_possible(c) ? "application/json, " PROTOBUF : "application/json");
 }
 
-const char *content_type_json(const struct call *c) {
-    if (c->form == ANSWER_OBJECT) return "application/json";
-    bool beta = str_eq(c->form_version, "v1beta1");
-    if (c->form == ANSWER_TABLE)
-        return beta ? "application/json;as=Table;g=meta.k8s.io;v=v1beta1"
-                    : "application/json;as=Table;g=meta.k8s.io;v=v1";
-    return "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+/* For answers before, or without, negotiation: those of errors and discovery. */
+static enum answer_media media(struct call *c) {
+    const char *accept = http_header(&c->r->headers, "accept");
+    struct accepted best;
+    if (c->media != MEDIA_UNDECIDED) return c->media;
+    c->media = MEDIA_JSON;
+    if (!str_empty(accept) && accept_best(c, accept, &best)) c->media = best.media;
+    return c->media;
+}
+
+const char *content_type(const struct call *c) {
+    static const char *const types[][3] = {
+        {"application/json", "application/json;as=Table;g=meta.k8s.io;v=v1",
+         "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"},
+        {PROTOBUF, PROTOBUF, PROTOBUF ";as=PartialObjectMetadata;g=meta.k8s.io;v=v1"},
+    };
+    if (c->form == ANSWER_TABLE && str_eq(c->form_version, "v1beta1"))
+        return "application/json;as=Table;g=meta.k8s.io;v=v1beta1";
+    return types[c->media == MEDIA_PROTOBUF][c->form];
+}
+
+/* The JSON of an object, or its protobuf form where that is wanted and there is one. */
+static void respond(struct call *c, int status, struct slice json, const struct http_headers *h) {
+    if (media(c) == MEDIA_PROTOBUF) {
+        OWN(buf_done) struct buf b = {0};
+        if (protobuf_object(&b, c->a, json) == 0) {
+            request_respond(c->r, status, PROTOBUF, buf_view(&b), h);
+            return;
+        }
+    }
+    request_respond(c->r, status, "application/json", json, h);
 }
 
 /* ---- Status objects ---- */
@@ -144,7 +207,7 @@ void reply_failure(struct call *c, enum err_reason reason, const struct failure 
         reply_header(c, &h, "retry-after", arena_printf(c->a, "%d", full.retry_after_s));
     OWN(buf_done) struct buf b = {0};
     failure_encode(&b, reason, &full);
-    request_respond(c->r, err_http(reason), "application/json", buf_view(&b), &h);
+    respond(c, err_http(reason), buf_view(&b), &h);
 }
 
 void reply_error(struct call *c, const struct err *err) {
@@ -214,12 +277,12 @@ void reply_success(struct call *c, int status, const char *name, const char *uid
     if (status == 201) buf_str(&b, ",\"code\":201");
     buf_str(&b, "}\n");
     struct http_headers h = reply_warnings(c);
-    request_respond(c->r, status, "application/json", buf_view(&b), &h);
+    respond(c, status, buf_view(&b), &h);
 }
 
 void reply_json(struct call *c, int status, struct slice body) {
     struct http_headers h = reply_warnings(c);
-    request_respond(c->r, status, "application/json", body, &h);
+    respond(c, status, body, &h);
 }
 
 void reply_text(struct call *c, int status, const char *text) {
@@ -234,8 +297,12 @@ void reply_object(struct call *c, int status, struct slice json) {
     OWN(buf_done) struct buf b = {0};
     if (c->form == ANSWER_TABLE)
         table_object(&b, c, json);
+    else if (c->media == MEDIA_PROTOBUF)
+        protobuf_enveloped(&b, c->a, &protobuf_partial_type,
+                           arena_printf(c->a, "meta.k8s.io/%s", str_or(c->form_version, "v1")),
+                           "PartialObjectMetadata", json);
     else
         partial_encode(&b, json, NULL, c->form_version);
     struct http_headers h = reply_warnings(c);
-    request_respond(c->r, status, content_type_json(c), buf_view(&b), &h);
+    request_respond(c->r, status, content_type(c), buf_view(&b), &h);
 }

@@ -7,6 +7,7 @@
 #include "base/own.h"
 #include "server/continue.h"
 #include "server/convert.h"
+#include "server/protobuf.h"
 #include "server/select.h"
 #include "server/table.h"
 
@@ -63,8 +64,24 @@ static void put_object(struct watch *w, struct buf *b, struct slice stored) {
     }
 }
 
+/* A frame in protobuf of an object that json is or, as a whole object, stands for. */
+static void put_protobuf_frame(struct watch *w, struct buf *b, const char *event,
+                               struct slice json) {
+    const struct call *c = w->c;
+    bool partial = c->form == ANSWER_PARTIAL;
+    const char *version =
+        partial ? str_eq(c->form_version, "v1beta1") ? "meta.k8s.io/v1beta1" : "meta.k8s.io/v1"
+                : api_kind_api_version(c->kind);
+    protobuf_watch_frame(b, w->scratch, event, partial ? &protobuf_partial_type : c->kind->type,
+                         version, partial ? "PartialObjectMetadata" : c->kind->kind, json);
+}
+
 static void put_frame(struct watch *w, struct buf *b, enum event_type type, struct slice stored) {
     arena_reset(w->scratch);
+    if (w->c->media == MEDIA_PROTOBUF) {
+        put_protobuf_frame(w, b, type_names[type], convert_json(w->scratch, w->c->kind, stored));
+        return;
+    }
     buf_printf(b, "{\"type\":\"%s\",\"object\":", type_names[type]);
     put_object(w, b, stored);
     buf_str(b, "}\n");
@@ -76,6 +93,12 @@ static void put_bookmark(struct watch *w, struct buf *b, bool end_of_initial) {
     buf_printf(&meta, "{\"resourceVersion\":\"%llu\",\"creationTimestamp\":null%s}",
                (unsigned long long)w->sent_revision,
                end_of_initial ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" : "");
+    if (w->c->media == MEDIA_PROTOBUF) {
+        OWN(buf_done) struct buf object = {0};
+        buf_printf(&object, "{\"metadata\":%s}", meta.p);
+        put_protobuf_frame(w, b, "BOOKMARK", buf_view(&object));
+        return;
+    }
     buf_str(b, "{\"type\":\"BOOKMARK\",\"object\":");
     if (w->c->form == ANSWER_PARTIAL) {
         partial_encode(b, SLICE("{}"), meta.p, w->c->form_version);
@@ -115,15 +138,18 @@ static void finish(struct watch *w) {
 
 /* ERROR event, then the end. */
 static void finish_expired(struct watch *w, uint64_t have) {
-    OWN(buf_done) struct buf b = {0};
-    buf_str(&b, "{\"type\":\"ERROR\",\"object\":");
+    OWN(buf_done) struct buf b = {0}, status = {0};
     failure_encode(
-        &b, ERR_EXPIRED,
+        &status, ERR_EXPIRED,
         &(struct failure){.message = arena_printf(w->c->a, "too old resource version: %llu (%llu)",
                                                   (unsigned long long)w->sent_revision,
                                                   (unsigned long long)have)});
-    b.n--; /* its newline */
-    buf_str(&b, "}\n");
+    status.n--; /* its newline */
+    if (w->c->media == MEDIA_PROTOBUF)
+        protobuf_watch_frame(&b, w->scratch, "ERROR", &meta_v1_status_type, "v1", "Status",
+                             buf_view(&status));
+    else
+        buf_printf(&b, "{\"type\":\"ERROR\",\"object\":%.*s}\n", (int)status.n, status.p);
     request_stream_write(w->c->r, buf_view(&b));
     finish(w);
 }
@@ -319,7 +345,11 @@ void verb_watch(struct call *c) {
     c->r->handler_data = w;
     c->r->on_drain = on_drain;
     c->r->on_close = on_close;
-    request_stream_begin(c->r, 200, content_type_json(c), NULL);
+    request_stream_begin(c->r, 200,
+                         c->media == MEDIA_PROTOBUF
+                             ? "application/vnd.kubernetes.protobuf;stream=watch"
+                             : content_type(c),
+                         NULL);
     resource_listen(c->resource, on_event, w);
     arm(w, now);
     pump(w);

@@ -185,6 +185,7 @@ static void on_flush(void *user) { store_server_flush(user); }
 
 static void on_idle(void *user) {
     struct store_server *s = user;
+    if (s->writes.n) return; /* came in this very turn: their flush starts the timer again */
     vec_done(&s->writes);
     vec_done(&s->pending);
     arena_free(s->arena);
