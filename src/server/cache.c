@@ -86,7 +86,8 @@ void cache_row(struct cache *c, struct slice key, uint64_t revision, struct slic
     struct resource *r = find(c, key, &rest);
     if (!r) return;
     struct object *old = key_index_put(&r->index, object_new(rest, revision, value));
-    assert(!old);
+    if (old) r->live_bytes -= old->json->n; /* the same row twice */
+    object_unref(old);
     r->live_bytes += value.n;
     if (revision > r->changed) r->changed = revision;
 }

@@ -6,7 +6,13 @@
 #include "base/log.h"
 #include "proc/ipc.h"
 
-enum { RETRY_MIN_MS = 5, RETRY_MAX_MS = 500, WAIT_MS = 5000, WAITING_MAX = 4096 };
+enum {
+    RETRY_MIN_MS = 5,
+    RETRY_MAX_MS = 500,
+    WAIT_MS = 5000,
+    WAITING_MAX = 4096,
+    HISTORY_EVENTS = 10000, /* that watches can resume from after a restart of this service */
+};
 
 struct pending {
     uint32_t id;
@@ -26,7 +32,9 @@ struct store_link {
     struct cache *cache;
     struct store_link_events ev;
     struct ipc *ipc;
-    bool live; /* STORE_WATCH_OK has come on this connection */
+    bool live;          /* STORE_WATCH_OK has come on this connection */
+    bool told;          /* ev.synced was called */
+    uint64_t synced_at; /* the cache is complete at this revision */
     struct timer *retry;
     uint64_t retry_ms;
     struct map sent;               /* by id */
@@ -117,17 +125,23 @@ static void flush_waiting(struct store_link *s) {
     s->waiting.n = 0;
 }
 
+/* The snapshot is of a while ago, so that the cache gets to know the last events too. */
+static void tell_if_synced(struct store_link *s) {
+    if (s->told || !s->cache->synced || s->cache->revision < s->synced_at) return;
+    s->told = true;
+    s->ev.synced(s->ev.user);
+}
+
 static void on_watch_ok(struct store_link *s, struct slice body) {
     struct unpack u = unpack_init(body);
     uint64_t revision = unpack_u64(&u), compacted = unpack_u64(&u);
+    s->synced_at = unpack_u64(&u);
     if (unpack_end(&u)) return;
     s->live = true;
     s->retry_ms = RETRY_MIN_MS;
-    if (!s->cache->synced) {
-        cache_snapshot_end(s->cache, revision, compacted);
-        s->ev.synced(s->ev.user);
-    }
+    if (!s->cache->synced) cache_snapshot_end(s->cache, revision, compacted);
     s->cache->compacted = compacted;
+    tell_if_synced(s);
     flush_waiting(s);
 }
 
@@ -141,6 +155,7 @@ static void on_event(struct store_link *s, struct slice body) {
         cache_row(s->cache, e.key, e.revision, e.value);
     else if (e.revision > s->cache->revision)
         cache_event(s->cache, e.op, e.key, e.revision, e.value, loop_now_ms(s->loop));
+    tell_if_synced(s);
 }
 
 static void on_reply(struct store_link *s, struct ipc_msg *m) {
@@ -222,6 +237,7 @@ static void connect_now(void *user) {
     }
     struct buf b = {0};
     pack_u64(&b, s->cache->synced ? s->cache->revision : 0);
+    pack_u64(&b, HISTORY_EVENTS);
     ipc_send(s->ipc, STORE_WATCH, ++s->last_id, buf_view(&b), NULL, 0);
     buf_done(&b);
 }

@@ -36,6 +36,10 @@ struct store_backend_ops {
      * compacted or is in the future. *ret_revision: the revision it shows. */
     int (*range)(struct store_backend *b, const struct store_range *r, store_row_fn *fn, void *user,
                  uint64_t *ret_revision, struct err *err);
+    /* Objects that changed after this revision, as they were at it, in no order; ERR_EXPIRED as
+     * range. With range's `unchanged` this is a whole snapshot. */
+    int (*past)(struct store_backend *b, uint64_t revision, store_row_fn *fn, void *user,
+                struct err *err);
     /* Log rows with revision > from, in order, at most limit (0 = all). ERR_EXPIRED when some of
      * them were compacted, or from is in the future. */
     int (*log)(struct store_backend *b, uint64_t from, uint32_t limit, store_row_fn *fn, void *user,

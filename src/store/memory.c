@@ -149,7 +149,7 @@ static int memory_range(struct store_backend *b, const struct store_range *r, st
         vec_push(&rows,
                  (struct store_event){STORE_CREATE, o->revision, 0, key, blob_view(o->value)});
     }
-    for (size_t i = 0; i < m->log.n; i++) {
+    for (size_t i = 0; i < m->log.n && !r->unchanged; i++) {
         const struct log_row *l = &m->log.v[i];
         if (l->revision <= at || l->prev_revision == 0 || l->prev_revision > at) continue;
         if (!in_range(r, blob_view(l->key))) continue;
@@ -161,6 +161,23 @@ static int memory_range(struct store_backend *b, const struct store_range *r, st
     for (size_t i = 0; i < rows.n && (!r->limit || i < r->limit) && result == 0; i++)
         result = fn(user, &rows.v[i]);
     vec_done(&rows);
+    return result;
+}
+
+static int memory_past(struct store_backend *b, uint64_t revision, store_row_fn *fn, void *user,
+                       struct err *err) {
+    struct memory *m = (struct memory *)b;
+    if (revision < m->compacted || revision > m->revision)
+        return err_set(err, ERR_EXPIRED, "revision %llu is not in the log",
+                       (unsigned long long)revision);
+    int result = 0;
+    for (size_t i = (size_t)(revision - m->compacted); i < m->log.n && result == 0; i++) {
+        const struct log_row *l = &m->log.v[i];
+        if (l->prev_revision == 0 || l->prev_revision > revision) continue;
+        struct store_event row = {STORE_CREATE, l->prev_revision, 0, blob_view(l->key),
+                                  blob_view(l->prev_value)};
+        result = fn(user, &row);
+    }
     return result;
 }
 
@@ -208,6 +225,7 @@ const struct store_backend_ops store_memory = {
     .open = memory_open,
     .write = memory_write,
     .range = memory_range,
+    .past = memory_past,
     .log = memory_log,
     .compact = memory_compact,
     .maintain = memory_maintain,

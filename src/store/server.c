@@ -111,6 +111,7 @@ static void watch_ok_send(struct conn *c, uint32_t id, uint64_t revision) {
     OWN(buf_done) struct buf b = {0};
     pack_u64(&b, revision);
     pack_u64(&b, st.compacted);
+    pack_u64(&b, st.revision);
     ipc_send(c->ipc, STORE_WATCH_OK, id, buf_view(&b), NULL, 0);
 }
 
@@ -224,17 +225,25 @@ static int piece_row(void *user, const struct store_event *row) {
     return p->bytes >= PIECE_BYTES; /* 1 stops here, the next piece goes on */
 }
 
+static int past_row(void *user, const struct store_event *row) {
+    piece_row(user, row);
+    return 0;
+}
+
 /* One piece. Returns whether the stream is over (then it is freed). */
 static bool stream_piece(struct conn *c, struct stream *st) {
     struct store_backend *b = c->server->backend;
     struct piece p = {.conn = c, .stream = st};
     uint32_t rows = PIECE_ROWS;
     if (st->limit) rows = MIN_OF(rows, st->limit - st->sent);
-    struct store_range r = {buf_view(&st->prefix), buf_view(&st->after), st->revision, rows};
+    struct store_range r = {buf_view(&st->prefix), buf_view(&st->after), st->revision, rows,
+                            st->snapshot};
     struct err err;
     int result = b->ops->range(b, &r, piece_row, &p, &st->revision, &err);
     if (result == 1 || (result == 0 && p.rows == rows && (!st->limit || st->sent < st->limit)))
         return false;
+    /* What changed since, also while the pieces were under way. */
+    if (result == 0 && st->snapshot) result = b->ops->past(b, st->revision, past_row, &p, &err);
     if (result < 0 && err.reason == ERR_INTERNAL) fatal(&err);
     if (result < 0) {
         ipc_send_error(c->ipc, st->id, &err);
@@ -339,7 +348,7 @@ static int on_write(struct conn *c, const struct ipc_msg *m, struct err *err) {
 
 static int on_watch(struct conn *c, const struct ipc_msg *m, struct err *err) {
     struct unpack u = unpack_init(m->body);
-    uint64_t from = unpack_u64(&u);
+    uint64_t from = unpack_u64(&u), history = unpack_u64(&u);
     if (unpack_end(&u) < 0) return err_set(err, ERR_BAD_REQUEST, "STORE_WATCH is malformed");
     if (c->watch != WATCH_NONE)
         return err_set(err, ERR_BAD_REQUEST, "this connection watches already");
@@ -347,8 +356,13 @@ static int on_watch(struct conn *c, const struct ipc_msg *m, struct err *err) {
     c->server->backend->ops->stats(c->server->backend, &st);
     if (from == 0) {
         c->watch = WATCH_SNAPSHOT;
-        /* Revision 0, an empty store, means "now": the first piece pins it. */
-        stream_start(c, (struct stream){.id = m->id, .snapshot = true, .revision = st.revision},
+        /* Revision 0, an empty store, means "now": the first piece pins it. The log may be cut
+         * while the snapshot is under way, so it does not begin at its very end. */
+        uint64_t oldest = MIN_OF(st.compacted + COMPACT_ROWS, st.revision);
+        if (st.compacted == 0) oldest = MIN_OF(st.revision, 1u);
+        uint64_t at = st.revision > history ? st.revision - history : 0;
+        stream_start(c,
+                     (struct stream){.id = m->id, .snapshot = true, .revision = MAX_OF(at, oldest)},
                      SLICE("/"), (struct slice){0});
         return 0;
     }

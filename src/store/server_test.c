@@ -113,11 +113,14 @@ static void send_range(struct client *c, const char *prefix, const char *after, 
     ipc_send(c->ipc, STORE_RANGE, 1000 + (uint32_t)revision, buf_view(&b), NULL, 0);
 }
 
-static void send_watch(struct client *c, uint64_t from) {
+static void send_watch_history(struct client *c, uint64_t from, uint64_t history) {
     OWN(buf_done) struct buf b = {0};
     pack_u64(&b, from);
+    pack_u64(&b, history);
     ipc_call(c->ipc, STORE_WATCH, buf_view(&b), NULL, 0, reply, c);
 }
+
+static void send_watch(struct client *c, uint64_t from) { send_watch_history(c, from, 0); }
 
 static void wait_for(struct fixture *f, struct client *c, size_t messages) {
     for (int i = 0; i < 2000 && c->messages < messages && c->ipc; i++) loop_run_once(f->l, 5);
@@ -178,6 +181,26 @@ TEST(a_watch_resumes_after_any_retained_revision) {
     client_done(&d);
     client_done(&e);
     client_done(&g);
+    fixture_done(&f);
+}
+
+TEST(a_snapshot_of_a_while_ago_is_followed_by_what_happened_since) {
+    struct fixture f;
+    struct client c, d;
+    fixture_open(&f);
+    client_open(&f, &c);
+    send_write(&c, STORE_CREATE, "/a", 0, "");
+    send_write(&c, STORE_CREATE, "/b", 0, "");
+    send_write(&c, STORE_CREATE, "/c", 0, "");
+    send_write(&c, STORE_UPDATE, "/a", 1, "");
+    send_write(&c, STORE_DELETE, "/b", 2, "");
+    send_write(&c, STORE_CREATE, "/d", 0, "");
+    wait_for(&f, &c, 6);
+    client_open(&f, &d);
+    send_watch_history(&d, 0, 3);
+    expect(&f, &d, 7, "/c@3 /a@1 /b@2 4:1:3 /a@4 /b@5 /d@6 ");
+    client_done(&c);
+    client_done(&d);
     fixture_done(&f);
 }
 

@@ -41,6 +41,12 @@ static const char *const sql_text[SQL_COUNT_] = {
         " WHERE change.revision > ?5 AND change.prev_revision BETWEEN 1 AND ?5"
         " AND old.key > ?1 AND old.key >= ?2 AND (?3 IS NULL OR old.key < ?3)"
         " ORDER BY key LIMIT ?4",
+    [SQL_UNCHANGED] = "SELECT key, revision, create_revision, value, crc FROM objects"
+                      " WHERE key > ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3)"
+                      " AND revision <= ?5 ORDER BY key LIMIT ?4",
+    [SQL_PAST] = "SELECT old.key, old.revision, old.prev_revision, old.value, old.crc, old.op"
+                 " FROM log AS change JOIN log AS old ON old.revision = change.prev_revision"
+                 " WHERE change.revision > ?1 AND change.prev_revision BETWEEN 1 AND ?1",
     [SQL_LOG_AFTER] = "SELECT key, revision, prev_revision, value, crc, op FROM log"
                       " WHERE revision > ?1 ORDER BY revision LIMIT ?2",
     [SQL_COMPACT_SUPERSEDED] =
@@ -331,12 +337,23 @@ static int sqlite_range(struct store_backend *b, const struct store_range *range
     if (r < 0) return r;
     bool now = at == s->revision;
     sqlite3_stmt *q;
-    r = statement(s, now ? SQL_RANGE : SQL_RANGE_AT, &q, err);
+    r = statement(s, now ? SQL_RANGE : range->unchanged ? SQL_UNCHANGED : SQL_RANGE_AT, &q, err);
     if (r < 0) return r;
     OWN(arena_free_p) struct arena *a = arena_new();
     bind_range(q, a, range);
     if (!now) bind_u64(q, 5, at);
     *ret_revision = at;
+    return rows_walk(s, q, true, fn, user, err);
+}
+
+static int sqlite_past(struct store_backend *b, uint64_t revision, store_row_fn *fn, void *user,
+                       struct err *err) {
+    struct sqlite_backend *s = (struct sqlite_backend *)b;
+    sqlite3_stmt *q;
+    int r = retained(s, revision, err);
+    if (r == 0) r = statement(s, SQL_PAST, &q, err);
+    if (r < 0) return r;
+    bind_u64(q, 1, revision);
     return rows_walk(s, q, true, fn, user, err);
 }
 
@@ -449,6 +466,7 @@ const struct store_backend_ops store_sqlite = {
     .open = sqlite_open,
     .write = sqlite_write,
     .range = sqlite_range,
+    .past = sqlite_past,
     .log = sqlite_log,
     .compact = sqlite_compact,
     .maintain = sqlite_maintain,

@@ -17,10 +17,13 @@
 enum store_msg {
     STORE_WRITE = 1, /* → STORE_WRITE_OK or IPC_ERROR */
     STORE_WRITE_OK = 2,
-    STORE_WATCH = 3, /* u64 from: events with revision > from follow as STORE_EVENT(id 0); 0 =
-                        snapshot first */
-    STORE_WATCH_OK =
-        4, /* u64 current revision, u64 compacted revision; sent after the snapshot's rows */
+    /* u64 from, u64 history: events with revision > from follow as STORE_EVENT(id 0). from 0: first
+     * a snapshot (rows in no order, some perhaps twice) of what was `history` events ago, as far as
+     * the log reaches */
+    STORE_WATCH = 3,
+    /* u64 revision of the snapshot or the current one, u64 compacted revision, u64 current
+     * revision; sent after the snapshot's rows */
+    STORE_WATCH_OK = 4,
     STORE_EVENT = 5,
     STORE_RANGE = 6, /* list at a revision: → STORE_RANGE_ROW*(same id) then STORE_RANGE_OK;
                         ERR_EXPIRED when compacted, also after some rows. Not by ipc_call, which
@@ -60,6 +63,7 @@ struct store_range {
     struct slice after;  /* only keys > after; empty = from the first */
     uint64_t revision;   /* 0 = current */
     uint32_t limit;      /* 0 = all */
+    bool unchanged;      /* only objects that have not changed since; not sent */
 };
 
 struct store_stats {
