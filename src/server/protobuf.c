@@ -200,6 +200,11 @@ static int put_field(struct buf *b, const struct api_field *f, struct slice s, b
     return 0;
 }
 
+bool protobuf_is_type_meta(const struct api_type *t, const struct api_field *f) {
+    return f < t->fields + 2 && t->n_fields > 2 && str_eq(t->fields[0].name, "apiVersion") &&
+           str_eq(t->fields[1].name, "kind") && t->fields[1].number == t->fields[2].number;
+}
+
 static int put_message(struct buf *b, const struct api_type *t, struct slice s, unsigned depth) {
     if (depth > LIMIT_JSON_DEPTH / 2 || b->n > 4 * (size_t)LIMIT_BODY_BYTES) return -E2BIG;
     if (well_formed(s) < 0) return -EINVAL;
@@ -209,8 +214,7 @@ static int put_message(struct buf *b, const struct api_type *t, struct slice s, 
         const struct api_field *f = &t->fields[i];
         struct slice in = s;
         struct wire_field embedded;
-        bool type_meta = depth == 0 && (str_eq(f->name, "apiVersion") || str_eq(f->name, "kind"));
-        if (!f->number || type_meta) continue; /* the envelope has apiVersion and kind */
+        if (!f->number || protobuf_is_type_meta(t, f)) continue;
         if (f->embed) {
             if (!find(s, f->embed, &embedded) || well_formed(embedded.bytes) < 0) continue;
             in = embedded.bytes;

@@ -20,6 +20,11 @@ bool protobuf_speaks(const struct api_type *t);
 /* What PartialObjectMetadata has, of an object of any kind. */
 extern const struct api_type protobuf_partial_type;
 
+/* Whether a field is the apiVersion or kind of an object. On this wire only envelopes have those,
+ * also for objects inside others; their numbers are those of other fields. References keep theirs.
+ */
+bool protobuf_is_type_meta(const struct api_type *t, const struct api_field *f);
+
 /* ---- protobuf_encode.c. 0, or -EINVAL for JSON that is none of t; scratch may be reset after ----
  */
 

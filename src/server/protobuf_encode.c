@@ -66,7 +66,7 @@ static void end(struct buf *b, size_t at) {
     write_varint(b->p + at - 1, n);
 }
 
-static int put_message(struct encoder *e, const struct api_type *t, bool top);
+static int put_message(struct encoder *e, const struct api_type *t);
 
 static int put_time(struct buf *b, unsigned number, const char *text) {
     int64_t ns;
@@ -207,7 +207,7 @@ static int put_value(struct encoder *e, const struct api_field *f, unsigned numb
     case API_RAW: return put_raw(e, number);
     case API_OBJECT:
         at = begin(e->b, number);
-        rc = put_message(e, f->type, false);
+        rc = put_message(e, f->type);
         end(e->b, at);
         return rc;
     default: return put_text(e, f, number);
@@ -292,11 +292,7 @@ static int put_embedded(struct encoder *e, struct embedded *v, size_t n) {
     return rc;
 }
 
-static bool is_type_meta(const struct api_field *f) {
-    return str_eq(f->name, "apiVersion") || str_eq(f->name, "kind");
-}
-
-static int put_message(struct encoder *e, const struct api_type *t, bool top) {
+static int put_message(struct encoder *e, const struct api_type *t) {
     struct embedded later[EMBEDDED_MAX];
     size_t n = 0;
     unsigned hint = 0;
@@ -304,7 +300,7 @@ static int put_message(struct encoder *e, const struct api_type *t, bool top) {
     int rc = json_object_begin(&e->r);
     while (rc == 0 && (rc = json_object_next(&e->r, e->a, &key)) > 0) {
         const struct api_field *f = api_field_find(t, key, &hint);
-        if (!f || !f->number || (top && is_type_meta(f))) {
+        if (!f || !f->number || protobuf_is_type_meta(t, f)) {
             rc = json_skip(&e->r);
         } else if (f->embed) {
             if (n == EMBEDDED_MAX) return -EINVAL;
@@ -322,7 +318,7 @@ int protobuf_message(struct buf *out, struct arena *scratch, const struct api_ty
     struct encoder e = {.b = out, .a = scratch};
     size_t start = out->n;
     json_reader_init(&e.r, json);
-    int rc = put_message(&e, t, true);
+    int rc = put_message(&e, t);
     if (rc < 0) out->n = start;
     return rc < 0 ? -EINVAL : 0;
 }

@@ -36,7 +36,7 @@ static void put_sample(struct buf *b, const struct api_type *t, unsigned depth) 
     for (unsigned i = 0; i < t->n_fields; i++) {
         const struct api_field *f = &t->fields[i];
         if (!f->number || (f->form == API_OBJECT && depth >= SAMPLE_DEPTH)) continue;
-        if (depth == 0 && (str_eq(f->name, "apiVersion") || str_eq(f->name, "kind"))) continue;
+        if (protobuf_is_type_meta(t, f)) continue;
         buf_printf(b, "%s\"%s\":", comma ? "," : "", f->name);
         comma = true;
         if (f->shape == API_LIST) buf_char(b, '[');
