@@ -38,6 +38,11 @@ SKIP ?=
 conformance: build
 	@$(PYTHON) tests/peers/conformance.py --focus '$(FOCUS)' --skip '$(SKIP)'
 
+# Crash consistency: kill -9, power failure, failing I/O, histories and watches. `make crash SEED=7` repeats a run.
+SEED ?= 1
+crash: build
+	@$(PYTHON) tests/crash/run.py --seed $(SEED)
+
 FUZZ_SECONDS ?= 60
 fuzz: setup
 	@$(PYTHON) tests/run.py fuzz --seconds $(FUZZ_SECONDS)

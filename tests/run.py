@@ -1,6 +1,6 @@
 """Runs the tests and says how many passed: `make test` is all of it, `run.py PART…` some.
 
-Parts: build (gcc and clang, warnings are errors), unit, sanitize (unit tests under ASan and UBSan), house, e2e, fuzz, lint.
+Parts: build (gcc and clang, warnings are errors), unit, sanitize (unit tests under ASan and UBSan), house, e2e, crash, fuzz, lint.
 Each part prints a line when it starts and one when it ends; the last line of the run is `N passed, N failed, N skipped`.
 """
 import argparse
@@ -147,6 +147,20 @@ def part_fuzz(totals, args):
         print(f"  {t.name}: {'ok' if r.returncode == 0 else 'FAILED'}", flush=True)
 
 
+def part_crash(totals, args):
+    r = subprocess.run(["/usr/bin/python3", "tests/crash/run.py", "--short", "--build", GCC], cwd=TOP, env=ENV, stdout=subprocess.PIPE, text=True)
+    lines = r.stdout.strip().splitlines()
+    print("\n".join(lines[:-1]), flush=True)
+    counts = re.fullmatch(r"(\d+) passed, (\d+) failed, (\d+) skipped", lines[-1] if lines else "")
+    if not counts:
+        totals.fail("crash", r.stdout)
+        return
+    totals.ok(int(counts[1]))
+    totals.skipped += int(counts[3])
+    for _ in range(int(counts[2])):
+        totals.fail("crash")
+
+
 def sources():
     out = call(["git", "ls-files", "src/*.c", "shim/*.c"]).stdout.split()
     return [f for f in out if not f.endswith("_test.c")]
@@ -196,8 +210,8 @@ def tidy_sources():
 
 
 PARTS = {"build": part_build, "unit": part_unit, "sanitize": part_sanitize, "house": part_house, "lint": part_lint,
-         "fuzz": part_fuzz, "e2e": part_e2e}
-ALL = ["build", "unit", "house", "lint", "sanitize", "fuzz", "e2e"]
+         "fuzz": part_fuzz, "e2e": part_e2e, "crash": part_crash}
+ALL = ["build", "unit", "house", "lint", "sanitize", "fuzz", "crash", "e2e"]
 
 
 def main():
