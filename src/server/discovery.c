@@ -79,12 +79,18 @@ static const struct offer special[] = {
     {"exec", "", "v1", "PodExecOptions", "[\"create\",\"get\"]"},
     {"attach", "", "v1", "PodAttachOptions", "[\"create\",\"get\"]"},
     {"portforward", "", "v1", "PodPortForwardOptions", "[\"create\",\"get\"]"},
+    {"proxy", "", "v1", NULL, "[\"create\",\"delete\",\"get\",\"patch\",\"update\"]"},
     {"binding", "", "v1", "Binding", "[\"create\"]"},
     {"eviction", "policy", "v1", "Eviction", "[\"create\"]"},
     {"token", "authentication.k8s.io", "v1", "TokenRequest", "[\"create\"]"},
     {"finalize", "", "v1", "Namespace", "[\"update\"]"},
     {"scale", "autoscaling", "v1", "Scale", "[\"get\",\"patch\",\"update\"]"},
 };
+
+static const char *proxy_options(const struct api_kind *k) {
+    if (str_eq(k->kind, "Pod")) return "PodProxyOptions";
+    return str_eq(k->kind, "Node") ? "NodeProxyOptions" : "ServiceProxyOptions";
+}
 
 static size_t offers(const struct api_kind *k, struct offer *ret, size_t max) {
     size_t n = 0;
@@ -97,7 +103,11 @@ static size_t offers(const struct api_kind *k, struct offer *ret, size_t max) {
     if (k->flags & API_HAS_SCALE) ret[n++] = special[ARRAY_LEN(special) - 1];
     for (const char *const *s = k->subresources; s && *s && n < max; s++)
         for (size_t i = 0; i + 1 < ARRAY_LEN(special); i++)
-            if (str_eq(special[i].sub, *s)) ret[n++] = special[i];
+            if (str_eq(special[i].sub, *s)) {
+                ret[n] = special[i];
+                if (!ret[n].kind) ret[n].kind = proxy_options(k);
+                n++;
+            }
     return n;
 }
 

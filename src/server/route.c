@@ -94,4 +94,5 @@ void route_parse(const struct request *r, struct route *ret) {
     ret->subresource = part(&p, at + 2);
     if (p.n > at + 3) ret->rest = rest_of(r->path, at + 3);
     ret->verb = watch ? "watch" : verb_of(r, ret);
+    if (!ret->verb && str_eq(ret->subresource, "proxy")) ret->verb = lower(r->arena, r->method);
 }

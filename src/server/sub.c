@@ -1,6 +1,8 @@
 /* Subresources: which exist, and those that need no file of their own. */
 #include "base/own.h"
 #include "server/body.h"
+#include "server/connect.h"
+#include "server/egress/proxies.h"
 #include "server/raw.h"
 #include "server/remove.h"
 #include "server/write.h"
@@ -66,6 +68,8 @@ static int pick_container(struct call *c, const struct core_v1_pod *pod, bool an
     return bad(c, arena_printf(c->a, "container %s is not valid for pod %s", asked, c->route.name));
 }
 
+static void go_stream(struct call *c, void *user) { request_proxy(c->r, "node.sock", user, NULL); }
+
 /* The paths of the kubelet's server: PREFIX/NAMESPACE/POD[/CONTAINER]?query as the client sent it.
  */
 static void stream(struct call *c, const char *prefix, bool with_container, bool any_first) {
@@ -88,10 +92,13 @@ static void stream(struct call *c, const char *prefix, bool with_container, bool
         return;
     }
     const char *query = strchr(c->r->target, '?');
-    const char *target =
+    char *target =
         arena_printf(c->a, "%s/%s/%s%s%s%s", prefix, c->route.ns, c->route.name,
                      container ? "/" : "", container ? container : "", query ? query : "");
-    request_proxy(c->r, "node.sock", target, NULL);
+    if (str_eq(c->route.subresource, "log"))
+        request_proxy(c->r, "node.sock", target, NULL);
+    else
+        connect_admit(c, c->route.ns, c->route.name, go_stream, target);
 }
 
 static void log_stream(struct call *c) {
@@ -119,17 +126,11 @@ static void portforward_stream(struct call *c) {
 
 /* ---- eviction (policy/v1): a deletion that budgets will be asked about ---- */
 
-struct eviction {
-    struct call *c;
-};
-
-static void eviction_gone(struct request *r) { ((struct eviction *)r->handler_data)->c = NULL; }
-
+/* Its request outlives the client: there is no on_close. */
 static void evicted(void *user, struct slice json, bool gone, const struct err *err) {
-    struct call *c = ((struct eviction *)user)->c;
-    free(user);
-    if (!c) return;
-    c->r->on_close = NULL;
+    struct admission *ad = user;
+    struct call *c = ad->c;
+    admission_over(ad, !err);
     if (err && err->reason == ERR_NOT_FOUND)
         reply_not_found(c, c->route.name);
     else if (err && err->reason == ERR_CONFLICT)
@@ -140,29 +141,50 @@ static void evicted(void *user, struct slice json, bool gone, const struct err *
         reply_success(c, 201, NULL, NULL);
 }
 
+static void eviction_admitted(struct admission *ad, int answer) {
+    struct call *c = ad->c;
+    const struct policy_v1_eviction *e = (const void *)ad->object;
+    const struct meta_v1_delete_options *asked = e->delete_options;
+    struct remove_options o = {.grace_s = -1, .dry_run = c->dry_run};
+    if (answer != ADMISSION_OK) {
+        admission_refused(ad, answer);
+        return;
+    }
+    if (asked && asked->grace_period_seconds && *asked->grace_period_seconds >= 0)
+        o.grace_s = MIN_OF(*asked->grace_period_seconds, INT32_MAX);
+    if (asked && asked->preconditions) {
+        o.uid = asked->preconditions->uid;
+        o.resource_version = asked->preconditions->resource_version;
+    }
+    for (size_t i = 0; asked && i < asked->dry_run.n; i++)
+        if (str_eq(asked->dry_run.v[i], "All")) o.dry_run = true;
+    remove_object(c->api, c->kind, c->route.ns, c->route.name, &o, evicted, ad);
+}
+
 static void evict(struct call *c) {
     struct err err;
-    struct slice json, seconds;
+    struct slice json;
+    struct api_object *eviction, *pod;
+    const struct api_kind *k = api_kind_by_plural("policy", "v1", "evictions");
     if (!str_eq(c->route.verb, "create")) {
         method_not_allowed(c);
         return;
     }
-    if (body_options(c, &err) < 0 || body_json(c, &json, &err) < 0) {
+    struct object *o = resource_get(c->resource, c->route.ns, c->route.name);
+    if (!o) {
+        reply_not_found(c, c->route.name);
+        return;
+    }
+    if (body_options(c, &err) < 0 || body_json(c, &json, &err) < 0 ||
+        api_object_decode(c->a, k, json, &eviction, &err) < 0 ||
+        api_object_decode(c->a, c->kind, object_json(o), &pod, &err) < 0) {
         reply_error(c, &err);
         return;
     }
-    struct remove_options o = {.grace_s = -1, .dry_run = c->dry_run};
-    uint64_t grace_s;
-    if (raw_path(json, "deleteOptions.gracePeriodSeconds", &seconds) &&
-        slice_u64(seconds, &grace_s) == 0 && grace_s <= INT32_MAX)
-        o.grace_s = (int64_t)grace_s;
-    o.uid = raw_path_string(c->a, json, "deleteOptions.preconditions.uid");
-    struct eviction *e = malloc(sizeof *e);
-    if (!e) abort();
-    e->c = c;
-    c->r->handler_data = e;
-    c->r->on_close = eviction_gone;
-    remove_object(c->api, c->kind, c->route.ns, c->route.name, &o, evicted, e);
+    struct admission *ad = admission_new(c, ADMIT_CREATE, o, pod);
+    ad->object = eviction;
+    ad->object_kind = k;
+    admission_ask(ad, eviction_admitted);
 }
 
 /* ---- the table ---- */
@@ -179,6 +201,9 @@ static const struct {
     {"", "pods", "exec", exec_stream},
     {"", "pods", "attach", attach_stream},
     {"", "pods", "portforward", portforward_stream},
+    {"", "pods", "proxy", proxy_subresource},
+    {"", "services", "proxy", proxy_subresource},
+    {"", "nodes", "proxy", proxy_subresource},
     {"", "pods", "binding", binding_subresource},
     {"", "pods", "eviction", evict},
     {"", "serviceaccounts", "token", token_create},

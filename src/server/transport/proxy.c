@@ -9,8 +9,10 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "proto/html_links.h"
 #include "server/transport/outq.h"
 #include "server/transport/request_impl.h"
+#include "wire/egress.h"
 
 enum {
     QUEUE_BYTES = 256 * 1024, /* either way, before the other side is told to wait */
@@ -27,7 +29,12 @@ struct proxy {
     struct fd_watch *watch;
     struct timer *hangup; /* after the backend's half close: is it gone altogether? */
     struct http1 *parser;
-    struct outq out; /* to the backend */
+    struct outq out;                     /* to the backend */
+    const char *trouble, *prefix, *host; /* of the plan, in the request's arena */
+    struct buf word;                     /* of the egress service, until it is whole */
+    struct html_links links;             /* of a page on its way; see html */
+    bool waiting;                        /* for that word */
+    bool html;
     bool upgrade, answered, tunnel, done;
     bool paused;        /* the client is slow: the backend is not read */
     bool client_paused; /* and the other way round */
@@ -41,6 +48,7 @@ static void proxy_free(struct proxy *p) {
     if (p->fd >= 0) close(p->fd);
     http1_free(p->parser);
     outq_done(&p->out);
+    buf_done(&p->word);
     free(p);
 }
 
@@ -81,15 +89,18 @@ static void put(struct http_headers *h, const char *name, const char *value) {
     h->v[h->n++] = (struct http_header){name, value};
 }
 
-static void queue_request(struct proxy *p, const char *target, const struct http_headers *extra) {
+static void queue_request(struct proxy *p, const struct proxy_plan *plan) {
     struct request *r = p->r;
+    const struct http_headers *extra = plan->extra;
     size_t n_extra = extra ? extra->n : 0;
-    struct http_headers h = {ARENA_ARRAY(r->arena, struct http_header, r->headers.n + n_extra + 4),
+    struct http_headers h = {ARENA_ARRAY(r->arena, struct http_header, r->headers.n + n_extra + 5),
                              0};
+    if (plan->host) put(&h, "host", plan->host);
     for (size_t i = 0; i < r->headers.n; i++) {
         const char *name = r->headers.v[i].name;
         bool forged = str_starts(name, "x-remote-") || str_starts(name, "x-atoll-") ||
                       (extra && http_header(extra, name));
+        if (p->prefix && str_eq(name, "accept-encoding")) continue; /* pages are read */
         if (!forged && !in_list(dropped, name)) put(&h, name, r->headers.v[i].value);
     }
     put(&h, "connection", p->upgrade ? "upgrade" : "close");
@@ -100,7 +111,8 @@ static void queue_request(struct proxy *p, const char *target, const struct http
     if (r->body.n > 0 || !plain) put(&h, "content-length", length);
     for (size_t i = 0; i < n_extra; i++) put(&h, extra->v[i].name, extra->v[i].value);
     OWN(buf_done) struct buf b = {0};
-    http1_write_request(&b, r->method, target, &h);
+    buf_slice(&b, plan->prelude);
+    http1_write_request(&b, r->method, plan->target, &h);
     buf_slice(&b, r->body);
     outq_copy(&p->out, buf_view(&b));
 }
@@ -158,6 +170,20 @@ static void begin_tunnel(struct proxy *p, const struct http1_head *m) {
     r->impl->ops->tunnel(r, &h, &tunnel_events, p);
 }
 
+/* Where a redirection leads, seen from the client. */
+static const char *moved(const struct proxy *p, const char *location) {
+    const char *path = location;
+    size_t n = p->host ? strlen(p->host) : 0;
+    const char *authority = str_starts(path, "https://")  ? path + 8
+                            : str_starts(path, "http://") ? path + 7
+                                                          : NULL;
+    if (authority && n && strncmp(authority, p->host, n) == 0 &&
+        (authority[n] == '/' || !authority[n]))
+        path = authority[n] ? authority + n : "/";
+    if (path[0] != '/' || path[1] == '/') return location;
+    return arena_printf(p->r->arena, "%s%s", p->prefix, path);
+}
+
 static int on_head(void *user, const struct http1_head *m) {
     struct proxy *p = user;
     struct request *r = p->r;
@@ -171,23 +197,38 @@ static int on_head(void *user, const struct http1_head *m) {
         request_fail(r, 502, ERR_INTERNAL, "the backend switched protocols unasked");
         return STOP_DONE;
     }
+    const char *type = http_header(&m->headers, "content-type");
+    const char *encoding = http_header(&m->headers, "content-encoding");
+    p->html = p->prefix && m->has_body && type && str_starts(type, "text/html") &&
+              (!encoding || str_eq(encoding, "identity"));
+    p->links = (struct html_links){.prefix = p->prefix};
     struct http_headers h = {ARENA_ARRAY(r->arena, struct http_header, m->headers.n + 1), 0};
-    for (size_t i = 0; i < m->headers.n; i++)
-        if (!in_list(dropped_back, m->headers.v[i].name))
-            put(&h, m->headers.v[i].name, m->headers.v[i].value);
-    request_stream_begin(r, m->status, http_header(&m->headers, "content-type"), &h);
+    for (size_t i = 0; i < m->headers.n; i++) {
+        const char *name = m->headers.v[i].name, *value = m->headers.v[i].value;
+        if (in_list(dropped_back, name) || (p->html && str_eq(name, "content-length"))) continue;
+        put(&h, name, p->prefix && str_eq(name, "location") ? moved(p, value) : value);
+    }
+    request_stream_begin(r, m->status, type, &h);
     return 0;
 }
 
 static int on_body(void *user, struct slice data) {
     struct proxy *p = user;
-    throttle(p, request_stream_write(p->r, data));
+    OWN(buf_done) struct buf page = {0};
+    if (p->html) {
+        html_links_feed(&p->links, data, &page);
+        data = buf_view(&page);
+    }
+    if (data.n) throttle(p, request_stream_write(p->r, data));
     return 0;
 }
 
 static int on_end(void *user) {
     struct proxy *p = user;
     if (p->tunnel) return 0;
+    OWN(buf_done) struct buf page = {0};
+    if (p->html) html_links_end(&p->links, &page);
+    if (page.n) request_stream_write(p->r, buf_view(&page));
     p->done = true;
     request_stream_end(p->r);
     return STOP_DONE;
@@ -205,7 +246,29 @@ static void give_up(struct proxy *p, const char *why) {
     else if (p->answered)
         request_stream_abort(p->r);
     else
-        request_fail(p->r, 0, ERR_UNAVAILABLE, why);
+        request_fail(p->r, 0, ERR_UNAVAILABLE, arena_printf(p->r->arena, "%s%s", p->trouble, why));
+}
+
+/* The egress service says whether there is a connection; *bytes is what follows. False: not yet,
+ * or never. */
+static bool word_heard(struct proxy *p, struct slice *bytes) {
+    struct egress_answer answer;
+    struct slice body;
+    size_t used;
+    buf_slice(&p->word, *bytes);
+    int r = egress_frame(buf_view(&p->word), &body, &used);
+    if (r == 0) return false;
+    if (r < 0 || egress_answer_unpack(body, p->r->arena, &answer) < 0) {
+        give_up(p, "the egress service spoke nonsense");
+        return false;
+    }
+    if (answer.status != EGRESS_OK) {
+        give_up(p, answer.text);
+        return false;
+    }
+    p->waiting = false;
+    *bytes = slice_from(p->word.p + used, p->word.n - used);
+    return true;
 }
 
 static bool backend_hung_up(struct proxy *p) {
@@ -236,6 +299,7 @@ static void backend_ended(struct proxy *p) {
 }
 
 static void backend_bytes(struct proxy *p, struct slice bytes) {
+    if (p->waiting && !word_heard(p, &bytes)) return;
     if (!p->tunnel) {
         struct err err;
         size_t used;
@@ -322,11 +386,12 @@ static int connect_backend(const char *path) {
     return TAKE_FD(fd);
 }
 
-void request_proxy(struct request *r, const char *socket_path, const char *target,
-                   const struct http_headers *extra) {
-    int fd = connect_backend(socket_path);
+void request_proxy_to(struct request *r, const struct proxy_plan *plan) {
+    const char *trouble = arena_str(r->arena, str_or(plan->trouble, ""));
+    int fd = connect_backend(plan->socket_path);
     if (fd < 0) {
-        request_fail(r, 0, ERR_UNAVAILABLE, "the backend cannot be reached");
+        request_fail(r, 0, ERR_UNAVAILABLE,
+                     arena_printf(r->arena, "%sthe backend cannot be reached", trouble));
         return;
     }
     struct proxy *p = calloc(1, sizeof *p);
@@ -334,6 +399,10 @@ void request_proxy(struct request *r, const char *socket_path, const char *targe
     p->r = r;
     p->loop = r->impl->loop;
     p->fd = fd;
+    p->trouble = trouble;
+    p->prefix = arena_str(r->arena, plan->prefix);
+    p->host = arena_str(r->arena, plan->host);
+    p->waiting = plan->prelude.n > 0;
     p->upgrade = r->impl->upgrade && r->impl->ops->tunnel;
     p->parser = http1_new(HTTP1_RESPONSES, &answer_events, p);
     if (strcmp(r->method, "HEAD") == 0) http1_expect_no_body(p->parser);
@@ -341,6 +410,13 @@ void request_proxy(struct request *r, const char *socket_path, const char *targe
     r->on_close = on_client_gone;
     r->on_drain = on_client_drained;
     r->impl->must_end = p->upgrade;
-    queue_request(p, target, extra);
+    queue_request(p, plan);
     p->watch = fd_watch_new(p->loop, fd, FD_READ | FD_WRITE, on_backend, p);
+}
+
+void request_proxy(struct request *r, const char *socket_path, const char *target,
+                   const struct http_headers *extra) {
+    request_answering(r, 0, (struct slice){0});
+    request_proxy_to(
+        r, &(struct proxy_plan){.socket_path = socket_path, .target = target, .extra = extra});
 }

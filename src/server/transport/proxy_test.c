@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "wire/egress.h"
 
 /* A backend whose every byte the test writes. */
 struct backend {
@@ -305,6 +306,86 @@ TEST(proxy_unasked_switch_is_a_bad_gateway) {
     fixture_read(f, fd, &out, &eof);
     assert_true(str_starts(out.p, "HTTP/1.1 502 "));
     buf_done(&out);
+    close(fd);
+    backend_free(b);
+    fixture_free(f);
+}
+
+/* The same by way of the egress service: a prelude, its answer, then the request's. */
+static int start_out(struct fixture *f, struct backend *b, const char *prefix) {
+    OWN(buf_done) struct buf prelude = {0};
+    int fd = fixture_connect(f);
+    fixture_send(f, fd, SLICE("GET /hold HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n"));
+    egress_prelude_pack(&prelude, &(struct egress_prelude){.policy = EGRESS_BY_TENANT,
+                                                           .identity = EGRESS_ANONYMOUS,
+                                                           .port = 80,
+                                                           .timeout_ms = 1000,
+                                                           .host = "10.0.0.1",
+                                                           .server_name = "",
+                                                           .ca_pem = ""});
+    request_proxy_to(f->last, &(struct proxy_plan){.socket_path = b->path,
+                                                   .target = "/a",
+                                                   .prelude = buf_view(&prelude),
+                                                   .host = "10.0.0.1:80",
+                                                   .trouble = "error trying to reach service: ",
+                                                   .prefix = prefix});
+    fixture_turn(f);
+    backend_read(b);
+    assert_true(b->in.n > prelude.n);
+    assert_memory_equal(b->in.p, prelude.p, prelude.n);
+    buf_consume(&b->in, prelude.n);
+    return fd;
+}
+
+static void say_word(struct backend *b, enum egress_status status, const char *text,
+                     const char *more) {
+    OWN(buf_done) struct buf word = {0};
+    egress_answer_pack(&word, &(struct egress_answer){(uint8_t)status, text});
+    buf_str(&word, more);
+    fixture_send(b->f, b->fd, buf_view(&word));
+}
+
+TEST(proxy_waits_for_the_word_of_egress) {
+    struct fixture *f = fixture_new(NULL);
+    struct backend *b = backend_new(f);
+    int fd = start_out(f, b, NULL);
+    assert_string_equal(b->in.p, "GET /a HTTP/1.1\r\nhost: 10.0.0.1:80\r\n"
+                                 "accept-encoding: gzip\r\nconnection: close\r\n\r\n");
+    say_word(b, EGRESS_OK, "", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    fixture_expect(f, fd, "", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+    close(fd);
+    backend_free(b);
+    fixture_free(f);
+}
+
+TEST(proxy_tells_why_egress_could_not_connect) {
+    struct fixture *f = fixture_new(NULL);
+    struct backend *b = backend_new(f);
+    OWN(buf_done) struct buf got = {0};
+    bool eof;
+    int fd = start_out(f, b, NULL);
+    say_word(b, EGRESS_UNREACHABLE, "dial tcp 10.0.0.1:80: connect: connection refused", "");
+    fixture_read(f, fd, &got, &eof);
+    assert_true(str_starts(got.p, "HTTP/1.1 503 "));
+    assert_non_null(strstr(got.p, "\"message\":\"error trying to reach service: dial tcp "
+                                  "10.0.0.1:80: connect: connection refused\""));
+    close(fd);
+    backend_free(b);
+    fixture_free(f);
+}
+
+TEST(proxy_moves_links_and_redirections_below_its_prefix) {
+    struct fixture *f = fixture_new(NULL);
+    struct backend *b = backend_new(f);
+    int fd = start_out(f, b, "/api/v1/p/proxy");
+    assert_null(strstr(b->in.p, "accept-encoding"));
+    say_word(b, EGRESS_OK, "",
+             "HTTP/1.1 302 Found\r\nContent-Type: text/html; charset=utf-8\r\n"
+             "Location: http://10.0.0.1:80/x\r\nContent-Length: 14\r\n\r\n<a href=\"/y\">.");
+    fixture_expect(f, fd, "",
+                   "HTTP/1.1 302 Found\r\ncontent-type: text/html; charset=utf-8\r\n"
+                   "transfer-encoding: chunked\r\nlocation: /api/v1/p/proxy/x\r\n\r\n"
+                   "1d\r\n<a href=\"/api/v1/p/proxy/y\">.\r\n0\r\n\r\n");
     close(fd);
     backend_free(b);
     fixture_free(f);

@@ -40,6 +40,11 @@ struct request {
     void (*on_close)(struct request *);
     void (*on_drain)(struct request *); /* streaming: the queue is empty again */
     struct request_impl *impl;
+    const char *audit_id; /* becomes the header Audit-Id; NULL = none */
+    /* Told once, when an answer begins: its status (0: a proxied one, not known yet) and its body
+     * when that is whole (p NULL: a stream). May be NULL. */
+    void (*on_answer)(struct request *, int status, struct slice body);
+    void *audit_data; /* for on_answer */
 };
 
 /* A whole answer. extra may be NULL. The body is copied (or shared, see _shared). The request is
@@ -83,6 +88,20 @@ void request_stream_abort(
  */
 void request_proxy(struct request *r, const char *socket_path, const char *target,
                    const struct http_headers *extra);
+
+/* The same with more to say about the backend. Everything is copied. */
+struct proxy_plan {
+    const char *socket_path, *target;
+    const struct http_headers *extra; /* replace what the client sent by these names; may be NULL */
+    struct slice
+        prelude;         /* for egress.sock (wire/egress.h): sent first, its answer is waited for */
+    const char *host;    /* Host header; NULL: localhost */
+    const char *trouble; /* stands before the reason in messages; may be NULL */
+    /* "/api/v1/…/proxy": the answer's Location and the links of its pages are moved below it; NULL:
+     * the answer passes as it is. */
+    const char *prefix;
+};
+void request_proxy_to(struct request *r, const struct proxy_plan *plan);
 
 typedef void request_fn(struct request *r, void *user);
 
