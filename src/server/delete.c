@@ -9,12 +9,6 @@ enum { TOGETHER = 128 }; /* deletions of a collection under way at once */
 
 /* ---- one ---- */
 
-struct single {
-    struct call *c; /* NULL: the client went away */
-};
-
-static void single_gone(struct request *r) { ((struct single *)r->handler_data)->c = NULL; }
-
 /* Kinds whose DELETE answers with the object even when it is gone at once. */
 static bool answers_object(const struct api_kind *k) {
     static const char *const plurals[] = {
@@ -25,12 +19,10 @@ static bool answers_object(const struct api_kind *k) {
     return false;
 }
 
+/* The request has no on_close: it outlives its client, who may have gone meanwhile. */
 static void single_done(void *user, struct slice json, bool gone, const struct err *err) {
-    struct single *s = user;
-    struct call *c = s->c;
-    free(s);
-    if (!c) return;
-    c->r->on_close = NULL;
+    struct call *c = user;
+    if (err && err->reason == ERR_NONE) return; /* a plugin has answered */
     if (err && err->reason == ERR_NOT_FOUND) {
         reply_not_found(c, c->route.name);
     } else if (err && err->reason == ERR_CONFLICT) {
@@ -55,61 +47,50 @@ void verb_delete(struct call *c) {
         reply_error(c, &err);
         return;
     }
-    if (!*c->kind->group && str_eq(c->kind->plural, "namespaces") &&
-        (str_eq(c->route.name, "default") || str_eq(c->route.name, "kube-system") ||
-         str_eq(c->route.name, "kube-public"))) {
-        err_set(&err, ERR_FORBIDDEN,
-                "namespaces \"%s\" is forbidden: this namespace may not be deleted", c->route.name);
-        reply_error(c, &err);
-        return;
-    }
-    struct single *s = malloc(sizeof *s);
-    if (!s) abort();
-    s->c = c;
-    c->r->handler_data = s;
-    c->r->on_close = single_gone;
+    o.asker = c;
     const char *ns = c->kind->flags & API_NAMESPACED ? c->route.ns : "";
-    remove_object(c->api, storage_kind(c->kind), ns, c->route.name, &o, single_done, s);
+    remove_object(c->api, storage_kind(c->kind), ns, c->route.name, &o, single_done, c);
 }
 
 /* ---- a collection ---- */
 
 struct collection {
-    struct call *c;
+    struct call *c; /* NULL: a plugin has answered */
     struct api *api;
     const struct api_kind *kind;
     struct remove_options o;
-    VEC(struct object *) items;
-    size_t next, under_way;
+    VEC(struct object *) items; /* one whose deletion met another write comes again at the end */
+    size_t next, first_n, under_way;
     struct err err;
-    bool failed, advancing;
+    bool failed, advancing, asking;
 };
 
-static void collection_gone(struct request *r) { ((struct collection *)r->handler_data)->c = NULL; }
+struct one {
+    struct collection *d;
+    struct object *item;
+};
 
 static void advance(struct collection *d);
 
 static void one_done(void *user, struct slice json, bool gone, const struct err *err) {
-    struct collection *d = user;
+    struct collection *d = ((struct one *)user)->d;
+    struct object *item = ((struct one *)user)->item;
+    free(user);
     d->under_way--;
-    if (err && err->reason != ERR_NOT_FOUND) {
+    d->asking = false;
+    if (err && err->reason == ERR_NONE) {
+        d->c = NULL;
+        d->failed = true;
+    } else if (err && err->reason == ERR_CONFLICT && d->items.n < 9 * d->first_n) {
+        vec_push(&d->items, object_ref(item));
+    } else if (err && err->reason != ERR_NOT_FOUND) {
         d->err = *err;
         d->failed = true;
     }
     if (!d->advancing) advance(d);
 }
 
-static void advance(struct collection *d) {
-    d->advancing = true; /* a failure may come back before remove_object returns */
-    while (d->next < d->items.n && d->under_way < TOGETHER && !d->failed) {
-        struct object *o = d->items.v[d->next++];
-        d->under_way++;
-        char ns[LIMIT_NAME_BYTES + 1] = "";
-        memcpy(ns, o->key, MIN_OF(o->ns_n, sizeof ns - 1));
-        remove_object(d->api, d->kind, ns, object_name(o), &d->o, one_done, d);
-    }
-    d->advancing = false;
-    if (d->under_way || (d->next < d->items.n && !d->failed)) return;
+static void collection_over(struct collection *d) {
     struct call *c = d->c;
     struct err err = d->err;
     bool failed = d->failed;
@@ -117,11 +98,27 @@ static void advance(struct collection *d) {
     vec_done(&d->items);
     free(d);
     if (!c) return;
-    c->r->on_close = NULL;
     if (failed)
         reply_error(c, &err);
     else
         reply_success(c, 200, NULL, NULL);
+}
+
+/* Only one is asked about at a time: whichever plugin refuses ends the request for all. */
+static void advance(struct collection *d) {
+    d->advancing = true; /* a failure may come back before remove_object returns */
+    while (d->next < d->items.n && d->under_way < TOGETHER && !d->failed && !d->asking) {
+        struct one *one = malloc(sizeof *one);
+        if (!one) abort();
+        *one = (struct one){d, d->items.v[d->next++]};
+        d->under_way++;
+        char ns[LIMIT_NAME_BYTES + 1] = "";
+        memcpy(ns, one->item->key, MIN_OF(one->item->ns_n, sizeof ns - 1));
+        d->asking =
+            remove_object(d->api, d->kind, ns, object_name(one->item), &d->o, one_done, one);
+    }
+    d->advancing = false;
+    if (!d->under_way && (d->next == d->items.n || d->failed)) collection_over(d);
 }
 
 static void collect(struct collection *d, const struct selection *s) {
@@ -157,8 +154,9 @@ void verb_deletecollection(struct call *c) {
     d->kind = storage_kind(c->kind);
     d->o = o;
     d->o.uid = d->o.resource_version = NULL;
-    c->r->handler_data = d;
-    c->r->on_close = collection_gone;
+    d->o.once = true;
+    d->o.asker = c;
     collect(d, &s);
+    d->first_n = d->items.n;
     advance(d);
 }

@@ -2,6 +2,7 @@
 
 #include "base/own.h"
 #include "base/times.h"
+#include "server/admission/plugin.h"
 #include "server/body.h"
 
 enum { ATTEMPTS_MAX = 8 };
@@ -17,28 +18,47 @@ struct removal {
     void *user;
     unsigned attempts;
     bool gone; /* what the write under way does */
+    /* One attempt. */
+    struct arena *arena;
+    struct object *current;
+    struct api_object *object;
+    struct admission *admission;
+    struct str_list warnings; /* of the asker, from before */
+    bool *asking;             /* remove_object's, while it has not returned */
 };
 
 static void attempt(struct removal *r);
 
+static void settle(struct removal *r, bool stored) {
+    if (r->admission) admission_settle(r->admission, stored);
+    r->admission = NULL;
+    object_unref(r->current);
+    r->current = NULL;
+}
+
 static void finish(struct removal *r, struct slice json, bool gone, const struct err *err) {
     remove_fn *done = r->done;
     void *user = r->user;
+    struct arena *a = r->arena;
+    settle(r, !err && !r->o.dry_run);
     free(r->ns);
     free(r->name);
     free(r->uid);
     free(r->version);
     free(r);
     done(user, json, gone, err);
+    arena_free(a);
 }
 
 static void on_written(void *user, struct slice json, const struct err *err) {
     struct removal *r = user;
     bool again = err && (err->reason == ERR_CONFLICT || err->reason == ERR_NOT_FOUND);
-    if (again && ++r->attempts < ATTEMPTS_MAX)
+    if (again && !r->o.once && ++r->attempts < ATTEMPTS_MAX) {
+        settle(r, false);
         attempt(r);
-    else
+    } else {
         finish(r, json, r->gone && !err, err);
+    }
 }
 
 static bool is(const struct api_kind *k, const char *plural) {
@@ -128,36 +148,88 @@ static enum outcome decide(struct removal *r, struct arena *a, struct api_object
     return REMOVE_LATER;
 }
 
-static void attempt_in(struct removal *r, struct arena *a) {
+/* Admitted: the object goes. */
+static void carry_out(struct removal *r) {
+    enum outcome what = decide(r, r->arena, r->object);
+    r->gone = what == REMOVE_NOW;
+    if (what == REMOVE_NOTHING || r->o.dry_run) {
+        OWN(buf_done) struct buf json = {0};
+        object_encode_at(&json, r->kind, r->object, r->current->revision);
+        finish(r, buf_view(&json), r->gone, NULL);
+        return;
+    }
+    enum store_op op = r->gone ? STORE_DELETE : STORE_UPDATE;
+    commit_submit(r->api, &(struct commit){op, r->kind, r->object, r->current->revision},
+                  on_written, r);
+}
+
+/* What plugins warned of outlives the attempt. */
+static void keep_warnings(struct removal *r) {
+    struct call *c = r->o.asker;
+    struct str_list fresh = c->warnings;
+    c->warnings = r->warnings;
+    for (size_t i = 0; i < fresh.n; i++)
+        *ARENA_PUSH(c->a, &c->warnings) = arena_str(c->a, fresh.v[i]);
+}
+
+static void on_asked(struct admission *ad, int answer) {
+    struct removal *r = ad->user;
+    if (r->asking) *r->asking = false;
+    r->asking = NULL;
+    if (answer == ADMISSION_ANSWERED) {
+        struct err none = {0};
+        finish(r, SLICE(""), false, &none);
+        return;
+    }
+    keep_warnings(r);
+    if (answer == ADMISSION_OK) {
+        carry_out(r);
+    } else {
+        struct err err = ad->err;
+        finish(r, SLICE(""), false, &err);
+    }
+}
+
+static void ask(struct removal *r) {
+    struct call *c = r->o.asker;
+    struct admission *ad = ARENA_NEW(r->arena, struct admission);
+    *ad = (struct admission){.c = c,
+                             .api = r->api,
+                             .a = r->arena,
+                             .operation = ADMIT_DELETE,
+                             .kind = r->kind,
+                             .old = r->object,
+                             .current = r->current,
+                             .subresource = "",
+                             .ns = r->ns,
+                             .name = r->name,
+                             .dry_run = r->o.dry_run,
+                             .user = r};
+    r->admission = ad;
+    r->warnings = c->warnings;
+    c->warnings = (struct str_list){0};
+    if (r->asking) *r->asking = true;
+    admission_ask(ad, on_asked);
+}
+
+static void attempt(struct removal *r) {
     struct err err = {0};
     struct object *current = resource_get(cache_of_kind(&r->api->cache, r->kind), r->ns, r->name);
-    struct api_object *o;
+    arena_free(r->arena);
+    r->arena = arena_new();
     if (!current) {
         err_set(&err, ERR_NOT_FOUND, "\"%s\" not found", r->name);
         finish(r, SLICE(""), false, &err);
         return;
     }
-    if (api_object_decode(a, r->kind, object_json(current), &o, &err) < 0 ||
-        check_preconditions(r, &o->metadata, &err) < 0) {
+    r->current = object_ref(current);
+    if (api_object_decode(r->arena, r->kind, object_json(current), &r->object, &err) < 0 ||
+        check_preconditions(r, &r->object->metadata, &err) < 0)
         finish(r, SLICE(""), false, &err);
-        return;
-    }
-    enum outcome what = decide(r, a, o);
-    r->gone = what == REMOVE_NOW;
-    if (what == REMOVE_NOTHING || r->o.dry_run) {
-        OWN(buf_done) struct buf json = {0};
-        object_encode_at(&json, r->kind, o, current->revision);
-        finish(r, buf_view(&json), r->gone, NULL);
-        return;
-    }
-    enum store_op op = r->gone ? STORE_DELETE : STORE_UPDATE;
-    commit_submit(r->api, &(struct commit){op, r->kind, o, current->revision}, on_written, r);
-}
-
-static void attempt(struct removal *r) {
-    struct arena *a = arena_new();
-    attempt_in(r, a);
-    arena_free(a);
+    else if (r->o.asker)
+        ask(r);
+    else
+        carry_out(r);
 }
 
 static char *copy(const char *s) {
@@ -167,7 +239,7 @@ static char *copy(const char *s) {
     return out;
 }
 
-void remove_object(struct api *api, const struct api_kind *storage, const char *ns,
+bool remove_object(struct api *api, const struct api_kind *storage, const char *ns,
                    const char *name, const struct remove_options *o, remove_fn *done, void *user) {
     struct removal *r = calloc(1, sizeof *r);
     if (!r) abort();
@@ -180,7 +252,11 @@ void remove_object(struct api *api, const struct api_kind *storage, const char *
                           .o = *o,
                           .done = done,
                           .user = user};
+    bool asking = false;
+    r->asking = o->asker ? &asking : NULL;
     attempt(r);
+    if (asking) r->asking = NULL; /* it is still there */
+    return asking;
 }
 
 /* ---- DeleteOptions ---- */

@@ -11,13 +11,17 @@ struct remove_options {
     const char *uid, *resource_version; /* preconditions; NULL = none */
     enum { PROPAGATE_DEFAULT, PROPAGATE_BACKGROUND, PROPAGATE_FOREGROUND, PROPAGATE_ORPHAN } policy;
     bool dry_run;
+    bool once;          /* a conflict with another write is told, not tried again */
+    struct call *asker; /* admission plugins are asked about his deletion; NULL: nobody's */
 };
 
 /* done exactly once: err, or the object in its last state; gone: it does not exist any more (else
  * it waits for its grace period or finalizers). json is borrowed. ERR_CONFLICT text is the reason
- * only ("Precondition failed: …"). */
+ * only ("Precondition failed: …"). ERR_NONE: an admission plugin has answered the request; the
+ * asker is gone. */
 typedef void remove_fn(void *user, struct slice json, bool gone, const struct err *err);
-void remove_object(struct api *api, const struct api_kind *storage, const char *ns,
+/* Returns true while a plugin thinks about it: the asker must not ask for more until done. */
+bool remove_object(struct api *api, const struct api_kind *storage, const char *ns,
                    const char *name, const struct remove_options *o, remove_fn *done, void *user);
 
 /* DeleteOptions from the body and the query. */

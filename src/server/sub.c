@@ -1,5 +1,6 @@
 /* Subresources: which exist, and those that need no file of their own. */
 #include "base/own.h"
+#include "server/admission/plugin.h"
 #include "server/body.h"
 #include "server/connect.h"
 #include "server/egress/proxies.h"
@@ -165,7 +166,12 @@ static void evict(struct call *c) {
     struct err err;
     struct slice json;
     struct api_object *eviction, *pod;
-    const struct api_kind *k = api_kind_by_plural("policy", "v1", "evictions");
+    static const struct api_kind kind = {.group = "policy",
+                                         .version = "v1",
+                                         .kind = "Eviction",
+                                         .plural = "evictions",
+                                         .type = &policy_v1_eviction_type,
+                                         .api_version = "policy/v1"};
     if (!str_eq(c->route.verb, "create")) {
         method_not_allowed(c);
         return;
@@ -176,14 +182,14 @@ static void evict(struct call *c) {
         return;
     }
     if (body_options(c, &err) < 0 || body_json(c, &json, &err) < 0 ||
-        api_object_decode(c->a, k, json, &eviction, &err) < 0 ||
+        api_object_decode(c->a, &kind, json, &eviction, &err) < 0 ||
         api_object_decode(c->a, c->kind, object_json(o), &pod, &err) < 0) {
         reply_error(c, &err);
         return;
     }
     struct admission *ad = admission_new(c, ADMIT_CREATE, o, pod);
     ad->object = eviction;
-    ad->object_kind = k;
+    ad->object_kind = &kind;
     admission_ask(ad, eviction_admitted);
 }
 

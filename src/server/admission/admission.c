@@ -4,9 +4,11 @@
 
 #include "base/own.h"
 #include "base/vec.h"
+#include "server/convert.h"
 
-extern const struct admission_plugin *const __start_atoll_admission[];
-extern const struct admission_plugin *const __stop_atoll_admission[];
+/* Weak: a program without plugins (unit tests) has no such section. */
+extern const struct admission_plugin *const __start_atoll_admission[] __attribute__((weak));
+extern const struct admission_plugin *const __stop_atoll_admission[] __attribute__((weak));
 
 struct admission_settled {
     struct admission_settled *next;
@@ -26,7 +28,7 @@ static int by_order(const void *x, const void *y) {
 
 static void load_plugins(void) {
     size_t n = (size_t)(__stop_atoll_admission - __start_atoll_admission);
-    plugins.v = calloc(n, sizeof *plugins.v);
+    plugins.v = calloc(n ? n : 1, sizeof *plugins.v);
     if (!plugins.v) abort();
     for (size_t i = 0; i < n; i++) plugins.v[i] = __start_atoll_admission[i];
     qsort(plugins.v, n, sizeof *plugins.v, by_order);
@@ -74,6 +76,50 @@ void admission_mutate(struct admission *ad, void (*done)(struct admission *ad, i
 
 void admission_validate(struct admission *ad, void (*done)(struct admission *ad, int answer)) {
     start(ad, true, done);
+}
+
+static void on_validated(struct admission *ad, int answer) { ad->after(ad, answer); }
+
+static void on_mutated(struct admission *ad, int answer) {
+    if (answer == ADMISSION_OK)
+        admission_validate(ad, on_validated);
+    else
+        ad->after(ad, answer);
+}
+
+void admission_ask(struct admission *ad, void (*done)(struct admission *ad, int answer)) {
+    ad->after = done;
+    admission_mutate(ad, on_mutated);
+}
+
+struct admission *admission_new(struct call *c, enum admission_operation operation,
+                                struct object *current, const struct api_object *old) {
+    struct admission *ad = ARENA_NEW(c->a, struct admission);
+    *ad = (struct admission){.c = c,
+                             .api = c->api,
+                             .a = c->a,
+                             .operation = operation,
+                             .kind = storage_kind(c->kind),
+                             .old = old,
+                             .current = object_ref(current),
+                             .subresource = str_or(c->route.subresource, ""),
+                             .ns = c->kind->flags & API_NAMESPACED ? c->route.ns : "",
+                             .name = c->route.name,
+                             .dry_run = c->dry_run};
+    return ad;
+}
+
+void admission_over(struct admission *ad, bool stored) {
+    admission_settle(ad, stored);
+    object_unref(ad->current);
+    ad->current = NULL;
+}
+
+void admission_refused(struct admission *ad, int answer) {
+    struct call *c = ad->c;
+    struct err err = ad->err;
+    admission_over(ad, false);
+    if (answer < 0) reply_error(c, &err);
 }
 
 void admission_resume(struct admission *ad, int answer) {

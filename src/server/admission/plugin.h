@@ -33,8 +33,11 @@ struct admission {
     struct api *api;
     struct arena *a;
     enum admission_operation operation;
-    const struct api_kind *kind;  /* storage kind */
-    struct api_object *object;    /* of that kind; a plugin of the mutating pass may replace it */
+    const struct api_kind *kind; /* storage kind */
+    struct api_object *object;   /* of that kind; a plugin of the mutating pass may replace it */
+    /* Of object where it is another one: Eviction, TokenRequest, … (created on a subresource; old
+     * is then the object it is about). NULL: as kind. */
+    const struct api_kind *object_kind;
     const struct api_object *old; /* NULL on create */
     struct object *current;       /* old as stored, with a reference; NULL on create */
     const char *subresource;      /* "", "status", … */
@@ -46,6 +49,7 @@ struct admission {
     bool validating;
     size_t next;
     void (*done)(struct admission *ad, int answer);
+    void (*after)(struct admission *ad, int answer);
     struct admission_settled *settled;
     void *user;
 };
@@ -96,6 +100,15 @@ void admission_start(struct api *api);
  * ADMISSION_ANSWERED or < 0 and ad->err. */
 void admission_mutate(struct admission *ad, void (*done)(struct admission *ad, int answer));
 void admission_validate(struct admission *ad, void (*done)(struct admission *ad, int answer));
+/* Both, for what is no write of an object: deletions, evictions, connections, tokens. */
+void admission_ask(struct admission *ad, void (*done)(struct admission *ad, int answer));
+/* For the object that c's route names, in c's arena; takes its own reference to current. */
+struct admission *admission_new(struct call *c, enum admission_operation operation,
+                                struct object *current, const struct api_object *old);
+/* The end of one that came from admission_new. */
+void admission_over(struct admission *ad, bool stored);
+/* Also answers the request, unless a plugin has (answer ADMISSION_ANSWERED). */
+void admission_refused(struct admission *ad, int answer);
 /* By a plugin that said ADMISSION_LATER. */
 void admission_resume(struct admission *ad, int answer);
 

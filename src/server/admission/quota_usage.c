@@ -52,10 +52,8 @@ void quota_amounts_subtract(struct quota_amounts *l, const struct quota_amounts 
 
 /* ---- pods ---- */
 
-/* What a pod has at once at most: containers and sidecars together, or one init container with the
- * sidecars before it; and the overhead of its sandbox. */
-static void pod_resources(struct arena *a, const struct core_v1_pod_spec *p, bool limits,
-                          struct quota_amounts *ret) {
+void quota_pod_resources(struct arena *a, const struct core_v1_pod_spec *p, bool limits,
+                         bool overhead, struct quota_amounts *ret) {
     struct quota_amounts sidecars = {0}, init = {0};
     for (size_t i = 0; i < p->containers.n; i++) {
         const struct core_v1_resource_requirements *r = &p->containers.v[i].resources;
@@ -75,7 +73,7 @@ static void pod_resources(struct arena *a, const struct core_v1_pod_spec *p, boo
         raise_to(a, &init, &one);
     }
     raise_to(a, ret, &init);
-    for (size_t i = 0; i < p->overhead.n; i++) {
+    for (size_t i = 0; overhead && i < p->overhead.n; i++) {
         struct quantity q;
         if (!quantity_parse(p->overhead.v[i].value, &q)) continue;
         if (!limits || quota_amount_find(ret, p->overhead.v[i].key))
@@ -100,8 +98,8 @@ static bool is_extended(const char *resource) {
 static void add_compute(struct arena *a, const struct core_v1_pod_spec *p,
                         struct quota_amounts *to) {
     struct quota_amounts requests = {0}, limits = {0};
-    pod_resources(a, p, false, &requests);
-    pod_resources(a, p, true, &limits);
+    quota_pod_resources(a, p, false, true, &requests);
+    quota_pod_resources(a, p, true, true, &limits);
     for (size_t i = 0; i < requests.n; i++) {
         const char *name = requests.v[i].resource;
         bool huge = str_starts(name, "hugepages-");

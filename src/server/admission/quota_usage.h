@@ -34,6 +34,11 @@ void quota_usage_of(struct arena *a, const char *group, const char *plural,
 void quota_count_names(struct arena *a, const char *group, const char *plural,
                        const char *ret_names[2]);
 
+/* What a pod has at once at most: containers and sidecars together, or one init container with the
+ * sidecars before it. overhead: with that of its sandbox. */
+void quota_pod_resources(struct arena *a, const struct core_v1_pod_spec *p, bool limits,
+                         bool overhead, struct quota_amounts *ret);
+
 /* Whether the scopes of the quota take in this object. */
 bool quota_covers(const struct core_v1_resource_quota_spec *spec, const struct quota_usage *u);
 /* "limits.cpu for: a,b; memory for: a": what containers must say because the quota limits it;
