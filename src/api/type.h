@@ -127,3 +127,8 @@ void api_default(struct arena *a, const struct api_type *t, void *obj);
  * NULL). */
 void api_validate(const struct api_type *t, const void *obj, const void *old, const char *path,
                   struct api_causes *causes);
+/* These fields (NULL-terminated) may not differ from old: for types whose fields are immutable in
+ * one place and not in another. */
+void api_validate_unchanged(const struct api_type *t, const void *obj, const void *old,
+                            const char *const *fields, const char *path,
+                            struct api_causes *causes);

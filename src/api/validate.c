@@ -266,3 +266,17 @@ void api_validate(const struct api_type *t, const void *obj, const void *old, co
     validate_object(&v, t, obj, old);
     buf_done(&v.path);
 }
+
+void api_validate_unchanged(const struct api_type *t, const void *obj, const void *old,
+                            const char *const *fields, const char *path,
+                            struct api_causes *causes) {
+    struct validator v = {.causes = causes};
+    for (; *fields; fields++) {
+        const struct api_field *f = api_field_find(t, slice_of(*fields), NULL);
+        if (!f) continue;
+        buf_clear(&v.path);
+        buf_printf(&v.path, "%s.%s", path, f->name);
+        validate_immutable(&v, t, f, obj, old);
+    }
+    buf_done(&v.path);
+}

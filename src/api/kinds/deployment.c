@@ -3,10 +3,6 @@
 
 #include "api/kinds/kinds.h"
 
-#define PERCENT_MESSAGE                                                                            \
-    "a valid percent string must be a numeric value followed by an ending '%' (e.g. '1%',  or "    \
-    "'93%', regex used for validation is '[0-9]+%')"
-
 static void deployment_defaults(struct arena *a, void *obj) {
     struct apps_v1_deployment *d = obj;
     pod_spec_defaults(a, &d->spec.template.spec);
@@ -24,29 +20,6 @@ static void deployment_prepare(struct arena *a, void *obj, const void *old) {
     if (!old) d->status = (struct apps_v1_deployment_status){0};
 }
 
-/* The number of "25%", or -1 when the text is no percentage. */
-static int64_t percent(const char *s) {
-    size_t n = s ? strlen(s) : 0;
-    uint64_t v;
-    if (n < 2 || s[n - 1] != '%' || slice_u64(slice_from(s, n - 1), &v) < 0 || v > INT32_MAX)
-        return -1;
-    return (int64_t)v;
-}
-
-static void amount_validate(const struct int_or_string *v, bool at_most_all, const char *path,
-                            struct api_causes *causes) {
-    if (v->kind == IOS_INT && v->i < 0)
-        cause_invalid_int(causes, path, v->i, "must be greater than or equal to 0");
-    if (v->kind != IOS_STRING) return;
-    int64_t p = percent(v->s);
-    if (p < 0) cause_invalid(causes, path, str_or(v->s, ""), PERCENT_MESSAGE);
-    if (p > 100 && at_most_all) cause_invalid(causes, path, v->s, "must not be greater than 100%");
-}
-
-static bool is_zero(const struct int_or_string *v) {
-    return v->kind == IOS_INT ? v->i == 0 : v->kind == IOS_STRING && percent(v->s) == 0;
-}
-
 static void strategy_validate(const struct apps_v1_deployment_strategy *s,
                               struct api_causes *causes) {
     const struct apps_v1_rolling_update_deployment *r = s->rolling_update;
@@ -59,11 +32,8 @@ static void strategy_validate(const struct apps_v1_deployment_strategy *s,
     }
     amount_validate(&r->max_unavailable, true, unavailable, causes);
     amount_validate(&r->max_surge, false, "spec.strategy.rollingUpdate.maxSurge", causes);
-    if (is_zero(&r->max_unavailable) && is_zero(&r->max_surge))
-        cause_invalid_raw(causes, unavailable,
-                          r->max_unavailable.kind == IOS_INT
-                              ? "0"
-                              : path_of(causes, "\"%s\"", r->max_unavailable.s),
+    if (amount_is_zero(&r->max_unavailable) && amount_is_zero(&r->max_surge))
+        cause_invalid_raw(causes, unavailable, amount_json(causes->a, &r->max_unavailable),
                           "may not be 0 when `maxSurge` is 0");
 }
 

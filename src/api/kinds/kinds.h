@@ -66,6 +66,28 @@ void resource_field_validate(const struct core_v1_resource_field_selector *f, bo
 void workload_validate(const struct meta_v1_label_selector *selector,
                        const struct core_v1_pod_template_spec *pod_template, const char *workload,
                        struct api_causes *causes);
+/* A template wherever it stands; path is that of the template. title says whose it is. */
+void pod_template_validate(const struct core_v1_pod_template_spec *pod_template, const char *path,
+                           const char *title, struct api_causes *causes);
+const char *labels_json(struct arena *a, const struct str_map *labels);
+/* amount.c: numbers and percentages, as in "25%" */
+void amount_validate(const struct int_or_string *v, bool at_most_all, const char *path,
+                     struct api_causes *causes);
+bool amount_is_zero(const struct int_or_string *v);
+const char *amount_json(struct arena *a, const struct int_or_string *v);
+const char *amount_text(struct arena *a, const struct int_or_string *v, const char *absent);
+/* The JSON text of an object or part of one, for causes. */
+const char *type_json(struct arena *a, const struct api_type *t, const void *obj);
+/* FieldValueNotSupported unless value is one of these; an absent one is fine. */
+void choice_validate(const char *value, const char *const *choices, size_t n, const char *path,
+                     struct api_causes *causes);
+/* volume_source.c: a PersistentVolume's spec, also inside a VolumeAttachment. */
+void volume_spec_validate(const struct core_v1_persistent_volume_spec *spec, bool inlined,
+                          const char *path, struct api_causes *causes);
+void claim_spec_validate(const struct core_v1_persistent_volume_claim_spec *spec, const char *path,
+                         struct api_causes *causes);
+/* "RWO,ROX" */
+const char *access_modes_text(struct arena *a, const struct str_list *modes);
 /* pod_update.c */
 void pod_update_validate(const struct core_v1_pod *pod, const struct core_v1_pod *old,
                          struct api_causes *causes);

@@ -196,7 +196,7 @@ void pod_spec_validate(const struct core_v1_pod_spec *spec, const char *path,
 }
 
 /* {"app":"x"} for a message. */
-static const char *labels_json(struct arena *a, const struct str_map *labels) {
+const char *labels_json(struct arena *a, const struct str_map *labels) {
     OWN(buf_done) struct buf b = {0};
     buf_char(&b, '{');
     for (size_t i = 0; i < labels->n; i++) {
@@ -228,19 +228,29 @@ static void selector_validate(const struct meta_v1_label_selector *selector,
                           "`selector` does not match template `labels`");
 }
 
+void pod_template_validate(const struct core_v1_pod_template_spec *pod_template, const char *path,
+                           const char *title, struct api_causes *causes) {
+    static const char *const policies[] = {"Always"};
+    const struct core_v1_pod_spec *spec = &pod_template->spec;
+    pod_spec_validate(spec, path_of(causes, "%s.spec", path), causes);
+    if (spec->ephemeral_containers.n > 0)
+        cause_forbidden(causes, path_of(causes, "%s.spec.ephemeralContainers", path),
+                        "ephemeral containers not allowed in pod template");
+    if (!title) return;
+    if (!str_eq(spec->restart_policy, "Always"))
+        cause_not_supported(causes, path_of(causes, "%s.spec.restartPolicy", path),
+                            str_or(spec->restart_policy, ""), policies, 1);
+    if (spec->active_deadline_seconds)
+        cause_forbidden(causes, path_of(causes, "%s.spec.activeDeadlineSeconds", path),
+                        path_of(causes, "activeDeadlineSeconds in %s is not Supported", title));
+}
+
 void workload_validate(const struct meta_v1_label_selector *selector,
                        const struct core_v1_pod_template_spec *pod_template, const char *workload,
                        struct api_causes *causes) {
-    static const char *const policies[] = {"Always"};
+    const char *title = str_eq(workload, "statefulset") ? "StatefulSet"
+                        : str_eq(workload, "daemonset") ? "DaemonSet"
+                                                        : "ReplicaSet";
     selector_validate(selector, pod_template, workload, causes);
-    pod_spec_validate(&pod_template->spec, "spec.template.spec", causes);
-    if (!str_eq(pod_template->spec.restart_policy, "Always"))
-        cause_not_supported(causes, "spec.template.spec.restartPolicy",
-                            str_or(pod_template->spec.restart_policy, ""), policies, 1);
-    if (pod_template->spec.active_deadline_seconds)
-        cause_forbidden(causes, "spec.template.spec.activeDeadlineSeconds",
-                        "activeDeadlineSeconds in ReplicaSet is not Supported");
-    if (pod_template->spec.ephemeral_containers.n > 0)
-        cause_forbidden(causes, "spec.template.spec.ephemeralContainers",
-                        "ephemeral containers not allowed in pod template");
+    pod_template_validate(pod_template, "spec.template", title, causes);
 }
