@@ -29,6 +29,7 @@ struct api {
     int keys_fd;          /* for blocking TLS signatures; -1 */
     void *token_key;      /* EVP_PKEY, verifies tokens */
     struct authz *authz;
+    struct flow *flow; /* who may ask now, and who waits */
     struct allocator *addresses, *ports;
     bool bootstrapped;
     int64_t started_ns;

@@ -3,6 +3,7 @@
 
 #include "base/own.h"
 #include "server/api.h"
+#include "server/flow/flow.h"
 
 #ifdef __clang__
 #define COMPILER "clang"
@@ -114,6 +115,7 @@ static void metrics(struct call *c) {
         buf_printf(&b, "apiserver_storage_objects{resource=\"%.*s\"} %zu\n",
                    (int)(strlen(res->prefix) - 2), res->prefix + 1, res->index.n);
     }
+    flow_metrics(api->flow, &b);
     request_respond(c->r, 200, "text/plain; version=0.0.4", buf_view(&b), NULL);
 }
 

@@ -16,6 +16,7 @@
 #include "server/body.h"
 #include "server/bootstrap.h"
 #include "server/event_expiry.h"
+#include "server/flow/flow.h"
 #include "server/keys_link.h"
 
 enum { TRIM_MS = 60 * 1000, KEEP_BYTES = 1024 * 1024 };
@@ -155,6 +156,15 @@ static bool is_health(const char *path) {
            str_starts(path, "/healthz");
 }
 
+/* When its turn has come. */
+static void proceed(struct call *c) {
+    if (!authorised(c)) return;
+    if (c->route.is_resource)
+        run_resource(c);
+    else if (!health_handle(c) && !discovery_handle(c))
+        reply_page_not_found(c);
+}
+
 void api_handle(struct request *r, void *user) {
     struct call *c = ARENA_NEW(r->arena, struct call);
     struct err err = {0};
@@ -174,11 +184,7 @@ void api_handle(struct request *r, void *user) {
         method_not_allowed(c);
         return;
     }
-    if (!authorised(c)) return;
-    if (c->route.is_resource)
-        run_resource(c);
-    else if (!health_handle(c) && !discovery_handle(c))
-        reply_page_not_found(c);
+    flow_run(c, proceed);
 }
 
 /* ---- the service ---- */
@@ -203,6 +209,7 @@ static void listen_if_complete(void) {
     }
     api->bootstrapped = true;
     event_expiry_start(api);
+    flow_start(api->flow);
     aggregate_start(api);
     service_ready(the_ctx);
     log_info("api_ready", "revision=%llu", (unsigned long long)api->cache.revision);
@@ -273,6 +280,7 @@ static int api_start(struct service_ctx *ctx, struct err *err) {
     mallopt(M_TRIM_THRESHOLD, 2 * KEEP_BYTES);
     cache_init(&api->cache);
     api->authz = authz_new(api);
+    api->flow = flow_new(api);
     int rc = allocator_start(api, err);
     if (rc < 0) return rc;
     api->server = server_new(ctx->loop, api_handle, api);

@@ -54,7 +54,7 @@ static void queue_head(struct h1 *h, int status, const char *content_type, int64
                        const struct http_headers *extra) {
     struct arena *a = h->r.arena;
     size_t n_extra = extra ? extra->n : 0;
-    struct http_headers all = {ARENA_ARRAY(a, struct http_header, n_extra + 5), 0};
+    struct http_headers all = {ARENA_ARRAY(a, struct http_header, n_extra + h->r.always.n + 5), 0};
     char length_text[24];
     if (content_type) put(&all, "content-type", content_type);
     if (length >= 0) {
@@ -64,6 +64,7 @@ static void queue_head(struct h1 *h, int status, const char *content_type, int64
     if (h->chunked) put(&all, "transfer-encoding", "chunked");
     put(&all, "date", server_date(h->c->server));
     if (!h->keep_alive) put(&all, "connection", "close");
+    for (size_t i = 0; i < h->r.always.n; i++) all.v[all.n++] = h->r.always.v[i];
     for (size_t i = 0; i < n_extra; i++) put(&all, extra->v[i].name, extra->v[i].value);
     buf_clear(&h->head);
     http1_write_response(&h->head, status, &all);
@@ -75,7 +76,9 @@ static void resume_later(struct h1 *h);
 /* The request is over, in whatever way; its memory is free for the next one. */
 static void request_over(struct h1 *h) {
     assert(h->active);
+    request_tell_over(&h->r);
     h->active = h->streaming = h->chunked = false;
+    h->r.always = (struct http_headers){0};
     h->tunnel = NULL;
     arena_reset(h->r.arena);
     if (h->body.cap > KEEP_BODY_BYTES)

@@ -88,6 +88,7 @@ static void release_body(struct h2_stream *st) {
 
 static void request_over(struct h2_stream *st) {
     assert(st->active);
+    request_tell_over(&st->r);
     st->active = st->streaming = false;
     if (!st->h->c->dead) st->since_ms = loop_now_ms(st->h->c->loop);
     release_body(st);
@@ -103,7 +104,8 @@ static void request_over(struct h2_stream *st) {
 static void send_head(struct h2_stream *st, int status, const char *content_type, int64_t length,
                       const struct http_headers *extra, bool has_body) {
     size_t n_extra = extra ? extra->n : 0;
-    struct http_headers all = {ARENA_ARRAY(st->r.arena, struct http_header, n_extra + 3), 0};
+    struct http_headers all = {
+        ARENA_ARRAY(st->r.arena, struct http_header, n_extra + st->r.always.n + 3), 0};
     char length_text[24];
     if (content_type) all.v[all.n++] = (struct http_header){"content-type", content_type};
     if (length >= 0) {
@@ -111,6 +113,7 @@ static void send_head(struct h2_stream *st, int status, const char *content_type
         all.v[all.n++] = (struct http_header){"content-length", length_text};
     }
     all.v[all.n++] = (struct http_header){"date", server_date(st->h->c->server)};
+    for (size_t i = 0; i < st->r.always.n; i++) all.v[all.n++] = st->r.always.v[i];
     for (size_t i = 0; i < n_extra; i++) all.v[all.n++] = extra->v[i];
     http2_respond(st->h->session, st->id, status, &all, has_body);
 }

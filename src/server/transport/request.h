@@ -39,6 +39,11 @@ struct request {
      * client and must still be answered (the answer is dropped). */
     void (*on_close)(struct request *);
     void (*on_drain)(struct request *); /* streaming: the queue is empty again */
+    /* The request is over, in whatever way; called once, whatever became of the client. It may not
+     * be used any more. */
+    void (*on_over)(void *user);
+    void *on_over_user;
+    struct http_headers always; /* sent with every answer; of the arena */
     struct request_impl *impl;
     const char *audit_id; /* becomes the header Audit-Id; NULL = none */
     /* Told once, when an answer begins: its status (0: a proxied one, not known yet) and its body

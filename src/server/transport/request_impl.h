@@ -41,3 +41,9 @@ struct request_impl {
 void status_json(struct buf *b, int code, enum err_reason reason, const char *message);
 /* Answers with a Status; code 0 = the reason's own. */
 void request_fail(struct request *r, int code, enum err_reason reason, const char *message);
+/* Calls on_over, once. */
+static inline void request_tell_over(struct request *r) {
+    void (*fn)(void *) = r->on_over;
+    r->on_over = NULL;
+    if (fn) fn(r->on_over_user);
+}
