@@ -67,9 +67,9 @@ static bool write_invalid(struct write *w, const struct api_causes *causes) {
 
 /* A plugin refused. */
 static void write_refused(struct write *w, int answer) {
-    struct err err = w->admission->err;
+    struct admission *ad = w->admission;
     write_over(w, false);
-    if (answer < 0) reply_error(w->c, &err);
+    admission_reply(ad, answer);
 }
 
 static void apply_defaults(struct write *w) {

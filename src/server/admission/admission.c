@@ -115,11 +115,17 @@ void admission_over(struct admission *ad, bool stored) {
     ad->current = NULL;
 }
 
+void admission_reply(struct admission *ad, int answer) {
+    if (answer >= 0) return;
+    if (ad->refusal.n)
+        reply_json(ad->c, ad->refusal_code, ad->refusal);
+    else
+        reply_error(ad->c, &ad->err);
+}
+
 void admission_refused(struct admission *ad, int answer) {
-    struct call *c = ad->c;
-    struct err err = ad->err;
     admission_over(ad, false);
-    if (answer < 0) reply_error(c, &err);
+    admission_reply(ad, answer);
 }
 
 void admission_resume(struct admission *ad, int answer) {

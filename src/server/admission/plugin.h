@@ -45,6 +45,9 @@ struct admission {
     bool dry_run;
     bool defaults_again; /* set by a plugin that put in fields the defaults should see */
     struct err err;
+    struct slice refusal; /* a whole Status for the client that stands for err; empty: none */
+    int refusal_code;
+    struct webhook_run *webhooks; /* the mutating webhooks' own */
     /* The rest is admission.c's. */
     bool validating;
     size_t next;
@@ -107,6 +110,8 @@ struct admission *admission_new(struct call *c, enum admission_operation operati
                                 struct object *current, const struct api_object *old);
 /* The end of one that came from admission_new. */
 void admission_over(struct admission *ad, bool stored);
+/* Tells the client why; nothing when a plugin has (answer ADMISSION_ANSWERED). */
+void admission_reply(struct admission *ad, int answer);
 /* Also answers the request, unless a plugin has (answer ADMISSION_ANSWERED). */
 void admission_refused(struct admission *ad, int answer);
 /* By a plugin that said ADMISSION_LATER. */
