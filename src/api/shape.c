@@ -1,12 +1,18 @@
 /* Shapes of built-in kinds: read from the tables that schemac made. */
 #include "api/shape.h"
 
+#include "api/registry.h"
+
 enum { PART_TYPE, PART_FIELD, PART_ELEMENT }; /* impl: api_type, api_field, api_field */
 
 static const struct shape_ops table_ops, deduced_ops;
 
 struct shape shape_of_type(const struct api_type *t) {
     return (struct shape){&table_ops, t, PART_TYPE};
+}
+
+struct shape shape_of_kind(const struct api_kind *k) {
+    return shape_of_type(k->type);
 }
 
 struct shape shape_deduced(void) {

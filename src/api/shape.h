@@ -57,6 +57,9 @@ static inline bool shape_key_default(struct shape s, const char *key, struct buf
     return s.ops->key_default(s, key, out);
 }
 
+struct api_kind;
+/* Objects of the kind, built in or custom. */
+struct shape shape_of_kind(const struct api_kind *k);
 /* Objects of a table. */
 struct shape shape_of_type(const struct api_type *t);
 /* Anything, without a schema. */

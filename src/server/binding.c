@@ -57,8 +57,11 @@ void binding_create(struct call *c, struct api_object *obj) {
     c->kind = api_kind_by_plural("", "v1", "pods");
     c->resource = cache_of_kind(&c->api->cache, c->kind);
     if (!*c->route.name) c->route.name = str_or(binding->metadata.name, "");
-    write_existing(c, &(struct write){
-                          .build = build, .answer = answer, .subresource = "binding", .user = obj});
+    write_existing(c, &(struct write){.build = build,
+                                      .answer = answer,
+                                      .subresource = "binding",
+                                      .untracked = true,
+                                      .user = obj});
 }
 
 void binding_subresource(struct call *c) {

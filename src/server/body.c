@@ -6,8 +6,10 @@
 #include "base/limits.h"
 #include "base/own.h"
 #include "base/times.h"
+#include "proto/json.h"
 #include "proto/yaml.h"
 #include "server/protobuf.h"
+#include "server/write.h"
 
 static struct slice media_type(const struct request *r) {
     struct slice type = slice_of(http_header(&r->headers, "content-type")), head;
@@ -66,26 +68,81 @@ int body_object(struct call *c, const struct api_kind *k, struct slice json,
     return 0;
 }
 
-int body_options(struct call *c, struct err *err) {
-    const char *dry = http_query_get(&c->r->query, "dryRun");
-    const char *strict = http_query_get(&c->r->query, "fieldValidation");
-    if (!str_empty(dry)) {
-        if (!str_eq(dry, "All"))
-            return err_set(err, ERR_INVALID,
-                           "dryRun: Unsupported value: \"%s\": supported values: \"All\"", dry);
+/* ---- options of the query ---- */
+
+/* CreateOptions.meta.k8s.io "" is invalid: dryRun: … */
+static int bad_option(struct call *c, struct err *err, const char *field, const char *why) {
+    const char *of = str_eq(c->route.verb, "create")       ? "Create"
+                     : str_eq(c->route.verb, "patch")      ? "Patch"
+                     : str_starts(c->route.verb, "delete") ? "Delete"
+                                                           : "Update";
+    return err_field(err, ERR_INVALID, field, "%sOptions.meta.k8s.io \"\" is invalid: %s: %s", of,
+                     field, why);
+}
+
+static int take_dry_run(struct call *c, struct err *err) {
+    for (size_t i = 0; i < c->r->query.n; i++) {
+        if (!str_eq(c->r->query.v[i].key, "dryRun") || str_empty(c->r->query.v[i].value)) continue;
+        if (!str_eq(c->r->query.v[i].value, "All"))
+            return bad_option(c, err, "dryRun",
+                              arena_printf(c->a,
+                                           "Unsupported value: \"%s\": supported values: \"All\"",
+                                           c->r->query.v[i].value));
         c->dry_run = true;
     }
-    c->unknown = API_UNKNOWN_WARN;
-    if (str_eq(strict, "Strict"))
-        c->unknown = API_UNKNOWN_STRICT;
-    else if (str_eq(strict, "Ignore"))
-        c->unknown = API_UNKNOWN_IGNORE;
-    else if (!str_empty(strict) && !str_eq(strict, "Warn"))
-        return err_set(err, ERR_INVALID,
-                       "fieldValidation: Unsupported value: \"%s\": supported values: \"Ignore\", "
-                       "\"Strict\", \"Warn\"",
-                       strict);
     return 0;
+}
+
+static int take_validation(struct call *c, struct err *err) {
+    static const char *const names[] = {[API_UNKNOWN_IGNORE] = "Ignore",
+                                        [API_UNKNOWN_WARN] = "Warn",
+                                        [API_UNKNOWN_STRICT] = "Strict"};
+    const char *asked = http_query_get(&c->r->query, "fieldValidation");
+    c->unknown = API_UNKNOWN_WARN;
+    if (str_empty(asked)) return 0;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (!str_eq(asked, names[i])) continue;
+        c->unknown = (enum api_unknown)i;
+        return 0;
+    }
+    return bad_option(c, err, "fieldValidation",
+                      arena_printf(c->a,
+                                   "Unsupported value: \"%s\": supported values: \"\", "
+                                   "\"Ignore\", \"Strict\", \"Warn\"",
+                                   asked));
+}
+
+/* Goes into stored objects: short, printable, and UTF-8. */
+static int take_manager(struct call *c, struct err *err) {
+    enum { MANAGER_BYTES = 128 };
+    const char *name = http_query_get(&c->r->query, "fieldManager");
+    OWN(buf_done) struct buf quoted = {0};
+    struct json_reader r;
+    if (str_empty(name)) return 0;
+    if (strlen(name) > MANAGER_BYTES)
+        return bad_option(c, err, "fieldManager", "Too long: may not be more than 128 bytes");
+    for (size_t i = 0; name[i]; i++)
+        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
+            return bad_option(c, err, "fieldManager",
+                              arena_printf(c->a,
+                                           "Invalid value: invalid character U+%04X (at position "
+                                           "%zu)",
+                                           (unsigned)name[i], i));
+    buf_json_str(&quoted, slice_of(name));
+    json_reader_init(&r, buf_view(&quoted));
+    if (json_skip(&r) < 0)
+        return bad_option(c, err, "fieldManager", "Invalid value: not valid UTF-8");
+    return 0;
+}
+
+int body_options(struct call *c, struct err *err) {
+    int rc = take_dry_run(c, err);
+    if (rc == 0) rc = take_validation(c, err);
+    if (rc == 0) rc = take_manager(c, err);
+    if (rc < 0 || !str_eq(c->route.verb, "patch") || !http_query_get(&c->r->query, "force"))
+        return rc;
+    if (patch_is_apply(c)) return 0;
+    return bad_option(c, err, "force", "Forbidden: may not be specified for non-apply patch");
 }
 
 const char *body_generate_name(struct call *c, const char *base) {

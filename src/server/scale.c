@@ -129,5 +129,9 @@ void scale_handle(struct call *c) {
         reply_error(c, &err);
         return;
     }
-    write_existing(c, &(struct write){.build = build, .answer = answer, .subresource = "scale"});
+    if (str_eq(c->route.verb, "patch") && patch_is_apply(c))
+        apply_scale(c, answer);
+    else
+        write_existing(c,
+                       &(struct write){.build = build, .answer = answer, .subresource = "scale"});
 }

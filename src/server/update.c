@@ -46,12 +46,12 @@ void verb_update(struct call *c) {
 
 /* ---- PATCH ---- */
 
-enum patch_kind { PATCH_JSON, PATCH_MERGE, PATCH_STRATEGIC };
+enum patch_kind { PATCH_JSON, PATCH_MERGE, PATCH_STRATEGIC, PATCH_APPLY };
 
 static int patch_kind(struct call *c, enum patch_kind *ret, struct err *err) {
-    static const char *const types[] = {"application/json-patch+json",
-                                        "application/merge-patch+json",
-                                        "application/strategic-merge-patch+json"};
+    static const char *const types[] = {
+        "application/json-patch+json", "application/merge-patch+json",
+        "application/strategic-merge-patch+json", "application/apply-patch+yaml"};
     struct slice type = slice_of(http_header(&c->r->headers, "content-type")), head = {0};
     if (type.p) slice_cut(&type, ';', &head);
     head = slice_trim(head);
@@ -60,15 +60,15 @@ static int patch_kind(struct call *c, enum patch_kind *ret, struct err *err) {
         *ret = (enum patch_kind)i;
         return 0;
     }
-    if (slice_ieq(head, "application/apply-patch+yaml"))
-        return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,
-                       "server-side apply (application/apply-patch+yaml) is not supported yet; "
-                       "accepted media types include: %s, %s, %s",
-                       types[0], types[1], types[2]);
     return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,
                    "the body of the request was in an unknown format - accepted media types "
-                   "include: %s, %s, %s",
-                   types[0], types[1], types[2]);
+                   "include: %s, %s, %s, %s",
+                   types[0], types[1], types[2], types[3]);
+}
+
+bool patch_is_apply(struct call *c) {
+    enum patch_kind kind;
+    return patch_kind(c, &kind, NULL) == 0 && kind == PATCH_APPLY;
 }
 
 static int apply(struct call *c, const struct api_type *type, enum patch_kind kind, json_t *doc,
@@ -118,6 +118,10 @@ void verb_patch(struct call *c) {
     enum patch_kind kind; /* told before the object is looked for */
     if (body_options(c, &err) < 0 || patch_kind(c, &kind, &err) < 0) {
         reply_error(c, &err);
+        return;
+    }
+    if (kind == PATCH_APPLY) {
+        apply_handle(c);
         return;
     }
     write_existing(

@@ -112,6 +112,7 @@ static void on_mutated(struct admission *ad, int answer) {
 static void write_run(struct write *w) {
     struct call *c = w->c;
     apply_defaults(w);
+    write_track(w);
     struct admission *ad = ARENA_NEW(c->a, struct admission);
     *ad = (struct admission){.c = c,
                              .api = c->api,
@@ -144,6 +145,10 @@ static void on_created(void *user, struct slice json, const struct err *err) {
         return;
     }
     write_over(w, false);
+    if (w->creates && ++w->attempts < ATTEMPTS_MAX) { /* somebody else made it meanwhile */
+        attempt(w);
+        return;
+    }
     const char *title = resource_title(c->a, c->route.group, c->route.plural);
     reply_failure(
         c, ERR_ALREADY_EXISTS,
@@ -156,6 +161,8 @@ static void on_created(void *user, struct slice json, const struct err *err) {
 static void store_create(struct write *w) {
     struct call *c = w->c;
     const struct api_kind *k = storage_kind(c->kind);
+    managed_stamp(&w->managed, time_now(c));
+    w->object->metadata.managed_fields = w->managed.entries;
     if (c->dry_run) {
         OWN(buf_done) struct buf json = {0};
         api_object_encode(&json, k, w->object);
@@ -193,12 +200,13 @@ static int fresh_metadata(struct call *c, struct api_object *obj) {
     m->deletion_timestamp = NULL;
     m->deletion_grace_period_seconds = NULL;
     m->self_link = NULL;
-    m->managed_fields = (struct meta_v1_managed_fields_entry_list){0};
     m->generation = c->kind->flags & API_GENERATION ? 1 : 0;
     return 0;
 }
 
-void write_new(struct call *c, struct api_object *obj) {
+/* obj is what the client wants, in the form of its request. */
+static void write_fresh(struct write *w, struct api_object *obj) {
+    struct call *c = w->c;
     if (fresh_metadata(c, obj) < 0) return;
     const struct api_kind *k = storage_kind(c->kind);
     obj = api_convert(c->a, c->kind, k, obj);
@@ -210,9 +218,14 @@ void write_new(struct call *c, struct api_object *obj) {
         reply_invalid(c, "", &causes);
         return;
     }
-    struct write *w = write_begin(c, &(struct write){.status = 201});
+    w->sent_fields = obj->metadata.managed_fields;
     w->object = obj;
+    w->old = NULL;
     write_run(w);
+}
+
+void write_new(struct call *c, struct api_object *obj) {
+    write_fresh(write_begin(c, &(struct write){.status = 201}), obj);
 }
 
 void verb_create(struct call *c) {
@@ -332,6 +345,8 @@ static void store_change(struct write *w) {
     }
     enum store_op op = gone ? STORE_DELETE : STORE_UPDATE;
     w->sent = true;
+    managed_stamp(&w->managed, time_now(c));
+    obj->metadata.managed_fields = w->managed.entries;
     commit_submit(c->api, &(struct commit){op, k, obj, current->revision}, on_changed, w);
 }
 
@@ -342,12 +357,25 @@ static void store_write(struct write *w) {
         store_create(w);
 }
 
+/* There is no such object: the write makes it. */
+static void attempt_create(struct write *w) {
+    struct err err = {0};
+    struct api_object *obj = NULL;
+    int rc = w->build(w, NULL, NULL, &obj, &err);
+    w->status = 201;
+    if (rc == 0) write_fresh(w, obj);
+    if (rc < 0) reply_error(w->c, &err);
+}
+
 static void attempt(struct write *w) {
     struct call *c = w->c;
     const struct api_kind *k = storage_kind(c->kind);
     struct object *current = resource_get(c->resource, c->route.ns, c->route.name);
     if (!current) {
-        reply_not_found(c, c->route.name);
+        if (w->creates)
+            attempt_create(w);
+        else
+            reply_not_found(c, c->route.name);
         return;
     }
     struct err err = {0};
@@ -361,6 +389,7 @@ static void attempt(struct write *w) {
         if (rc < 0) reply_error(c, &err);
         return;
     }
+    w->sent_fields = obj->metadata.managed_fields;
     keep_old_parts(w, obj, old);
     const struct api_behavior *b = api_kind_behavior(k);
     if (b && b->prepare && !*w->subresource) b->prepare(c->a, obj, old);

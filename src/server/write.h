@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "api/managed/managed.h"
 #include "server/commit.h"
 
 struct write {
@@ -19,6 +20,8 @@ struct write {
     const char *subresource; /* "", "status", "finalize", … */
     void *user;
     bool conditional; /* the client named the version it saw: no second attempt */
+    bool untracked;   /* what it changes gets no manager */
+    bool creates;     /* makes the object when there is none: build() gets NULL, then */
     int status;       /* of a success */
     /* The rest is write.c's; all of it lives in the arena of the request. */
     unsigned attempts;
@@ -28,12 +31,22 @@ struct write {
     const struct api_object *old; /* current, decoded */
     struct api_object *object;    /* what is to be stored */
     struct admission *admission;
+    managed_list sent_fields; /* managedFields that the client sent */
+    struct managed managed;   /* managedFields to be */
+    bool applied;             /* build() has made them */
 };
 
 /* For an object that exists: PUT, PATCH and subresources of c->route.name. */
 void write_existing(struct call *c, const struct write *w);
 /* A new object, decoded; answers. */
 void write_new(struct call *c, struct api_object *obj);
+/* managed.c: w->object gets its managedFields; w->managed is stamped before it is stored. */
+void write_track(struct write *w);
+struct managed_write write_manager(struct write *w);
+/* apply.c: PATCH with application/apply-patch+yaml. */
+bool patch_is_apply(struct call *c);
+void apply_handle(struct call *c);
+void apply_scale(struct call *c, void (*answer)(struct write *w, struct slice json));
 /* The request's patch applied to a document of this type; the result is in the call's arena. */
 int update_patched(struct call *c, const struct api_type *type, struct slice before,
                    struct slice *ret, struct err *err);
