@@ -8,5 +8,7 @@
 void map_sort(struct arena *a, struct api_list *map, size_t pair_size,
               void (*on_duplicate)(void *user, const char *key), void *user);
 
+/* Nanoseconds of any duration that Go reads. 0 or -EINVAL. */
+int duration_parse(const char *s, int64_t *ret_ns);
 /* Canonical text of a duration ("1h30m0s"), or NULL when s is none. */
 const char *duration_canonical(struct arena *a, const char *s);

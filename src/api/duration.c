@@ -1,4 +1,5 @@
 /* Durations as Go writes them (time.Duration): "1h30m0s", "300ms", "-1.5h". */
+#include <errno.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -56,6 +57,18 @@ static void put_fraction(struct buf *b, int64_t n, int digits, const char *unit)
         rest %= scale;
     }
     buf_str(b, unit);
+}
+
+int duration_parse(const char *s, int64_t *ret_ns) {
+    int64_t ns = 0;
+    bool negative = *s == '-';
+    const char *p = s + (*s == '-' || *s == '+');
+    if (!*p) return -EINVAL;
+    if (strcmp(p, "0") == 0) p++;
+    while (*p)
+        if (!term(&p, &ns)) return -EINVAL;
+    *ret_ns = negative ? -ns : ns;
+    return 0;
 }
 
 const char *duration_canonical(struct arena *a, const char *s) {

@@ -31,10 +31,11 @@ struct api {
     struct authz *authz;
     struct flow *flow; /* who may ask now, and who waits */
     struct allocator *addresses, *ports;
-    bool bootstrapped;
+    bool bootstrapped, stopping;
     int64_t started_ns;
     uint64_t requests, watches; /* counters for /metrics */
     size_t watchers;
+    struct watch *first_watch;
     struct buf piece; /* where lists and watches put together what they send next; kept, since
                          fresh pages cost more than the copying */
     VEC(struct watch *) dirty_watches; /* have events to send; NULL: gone meanwhile */
@@ -107,6 +108,7 @@ const char *resource_title(struct arena *a, const char *group, const char *plura
 void verb_get(struct call *c);
 void verb_list(struct call *c);
 void verb_watch(struct call *c);
+void watches_end(struct api *api); /* cleanly, with everything that has happened */
 void verb_create(struct call *c);
 void verb_update(struct call *c);
 void verb_patch(struct call *c);

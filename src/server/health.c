@@ -21,6 +21,7 @@ static bool check_store(struct api *api) { return store_link_connected(api->stor
 static bool check_cache(struct api *api) { return api->cache.synced; }
 static bool check_seeded(struct api *api) { return api->bootstrapped; }
 static bool check_keys(struct api *api) { return api->keys_ipc; }
+static bool check_shutdown(struct api *api) { return !api->stopping; }
 
 static const struct health_check {
     const char *name;
@@ -32,6 +33,7 @@ static const struct health_check {
     {"etcd", check_store, false}, /* the name that monitoring asks for: the store */
     {"informer-sync", check_cache, false},
     {"keys", check_keys, false},
+    {"shutdown", check_shutdown, false},
     {"poststarthook/rbac/bootstrap-roles", check_seeded, false},
 };
 

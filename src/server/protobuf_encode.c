@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "api/codec.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "proto/json.h"
@@ -81,41 +82,6 @@ static int put_time(struct buf *b, unsigned number, const char *text) {
     return 0;
 }
 
-/* Canonical durations: hours, minutes, seconds with a fraction, ms, µs, ns. */
-static int duration_ns(const char *s, int64_t *ret) {
-    static const struct {
-        const char *name;
-        int64_t ns;
-    } units[] = {{"ns", 1},         {"us", 1000},       {"\u00b5s", 1000},   {"ms", 1000000},
-                 {"s", 1000000000}, {"m", 60000000000}, {"h", 3600000000000}};
-    bool negative = *s == '-';
-    int64_t sum = 0;
-    if (negative) s++;
-    while (*s) {
-        int64_t whole = 0, fraction = 0, scale = 1;
-        for (; *s >= '0' && *s <= '9'; s++)
-            if (__builtin_mul_overflow(whole, 10, &whole) ||
-                __builtin_add_overflow(whole, *s - '0', &whole))
-                return -EINVAL;
-        if (*s == '.')
-            for (s++; *s >= '0' && *s <= '9'; s++)
-                if (scale < 1000000000) fraction = fraction * 10 + (*s - '0'), scale *= 10;
-        const char *after = s;
-        while (*after && *after != '.' && (*after < '0' || *after > '9')) after++;
-        size_t i = 0, n = (size_t)(after - s);
-        while (i < ARRAY_LEN(units) && !slice_is(slice_from(s, n), units[i].name)) i++;
-        if (i == ARRAY_LEN(units) && !(n == 0 && whole == 0)) return -EINVAL;
-        int64_t unit = n ? units[i].ns : 0, part;
-        if (__builtin_mul_overflow(whole, unit, &part) || __builtin_add_overflow(sum, part, &sum))
-            return -EINVAL;
-        sum += (int64_t)((__int128)fraction * unit / scale);
-        s = after;
-        if (n == 0 && *s) return -EINVAL;
-    }
-    *ret = negative ? -sum : sum;
-    return 0;
-}
-
 static int put_text(struct encoder *e, const struct api_field *f, unsigned number) {
     struct buf *b = e->b;
     struct slice s;
@@ -134,7 +100,7 @@ static int put_text(struct encoder *e, const struct api_field *f, unsigned numbe
     } else if (f->form == API_QUANTITY) {
         put_bytes(b, 1, s);
     } else {
-        rc = duration_ns(arena_strn(e->a, s), &ns);
+        rc = duration_parse(arena_strn(e->a, s), &ns);
         if (rc == 0) put_number(b, 1, ns);
     }
     end(b, at);

@@ -18,6 +18,7 @@
 #include "server/event_expiry.h"
 #include "server/flow/flow.h"
 #include "server/keys_link.h"
+#include "server/lifetime.h"
 
 enum { TRIM_MS = 60 * 1000, KEEP_BYTES = 1024 * 1024 };
 
@@ -184,7 +185,10 @@ void api_handle(struct request *r, void *user) {
         method_not_allowed(c);
         return;
     }
-    flow_run(c, proceed);
+    if (request_set_deadline(c, &err) < 0)
+        reply_error(c, &err);
+    else
+        flow_run(c, proceed);
 }
 
 /* ---- the service ---- */
@@ -292,8 +296,8 @@ static int api_start(struct service_ctx *ctx, struct err *err) {
 }
 
 static bool api_stop(struct service_ctx *ctx) {
-    if (the_api.server) server_close(the_api.server);
-    return false;
+    api_finish(&the_api);
+    return true; /* it stops the loop */
 }
 
 static const struct service api_service = {.name = "api", .start = api_start, .stop = api_stop};

@@ -19,6 +19,7 @@ enum {
 };
 
 struct watch {
+    struct watch *next, *prev; /* of the api */
     struct call *c;
     struct selection select;
     struct arena *scratch;
@@ -41,6 +42,11 @@ static void watch_free(struct watch *w) {
     for (size_t i = 0; w->dirty && i < api->dirty_watches.n; i++)
         if (api->dirty_watches.v[i] == w) api->dirty_watches.v[i] = NULL;
     w->c->api->watchers--;
+    if (w->prev)
+        w->prev->next = w->next;
+    else
+        api->first_watch = w->next;
+    if (w->next) w->next->prev = w->prev;
     resource_unlisten(w->c->resource, w);
     for (size_t i = w->initial_sent; i < w->initial.n; i++) object_unref(w->initial.v[i]);
     vec_done(&w->initial);
@@ -340,6 +346,9 @@ void verb_watch(struct call *c) {
     w->bookmark_at_ms = now + BOOKMARK_MS;
     w->end_at_ms = now + o.timeout_s * 1000;
     if (o.from_state) collect_initial(w);
+    w->next = c->api->first_watch;
+    if (w->next) w->next->prev = w;
+    c->api->first_watch = w;
     c->api->watchers++;
     c->api->watches++;
     c->r->handler_data = w;
@@ -353,4 +362,12 @@ void verb_watch(struct call *c) {
     resource_listen(c->resource, on_event, w);
     arm(w, now);
     pump(w);
+}
+
+void watches_end(struct api *api) {
+    struct watch *next;
+    for (struct watch *w = api->first_watch; w; w = next) {
+        next = w->next;
+        finish(w);
+    }
 }

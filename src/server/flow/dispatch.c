@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/own.h"
 #include "server/flow/flow_impl.h"
+#include "server/lifetime.h"
 
 enum {
     WINDOW_NS = 4 * 1000 * 1000, /* a flow that has had CREDIT_NS of it waits in its queue */
@@ -129,18 +130,10 @@ static void on_close(struct request *r) {}
 
 /* ---- running ---- */
 
-static bool is_long_running(const struct route *r) {
-    static const char *const subs[] = {"exec", "attach", "portforward", "proxy", "log"};
-    if (str_eq(r->verb, "watch")) return true;
-    for (size_t i = 0; *r->subresource && i < ARRAY_LEN(subs); i++)
-        if (str_eq(r->subresource, subs[i])) return true;
-    return false;
-}
-
 /* Returns the time it took. */
 static uint64_t start(struct flow_ticket *t, struct call *c) {
     struct flow_level *l = t->level;
-    bool brief = !is_long_running(&c->route);
+    bool brief = !request_is_long_running(&c->route);
     uint64_t began = now_ns();
     t->running = t->seated = true;
     t->since_ms = loop_now_ms(t->flow->api->loop);

@@ -34,8 +34,9 @@ struct h1 {
     bool in_message; /* some of a message was read, not yet all */
     bool active;     /* the handler has the request */
     bool streaming, chunked, bodyless, keep_alive;
-    bool running;  /* http1_run is on the stack */
-    bool resuming; /* http1_run is deferred */
+    bool timed_out; /* was answered with 504; what the handler says is dropped */
+    bool running;   /* http1_run is on the stack */
+    bool resuming;  /* http1_run is deferred */
 };
 
 static const struct request_ops ops;
@@ -77,7 +78,7 @@ static void resume_later(struct h1 *h);
 static void request_over(struct h1 *h) {
     assert(h->active);
     request_tell_over(&h->r);
-    h->active = h->streaming = h->chunked = false;
+    h->active = h->streaming = h->chunked = h->timed_out = false;
     h->r.always = (struct http_headers){0};
     h->tunnel = NULL;
     arena_reset(h->r.arena);
@@ -103,7 +104,7 @@ static bool status_has_body(int status) { return status >= 200 && status != 204 
 static void respond(struct request *r, int status, const char *content_type, struct slice body,
                     struct bytes *shared, const struct http_headers *extra) {
     struct h1 *h = of(r);
-    if (!h->c->dead) {
+    if (!h->c->dead && !h->timed_out) {
         bool has_body = status_has_body(status);
         if (h->impl.must_end) h->keep_alive = false;
         queue_head(h, status, content_type, has_body ? (int64_t)body.n : LENGTH_NONE, extra);
@@ -120,8 +121,9 @@ static void respond(struct request *r, int status, const char *content_type, str
 static void begin(struct request *r, int status, const char *content_type,
                   const struct http_headers *extra) {
     struct h1 *h = of(r);
-    if (h->c->dead) return;
+    if (h->c->dead || h->timed_out) return;
     h->streaming = true;
+    h->c->deadline_ms = 0;
     if (!status_has_body(status)) h->bodyless = true;
     bool has_length = h->bodyless || (extra && http_header(extra, "content-length"));
     h->chunked = !has_length && !h->message->http10;
@@ -140,7 +142,7 @@ static size_t flush_stream(struct h1 *h) {
 static size_t write_piece(struct request *r, struct slice data, struct bytes *shared) {
     struct h1 *h = of(r);
     struct conn *c = h->c;
-    if (c->dead || c->broken || h->bodyless) return 0;
+    if (c->dead || c->broken || h->bodyless || h->timed_out) return 0;
     if (data.n == 0) return c->out.bytes;
     if (h->chunked) {
         char size[24];
@@ -186,6 +188,7 @@ static void tunnel(struct request *r, const struct http_headers *answer,
                    const struct tunnel_events *ev, void *user) {
     struct h1 *h = of(r);
     h->tunnel = ev;
+    h->c->deadline_ms = 0;
     h->tunnel_user = user;
     h->keep_alive = false;
     if (h->c->dead) return;
@@ -276,6 +279,24 @@ static void dispatch(struct h1 *h) {
         request_fail(&h->r, 0, err.reason, err.text);
     else
         server_dispatch(c->server, &h->r);
+    /* Not at once: then somebody watches over the time it takes. */
+    if (h->active && !h->streaming && !h->tunnel && !c->dead) c->deadline_ms = h->r.deadline_ms;
+}
+
+/* The handler took too long. */
+static void time_out(struct h1 *h) {
+    struct conn *c = h->c;
+    OWN(buf_done) struct buf json = {0};
+    c->deadline_ms = 0;
+    status_json(&json, 504, ERR_TIMEOUT, REQUEST_TIMED_OUT);
+    h->keep_alive = false;
+    queue_head(h, 504, "application/json", (int64_t)json.n, NULL);
+    if (!h->bodyless) outq_copy(&c->out, buf_view(&json));
+    h->timed_out = true;
+    conn_flush(c);
+    if (!h->r.on_close) return; /* it will answer */
+    h->r.on_close(&h->r);
+    request_over(h);
 }
 
 static void refuse_malformed(struct h1 *h, const struct err *err) {
@@ -374,7 +395,9 @@ static void drained(struct conn *c) {
 
 static void expired(struct conn *c) {
     struct h1 *h = c->state;
-    if (c->out.bytes > 0)
+    if (h->active && !h->streaming && !h->tunnel && h->r.deadline_ms)
+        time_out(h);
+    else if (c->out.bytes > 0)
         c->deadline_ms += LIMIT_HTTP_IDLE_MS; /* still sending; stalled_ms watches over that */
     else if (h->in_message && !c->finishing)
         refuse(h, 408, ERR_TIMEOUT, "the request did not arrive in time");

@@ -12,7 +12,7 @@
 #include "server/transport/conn.h"
 #include "server/transport/request_impl.h"
 
-enum { FILL_BYTES = 128 * 1024, LATE_CHECK_MS = 5000 };
+enum { FILL_BYTES = 128 * 1024, LATE_CHECK_MS = 1000 };
 
 struct h2;
 
@@ -33,6 +33,7 @@ struct h2_stream { /* lives in its own request's arena */
     bool ended;      /* no more will be queued */
     bool owes_drain; /* on_drain is due once the queue is empty */
     bool drained;    /* it is: call it */
+    bool timed_out;  /* was answered with 504; what the handler says is dropped */
     bool told;       /* on_close was called or is not wanted */
 };
 
@@ -130,7 +131,7 @@ static void queue(struct h2_stream *st, struct slice data, struct bytes *shared)
 static void respond(struct request *r, int status, const char *content_type, struct slice body,
                     struct bytes *shared, const struct http_headers *extra) {
     struct h2_stream *st = of(r);
-    if (!st->gone) {
+    if (!st->gone && !st->timed_out) {
         bool has_body = status_has_body(status);
         bool send_body = has_body && !st->bodyless && body.n > 0;
         st->ended = true;
@@ -143,7 +144,7 @@ static void respond(struct request *r, int status, const char *content_type, str
 static void begin(struct request *r, int status, const char *content_type,
                   const struct http_headers *extra) {
     struct h2_stream *st = of(r);
-    if (st->gone) return;
+    if (st->gone || st->timed_out) return;
     st->streaming = true;
     if (!status_has_body(status)) st->bodyless = true;
     send_head(st, status, content_type, -1, extra, !st->bodyless);
@@ -152,7 +153,7 @@ static void begin(struct request *r, int status, const char *content_type,
 
 static size_t write_piece(struct request *r, struct slice data, struct bytes *shared) {
     struct h2_stream *st = of(r);
-    if (st->gone || st->bodyless) return 0;
+    if (st->gone || st->bodyless || st->timed_out) return 0;
     queue(st, data, shared);
     http2_resume(st->h->session, st->id);
     conn_flush(st->h->c);
@@ -336,6 +337,29 @@ static void drained(struct conn *c) {
     }
 }
 
+/* The handler took too long. It may end other streams, too. */
+static void time_out(struct h2_stream *st) {
+    OWN(buf_done) struct buf json = {0};
+    status_json(&json, 504, ERR_TIMEOUT, REQUEST_TIMED_OUT);
+    st->timed_out = st->ended = true;
+    if (!st->bodyless) outq_copy(&st->out, buf_view(&json));
+    send_head(st, 504, "application/json", (int64_t)json.n, NULL, !st->bodyless);
+    st->told = true;
+    if (!st->r.on_close) return; /* it will answer, and then be freed */
+    st->r.on_close(&st->r);
+    request_over(st);
+}
+
+static void time_out_late(struct h2 *h, uint64_t now) {
+    struct h2_stream *st = h->streams;
+    while (st) {
+        bool late = st->active && !st->gone && !st->streaming && !st->timed_out &&
+                    st->r.deadline_ms && now >= st->r.deadline_ms;
+        if (late) time_out(st);
+        st = late ? h->streams : st->next;
+    }
+}
+
 static void expired(struct conn *c) {
     struct h2 *h = c->state;
     uint64_t now = loop_now_ms(c->loop);
@@ -355,7 +379,8 @@ static void expired(struct conn *c) {
             http2_reset(h->session, st->id, HTTP2_CANCEL);
     }
     c->deadline_ms = now + LATE_CHECK_MS;
-    conn_flush(c);
+    time_out_late(h, now);
+    if (!c->dead) conn_flush(c);
 }
 
 static void shut(struct conn *c) {

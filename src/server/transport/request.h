@@ -43,6 +43,9 @@ struct request {
      * be used any more. */
     void (*on_over)(void *user);
     void *on_over_user;
+    /* When nothing has been answered by then, the client gets 504, and the handler is told that it
+     * went away (or its answer is dropped). 0: never. Streams are not cut. */
+    uint64_t deadline_ms;
     struct http_headers always; /* sent with every answer; of the arena */
     struct request_impl *impl;
     const char *audit_id; /* becomes the header Audit-Id; NULL = none */

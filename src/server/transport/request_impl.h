@@ -37,6 +37,9 @@ struct request_impl {
     bool must_end; /* the connection cannot be used again after this request */
 };
 
+#define REQUEST_TIMED_OUT                                                                          \
+    "Timeout: request did not complete within requested timeout - context deadline exceeded"
+
 /* {"kind":"Status",…} for an error that no handler sees. */
 void status_json(struct buf *b, int code, enum err_reason reason, const char *message);
 /* Answers with a Status; code 0 = the reason's own. */
