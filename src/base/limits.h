@@ -9,6 +9,7 @@ enum {
     LIMIT_YAML_ALIASES = 128,
     LIMIT_YAML_NODES = 200000,
     LIMIT_OBJECT_BYTES = 3 * 1024 * 1024 / 2, /* one stored object; upstream's etcd limit */
+    LIMIT_STORE_VALUE_BYTES = LIMIT_OBJECT_BYTES + 64, /* the same, sealed */
     LIMIT_BODY_BYTES = 3 * 1024 * 1024,       /* one request body, as kube-apiserver */
     LIMIT_JSON_PATCH_OPS = 10000,
     LIMIT_PATCH_LIST_ITEMS = 4096, /* of two lists merged by a strategic patch */
@@ -16,6 +17,8 @@ enum {
     LIMIT_RULE_ACTIONS = 200000, /* comparisons of one check whether rules cover others */
     LIMIT_TOKEN_BYTES = 16 * 1024,
     LIMIT_JWK_SET_KEYS = 100,
+    LIMIT_AUDIT_QUEUE_BYTES = 8 * 1024 * 1024,
+    LIMIT_AUDIT_FILE_BYTES = 64 * 1024 * 1024,
     LIMIT_AUTHN_WAITING = 1000, /* requests whose token somebody else has to be asked about */
 
     /* HTTP */

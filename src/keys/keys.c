@@ -1,11 +1,14 @@
 /* The service `keys`: holds every private key and signs with them. Only `api` may ask. */
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <string.h>
 
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "keys/certificate.h"
 #include "keys/keyring.h"
+#include "keys/seal_keys.h"
 #include "proc/ipc.h"
 #include "proc/service.h"
 #include "wire/keys.h"
@@ -13,6 +16,7 @@
 enum { DIGEST_BYTES_MAX = 64, CLAIMS_BYTES_MAX = 64 * 1024 };
 
 static struct keyring keyring;
+static struct keys_seal seal_keys;
 static struct ipc_listener *listener;
 
 static int answer_public(const struct ipc_msg *m, struct buf *b, struct err *err) {
@@ -52,6 +56,20 @@ static int answer_sign_token(const struct ipc_msg *m, struct buf *b, struct err 
     return 0;
 }
 
+static int answer_sign_certificate(const struct ipc_msg *m, struct buf *b, struct err *err) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct keys_certificate c;
+    if (keys_certificate_unpack(m->body, a, &c) < 0)
+        return err_set(err, ERR_BAD_REQUEST, "malformed message");
+    return certificate_sign(b, &keyring, &c, err);
+}
+
+static int answer_seal(const struct ipc_msg *m, struct buf *b, struct err *err) {
+    if (m->body.n) return err_set(err, ERR_BAD_REQUEST, "unexpected body");
+    keys_seal_pack(b, &seal_keys);
+    return 0;
+}
+
 static const struct {
     uint16_t type, answer_type;
     const char *peer; /* who may ask, besides root */
@@ -60,6 +78,8 @@ static const struct {
     {KEYS_PUBLIC, KEYS_PUBLIC_OK, "api", answer_public},
     {KEYS_SIGN_TLS, KEYS_SIGN_TLS_OK, "api", answer_sign_tls},
     {KEYS_SIGN_TOKEN, KEYS_SIGN_TOKEN_OK, "api", answer_sign_token},
+    {KEYS_SIGN_CERTIFICATE, KEYS_SIGN_CERTIFICATE_OK, "api", answer_sign_certificate},
+    {KEYS_SEAL, KEYS_SEAL_OK, "api", answer_seal},
     {KEYS_FRONT_PROXY, KEYS_FRONT_PROXY_OK, "egress", answer_front_proxy},
     {KEYS_SIGN_FRONT_PROXY, KEYS_SIGN_FRONT_PROXY_OK, "egress", answer_sign_front_proxy},
 };
@@ -91,7 +111,10 @@ static void on_accepted(struct ipc *c, void *user) {
 }
 
 static int keys_prepare(struct service_ctx *ctx, struct err *err) {
+    OWN(buf_done) struct buf directory = {0};
     int r = keyring_open(ctx->settings, &keyring, err);
+    buf_printf(&directory, "%s/var/lib/atoll/keys", ctx->settings->root);
+    if (r == 0) r = seal_keys_open(directory.p, &seal_keys, err);
     if (r < 0) return r;
     OWN(buf_done) struct buf warm = {0}; /* whatever the library loads lazily, it loads now */
     char digest[32] = {0};
@@ -113,6 +136,7 @@ static int keys_start(struct service_ctx *ctx, struct err *err) {
 static bool keys_stop(struct service_ctx *ctx) {
     ipc_listener_free(listener);
     keyring_done(&keyring);
+    OPENSSL_cleanse(&seal_keys, sizeof seal_keys);
     return false;
 }
 

@@ -12,6 +12,15 @@
 #include "base/err.h"
 #include "proc/loop.h"
 
+/* Who else may prove who somebody is, and what is written down; "" = not given. Files are paths. */
+struct settings_auth {
+    const char *oidc_issuer_url, *oidc_client_id, *oidc_ca_file, *oidc_username_claim,
+        *oidc_username_prefix, *oidc_groups_claim, *oidc_groups_prefix, *oidc_required_claim,
+        *oidc_signing_algs;
+    const char *token_webhook_file;
+    const char *audit_policy_file;
+};
+
 /* What `atoll up` was told; the same for every service; borrowed strings live as long as the
  * process. */
 struct settings {
@@ -27,6 +36,7 @@ struct settings {
     const char *api_ip;         /* 1st address of service_cidr: Service default/kubernetes */
     const char *cluster_domain; /* cluster.local */
     unsigned api_port;
+    struct settings_auth auth;
 };
 
 struct service_ctx {

@@ -154,6 +154,7 @@ int settings_resolve(const struct settings_choice *choice, struct arena *a, stru
     const char *address;
     struct range pods, services;
     int r = settings_split_listen(s.listen, a, &address, &s.api_port, err);
+    if (r == 0) r = settings_auth_resolve(&choice->auth, a, &s.auth, err);
     if (r == 0) r = parse_range("--pod-cidr", s.pod_cidr, 8, 28, &pods, err);
     if (r == 0) r = parse_range("--service-cidr", s.service_cidr, 8, 27, &services, err);
     if (r < 0) return r;
@@ -178,6 +179,7 @@ void settings_write(struct buf *b, const struct settings *s) {
     for (size_t i = 0; i < ARRAY_LEN(members); i++)
         buf_printf(b, "%s=%s\n", members[i].key, *member(s, i));
     buf_printf(b, "api_port=%u\n", s->api_port);
+    settings_auth_write(b, &s->auth);
 }
 
 const char *settings_line(struct slice text, const char *key, struct arena *a) {
@@ -199,6 +201,7 @@ int settings_read(struct slice text, struct arena *a, struct settings *ret, stru
     if (!api_port || slice_u64(slice_of(api_port), &port) < 0 || port > 65535)
         return err_set(err, ERR_INTERNAL, "settings lack api_port");
     s.api_port = (unsigned)port;
+    settings_auth_read(text, a, &s.auth);
     *ret = s;
     return 0;
 }
@@ -236,6 +239,7 @@ int settings_load(struct settings_choice *choice, bool has_state, struct arena *
     if (r < 0 || !text.p) return r;
     if (!choice->listen) choice->listen = settings_line(text, "listen", a);
     if (!choice->node_name) choice->node_name = settings_line(text, "node_name", a);
+    settings_auth_read(text, a, &choice->auth);
     r = keep_range("--pod-cidr", &choice->pod_cidr, settings_line(text, "pod_cidr", a), has_state,
                    err);
     if (r < 0) return r;
@@ -248,6 +252,7 @@ int settings_save(const struct settings *s, struct err *err) {
     OWN(buf_done) struct buf b = {0};
     buf_printf(&b, "listen=%s\nnode_name=%s\npod_cidr=%s\nservice_cidr=%s\n", s->listen,
                s->node_name, s->pod_cidr, s->service_cidr);
+    settings_auth_write(&b, &s->auth);
     const char *path = arena_printf(a, "%s/etc/atoll/settings", s->root);
     const char *fresh = arena_printf(a, "%s.new", path);
     OWN(close_p) int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);

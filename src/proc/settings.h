@@ -14,6 +14,7 @@
 struct settings_choice {
     const char *root; /* as typed; NULL = "/" */
     const char *listen, *node_name, *pod_cidr, *service_cidr;
+    struct settings_auth auth;
 };
 
 /* The absolute form of --root, created when `create` and absent. *ret is "" for "/". */
@@ -26,6 +27,21 @@ int settings_resolve(const struct settings_choice *choice, struct arena *a, stru
  * range that differs from the file is refused when `has_state`. */
 int settings_load(struct settings_choice *choice, bool has_state, struct arena *a, struct err *err);
 int settings_save(const struct settings *s, struct err *err); /* atomically */
+
+/* ---- settings_auth.c: identities and audit ---- */
+struct settings_option {
+    const char *name, *argument, *help;
+    size_t at; /* of its member in struct settings_auth */
+};
+extern const struct settings_option settings_auth_options[];
+extern const size_t settings_auth_options_n;
+const char **settings_auth_member(const struct settings_auth *s, size_t i);
+/* Lines for what is given; read fills members that are NULL. */
+void settings_auth_write(struct buf *b, const struct settings_auth *s);
+void settings_auth_read(struct slice text, struct arena *a, struct settings_auth *s);
+/* Files must be there; their paths become absolute. */
+int settings_auth_resolve(const struct settings_auth *choice, struct arena *a,
+                          struct settings_auth *ret, struct err *err);
 
 /* The key=value form of all members, for the handover. */
 void settings_write(struct buf *b, const struct settings *s);

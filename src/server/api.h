@@ -9,11 +9,13 @@
 #include "server/cache.h"
 #include "server/transport/request.h"
 #include "server/route.h"
+#include "server/seal.h"
 #include "server/store_link.h"
 #include "wire/keys.h"
 
 struct authz;
 struct allocator;
+struct audit_record;
 struct watch;
 
 struct api {
@@ -27,6 +29,7 @@ struct api {
     struct keys_public keys;
     struct ipc *keys_ipc; /* for tokens; NULL while reconnecting */
     int keys_fd;          /* for blocking TLS signatures; -1 */
+    struct seal seal;     /* for secrets at rest */
     void *token_key;      /* EVP_PKEY, verifies tokens */
     struct authz *authz;
     struct flow *flow; /* who may ask now, and who waits */
@@ -56,6 +59,8 @@ struct call {
     struct arena *a; /* r->arena */
     struct route route;
     struct user user;
+    struct user *impersonator; /* who acts as user; NULL = the user himself */
+    struct audit_record *audit;
     const struct api_kind *kind; /* of the resource; NULL for others */
     struct resource *resource;   /* NULL for virtual kinds */
     enum answer_form form;
@@ -125,6 +130,8 @@ bool issuer_handle(struct call *c);
 /* binding.c: POST pods/NAME/binding and POST bindings. */
 void binding_subresource(struct call *c);
 void binding_create(struct call *c, struct api_object *obj);
+/* eviction.c: POST pods/NAME/eviction. */
+void eviction_create(struct call *c);
 /* scale.c: GET, PUT, PATCH of /scale. */
 void scale_handle(struct call *c);
 /* review.c: POST of a virtual kind; obj is decoded and defaulted. */

@@ -12,7 +12,7 @@ static struct {
     struct timer *retry;
     const char *path;
     void (*ready)(void *user);
-    bool told;
+    bool has_public, has_seal, told;
 } link_state;
 
 static void on_closed(struct ipc *c, void *user) {
@@ -23,15 +23,32 @@ static void on_closed(struct ipc *c, void *user) {
 
 static void on_message(struct ipc *c, struct ipc_msg *m, void *user) {}
 
+static void tell_if_complete(struct api *api) {
+    if (link_state.told || !link_state.has_public || !link_state.has_seal) return;
+    link_state.told = true;
+    link_state.ready(api);
+}
+
 static void on_public(struct ipc *c, struct ipc_msg *m, void *user) {
     struct api *api = user;
-    if (!m || m->type != KEYS_PUBLIC_OK || link_state.told) return;
+    if (!m || m->type != KEYS_PUBLIC_OK || link_state.has_public) return;
     if (keys_public_unpack(m->body, api->arena, &api->keys) < 0) {
         log_error("keys_malformed", "message=public");
         return;
     }
-    link_state.told = true;
-    link_state.ready(api);
+    link_state.has_public = true;
+    tell_if_complete(api);
+}
+
+static void on_seal(struct ipc *c, struct ipc_msg *m, void *user) {
+    struct api *api = user;
+    if (!m || m->type != KEYS_SEAL_OK) return;
+    if (keys_seal_unpack(m->body, &api->seal.keys) < 0 || !api->seal.keys.n) {
+        log_error("keys_malformed", "message=seal");
+        return;
+    }
+    link_state.has_seal = true;
+    tell_if_complete(api);
 }
 
 static void connect_now(void *user) {
@@ -43,7 +60,10 @@ static void connect_now(void *user) {
         timer_start(link_state.retry, RETRY_MS, 0);
         return;
     }
-    if (!link_state.told) ipc_call(api->keys_ipc, KEYS_PUBLIC, SLICE(""), NULL, 0, on_public, api);
+    if (!link_state.has_public)
+        ipc_call(api->keys_ipc, KEYS_PUBLIC, SLICE(""), NULL, 0, on_public, api);
+    /* Also after keys was restarted: there may be a new one. */
+    ipc_call(api->keys_ipc, KEYS_SEAL, SLICE(""), NULL, 0, on_seal, api);
 }
 
 void keys_link_start(struct api *api, const char *path, void (*ready)(void *user)) {
@@ -78,16 +98,17 @@ int keys_link_sign(void *user, struct slice digest, struct buf *ret_der, struct 
     }
 }
 
-struct token_call {
-    keys_token_fn *fn;
+struct sign_call {
+    keys_signed_fn *fn;
     void *user;
+    uint16_t answer;
 };
 
-static void on_token(struct ipc *c, struct ipc_msg *m, void *user) {
-    struct token_call t = *(struct token_call *)user;
+static void on_signed(struct ipc *c, struct ipc_msg *m, void *user) {
+    struct sign_call t = *(struct sign_call *)user;
     free(user);
     struct err err;
-    if (m && m->type == KEYS_SIGN_TOKEN_OK) {
+    if (m && m->type == t.answer) {
         t.fn(t.user, m->body, NULL);
         return;
     }
@@ -98,15 +119,59 @@ static void on_token(struct ipc *c, struct ipc_msg *m, void *user) {
     t.fn(t.user, SLICE(""), &err);
 }
 
-void keys_link_token(struct api *api, struct slice claims_json, keys_token_fn *fn, void *user) {
+static void ask(struct api *api, uint16_t type, struct slice body, keys_signed_fn *fn, void *user) {
     if (!api->keys_ipc) {
         struct err err;
         err_set(&err, ERR_UNAVAILABLE, "the keys service is not reachable");
         fn(user, SLICE(""), &err);
         return;
     }
-    struct token_call *t = malloc(sizeof *t);
+    struct sign_call *t = malloc(sizeof *t);
     if (!t) abort();
-    *t = (struct token_call){fn, user};
-    ipc_call(api->keys_ipc, KEYS_SIGN_TOKEN, claims_json, NULL, 0, on_token, t);
+    *t = (struct sign_call){fn, user, (uint16_t)(type + 1)}; /* answers follow their requests */
+    ipc_call(api->keys_ipc, type, body, NULL, 0, on_signed, t);
+}
+
+void keys_link_token(struct api *api, struct slice claims_json, keys_signed_fn *fn, void *user) {
+    ask(api, KEYS_SIGN_TOKEN, claims_json, fn, user);
+}
+
+void keys_link_certificate(struct api *api, const struct keys_certificate *request,
+                           keys_signed_fn *fn, void *user) {
+    OWN(buf_done) struct buf body = {0};
+    keys_certificate_pack(&body, request);
+    ask(api, KEYS_SIGN_CERTIFICATE, buf_view(&body), fn, user);
+}
+
+struct seal_call {
+    struct api *api;
+    keys_done_fn *fn;
+    void *user;
+};
+
+static void on_seal_again(struct ipc *c, struct ipc_msg *m, void *user) {
+    struct seal_call s = *(struct seal_call *)user;
+    free(user);
+    struct err err = {0};
+    struct keys_seal keys = {0};
+    if (!m || m->type != KEYS_SEAL_OK)
+        err_set(&err, ERR_UNAVAILABLE, "the keys service is not reachable");
+    else if (keys_seal_unpack(m->body, &keys) < 0 || !keys.n)
+        err_set(&err, ERR_INTERNAL, "keys answered nonsense");
+    else
+        s.api->seal.keys = keys;
+    s.fn(s.user, err.reason ? &err : NULL);
+}
+
+void keys_link_seal(struct api *api, keys_done_fn *fn, void *user) {
+    if (!api->keys_ipc) {
+        struct err err;
+        err_set(&err, ERR_UNAVAILABLE, "the keys service is not reachable");
+        fn(user, &err);
+        return;
+    }
+    struct seal_call *s = malloc(sizeof *s);
+    if (!s) abort();
+    *s = (struct seal_call){api, fn, user};
+    ipc_call(api->keys_ipc, KEYS_SEAL, SLICE(""), NULL, 0, on_seal_again, s);
 }

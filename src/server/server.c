@@ -11,13 +11,17 @@
 #include "server/admission/plugin.h"
 #include "server/api.h"
 #include "server/auth/aggregate.h"
+#include "server/auth/audit.h"
+#include "server/auth/auth.h"
 #include "server/auth/authn.h"
 #include "server/auth/authz.h"
 #include "server/body.h"
 #include "server/bootstrap.h"
+#include "server/custom/definitions.h"
 #include "server/event_expiry.h"
 #include "server/flow/flow.h"
 #include "server/keys_link.h"
+#include "server/reseal.h"
 #include "server/lifetime.h"
 
 enum { TRIM_MS = 60 * 1000, KEEP_BYTES = 1024 * 1024 };
@@ -41,21 +45,8 @@ static void method_not_allowed(struct call *c) {
     reply_error(c, &err);
 }
 
-/* Before kubectl creates an object of a kind without PATCH (TokenReview, SubjectAccessReview), it
- * asks whether the kind is a custom one, and gives up on 404. There are none here. */
-static bool no_custom_kinds(struct call *c) {
-    if (!str_eq(c->route.group, "apiextensions.k8s.io") || !str_eq(c->route.verb, "list") ||
-        !str_eq(c->route.plural, "customresourcedefinitions"))
-        return false;
-    reply_json(c, 200,
-               SLICE("{\"kind\":\"CustomResourceDefinitionList\",\"apiVersion\":"
-                     "\"apiextensions.k8s.io/v1\",\"metadata\":{},\"items\":[]}\n"));
-    return true;
-}
-
 static void unknown_resource(struct call *c) {
     size_t n;
-    if (no_custom_kinds(c)) return;
     const struct api_kind *const *kinds = api_kinds(&n);
     for (size_t i = 0; i < n; i++) {
         if (!str_eq(kinds[i]->group, c->route.group) ||
@@ -105,6 +96,7 @@ static void run_resource(struct call *c) {
         ;
     else if (str_eq(c->kind->plural, "namespaces") && !*c->kind->group)
         c->route.ns = ""; /* the object itself is not in a namespace */
+    if (c->kind->custom && !custom_call_begin(c)) return;
     c->resource = cache_of_kind(&c->api->cache, c->kind);
     if (!c->resource && !(c->kind->flags & API_VIRTUAL)) {
         unknown_resource(c);
@@ -139,7 +131,9 @@ static bool authorised(struct call *c) {
                             .ns = c->route.ns,
                             .field_selector = http_query_get(&c->r->query, "fieldSelector"),
                             .path = c->route.is_resource ? NULL : c->r->path};
-    if (authz_allows(c->api->authz, &c->user, &at)) return true;
+    bool allowed = authz_allows(c->api->authz, &c->user, &at);
+    audit_decision(c, allowed, NULL);
+    if (allowed) return true;
     const char *message = authz_refusal(c->a, &c->user, &at);
     struct failure f = {.message = message};
     if (c->route.is_resource) {
@@ -162,22 +156,19 @@ static void proceed(struct call *c) {
     if (!authorised(c)) return;
     if (c->route.is_resource)
         run_resource(c);
-    else if (!health_handle(c) && !discovery_handle(c))
+    else if (!reseal_handle(c) && !health_handle(c) && !discovery_handle(c))
         reply_page_not_found(c);
 }
 
-void api_handle(struct request *r, void *user) {
-    struct call *c = ARENA_NEW(r->arena, struct call);
-    struct err err = {0};
-    *c = (struct call){.api = user, .r = r, .a = r->arena, .unknown = API_UNKNOWN_WARN};
-    c->api->requests++;
-    route_parse(r, &c->route);
-    if (r->peer->kind == PEER_UNIX && is_health(r->path) && health_handle(c)) return;
-    if (authn_request(c, &c->user, &err) < 0) {
+static void on_authenticated(struct call *c, int result, const struct err *why) {
+    struct err err = *why;
+    audit_begin(c);
+    if (result < 0) {
         reply_failure(c, ERR_UNAUTHORIZED, &(struct failure){.message = err.text});
         return;
     }
     if (authn_impersonate(c, &err) < 0) {
+        audit_decision(c, false, NULL);
         reply_failure(c, err.reason, &(struct failure){.message = err.text});
         return;
     }
@@ -191,12 +182,23 @@ void api_handle(struct request *r, void *user) {
         flow_run(c, proceed);
 }
 
+void api_handle(struct request *r, void *user) {
+    struct call *c = ARENA_NEW(r->arena, struct call);
+    struct err err = {0};
+    *c = (struct call){.api = user, .r = r, .a = r->arena, .unknown = API_UNKNOWN_WARN};
+    c->api->requests++;
+    route_parse(r, &c->route);
+    if (r->peer->kind == PEER_UNIX && is_health(r->path) && health_handle(c)) return;
+    int rc = authn_request(c, on_authenticated, &err);
+    if (rc != AUTHN_LATER) on_authenticated(c, rc, &err);
+}
+
 /* ---- the service ---- */
 
 static struct api the_api;
 static struct service_ctx *the_ctx;
 static int listen_fds[3] = {-1, -1, -1};
-static bool synced, has_keys, seeded, listening;
+static bool seeded, listening;
 
 static void listen_if_complete(void) {
     struct api *api = &the_api;
@@ -213,8 +215,10 @@ static void listen_if_complete(void) {
     }
     api->bootstrapped = true;
     event_expiry_start(api);
+    reseal_if_stale(api);
     flow_start(api->flow);
     aggregate_start(api);
+    auth_start(api);
     service_ready(the_ctx);
     log_info("api_ready", "revision=%llu", (unsigned long long)api->cache.revision);
 }
@@ -236,17 +240,12 @@ static void on_seeded(void *user, const struct err *err) {
     listen_if_complete();
 }
 
-/* The first objects need the cluster's CA as well as the store. */
-static void seed_if_complete(struct api *api) {
-    if (synced && has_keys) bootstrap(api, on_seeded, api);
-}
-
 static void on_synced(void *user) {
     struct api *api = user;
     allocator_fill(api);
     admission_start(api);
-    synced = true;
-    seed_if_complete(api);
+    definitions_start(api);
+    bootstrap(api, on_seeded, api);
 }
 
 static void on_store_lost(void *user, const struct err *err) {
@@ -268,8 +267,13 @@ static void on_keys(void *user) {
         log_error("tls_unusable", "why=%s", err.text);
         exit(1);
     }
-    has_keys = true;
-    seed_if_complete(api);
+    /* Secrets can be read from now on, and the first objects need the cluster's CA. */
+    struct store_link_events ev = {on_synced, on_store_lost, api};
+    api->store = store_link_new(api->loop, "store.sock", &api->cache, &api->seal, &ev);
+}
+
+static int api_prepare(struct service_ctx *ctx, struct err *err) {
+    return auth_prepare(ctx->settings, err);
 }
 
 static int api_start(struct service_ctx *ctx, struct err *err) {
@@ -288,8 +292,6 @@ static int api_start(struct service_ctx *ctx, struct err *err) {
     int rc = allocator_start(api, err);
     if (rc < 0) return rc;
     api->server = server_new(ctx->loop, api_handle, api);
-    struct store_link_events ev = {on_synced, on_store_lost, api};
-    api->store = store_link_new(ctx->loop, "store.sock", &api->cache, &ev);
     keys_link_start(api, "keys.sock", on_keys);
     timer_start(timer_new(ctx->loop, on_trim, api), TRIM_MS, TRIM_MS);
     return 0;
@@ -300,5 +302,5 @@ static bool api_stop(struct service_ctx *ctx) {
     return true; /* it stops the loop */
 }
 
-static const struct service api_service = {.name = "api", .start = api_start, .stop = api_stop};
+static const struct service api_service = {.name = "api", .prepare = api_prepare, .start = api_start, .stop = api_stop};
 SERVICE(api_service);

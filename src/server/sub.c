@@ -125,74 +125,6 @@ static void portforward_stream(struct call *c) {
     if (may_stream(c)) stream(c, "/portForward", false, false);
 }
 
-/* ---- eviction (policy/v1): a deletion that budgets will be asked about ---- */
-
-/* Its request outlives the client: there is no on_close. */
-static void evicted(void *user, struct slice json, bool gone, const struct err *err) {
-    struct admission *ad = user;
-    struct call *c = ad->c;
-    admission_over(ad, !err);
-    if (err && err->reason == ERR_NOT_FOUND)
-        reply_not_found(c, c->route.name);
-    else if (err && err->reason == ERR_CONFLICT)
-        reply_conflict(c, c->route.name, err->text);
-    else if (err)
-        reply_error(c, err);
-    else
-        reply_success(c, 201, NULL, NULL);
-}
-
-static void eviction_admitted(struct admission *ad, int answer) {
-    struct call *c = ad->c;
-    const struct policy_v1_eviction *e = (const void *)ad->object;
-    const struct meta_v1_delete_options *asked = e->delete_options;
-    struct remove_options o = {.grace_s = -1, .dry_run = c->dry_run};
-    if (answer != ADMISSION_OK) {
-        admission_refused(ad, answer);
-        return;
-    }
-    if (asked && asked->grace_period_seconds && *asked->grace_period_seconds >= 0)
-        o.grace_s = MIN_OF(*asked->grace_period_seconds, INT32_MAX);
-    if (asked && asked->preconditions) {
-        o.uid = asked->preconditions->uid;
-        o.resource_version = asked->preconditions->resource_version;
-    }
-    for (size_t i = 0; asked && i < asked->dry_run.n; i++)
-        if (str_eq(asked->dry_run.v[i], "All")) o.dry_run = true;
-    remove_object(c->api, c->kind, c->route.ns, c->route.name, &o, evicted, ad);
-}
-
-static void evict(struct call *c) {
-    struct err err;
-    struct slice json;
-    struct api_object *eviction, *pod;
-    static const struct api_kind kind = {.group = "policy",
-                                         .version = "v1",
-                                         .kind = "Eviction",
-                                         .plural = "evictions",
-                                         .type = &policy_v1_eviction_type,
-                                         .api_version = "policy/v1"};
-    if (!str_eq(c->route.verb, "create")) {
-        method_not_allowed(c);
-        return;
-    }
-    struct object *o = resource_get(c->resource, c->route.ns, c->route.name);
-    if (!o) {
-        reply_not_found(c, c->route.name);
-        return;
-    }
-    if (body_options(c, &err) < 0 || body_json(c, &json, &err) < 0 ||
-        api_object_decode(c->a, &kind, json, &eviction, &err) < 0 ||
-        api_object_decode(c->a, c->kind, object_json(o), &pod, &err) < 0) {
-        reply_error(c, &err);
-        return;
-    }
-    struct admission *ad = admission_new(c, ADMIT_CREATE, o, pod);
-    ad->object = eviction;
-    ad->object_kind = &kind;
-    admission_ask(ad, eviction_admitted);
-}
-
 /* ---- the table ---- */
 
 static const struct {
@@ -211,8 +143,11 @@ static const struct {
     {"", "services", "proxy", proxy_subresource},
     {"", "nodes", "proxy", proxy_subresource},
     {"", "pods", "binding", binding_subresource},
-    {"", "pods", "eviction", evict},
+    {"", "pods", "ephemeralcontainers", by_verb},
+    {"", "pods", "resize", by_verb},
+    {"", "pods", "eviction", eviction_create},
     {"", "serviceaccounts", "token", token_create},
+    {"certificates.k8s.io", "certificatesigningrequests", "approval", by_verb},
 };
 
 static bool offers(const struct api_kind *k, const char *name) {

@@ -24,7 +24,25 @@ enum keys_msg {
     KEYS_FRONT_PROXY_OK = 8,
     KEYS_SIGN_FRONT_PROXY = 9, /* as KEYS_SIGN_TLS, by the front-proxy key */
     KEYS_SIGN_FRONT_PROXY_OK = 10,
+    KEYS_SEAL = 30, /* → KEYS_SEAL_OK: struct keys_seal, the keys that seal secrets at rest */
+    KEYS_SEAL_OK = 31,
 };
+
+enum {
+    KEYS_SIGN_CERTIFICATE = 31, /* body: struct keys_certificate; → KEYS_SIGN_CERTIFICATE_OK: the
+                                   certificate as PEM, signed by the cluster CA */
+    KEYS_SIGN_CERTIFICATE_OK = 32,
+};
+
+/* A certificate signing request that was approved; keys checks again what its signer may sign. */
+struct keys_certificate {
+    const char *request_pem;
+    uint8_t signer;              /* enum csr_signer */
+    uint32_t usages;             /* CSR_… bits */
+    uint32_t expiration_seconds; /* 0 = the longest */
+};
+void keys_certificate_pack(struct buf *b, const struct keys_certificate *c);
+int keys_certificate_unpack(struct slice s, struct arena *a, struct keys_certificate *ret);
 
 /* ECDSA P-256 everywhere. All strings are PEM or plain text. */
 struct keys_public {
@@ -37,3 +55,16 @@ struct keys_public {
 
 void keys_public_pack(struct buf *b, const struct keys_public *k);
 int keys_public_unpack(struct slice s, struct arena *a, struct keys_public *ret);
+
+/* AES-256 keys by ascending id; what is written is sealed with the last. */
+enum { KEYS_SEAL_BYTES = 32, KEYS_SEAL_MAX = 16 };
+struct keys_seal {
+    struct keys_seal_key {
+        uint32_t id;
+        unsigned char bytes[KEYS_SEAL_BYTES];
+    } v[KEYS_SEAL_MAX];
+    size_t n;
+};
+
+void keys_seal_pack(struct buf *b, const struct keys_seal *k);
+int keys_seal_unpack(struct slice s, struct keys_seal *ret);

@@ -3,7 +3,6 @@ import base64
 import json
 import os
 import subprocess
-import time
 import uuid
 
 import pytest
@@ -17,7 +16,10 @@ def name_of(prefix="t"):
 
 @pytest.fixture
 def k(atoll, namespace):
-    return lambda *a, **kw: atoll.kubectl("-n", namespace, *a, **kw)
+    def run_it(*a, **kw):
+        return atoll.kubectl("-n", namespace, *a, **kw)
+    run_it.sock = atoll.sock
+    return run_it
 
 
 def apply(k, *objects, check=True, more=()):
@@ -112,3 +114,182 @@ def test_a_node_reads_only_what_its_pods_use(atoll, k, pods, namespace):
     assert k("get", "secret", "used", "--as", "system:node:else", "--as-group", "system:nodes", check=False).returncode
     k("delete", "pod", "p", "--wait=true")
     until(lambda: k("get", "secret", "used", *me, check=False).returncode, what="the secret is out of reach again")
+
+
+# ---- tokens ----
+
+def whoami(atoll, token=None, cert=None, **extra):
+    """What the API says about a credential, over TLS; None when it is not recognised."""
+    args = ["curl", "-s", "--cacert", os.path.join(atoll.root, "etc/atoll/ca.crt"), "-H", "content-type: application/json", "-w", "\n%{http_code}",
+            "-d", '{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}',
+            f"https://127.0.0.1:{atoll.port}/apis/authentication.k8s.io/v1/selfsubjectreviews"]
+    if token:
+        args += ["-H", "@-"]
+    if cert:
+        args += ["--cert", cert[0], "--key", cert[1]]
+    body, code = run(*args, text=f"authorization: Bearer {token}" if token else None).stdout.rsplit("\n", 1)
+    if code == "401":
+        return None
+    assert code == "201", body
+    return json.loads(body)["status"]["userInfo"]
+
+
+def test_bootstrap_tokens(atoll):
+    secret = {"kind": "Secret", "type": "bootstrap.kubernetes.io/token", "metadata": {"name": "bootstrap-token-abc123"}, "stringData": {
+        "token-id": "abc123", "token-secret": "0123456789abcdef", "usage-bootstrap-authentication": "true",
+        "auth-extra-groups": "system:bootstrappers:workers"}}
+    atoll.apply(secret, namespace="kube-system")
+    who = whoami(atoll, "abc123.0123456789abcdef")
+    assert who["username"] == "system:bootstrap:abc123"
+    assert who["groups"] == ["system:bootstrappers", "system:bootstrappers:workers", "system:authenticated"]
+    assert whoami(atoll, "abc123.0123456789abcdeg") is None
+    assert whoami(atoll, "abc124.0123456789abcdef") is None
+    for change in ({"expiration": "2020-01-01T00:00:00Z"}, {"expiration": "soon"}, {"usage-bootstrap-authentication": "false", "expiration": "2999-01-01T00:00:00Z"},
+                   {"auth-extra-groups": "system:masters", "usage-bootstrap-authentication": "true"}):
+        atoll.kubectl("patch", "secret", "bootstrap-token-abc123", "-n", "kube-system", "-p", json.dumps({"stringData": change}))
+        assert whoami(atoll, "abc123.0123456789abcdef") is None, change
+    atoll.kubectl("delete", "secret", "bootstrap-token-abc123", "-n", "kube-system")
+
+
+def test_bound_tokens_name_and_die_with_their_object(atoll, k, pods, namespace):
+    pods.make([{"command": ["sleep", "100000"]}], name="p")
+    pod = pods.running("p")
+    req = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": [], "expirationSeconds": 600, "boundObjectRef": {
+        "kind": "Pod", "apiVersion": "v1", "name": "p", "uid": pod["metadata"]["uid"]}}}
+    out = json.loads(k("create", "--raw", f"/api/v1/namespaces/{namespace}/serviceaccounts/default/token", "-f", "-", text=json.dumps(req)).stdout)
+    who = whoami(atoll, out["status"]["token"])
+    assert who["username"] == f"system:serviceaccount:{namespace}:default"
+    assert who["groups"] == ["system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated"]
+    e = "authentication.kubernetes.io/"
+    assert who["extra"][e + "pod-name"] == ["p"] and who["extra"][e + "node-name"] == [atoll.node]
+    assert who["extra"][e + "pod-uid"] == [pod["metadata"]["uid"]] and who["extra"][e + "credential-id"][0].startswith("JTI=")
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": out["status"]["token"]}}
+    status = json.loads(k("create", "--raw", "/apis/authentication.k8s.io/v1/tokenreviews", "-f", "-", text=json.dumps(review)).stdout)["status"]
+    assert status["authenticated"] and status["user"]["username"] == who["username"] and status["audiences"]
+    review["spec"]["audiences"] = ["other"]
+    status = json.loads(k("create", "--raw", "/apis/authentication.k8s.io/v1/tokenreviews", "-f", "-", text=json.dumps(review)).stdout)["status"]
+    assert not status.get("authenticated") and "audiences" in status["error"]
+    k("delete", "pod", "p", "--grace-period=0", "--force")
+    until(lambda: whoami(atoll, out["status"]["token"]) is None, what="the token died with its pod")
+
+
+def test_tokens_that_live_in_a_secret(atoll, k, namespace):
+    k("create", "serviceaccount", "robot")
+    secret = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
+              "metadata": {"name": "robot-token", "annotations": {"kubernetes.io/service-account.name": "robot"}}}
+    apply(k, secret)
+    data = until(lambda: (atoll.get("secret", "robot-token", namespace).get("data") or {}).get("token") and
+                 atoll.get("secret", "robot-token", namespace)["data"], what="the token")
+    assert base64.b64decode(data["namespace"]).decode() == namespace and b"BEGIN CERTIFICATE" in base64.b64decode(data["ca.crt"])
+    token = base64.b64decode(data["token"]).decode()
+    assert whoami(atoll, token)["username"] == f"system:serviceaccount:{namespace}:robot"
+    k("delete", "serviceaccount", "robot")
+    until(lambda: atoll.get("secret", "robot-token", namespace) is None, what="the secret is gone")
+    assert whoami(atoll, token) is None
+
+
+def test_impersonation_needs_a_permission_for_each_part(k, namespace):
+    user = name_of("jane")
+    apply(k, role(user, rule("impersonate", "users", resourceNames=["joe"]), rule("impersonate", "userextras/scopes", "authentication.k8s.io",
+                  resourceNames=["dev"]), rule("impersonate", "uids", "authentication.k8s.io", resourceNames=["u1"]), kind="ClusterRole"),
+          binding(user, user, user, kind="ClusterRoleBinding", ref_kind="ClusterRole"))
+
+    def as_joe(*headers):
+        r = subprocess.run(["curl", "-s", "--unix-socket", k.sock, "-H", "content-type: application/json", "-d",
+                            '{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}', *[x for h in headers for x in ("-H", h)],
+                            "http://x/apis/authentication.k8s.io/v1/selfsubjectreviews"], capture_output=True, text=True, timeout=20)
+        return json.loads(r.stdout)
+
+    me = as_joe("Impersonate-User: joe", "Impersonate-Uid: u1", "Impersonate-Extra-Scopes: dev", "Impersonate-Extra-acme.com%2Fx: 1",
+                "Impersonate-Group: g")["status"]["userInfo"]
+    assert me == {"username": "joe", "uid": "u1", "groups": ["g", "system:authenticated"], "extra": {"scopes": ["dev"], "acme.com/x": ["1"]}}
+    assert as_joe("Impersonate-User: system:anonymous")["message"].startswith("selfsubjectreviews.authentication.k8s.io is forbidden")
+    for verb, resource, name, yes in (("impersonate", "users", "joe", True), ("impersonate", "users", "jim", False),
+                                      ("impersonate", "userextras.authentication.k8s.io/scopes", "dev", True)):
+        r = k("create", "--raw", "/apis/authorization.k8s.io/v1/subjectaccessreviews", "-f", "-", text=json.dumps({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {"user": user, "resourceAttributes": {
+                "verb": verb, "resource": resource.split(".")[0].split("/")[0], "subresource": resource.split("/")[1] if "/" in resource else "",
+                "group": "authentication.k8s.io" if "." in resource else "", "name": name}}}))
+        assert json.loads(r.stdout)["status"]["allowed"] is yes
+    k("delete", "clusterrole,clusterrolebinding", user)
+
+
+# ---- certificates ----
+
+def csr(tmp_path, name, subject):
+    key, req = tmp_path / f"{name}.key", tmp_path / f"{name}.csr"
+    run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", req, "-subj", subject)
+    return {"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": name}, "spec": {
+        "request": base64.b64encode(req.read_bytes()).decode(), "signerName": "kubernetes.io/kube-apiserver-client", "usages": ["client auth"],
+        "expirationSeconds": 3600}}
+
+
+def test_a_certificate_by_request(atoll, k, tmp_path, namespace):
+    name = name_of("jane")
+    apply(k, csr(tmp_path, name, f"/CN={name}/O=dev"))
+    assert "Pending" in k("get", "csr", name).stdout
+    assert atoll.get("csr", name)["spec"]["username"] == "kubernetes-admin"
+    k("certificate", "approve", name)
+    cert = until(lambda: atoll.get("csr", name)["status"].get("certificate"), what="the certificate")
+    assert "Approved,Issued" in k("get", "csr", name).stdout
+    (tmp_path / "crt").write_bytes(base64.b64decode(cert))
+    who = whoami(atoll, cert=(tmp_path / "crt", tmp_path / f"{name}.key"))
+    assert who["username"] == name and who["groups"] == ["dev", "system:authenticated"]
+    r = run("openssl", "x509", "-in", tmp_path / "crt", "-noout", "-ext", "extendedKeyUsage,basicConstraints", "-checkend", "3700", check=False)
+    assert "TLS Web Client Authentication" in r.stdout and "CA:FALSE" in r.stdout and "will expire" in r.stdout
+
+
+def test_requests_that_are_refused(atoll, k, tmp_path):
+    user = name_of("joe")
+    r = apply(k, csr(tmp_path, name_of("m"), "/CN=x/O=system:masters"), check=False)
+    assert "use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed" in r.stderr
+    bad = csr(tmp_path, name_of("b"), "/CN=x")
+    bad["spec"]["request"] = base64.b64encode(b"nonsense").decode()
+    assert "spec.request" in apply(k, bad, check=False).stderr
+    apply(k, role(user, rule("get,list,update,patch", "certificatesigningrequests,certificatesigningrequests/approval", "certificates.k8s.io"), kind="ClusterRole"),
+          binding(user, user, user, kind="ClusterRoleBinding", ref_kind="ClusterRole"))
+    good = csr(tmp_path, name_of("g"), "/CN=x")
+    apply(k, good)
+    r = k("certificate", "approve", good["metadata"]["name"], "--as", user, check=False)
+    assert 'user not permitted to approve requests with signerName "kubernetes.io/kube-apiserver-client"' in r.stderr
+    k("certificate", "deny", good["metadata"]["name"])
+    assert "Denied" in k("get", "csr", good["metadata"]["name"]).stdout
+    node = csr(tmp_path, name_of("n"), "/O=system:nodes/CN=system:node:n9")
+    node["spec"].update(signerName="kubernetes.io/kube-apiserver-client-kubelet", usages=["client auth", "digital signature"])
+    apply(k, node)
+    cert = until(lambda: atoll.get("csr", node["metadata"]["name"])["status"].get("certificate"), what="approved by itself: the administrator may")
+    assert cert
+    k("delete", "clusterrole,clusterrolebinding", user)
+
+
+# ---- audit ----
+
+def audit(atoll, **want):
+    out = []
+    with open(os.path.join(atoll.root, "var/log/atoll/audit.log")) as f:
+        for line in f:
+            e = json.loads(line)
+            if all(e.get(a) == b or e.get("objectRef", {}).get(a) == b for a, b in want.items()):
+                out.append(e)
+    return out
+
+
+def test_audit_log_by_default(atoll, k, namespace):
+    k("create", "secret", "generic", "hidden", "--from-literal=a=verysecret")
+    k("get", "secret", "hidden")
+    k("get", "pods")
+    k("get", "pods", "--as", "nobody", check=False)
+    until(lambda: audit(atoll, namespace=namespace, resource="pods"), what="the refusal")
+    events = audit(atoll, namespace=namespace, resource="secrets", name="hidden")
+    assert [e["verb"] for e in events] == ["get"]
+    [made] = audit(atoll, namespace=namespace, resource="secrets", verb="create")
+    assert made["level"] == "Metadata" and made["stage"] == "ResponseComplete" and made["responseStatus"]["code"] == 201
+    assert made["user"]["username"] == "kubernetes-admin" and made["annotations"]["authorization.k8s.io/decision"] == "allow"
+    [refused] = audit(atoll, namespace=namespace, resource="pods", verb="list")
+    assert refused["responseStatus"]["code"] == 403 and refused["impersonatedUser"]["username"] == "nobody"
+    assert refused["annotations"]["authorization.k8s.io/decision"] == "forbid"
+    with open(os.path.join(atoll.root, "var/log/atoll/audit.log")) as f:
+        assert "verysecret" not in (text := f.read()) and base64.b64encode(b"verysecret").decode() not in text
+    assert oct(os.stat(os.path.join(atoll.root, "var/log/atoll/audit.log")).st_mode & 0o777) == "0o600"
+    r = run("curl", "-si", "--unix-socket", atoll.sock, "http://x/api")
+    assert "audit-id:" in r.stdout.lower()

@@ -23,7 +23,7 @@ struct up {
     int report_fd; /* daemon: lines for the parent, first byte tells the kind; −1 = none any more */
 };
 
-enum { READYZ_MS = 15000 };
+enum { READYZ_MS = 15000, OPTIONS_MAX = 32 };
 
 static bool is_executable(const char *dir, const char *name) {
     char path[256];
@@ -132,6 +132,7 @@ static int run_foreground(struct up *up) {
 
 static int up_run(const struct verb *v, int argc, char **argv) {
     struct settings_choice choice = {0};
+    struct cli_option all[OPTIONS_MAX];
     struct up up = {.verb = v, .report_fd = -1, .init = {.tell = on_init_event}};
     const struct cli_option options[] = {
         {"--listen", "ADDR:PORT", "where the API listens (TLS); default 127.0.0.1:6443",
@@ -149,7 +150,14 @@ static int up_run(const struct verb *v, int argc, char **argv) {
     struct cli_args args;
     struct err err;
     OWN(arena_free_p) struct arena *a = arena_new();
-    int status = cli_parse(v, argc, argv, options, ARRAY_LEN(options), 0, &args);
+    size_t n_options = ARRAY_LEN(options);
+    memcpy(all, options, sizeof options);
+    for (size_t i = 0; i < settings_auth_options_n && n_options < OPTIONS_MAX; i++) {
+        const struct settings_option *o = &settings_auth_options[i];
+        all[n_options++] = (struct cli_option){o->name, o->argument, o->help,
+                                               settings_auth_member(&choice.auth, i), NULL};
+    }
+    int status = cli_parse(v, argc, argv, all, n_options, 0, &args);
     if (status != CLI_CONTINUE) return status;
     struct settings scratch;
     choice.root = "";

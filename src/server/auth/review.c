@@ -135,26 +135,45 @@ static void self_subject(struct call *c, struct api_object *obj) {
     answer(c, obj);
 }
 
+struct reviewing {
+    struct authn_ask ask;
+    struct call *c;
+    struct api_object *object;
+};
+
+static void on_reviewed(struct authn_ask *ask, int result) {
+    struct reviewing *w = ask->user_data;
+    struct authentication_v1_token_review *r = (void *)w->object;
+    r->status = (struct authentication_v1_token_review_status){0};
+    if (result == 0) {
+        authn_add_group(ask->a, &ask->user, "system:authenticated");
+        r->status.authenticated = true;
+        put_user(&r->status.user, &ask->user);
+        r->status.audiences = ask->matched;
+    } else {
+        r->status.error = arena_str(ask->a, ask->err.text);
+    }
+    answer(w->c, w->object);
+}
+
 static void token_review(struct call *c, struct api_object *obj) {
     struct authentication_v1_token_review *r = (void *)obj;
-    struct err err;
-    struct user u;
-    struct str_list audiences = {0};
-    r->status = (struct authentication_v1_token_review_status){0};
     if (str_empty(r->spec.token)) {
         reply_failure(c, ERR_BAD_REQUEST,
                       &(struct failure){.message = "token is required for TokenReview in "
                                                    "authentication"});
         return;
     }
-    if (authn_token(c->api, c->a, r->spec.token, &r->spec.audiences, &u, &audiences, &err) == 0) {
-        r->status.authenticated = true;
-        put_user(&r->status.user, &u);
-        r->status.audiences = audiences;
-    } else {
-        r->status.error = arena_str(c->a, err.text);
-    }
-    answer(c, obj);
+    struct reviewing *w = ARENA_NEW(c->a, struct reviewing);
+    *w = (struct reviewing){.c = c, .object = obj};
+    w->ask = (struct authn_ask){.api = c->api,
+                                .a = c->a,
+                                .token = r->spec.token,
+                                .audiences = r->spec.audiences,
+                                .done = on_reviewed,
+                                .user_data = w};
+    int rc = authn_token(&w->ask);
+    if (rc != AUTHN_LATER) on_reviewed(&w->ask, rc);
 }
 
 static const struct {

@@ -1,11 +1,12 @@
 /*
- * serviceaccounts/NAME/token: a token bound to the service account and, when asked, to a pod or
- * secret; it dies with them. Claims as in KEP-1205; keys signs them.
+ * serviceaccounts/NAME/token: a token bound to the service account and, when asked, to a pod,
+ * secret or node; it dies with them. Claims as in KEP-1205; keys signs them.
  */
 #include <inttypes.h>
 
 #include "base/own.h"
 #include "base/times.h"
+#include "server/admission/plugin.h"
 #include "server/auth/authn.h"
 #include "server/body.h"
 #include "server/keys_link.h"
@@ -36,33 +37,53 @@ static void on_signed(void *user, struct slice token, const struct err *err) {
     reply_json(c, 201, buf_view(&b));
 }
 
-/* The pod or secret to bind to: must exist, with that uid; a pod must run as this account. */
+static const struct {
+    const char *kind, *plural, *claim;
+} bindable[] = {{"Pod", "pods", "pod"}, {"Secret", "secrets", "secret"}, {"Node", "nodes", "node"}};
+
+/* What a token dies with, and for a pod also the node it is on, for the token's readers. */
+struct bound {
+    const char *claim; /* NULL = bound to the account only */
+    const struct api_object *object, *node;
+};
+
+static int find(struct call *c, const char *plural, const char *name, struct api_object **ret,
+                struct err *err) {
+    const struct api_kind *k = api_kind_by_plural("", "v1", plural);
+    const char *ns = k->flags & API_NAMESPACED ? c->route.ns : "";
+    struct object *o = resource_get(cache_of_kind(&c->api->cache, k), ns, name);
+    if (!o) return err_set(err, ERR_NOT_FOUND, "%s \"%s\" not found", plural, name);
+    return api_object_decode(c->a, k, object_json(o), ret, err);
+}
+
+/* It must exist, with that uid; a pod must run as this account. */
 static int find_bound(struct call *c, const struct authentication_v1_bound_object_reference *ref,
-                      struct api_object **ret, struct err *err) {
-    bool pod = str_eq(ref->kind, "Pod"), secret = str_eq(ref->kind, "Secret");
-    if ((!pod && !secret) || (!str_empty(ref->api_version) && !str_eq(ref->api_version, "v1")))
+                      struct bound *ret, struct err *err) {
+    size_t i = 0;
+    while (i < ARRAY_LEN(bindable) && !str_eq(bindable[i].kind, ref->kind)) i++;
+    if (i == ARRAY_LEN(bindable) ||
+        (!str_empty(ref->api_version) && !str_eq(ref->api_version, "v1")))
         return err_set(err, ERR_BAD_REQUEST, "cannot bind token to object of type %s %s",
                        str_or(ref->api_version, "v1"), str_or(ref->kind, ""));
-    const char *plural = pod ? "pods" : "secrets";
-    const struct api_kind *k = api_kind_by_plural("", "v1", plural);
-    struct object *o =
-        resource_get(cache_of_kind(&c->api->cache, k), c->route.ns, str_or(ref->name, ""));
-    if (!o)
-        return err_set(err, ERR_NOT_FOUND, "%s \"%s\" not found", plural, str_or(ref->name, ""));
-    int rc = api_object_decode(c->a, k, object_json(o), ret, err);
+    struct api_object *o, *node;
+    int rc = find(c, bindable[i].plural, str_or(ref->name, ""), &o, err);
     if (rc < 0) return rc;
-    if (!str_empty(ref->uid) && !str_eq(ref->uid, (*ret)->metadata.uid))
+    if (!str_empty(ref->uid) && !str_eq(ref->uid, o->metadata.uid))
         return err_set(
             err, ERR_CONFLICT,
             "the UID in the bound object reference (%s) does not match the UID in record "
             "(%s). The object might have been deleted and then recreated",
-            ref->uid, (*ret)->metadata.uid);
-    const struct core_v1_pod *p = (void *)*ret;
-    if (pod && !str_eq(p->spec.service_account_name, c->route.name))
+            ref->uid, o->metadata.uid);
+    *ret = (struct bound){bindable[i].claim, o, NULL};
+    if (!str_eq(ref->kind, "Pod")) return 0;
+    const struct core_v1_pod *p = (const void *)o;
+    if (!str_eq(p->spec.service_account_name, c->route.name))
         return err_set(err, ERR_BAD_REQUEST,
                        "cannot bind token for serviceaccount \"%s\" to pod running with different "
                        "serviceaccount name",
                        c->route.name);
+    if (!str_empty(p->spec.node_name) && find(c, "nodes", p->spec.node_name, &node, NULL) == 0)
+        ret->node = node;
     return 0;
 }
 
@@ -75,8 +96,8 @@ static void put_ref(struct buf *b, const char *key, const struct api_object *o) 
 }
 
 static void put_claims(struct call *c, struct buf *b, const struct api_object *sa,
-                       const struct api_object *bound, const struct str_list *audiences,
-                       int64_t now_s, int64_t life_s) {
+                       const struct bound *bound, const struct str_list *audiences, int64_t now_s,
+                       int64_t life_s) {
     buf_str(b, "{\"aud\":[");
     for (size_t i = 0; i < audiences->n; i++) {
         if (i) buf_char(b, ',');
@@ -86,7 +107,8 @@ static void put_claims(struct call *c, struct buf *b, const struct api_object *s
     buf_json_str(b, slice_of(authn_issuer(c->api, c->a)));
     buf_printf(b, ",\"jti\":\"%s\",\"kubernetes.io\":{\"namespace\":", uuid_new(c->a));
     buf_json_str(b, slice_of(c->route.ns));
-    if (bound) put_ref(b, str_eq(bound->kind, "Pod") ? "pod" : "secret", bound);
+    if (bound->node) put_ref(b, "node", bound->node);
+    if (bound->claim) put_ref(b, bound->claim, bound->object);
     put_ref(b, "serviceaccount", sa);
     buf_printf(b, "},\"nbf\":%" PRId64 ",\"sub\":", now_s);
     buf_json_str(
@@ -118,7 +140,7 @@ static int parse(struct call *c, struct authentication_v1_token_request **ret, s
 }
 
 static void sign(struct call *c, struct authentication_v1_token_request *t,
-                 const struct api_object *sa, const struct api_object *bound) {
+                 const struct api_object *sa, const struct bound *bound) {
     int64_t now_ns = loop_wall_ns(c->api->loop), now_s = now_ns / 1000000000;
     int64_t life_s = *t->spec.expiration_seconds;
     char end[TIME_TEXT_MAX];
@@ -138,10 +160,33 @@ static void sign(struct call *c, struct authentication_v1_token_request *t,
     keys_link_token(c->api, buf_view(&claims), on_signed, w);
 }
 
+static const struct api_kind token_request_kind = {.group = "authentication.k8s.io",
+                                                   .version = "v1",
+                                                   .kind = "TokenRequest",
+                                                   .plural = "tokenrequests",
+                                                   .type = &authentication_v1_token_request_type,
+                                                   .api_version = "authentication.k8s.io/v1"};
+
+struct wanted {
+    struct authentication_v1_token_request *request;
+    const struct api_object *account;
+    struct bound bound;
+};
+
+static void on_admitted(struct admission *ad, int answer) {
+    struct wanted *w = ad->user;
+    if (answer != ADMISSION_OK) {
+        admission_refused(ad, answer);
+        return;
+    }
+    admission_over(ad, true);
+    sign(ad->c, w->request, w->account, &w->bound);
+}
+
 void token_create(struct call *c) {
     struct err err;
-    struct authentication_v1_token_request *t;
-    struct api_object *sa, *bound = NULL;
+    struct api_object *account;
+    struct wanted *w = ARENA_NEW(c->a, struct wanted);
     if (!str_eq(c->route.verb, "create")) {
         err_set(&err, ERR_METHOD_NOT_ALLOWED,
                 "the server does not allow this method on the requested resource");
@@ -153,10 +198,17 @@ void token_create(struct call *c) {
         reply_not_found(c, c->route.name);
         return;
     }
-    if (parse(c, &t, &err) < 0 || api_object_decode(c->a, c->kind, object_json(o), &sa, &err) < 0 ||
-        (t->spec.bound_object_ref && find_bound(c, t->spec.bound_object_ref, &bound, &err) < 0)) {
+    if (parse(c, &w->request, &err) < 0 ||
+        api_object_decode(c->a, c->kind, object_json(o), &account, &err) < 0 ||
+        (w->request->spec.bound_object_ref &&
+         find_bound(c, w->request->spec.bound_object_ref, &w->bound, &err) < 0)) {
         reply_error(c, &err);
         return;
     }
-    sign(c, t, sa, bound);
+    w->account = account;
+    struct admission *ad = admission_new(c, ADMIT_CREATE, o, account);
+    ad->object = (struct api_object *)(void *)w->request;
+    ad->object_kind = &token_request_kind;
+    ad->user = w;
+    admission_ask(ad, on_admitted);
 }

@@ -2,19 +2,41 @@
 
 #include "server/transport/request_impl.h"
 
+void request_answering(struct request *r, int status, struct slice body) {
+    void (*fn)(struct request *, int, struct slice) = r->on_answer;
+    r->on_answer = NULL;
+    if (fn) fn(r, status, body);
+}
+
+/* The headers with Audit-Id. *all is the place for them. */
+static const struct http_headers *with_id(struct request *r, const struct http_headers *extra,
+                                          struct http_headers *all) {
+    if (!r->audit_id) return extra;
+    for (size_t i = 0; extra && i < extra->n; i++) *ARENA_PUSH(r->arena, all) = extra->v[i];
+    *ARENA_PUSH(r->arena, all) = (struct http_header){"audit-id", r->audit_id};
+    return all;
+}
+
 void request_respond(struct request *r, int status, const char *content_type, struct slice body,
                      const struct http_headers *extra) {
-    r->impl->ops->respond(r, status, content_type, body, NULL, extra);
+    struct http_headers all = {0};
+    request_answering(r, status, body);
+    r->impl->ops->respond(r, status, content_type, body, NULL, with_id(r, extra, &all));
 }
 
 void request_respond_bytes(struct request *r, int status, const char *content_type,
                            struct bytes *body, const struct http_headers *extra) {
-    r->impl->ops->respond(r, status, content_type, slice_from(body->p, body->n), body, extra);
+    struct http_headers all = {0};
+    struct slice view = slice_from(body->p, body->n);
+    request_answering(r, status, view);
+    r->impl->ops->respond(r, status, content_type, view, body, with_id(r, extra, &all));
 }
 
 void request_stream_begin(struct request *r, int status, const char *content_type,
                           const struct http_headers *extra) {
-    r->impl->ops->begin(r, status, content_type, extra);
+    struct http_headers all = {0};
+    request_answering(r, status, (struct slice){0});
+    r->impl->ops->begin(r, status, content_type, with_id(r, extra, &all));
 }
 
 size_t request_stream_write(struct request *r, struct slice data) {

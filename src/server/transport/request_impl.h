@@ -37,6 +37,8 @@ struct request_impl {
     bool must_end; /* the connection cannot be used again after this request */
 };
 
+/* Before any answer: calls on_answer. */
+void request_answering(struct request *r, int status, struct slice body);
 #define REQUEST_TIMED_OUT                                                                          \
     "Timeout: request did not complete within requested timeout - context deadline exceeded"
 

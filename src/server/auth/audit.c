@@ -1,0 +1,257 @@
+#include "server/auth/audit.h"
+
+#include <inttypes.h>
+
+#include "base/limits.h"
+#include "base/own.h"
+#include "base/times.h"
+#include "proto/json.h"
+#include "server/auth/audit_policy.h"
+#include "server/auth/auth.h"
+#include "server/auth/authz.h"
+#include "server/body.h"
+
+static struct {
+    struct audit_policy *policy; /* NULL = the default */
+    char prefix[40];             /* random, of this process; a count follows */
+    uint64_t count;
+} audit;
+
+struct audit_record {
+    struct audit_decision decision;
+    struct user user; /* before impersonation */
+    int64_t received_ns;
+    const char *decided, *reason;
+};
+
+int audit_prepare(const struct settings *s, struct err *err) {
+    OWN(buf_done) struct buf text = {0};
+    if (!str_empty(s->auth.audit_policy_file)) {
+        int rc = auth_read_file("--audit-policy-file", s->auth.audit_policy_file, &text, err);
+        if (rc == 0) rc = audit_policy_parse(buf_view(&text), &audit.policy, err);
+        if (rc < 0) return err_wrap(err, "--audit-policy-file %s", s->auth.audit_policy_file);
+    }
+    return audit_log_open(s->root, err);
+}
+
+void audit_start(struct api *api) {
+    snprintf(audit.prefix, sizeof audit.prefix, "%.24s", uuid_new(api->arena));
+    audit_log_start(api->loop);
+}
+
+/* ---- one event ---- */
+
+static void put_text(struct buf *b, const char *key, const char *value) {
+    if (str_empty(value)) return;
+    if (b->p[b->n - 1] != '{') buf_char(b, ',');
+    buf_printf(b, "\"%s\":", key);
+    buf_json_str(b, slice_of(value));
+}
+
+static void put_texts(struct buf *b, const struct str_list *l) {
+    buf_char(b, '[');
+    for (size_t i = 0; i < l->n; i++) {
+        if (i) buf_char(b, ',');
+        buf_json_str(b, slice_of(l->v[i]));
+    }
+    buf_char(b, ']');
+}
+
+static void put_user(struct buf *b, const char *key, const struct user *u) {
+    buf_printf(b, ",\"%s\":{", key);
+    put_text(b, "username", u->name);
+    put_text(b, "uid", u->uid);
+    if (u->groups.n) {
+        buf_str(b, b->p[b->n - 1] == '{' ? "\"groups\":" : ",\"groups\":");
+        put_texts(b, &u->groups);
+    }
+    if (u->extra.n) buf_str(b, ",\"extra\":{");
+    for (size_t i = 0; i < u->extra.n; i++) {
+        if (i) buf_char(b, ',');
+        buf_json_str(b, slice_of(u->extra.v[i].key));
+        buf_char(b, ':');
+        put_texts(b, &u->extra.v[i].value);
+    }
+    buf_str(b, u->extra.n ? "}}" : "}");
+}
+
+static void put_object_ref(struct buf *b, const struct route *r) {
+    if (!r->is_resource) return;
+    buf_str(b, ",\"objectRef\":{");
+    put_text(b, "resource", r->plural);
+    put_text(b, "namespace", r->ns);
+    put_text(b, "name", r->name);
+    put_text(b, "apiGroup", r->group);
+    put_text(b, "apiVersion", r->version);
+    put_text(b, "subresource", r->subresource);
+    buf_char(b, '}');
+}
+
+/* Bodies that hold credentials of others than the reader are left out at every level. */
+static bool holds_token(const struct route *r) {
+    return str_eq(r->subresource, "token") || str_eq(r->plural, "tokenreviews");
+}
+
+static void json_free(json_t **v) { json_decref(*v); }
+
+/* JSON on one line, or nothing when it is none. */
+static void put_body(struct buf *b, const char *key, struct slice body, bool no_managed_fields) {
+    OWN(json_free) json_t *doc = NULL;
+    if (!body.n || json_parse(body, &doc, NULL) < 0 || !json_is_object(doc)) return;
+    json_t *meta = json_object_get(doc, "metadata");
+    if (no_managed_fields && meta) json_object_del(meta, "managedFields");
+    OWN(free_p) char *text = json_dumps(doc, JSON_COMPACT);
+    if (text) buf_printf(b, ",\"%s\":%s", key, text);
+}
+
+static void put_bodies(struct buf *b, const struct call *c, struct slice answer) {
+    const struct audit_record *a = c->audit;
+    if (a->decision.level < AUDIT_REQUEST || !c->route.is_resource || holds_token(&c->route))
+        return;
+    struct slice json;
+    if (c->r->body.n && body_json((struct call *)(uintptr_t)c, &json, NULL) == 0)
+        put_body(b, "requestObject", json, a->decision.omit_managed_fields);
+    if (a->decision.level == AUDIT_REQUEST_RESPONSE)
+        put_body(b, "responseObject", answer, a->decision.omit_managed_fields);
+}
+
+static void put_status(struct buf *b, int status, struct slice body) {
+    buf_str(b, ",\"responseStatus\":{\"metadata\":{}");
+    if (status >= 400) {
+        OWN(json_free) json_t *doc = NULL;
+        buf_str(b, ",\"status\":\"Failure\"");
+        if (body.n && json_parse(body, &doc, NULL) == 0) {
+            put_text(b, "message", json_string_value(json_object_get(doc, "message")));
+            put_text(b, "reason", json_string_value(json_object_get(doc, "reason")));
+        }
+    }
+    buf_printf(b, ",\"code\":%d}", status);
+}
+
+static void put_time(struct buf *b, const char *key, int64_t at_ns) {
+    char text[TIME_TEXT_MAX];
+    time_format_micro(text, at_ns);
+    buf_printf(b, ",\"%s\":\"%s\"", key, text);
+}
+
+static void write_event(const struct call *c, const char *stage, int status, struct slice body) {
+    const struct audit_record *a = c->audit;
+    const struct request *r = c->r;
+    OWN(buf_done) struct buf b = {0};
+    buf_reserve(&b, 1024);
+    enum audit_level level = a->decision.level ? a->decision.level : AUDIT_METADATA;
+    buf_printf(&b,
+               "{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\",\"level\":\"%s\","
+               "\"auditID\":\"%s\",\"stage\":\"%s\"",
+               audit_level_name(level), r->audit_id, stage);
+    put_text(&b, "requestURI", r->target);
+    put_text(&b, "verb", c->route.verb);
+    put_user(&b, "user", &a->user);
+    if (c->impersonator) put_user(&b, "impersonatedUser", &c->user);
+    if (r->peer->kind == PEER_TLS && r->peer->address) {
+        buf_str(&b, ",\"sourceIPs\":[");
+        buf_json_str(&b, slice_of(r->peer->address));
+        buf_char(&b, ']');
+    }
+    put_text(&b, "userAgent", http_header(&r->headers, "user-agent"));
+    put_object_ref(&b, &c->route);
+    if (status) put_status(&b, status, body);
+    put_bodies(&b, c, body);
+    put_time(&b, "requestReceivedTimestamp", a->received_ns);
+    put_time(&b, "stageTimestamp", loop_wall_ns(c->api->loop));
+    if (a->decided) {
+        buf_printf(&b, ",\"annotations\":{\"authorization.k8s.io/decision\":\"%s\"", a->decided);
+        buf_str(&b, ",\"authorization.k8s.io/reason\":");
+        buf_json_str(&b, slice_of(str_or(a->reason, "")));
+        buf_char(&b, '}');
+    }
+    buf_char(&b, '}');
+    audit_log_line(buf_view(&b));
+}
+
+/* ---- when ---- */
+
+static bool is_long(const struct route *r) {
+    static const char *const streams[] = {"exec", "attach", "portforward", "log", "proxy"};
+    if (str_eq(r->verb, "watch")) return true;
+    for (size_t i = 0; i < ARRAY_LEN(streams); i++)
+        if (str_eq(r->subresource, streams[i])) return true;
+    return false;
+}
+
+static void on_answer(struct request *r, int status, struct slice body) {
+    struct call *c = r->audit_data;
+    const struct audit_record *a = c->audit;
+    bool refused = status == 401 || status == 403;
+    if (!a->decision.level && (audit.policy || !refused)) return;
+    bool started = !body.p && is_long(&c->route);
+    if (a->decision.omit & (started ? AUDIT_STARTED : AUDIT_COMPLETE)) return;
+    write_event(c, started ? "ResponseStarted" : "ResponseComplete", status, body);
+}
+
+static struct audit_decision by_default(const struct call *c) {
+    static const char *const reads[] = {"get", "list", "watch", "head"};
+    struct audit_decision write = {.level = AUDIT_METADATA, .omit = AUDIT_RECEIVED};
+    struct audit_decision read = {.omit = AUDIT_RECEIVED};
+    const struct route *r = &c->route;
+    if (r->is_resource && str_eq(r->plural, "secrets") && !*r->group) return write;
+    if (str_eq(r->subresource, "exec") || str_eq(r->subresource, "attach") ||
+        str_eq(r->subresource, "portforward"))
+        return write;
+    for (size_t i = 0; i < ARRAY_LEN(reads); i++)
+        if (str_eq(reads[i], r->verb)) return read;
+    return write;
+}
+
+static struct audit_decision decide(const struct call *c) {
+    if (!audit.policy) return by_default(c);
+    const struct route *r = &c->route;
+    struct attributes at = {.verb = str_or(r->verb, ""),
+                            .group = r->group,
+                            .resource = r->plural,
+                            .subresource = r->subresource,
+                            .name = r->name,
+                            .ns = r->ns,
+                            .path = r->is_resource ? NULL : c->r->path};
+    return audit_policy_decide(audit.policy, &c->user, &at);
+}
+
+/* What a client may choose as id: something short without signs. */
+static bool id_usable(const char *id) {
+    size_t n = strlen(id);
+    if (!n || n > 64) return false;
+    for (size_t i = 0; i < n; i++)
+        if (!strchr("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-", id[i]))
+            return false;
+    return true;
+}
+
+static const char *id_of(struct call *c) {
+    const char *given = http_header(&c->r->headers, "audit-id");
+    if (given && id_usable(given)) return given;
+    static const char digits[] = "0123456789abcdef";
+    char *id = arena_alloc(c->a, 40);
+    memcpy(id, audit.prefix, 24);
+    uint64_t n = ++audit.count;
+    for (int i = 35; i >= 24; i--, n >>= 4) id[i] = digits[n & 15];
+    return id;
+}
+
+void audit_begin(struct call *c) {
+    struct audit_record *a = ARENA_NEW(c->a, struct audit_record);
+    a->user = c->user;
+    a->received_ns = loop_wall_ns(c->api->loop);
+    a->decision = decide(c);
+    c->audit = a;
+    c->r->audit_id = id_of(c);
+    c->r->audit_data = c;
+    c->r->on_answer = on_answer;
+    if (a->decision.level && !(a->decision.omit & AUDIT_RECEIVED))
+        write_event(c, "RequestReceived", 0, (struct slice){0});
+}
+
+void audit_decision(struct call *c, bool allowed, const char *reason) {
+    if (!c->audit) return;
+    c->audit->decided = allowed ? "allow" : "forbid";
+    c->audit->reason = reason;
+}

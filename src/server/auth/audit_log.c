@@ -1,0 +1,106 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/own.h"
+#include "server/auth/audit.h"
+
+enum { COPY_BYTES = 1024 * 1024 };
+
+static struct {
+    struct loop *loop;
+    int fd, old_fd; /* of audit.log and audit.log.1, opened before the sandbox closed */
+    struct buf queue;
+    bool flush_due, rotating;
+    off_t size, copied;
+    struct audit_counts counts;
+} out = {.fd = -1, .old_fd = -1};
+
+struct audit_counts audit_counts(void) {
+    return out.counts;
+}
+
+static int open_log(const char *root, const char *name, int *ret, struct err *err) {
+    OWN(buf_done) struct buf path = {0};
+    buf_printf(&path, "%s/var/log/atoll/%s", root, name);
+    *ret = open(path.p, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    return *ret < 0 ? err_errno(err, errno, "%s", path.p) : 0;
+}
+
+int audit_log_open(const char *root, struct err *err) {
+    struct stat st;
+    int rc = open_log(root, "audit.log", &out.fd, err);
+    if (rc == 0) rc = open_log(root, "audit.log.1", &out.old_fd, err);
+    if (rc == 0 && fstat(out.fd, &st) == 0) out.size = st.st_size;
+    return rc;
+}
+
+void audit_log_start(struct loop *l) { out.loop = l; }
+
+static void flush_later(void);
+
+static void drop_queue(const char *why) {
+    uint64_t lines = 0;
+    for (size_t i = 0; i < out.queue.n; i++) lines += out.queue.p[i] == '\n';
+    if (!out.counts.dropped) log_error("audit_lines_dropped", "reason=\"%s\"", why);
+    out.counts.dropped += lines;
+    buf_clear(&out.queue);
+}
+
+/* A piece of the full file per turn; lines wait in the queue meanwhile. */
+static void rotate_some(void *user) {
+    off_t at = out.copied;
+    ssize_t n = 0;
+    if (out.copied == 0 && ftruncate(out.old_fd, 0) < 0) n = -1;
+    OWN(free_p) char *piece = malloc(COPY_BYTES);
+    if (!piece) abort();
+    if (n == 0) n = pread(out.fd, piece, COPY_BYTES, at);
+    if (n > 0 && write(out.old_fd, piece, (size_t)n) == n) {
+        out.copied += n;
+        loop_defer(out.loop, rotate_some, NULL);
+        return;
+    }
+    if (n != 0) log_warn("audit_log_not_kept", "errno=%d", errno);
+    if (ftruncate(out.fd, 0) == 0) out.size = 0;
+    out.rotating = false;
+    out.copied = 0;
+    flush_later();
+}
+
+static void flush(void *user) {
+    out.flush_due = false;
+    if (out.rotating || !out.queue.n) return;
+    ssize_t n = write(out.fd, out.queue.p, out.queue.n);
+    if (n < 0) {
+        drop_queue(strerror(errno));
+        return;
+    }
+    out.size += n;
+    buf_consume(&out.queue, (size_t)n);
+    if (out.queue.n) drop_queue("the disk is full"); /* a line cut in two is ended by the next */
+    if (out.size < LIMIT_AUDIT_FILE_BYTES) return;
+    out.rotating = true;
+    loop_defer(out.loop, rotate_some, NULL);
+}
+
+static void flush_later(void) {
+    if (out.flush_due) return;
+    out.flush_due = true;
+    loop_defer(out.loop, flush, NULL);
+}
+
+void audit_log_line(struct slice line) {
+    if (out.fd < 0) return;
+    out.counts.events++;
+    if (out.queue.n + line.n + 1 > LIMIT_AUDIT_QUEUE_BYTES) {
+        out.counts.dropped++;
+        return;
+    }
+    buf_slice(&out.queue, line);
+    buf_char(&out.queue, '\n');
+    flush_later();
+}
