@@ -13,26 +13,27 @@ static const char *const priority[] = {"apps",
                                        "authorization.k8s.io",
                                        "autoscaling",
                                        "batch",
+                                       "certificates.k8s.io",
                                        "networking.k8s.io",
                                        "policy",
                                        "rbac.authorization.k8s.io",
                                        "storage.k8s.io",
+                                       "admissionregistration.k8s.io",
+                                       "apiextensions.k8s.io",
+                                       "scheduling.k8s.io",
                                        "coordination.k8s.io",
-                                       "discovery.k8s.io"};
+                                       "node.k8s.io",
+                                       "discovery.k8s.io",
+                                       "flowcontrol.apiserver.k8s.io"};
 
-struct names {
-    const char *v[128];
-    size_t n;
-};
-
-static bool has(const struct names *l, const char *s) {
+static bool has(const struct str_list *l, const char *s) {
     for (size_t i = 0; i < l->n; i++)
         if (str_eq(l->v[i], s)) return true;
     return false;
 }
 
-static void add(struct names *l, const char *s) {
-    if (!has(l, s) && l->n < ARRAY_LEN(l->v)) l->v[l->n++] = s;
+static void add(struct arena *a, struct str_list *l, const char *s) {
+    if (!has(l, s)) *ARENA_PUSH(a, l) = s;
 }
 
 static bool known(const char *group) {
@@ -43,20 +44,61 @@ static bool known(const char *group) {
     return false;
 }
 
-static void groups(struct names *ret) {
+static struct str_list groups(struct arena *a) {
     size_t n;
+    struct str_list ret = {0};
     const struct api_kind *const *kinds = api_kinds(&n);
     for (size_t i = 0; i < ARRAY_LEN(priority); i++)
-        if (known(priority[i])) add(ret, priority[i]);
+        if (known(priority[i])) add(a, &ret, priority[i]);
     for (size_t i = 0; i < n; i++)
-        if (*kinds[i]->group) add(ret, kinds[i]->group);
+        if (*kinds[i]->group) add(a, &ret, kinds[i]->group);
+    return ret;
 }
 
-static void versions(const char *group, struct names *ret) {
+/* "v2beta10": v2, beta, 10. What has another form comes last, by its letters. */
+struct version_rank {
+    int stage; /* 3: v1, 2: v1beta1, 1: v1alpha1, 0: another form */
+    uint64_t major, minor;
+};
+
+static struct version_rank rank_of(const char *v) {
+    static const char *const stages[] = {"alpha", "beta"};
+    const struct version_rank other = {0};
+    struct version_rank r = {.stage = 3};
+    size_t digits = *v == 'v' ? strspn(v + 1, "0123456789") : 0;
+    if (!digits || slice_u64(slice_from(v + 1, digits), &r.major) < 0) return other;
+    const char *rest = v + 1 + digits;
+    if (!*rest) return r;
+    for (int i = 0; i < 2; i++) {
+        if (!str_starts(rest, stages[i])) continue;
+        r.stage = i + 1;
+        return slice_u64(slice_of(rest + strlen(stages[i])), &r.minor) < 0 ? other : r;
+    }
+    return other;
+}
+
+/* Whether version x comes before y: the stable ones first, in each stage the newest first. */
+static bool comes_first(const char *x, const char *y) {
+    struct version_rank a = rank_of(x), b = rank_of(y);
+    if (a.stage != b.stage) return a.stage > b.stage;
+    if (a.stage == 0) return strcmp(x, y) < 0;
+    if (a.major != b.major) return a.major > b.major;
+    return a.minor > b.minor;
+}
+
+static struct str_list versions(struct arena *a, const char *group) {
     size_t n;
+    struct str_list ret = {0};
     const struct api_kind *const *kinds = api_kinds(&n);
-    for (size_t i = n; i-- > 0;) /* v2 before v1 */
-        if (str_eq(kinds[i]->group, group)) add(ret, kinds[i]->version);
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(kinds[i]->group, group)) add(a, &ret, kinds[i]->version);
+    for (size_t i = 1; i < ret.n; i++) /* few: sorting by insertion will do */
+        for (size_t j = i; j > 0 && comes_first(ret.v[j], ret.v[j - 1]); j--) {
+            const char *swapped = ret.v[j];
+            ret.v[j] = ret.v[j - 1];
+            ret.v[j - 1] = swapped;
+        }
+    return ret;
 }
 
 static const char *group_version(struct arena *a, const char *group, const char *version) {
@@ -84,6 +126,10 @@ static const struct offer special[] = {
     {"eviction", "policy", "v1", "Eviction", "[\"create\"]"},
     {"token", "authentication.k8s.io", "v1", "TokenRequest", "[\"create\"]"},
     {"finalize", "", "v1", "Namespace", "[\"update\"]"},
+    {"ephemeralcontainers", "", "v1", "Pod", "[\"get\",\"patch\",\"update\"]"},
+    {"resize", "", "v1", "Pod", "[\"get\",\"patch\",\"update\"]"},
+    {"approval", "certificates.k8s.io", "v1", "CertificateSigningRequest",
+     "[\"get\",\"patch\",\"update\"]"},
     {"scale", "autoscaling", "v1", "Scale", "[\"get\",\"patch\",\"update\"]"},
 };
 
@@ -102,7 +148,7 @@ static size_t offers(const struct api_kind *k, struct offer *ret, size_t max) {
                                   "[\"get\",\"patch\",\"update\"]"};
     if (k->flags & API_HAS_SCALE) ret[n++] = special[ARRAY_LEN(special) - 1];
     for (const char *const *s = k->subresources; s && *s && n < max; s++)
-        for (size_t i = 0; i + 1 < ARRAY_LEN(special); i++)
+        for (size_t i = 0; i + 1 < ARRAY_LEN(special) && n < max; i++)
             if (str_eq(special[i].sub, *s)) {
                 ret[n] = special[i];
                 if (!ret[n].kind) ret[n].kind = proxy_options(k);
@@ -147,7 +193,7 @@ static bool resource_list(struct call *c, const char *group, const char *version
                group_version(c->a, group, version));
     for (size_t i = 0; i < n; i++) {
         if (!str_eq(kinds[i]->group, group) || !str_eq(kinds[i]->version, version)) continue;
-        struct offer list[16];
+        struct offer list[OFFERS_MAX];
         size_t n_offers = offers(kinds[i], list, ARRAY_LEN(list));
         for (size_t j = 0; j < n_offers; j++) {
             if (found) buf_char(&b, ',');
@@ -161,8 +207,7 @@ static bool resource_list(struct call *c, const char *group, const char *version
 }
 
 static void put_group(struct buf *b, struct arena *a, const char *group) {
-    struct names v = {0};
-    versions(group, &v);
+    struct str_list v = versions(a, group);
     buf_printf(b, "\"name\":\"%s\",\"versions\":[", group);
     for (size_t i = 0; i < v.n; i++)
         buf_printf(b, "%s{\"groupVersion\":\"%s\",\"version\":\"%s\"}", i ? "," : "",
@@ -172,8 +217,7 @@ static void put_group(struct buf *b, struct arena *a, const char *group) {
 }
 
 static void group_list(struct call *c) {
-    struct names g = {0};
-    groups(&g);
+    struct str_list g = groups(c->a);
     OWN(buf_done) struct buf b = {0};
     buf_str(&b, "{\"kind\":\"APIGroupList\",\"apiVersion\":\"v1\",\"groups\":[");
     for (size_t i = 0; i < g.n; i++) {
@@ -214,7 +258,7 @@ static void put_subresource(struct buf *b, const struct offer *o) {
 }
 
 static void put_aggregated_kind(struct buf *b, const struct api_kind *k) {
-    struct offer list[16];
+    struct offer list[OFFERS_MAX];
     size_t n = offers(k, list, ARRAY_LEN(list));
     buf_printf(b,
                "{\"resource\":\"%s\",\"responseKind\":{\"group\":\"%s\",\"version\":\"%s\","
@@ -230,9 +274,8 @@ static void put_aggregated_kind(struct buf *b, const struct api_kind *k) {
     buf_str(b, n > 1 ? "]}" : "}");
 }
 
-static void put_aggregated_group(struct buf *b, const char *group) {
-    struct names v = {0};
-    versions(group, &v);
+static void put_aggregated_group(struct buf *b, struct arena *a, const char *group) {
+    struct str_list v = versions(a, group);
     size_t n;
     const struct api_kind *const *kinds = api_kinds(&n);
     buf_str(b, "{\"metadata\":{");
@@ -269,11 +312,11 @@ static const char *aggregated_version(const struct call *c) {
 }
 
 static void aggregated(struct call *c, const char *version, bool core) {
-    struct names g = {0};
+    struct str_list g = {0};
     if (core)
-        add(&g, "");
+        add(c->a, &g, "");
     else
-        groups(&g);
+        g = groups(c->a);
     OWN(buf_done) struct buf b = {0};
     buf_printf(&b,
                "{\"kind\":\"APIGroupDiscoveryList\",\"apiVersion\":\"apidiscovery.k8s.io/%s\","
@@ -281,7 +324,7 @@ static void aggregated(struct call *c, const char *version, bool core) {
                version);
     for (size_t i = 0; i < g.n; i++) {
         if (i) buf_char(&b, ',');
-        put_aggregated_group(&b, g.v[i]);
+        put_aggregated_group(&b, c->a, g.v[i]);
     }
     buf_str(&b, "]}\n");
     const char *type = arena_printf(

@@ -11,12 +11,20 @@ static int32_t **deployment_replicas(struct api_object *o) {
 static int32_t **replicaset_replicas(struct api_object *o) {
     return &((struct apps_v1_replica_set *)(void *)o)->spec.replicas;
 }
+static int32_t **statefulset_replicas(struct api_object *o) {
+    return &((struct apps_v1_stateful_set *)(void *)o)->spec.replicas;
+}
+static int32_t **controller_replicas(struct api_object *o) {
+    return &((struct core_v1_replication_controller *)(void *)o)->spec.replicas;
+}
 static const struct {
     const char *group, *plural;
     int32_t **(*replicas)(struct api_object *o);
 } scaled[] = {
     {"apps", "deployments", deployment_replicas},
     {"apps", "replicasets", replicaset_replicas},
+    {"apps", "statefulsets", statefulset_replicas},
+    {"", "replicationcontrollers", controller_replicas},
 };
 
 static int32_t number(struct slice json, const char *path) {
@@ -55,6 +63,13 @@ static const char *selector_text(struct arena *a, struct slice json) {
     if (raw_path(json, "spec.selector.matchExpressions", &part)) {
         struct raw_iter s = raw_array(part);
         while (raw_element(&s, &one)) put_requirement(&b, a, one);
+    }
+    /* A ReplicationController's selector is a plain map. */
+    if (!b.n && !raw_path(json, "spec.selector.matchLabels", &part) &&
+        raw_path(json, "spec.selector", &part)) {
+        struct str_map m = raw_map(a, part);
+        for (size_t i = 0; i < m.n; i++)
+            buf_printf(&b, "%s%s=%s", i ? "," : "", m.v[i].key, m.v[i].value);
     }
     return arena_strn(a, buf_view(&b));
 }

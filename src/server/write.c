@@ -303,7 +303,7 @@ static void keep_old_parts(struct write *w, struct api_object *obj, const struct
         full->metadata.labels = m->labels;
         full->metadata.annotations = m->annotations;
         memcpy(obj, full, k->type->size);
-    } else if (k->flags & API_HAS_STATUS && !*w->subresource) {
+    } else if (w->c->kind->flags & API_HAS_STATUS && !*w->subresource) {
         object_copy_field(k, obj, old, "status");
     }
     m->namespace = was->namespace;
@@ -393,6 +393,8 @@ static void attempt(struct write *w) {
     keep_old_parts(w, obj, old);
     const struct api_behavior *b = api_kind_behavior(k);
     if (b && b->prepare && !*w->subresource) b->prepare(c->a, obj, old);
+    if (b && b->prepare_subresource && *w->subresource)
+        b->prepare_subresource(c->a, obj, old, w->subresource);
     w->object = obj;
     w->old = old;
     write_run(w);

@@ -91,6 +91,10 @@ const char *access_modes_text(struct arena *a, const struct str_list *modes);
 /* pod_update.c */
 void pod_update_validate(const struct core_v1_pod *pod, const struct core_v1_pod *old,
                          struct api_causes *causes);
+/* pod_subresources.c: ephemeralcontainers and resize */
+void pod_subresource_prepare(struct arena *a, void *obj, const void *old, const char *subresource);
+void pod_subresource_validate(const struct core_v1_pod *pod, const struct core_v1_pod *old,
+                              const char *subresource, struct api_causes *causes);
 
 /* A port number or a name; `what` of a cause. */
 bool ip_valid(const char *s);

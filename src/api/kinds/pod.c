@@ -48,7 +48,10 @@ static void pod_prepare(struct arena *a, void *obj, const void *old) {
 static void pod_validate(const void *obj, const void *old, const char *subresource,
                          struct api_causes *causes) {
     const struct core_v1_pod *pod = obj;
-    if (!str_empty(subresource)) return;
+    if (!str_empty(subresource)) {
+        pod_subresource_validate(pod, old, subresource, causes);
+        return;
+    }
     if (old) {
         pod_update_validate(pod, old, causes);
         return;
@@ -133,6 +136,7 @@ static const struct api_behavior pod_behavior = {
     .kind = "Pod",
     .defaults = pod_defaults,
     .prepare = pod_prepare,
+    .prepare_subresource = pod_subresource_prepare,
     .validate = pod_validate,
     .columns = columns,
     .n_columns = ARRAY_LEN(columns),

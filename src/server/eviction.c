@@ -1,0 +1,303 @@
+/*
+ * Eviction (policy/v1, v1beta1): a deletion that PodDisruptionBudgets may forbid. A budget is
+ * charged before the pod goes, by a write on the version that was read, so that no number of
+ * parallel evictions gets more out of it than it allows.
+ */
+#include "api/pods.h"
+#include "api/selector.h"
+#include "base/own.h"
+#include "server/admission/plugin.h"
+#include "server/body.h"
+#include "server/raw.h"
+#include "server/remove.h"
+#include "server/write.h"
+
+enum { ATTEMPTS_MAX = 20, DISRUPTED_MAX = 2000, RETRY_AFTER_S = 10 };
+#define VIOLATION "Cannot evict pod as it would violate the pod's disruption budget."
+
+struct eviction {
+    struct admission *ad;
+    struct remove_options o;
+    const char *asked_version; /* the client's own precondition */
+    const char *budget;        /* that decides; NULL: none */
+    bool by_version;           /* the pod must not change before it goes */
+    unsigned attempts;
+};
+
+static void attempt(struct eviction *e);
+
+/* ---- answers ---- */
+
+static void refuse(struct eviction *e, const char *why, int retry_after_s) {
+    struct call *c = e->ad->c;
+    struct api_causes causes = {.a = c->a};
+    *ARENA_PUSH(c->a, &causes) = (struct api_cause){"DisruptionBudget", NULL, why};
+    admission_over(e->ad, false);
+    reply_failure(
+        c, ERR_TOO_MANY_REQUESTS,
+        &(struct failure){.message = VIOLATION, .causes = &causes, .retry_after_s = retry_after_s});
+}
+
+static void refuse_stale(struct eviction *e) {
+    refuse(e,
+           arena_printf(e->ad->a,
+                        "The disruption budget %s is still being processed by the server.",
+                        e->budget),
+           RETRY_AFTER_S);
+}
+
+static void fail(struct eviction *e, const struct err *err) {
+    struct call *c = e->ad->c;
+    struct err copy = *err;
+    admission_over(e->ad, false);
+    if (copy.reason == ERR_NOT_FOUND)
+        reply_not_found(c, c->route.name);
+    else if (copy.reason == ERR_CONFLICT)
+        reply_conflict(c, c->route.name, copy.text);
+    else
+        reply_error(c, &copy);
+}
+
+static void forbid(struct eviction *e, const char *why) {
+    struct err err;
+    err_set(&err, ERR_FORBIDDEN, "poddisruptionbudget.policy \"%s\" is forbidden: %s", e->budget,
+            why);
+    fail(e, &err);
+}
+
+static void on_removed(void *user, struct slice json, bool gone, const struct err *err) {
+    struct eviction *e = user;
+    bool raced = err && err->reason == ERR_CONFLICT && e->by_version && !e->asked_version;
+    if (!err) {
+        struct call *c = e->ad->c;
+        admission_over(e->ad, true);
+        reply_success(c, 201, NULL, NULL);
+    } else if (raced && e->budget) {
+        refuse_stale(e);
+    } else if (raced && ++e->attempts < ATTEMPTS_MAX) {
+        attempt(e);
+    } else {
+        fail(e, err);
+    }
+}
+
+static void remove_pod(struct eviction *e, const struct core_v1_pod *pod, bool by_version) {
+    struct call *c = e->ad->c;
+    e->by_version = by_version;
+    e->o.resource_version = e->asked_version;
+    e->o.once = by_version;
+    if (by_version && !e->asked_version) e->o.resource_version = pod->metadata.resource_version;
+    remove_object(c->api, c->kind, c->route.ns, c->route.name, &e->o, on_removed, e);
+}
+
+/* ---- budgets ---- */
+
+/* The budget over this pod, decoded; *ret_n is how many there are. */
+static struct policy_v1_pod_disruption_budget *find_budget(struct eviction *e,
+                                                           const struct core_v1_pod *pod,
+                                                           struct object **ret_stored,
+                                                           size_t *ret_n) {
+    struct arena *a = e->ad->a;
+    struct policy_v1_pod_disruption_budget *found = NULL;
+    const struct api_kind *k = api_kind_by_plural("policy", "v1", "poddisruptionbudgets");
+    struct resource *r = cache_of_kind(&e->ad->api->cache, k);
+    struct slice prefix = slice_of(arena_printf(a, "%s/", e->ad->c->route.ns));
+    struct key_cursor at = key_index_seek(&r->index, prefix, false);
+    *ret_n = 0;
+    for (struct object *o; pod->metadata.labels.n && (o = key_index_next(&r->index, &at));) {
+        struct api_object *decoded;
+        struct selector *selector;
+        if (o->key_n < prefix.n || memcmp(o->key, prefix.p, prefix.n) != 0) break;
+        if (api_object_decode(a, k, object_json(o), &decoded, NULL) < 0) continue;
+        struct policy_v1_pod_disruption_budget *b = (void *)decoded;
+        if (!b->spec.selector || selector_from_labels(a, b->spec.selector, &selector, NULL) < 0)
+            continue;
+        if (!selector_matches(selector, &pod->metadata.labels)) continue;
+        found = b;
+        *ret_stored = o;
+        ++*ret_n;
+    }
+    return found;
+}
+
+/* An unhealthy pod may go although it is under a budget: without charging it. */
+static bool goes_free(const struct core_v1_pod *pod,
+                      const struct policy_v1_pod_disruption_budget *b) {
+    if (pod_is_ready(pod)) return false;
+    if (str_eq(b->spec.unhealthy_pod_eviction_policy, "AlwaysAllow")) return true;
+    return b->status.current_healthy >= b->status.desired_healthy && b->status.desired_healthy > 0;
+}
+
+static const char *no_budget_left(struct arena *a,
+                                  const struct policy_v1_pod_disruption_budget *b) {
+    for (size_t i = 0; i < b->status.conditions.n; i++) {
+        const struct meta_v1_condition *c = &b->status.conditions.v[i];
+        if (str_eq(c->type, "DisruptionAllowed") && str_eq(c->status, "False") &&
+            str_eq(c->reason, "SyncFailed"))
+            return arena_printf(a,
+                                "The disruption budget %s does not allow evicting pods currently "
+                                "because it failed sync: %s",
+                                b->metadata.name, str_or(c->message, ""));
+    }
+    return arena_printf(a, "The disruption budget %s needs %d healthy pods and has %d currently",
+                        b->metadata.name, b->status.desired_healthy, b->status.current_healthy);
+}
+
+static void on_charged(void *user, struct slice json, const struct err *err) {
+    struct eviction *e = user;
+    if (!err) {
+        remove_pod(e, NULL, false);
+    } else if (err->reason != ERR_CONFLICT && err->reason != ERR_NOT_FOUND) {
+        fail(e, err);
+    } else if (++e->attempts < ATTEMPTS_MAX) {
+        attempt(e);
+    } else {
+        struct err timeout;
+        err_set(&timeout, ERR_TIMEOUT,
+                "couldn't update PodDisruptionBudget \"%s\" due to conflicts", e->budget);
+        fail(e, &timeout);
+    }
+}
+
+static void charge(struct eviction *e, struct policy_v1_pod_disruption_budget *b,
+                   struct object *stored) {
+    struct arena *a = e->ad->a;
+    if (b->status.observed_generation < b->metadata.generation) {
+        refuse_stale(e);
+    } else if (b->status.disruptions_allowed < 0) {
+        forbid(e, "pdb disruptions allowed is negative");
+    } else if (b->status.disrupted_pods.n > DISRUPTED_MAX) {
+        forbid(e, "DisruptedPods map too big - too many evictions not confirmed by PDB controller");
+    } else if (b->status.disruptions_allowed == 0) {
+        refuse(e, no_budget_left(a, b), 0);
+    } else if (e->o.dry_run) {
+        remove_pod(e, NULL, false);
+    } else {
+        b->status.disruptions_allowed--;
+        str_map_set(a, &b->status.disrupted_pods, e->ad->c->route.name, time_now(e->ad->c));
+        commit_submit(e->ad->api,
+                      &(struct commit){STORE_UPDATE,
+                                       api_kind_by_plural("policy", "v1", "poddisruptionbudgets"),
+                                       (void *)b, stored->revision},
+                      on_charged, e);
+    }
+}
+
+/* A pod that has ended, not begun or is going is nobody's loss. */
+static bool is_beyond_budgets(const struct core_v1_pod *pod) {
+    return pod_is_terminal(pod) || pod_is_terminating(pod) || str_eq(pod->status.phase, "Pending");
+}
+
+static void attempt(struct eviction *e) {
+    struct call *c = e->ad->c;
+    struct object *o = resource_get(c->resource, c->route.ns, c->route.name), *stored = NULL;
+    struct api_object *decoded;
+    struct err err;
+    size_t n = 0;
+    if (!o) {
+        err_set(&err, ERR_NOT_FOUND, "gone");
+        fail(e, &err);
+        return;
+    }
+    if (api_object_decode(c->a, c->kind, object_json(o), &decoded, &err) < 0) {
+        fail(e, &err);
+        return;
+    }
+    const struct core_v1_pod *pod = (void *)decoded;
+    if (is_beyond_budgets(pod)) {
+        remove_pod(e, pod, !pod_is_terminal(pod) && !pod_is_terminating(pod));
+        return;
+    }
+    struct policy_v1_pod_disruption_budget *b = find_budget(e, pod, &stored, &n);
+    if (n > 1) {
+        err_set(&err, ERR_INTERNAL,
+                "This pod has more than one PodDisruptionBudget, which the eviction subresource "
+                "does not support.");
+        fail(e, &err);
+        return;
+    }
+    if (!b) {
+        remove_pod(e, pod, false);
+        return;
+    }
+    e->budget = b->metadata.name;
+    if (goes_free(pod, b))
+        remove_pod(e, pod, true);
+    else
+        charge(e, b, stored);
+}
+
+/* ---- the request ---- */
+
+static void on_admitted(struct admission *ad, int answer) {
+    const struct policy_v1_eviction *asked = (const void *)ad->object;
+    const struct meta_v1_delete_options *d = asked->delete_options;
+    if (answer != ADMISSION_OK) {
+        admission_refused(ad, answer);
+        return;
+    }
+    struct eviction *e = ARENA_NEW(ad->a, struct eviction);
+    e->ad = ad;
+    e->o = (struct remove_options){.grace_s = -1, .dry_run = ad->c->dry_run};
+    if (d && d->grace_period_seconds && *d->grace_period_seconds >= 0)
+        e->o.grace_s = MIN_OF(*d->grace_period_seconds, INT32_MAX);
+    if (d && d->preconditions) {
+        e->o.uid = d->preconditions->uid;
+        e->asked_version = d->preconditions->resource_version;
+    }
+    for (size_t i = 0; d && i < d->dry_run.n; i++)
+        if (str_eq(d->dry_run.v[i], "All")) e->o.dry_run = true;
+    attempt(e);
+}
+
+/* v1 and v1beta1 have the same fields. */
+static const struct api_kind *eviction_kind(struct slice json) {
+    static const struct api_kind kinds[] = {{.group = "policy",
+                                             .version = "v1",
+                                             .kind = "Eviction",
+                                             .plural = "evictions",
+                                             .type = &policy_v1_eviction_type,
+                                             .api_version = "policy/v1"},
+                                            {.group = "policy",
+                                             .version = "v1beta1",
+                                             .kind = "Eviction",
+                                             .plural = "evictions",
+                                             .type = &policy_v1_eviction_type,
+                                             .api_version = "policy/v1beta1"}};
+    struct slice version;
+    bool beta = raw_get(json, "apiVersion", &version) && slice_is(version, "\"policy/v1beta1\"");
+    return &kinds[beta];
+}
+
+void eviction_create(struct call *c) {
+    struct err err;
+    struct slice json;
+    struct api_object *eviction, *pod;
+    if (!str_eq(c->route.verb, "create")) {
+        err_set(&err, ERR_METHOD_NOT_ALLOWED,
+                "the server does not allow this method on the requested resource");
+        reply_error(c, &err);
+        return;
+    }
+    struct object *o = resource_get(c->resource, c->route.ns, c->route.name);
+    if (!o) {
+        reply_not_found(c, c->route.name);
+        return;
+    }
+    if (body_options(c, &err) < 0 || body_json(c, &json, &err) < 0 ||
+        body_object(c, eviction_kind(json), json, &eviction, &err) < 0 ||
+        api_object_decode(c->a, c->kind, object_json(o), &pod, &err) < 0) {
+        reply_error(c, &err);
+        return;
+    }
+    if (!str_empty(eviction->metadata.name) && !str_eq(eviction->metadata.name, c->route.name)) {
+        reply_failure(c, ERR_BAD_REQUEST,
+                      &(struct failure){.message = "name in URL does not match name in Eviction "
+                                                   "object"});
+        return;
+    }
+    struct admission *ad = admission_new(c, ADMIT_CREATE, o, pod);
+    ad->object = eviction;
+    ad->object_kind = eviction_kind(json);
+    admission_ask(ad, on_admitted);
+}
