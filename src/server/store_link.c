@@ -30,6 +30,8 @@ struct store_link {
     struct loop *loop;
     char *path;
     struct cache *cache;
+    struct seal *seal;
+    struct buf opened; /* one row at a time */
     struct store_link_events ev;
     struct ipc *ipc;
     bool live;          /* STORE_WATCH_OK has come on this connection */
@@ -96,6 +98,14 @@ static void requeue_sent(struct store_link *s) {
     s->waiting.cap = again.cap;
 }
 
+/* y is x without its revision. */
+static bool same_but_revision(struct slice x, struct slice y) {
+    size_t n = 0, digits = x.n > y.n ? x.n - y.n : 0;
+    if (x.n < y.n) return false;
+    while (n < y.n && x.p[n] == y.p[n]) n++;
+    return memcmp(x.p + n + digits, y.p + n, y.n - n) == 0;
+}
+
 /* The write was refused the second time because the first time it was done: the cache shows it. */
 static bool already_done(struct store_link *s, const struct pending *p, uint64_t *ret_revision) {
     struct store_write w;
@@ -108,6 +118,13 @@ static bool already_done(struct store_link *s, const struct pending *p, uint64_t
     const struct object *o = key_index_get(&r->index, slice_from(w.key.p + n, w.key.n - n));
     *ret_revision = o ? o->revision : s->cache->revision;
     if (w.op == STORE_DELETE) return !o;
+    buf_clear(&s->opened);
+    if (seal_applies(w.key)) {
+        /* Sealed with no revision, it opens to what was given to seal_close. */
+        struct slice value;
+        if (seal_open(s->seal, w.key, w.value, &s->opened, &value, NULL) < 0) return false;
+        return o && same_but_revision(object_json(o), value);
+    }
     if (!o || o->json->n < w.value.n) return false;
     size_t digits = o->json->n - w.value.n;
     return memcmp(o->json->p, w.value.p, w.rv_offset) == 0 &&
@@ -145,12 +162,24 @@ static void on_watch_ok(struct store_link *s, struct slice body) {
     flush_waiting(s);
 }
 
+/* A row as it is meant, its value borrowed until the next. A secret that cannot be opened ends this
+ * process: going on without it would look like a deletion. */
+static bool row_open(struct store_link *s, struct slice body, struct store_event *ret) {
+    struct err err;
+    if (store_event_unpack(body, ret)) {
+        log_error("store_event_malformed", "bytes=%zu", body.n);
+        return false;
+    }
+    if (!seal_applies(ret->key)) return true;
+    buf_clear(&s->opened);
+    if (seal_open(s->seal, ret->key, ret->value, &s->opened, &ret->value, &err) == 0) return true;
+    s->ev.lost(s->ev.user, &err);
+    return false;
+}
+
 static void on_event(struct store_link *s, struct slice body) {
     struct store_event e;
-    if (store_event_unpack(body, &e)) {
-        log_error("store_event_malformed", "bytes=%zu", body.n);
-        return;
-    }
+    if (!row_open(s, body, &e)) return;
     if (!s->cache->synced)
         cache_row(s->cache, e.key, e.revision, e.value);
     else if (e.revision > s->cache->revision)
@@ -165,7 +194,7 @@ static void on_reply(struct store_link *s, struct ipc_msg *m) {
     uint64_t revision = 0;
     if (m->type == STORE_RANGE_ROW) {
         struct store_event e;
-        if (p->row && store_event_unpack(m->body, &e) == 0) p->row(p->user, &e);
+        if (p->row && row_open(s, m->body, &e)) p->row(p->user, &e);
         return;
     }
     map_del(&s->sent, slice_from(&m->id, sizeof m->id));
@@ -243,11 +272,12 @@ static void connect_now(void *user) {
 }
 
 struct store_link *store_link_new(struct loop *l, const char *path, struct cache *c,
-                                  const struct store_link_events *ev) {
+                                  struct seal *seal, const struct store_link_events *ev) {
     struct store_link *s = calloc(1, sizeof *s);
     if (!s || !(s->path = strdup(path))) abort();
     s->loop = l;
     s->cache = c;
+    s->seal = seal;
     s->ev = *ev;
     s->retry_ms = RETRY_MIN_MS;
     s->retry = timer_new(l, connect_now, s);
@@ -268,6 +298,7 @@ void store_link_free(struct store_link *s) {
     err_set(&err, ERR_UNAVAILABLE, "the api service is stopping");
     for (size_t i = 0; i < s->waiting.n; i++) finish(s->waiting.v[i], 0, &err);
     vec_done(&s->waiting);
+    buf_done(&s->opened);
     free(s->path);
     free(s);
 }
@@ -307,8 +338,20 @@ void store_link_write(struct store_link *s, const struct store_write *w, store_w
     struct pending *p = pending_new(STORE_WRITE, user);
     p->written = fn;
     s->writes++;
-    struct buf b = {0};
-    store_write_pack(&b, w);
+    struct buf b = {0}, sealed = {0};
+    struct store_write out = *w;
+    struct err err;
+    if (seal_applies(w->key)) {
+        if (seal_close(s->seal, w->key, w->value, w->rv_offset, &sealed, &out.rv_offset, &err) <
+            0) {
+            buf_done(&sealed);
+            finish(p, 0, &err);
+            return;
+        }
+        out.value = buf_view(&sealed);
+    }
+    store_write_pack(&b, &out);
+    buf_done(&sealed);
     submit(s, p, &b);
     buf_done(&b);
 }
@@ -320,6 +363,14 @@ void store_link_range(struct store_link *s, const struct store_range *r, store_r
     p->done = done;
     struct buf b = {0};
     store_range_pack(&b, r);
+    submit(s, p, &b);
+    buf_done(&b);
+}
+
+void store_link_compact(struct store_link *s, store_done_fn *done, void *user) {
+    struct pending *p = pending_new(STORE_COMPACT, user);
+    p->done = done;
+    struct buf b = {0};
     submit(s, p, &b);
     buf_done(&b);
 }

@@ -8,6 +8,7 @@
 
 #include "proc/loop.h"
 #include "server/cache.h"
+#include "server/seal.h"
 #include "wire/store.h"
 
 struct store_link;
@@ -19,8 +20,9 @@ struct store_link_events {
     void (*lost)(void *user, const struct err *err);
     void *user;
 };
+/* What belongs to sealed resources goes out sealed and comes in opened. */
 struct store_link *store_link_new(struct loop *l, const char *path, struct cache *c,
-                                  const struct store_link_events *ev);
+                                  struct seal *seal, const struct store_link_events *ev);
 void store_link_free(struct store_link *s); /* pending calls are answered with an error */
 bool store_link_connected(const struct store_link *s);
 
@@ -35,5 +37,8 @@ typedef void store_row_fn(void *user, const struct store_event *row);
 typedef void store_done_fn(void *user, const struct err *err);
 void store_link_range(struct store_link *s, const struct store_range *r, store_row_fn *row,
                       store_done_fn *done, void *user);
+/* The store forgets its log: what was written before is nowhere any more. After it, every write
+ * that was submitted before is in the cache. */
+void store_link_compact(struct store_link *s, store_done_fn *done, void *user);
 /* Counters for /metrics. */
 uint64_t store_link_writes(const struct store_link *s);

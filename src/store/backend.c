@@ -22,9 +22,9 @@ int store_write_check(const struct store_write *w, struct err *err) {
         return err_set(err, ERR_BAD_REQUEST, "op %u is none of create, update, delete", w->op);
     int r = key_check(w->key, err);
     if (r < 0) return r;
-    if (w->value.n > LIMIT_OBJECT_BYTES)
+    if (w->value.n > LIMIT_STORE_VALUE_BYTES)
         return err_set(err, ERR_TOO_LARGE, "object has %zu bytes, at most %d are allowed",
-                       w->value.n, LIMIT_OBJECT_BYTES);
+                       w->value.n, LIMIT_STORE_VALUE_BYTES);
     if (w->op == STORE_CREATE && w->expected_revision != 0)
         return err_set(err, ERR_BAD_REQUEST, "expected_revision must be 0 for create");
     if (w->op != STORE_CREATE && w->expected_revision == 0)

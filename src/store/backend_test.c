@@ -265,7 +265,7 @@ static struct store_write good_write(void) {
 }
 
 TEST(malformed_writes_are_refused) {
-    static const char zeros[LIMIT_OBJECT_BYTES + 1];
+    static const char zeros[LIMIT_STORE_VALUE_BYTES + 1];
     struct {
         struct store_write w;
         enum err_reason want;

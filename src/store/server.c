@@ -377,6 +377,16 @@ static int on_watch(struct conn *c, const struct ipc_msg *m, struct err *err) {
     return 0;
 }
 
+static int on_compact(struct conn *c, const struct ipc_msg *m, struct err *err) {
+    struct store_server *s = c->server;
+    if (m->body.n) return err_set(err, ERR_BAD_REQUEST, "STORE_COMPACT is malformed");
+    store_server_flush(s);
+    int r = s->backend->ops->compact(s->backend, 0, UINT64_MAX, err);
+    if (r < 0 && r != err_code(ERR_UNAVAILABLE)) fatal(err);
+    if (r == 0) ipc_send(c->ipc, STORE_COMPACT_OK, m->id, SLICE(""), NULL, 0);
+    return r;
+}
+
 static int on_range(struct conn *c, const struct ipc_msg *m, struct err *err) {
     struct store_range r;
     if (store_range_unpack(m->body, &r) < 0)
@@ -402,10 +412,8 @@ static const struct {
     uint16_t type;
     int (*handle)(struct conn *c, const struct ipc_msg *m, struct err *err);
 } requests[] = {
-    {STORE_WRITE, on_write},
-    {STORE_WATCH, on_watch},
-    {STORE_RANGE, on_range},
-    {STORE_STATS, on_stats},
+    {STORE_WRITE, on_write}, {STORE_WATCH, on_watch}, {STORE_COMPACT, on_compact},
+    {STORE_RANGE, on_range}, {STORE_STATS, on_stats},
 };
 
 static void on_message(struct ipc *ipc, struct ipc_msg *m, void *user) {

@@ -32,6 +32,8 @@ enum store_msg {
     STORE_RANGE_OK = 8, /* u64 revision that was shown */
     STORE_STATS = 9,
     STORE_STATS_OK = 10,
+    STORE_COMPACT = 11, /* forgets all of the log, now → STORE_COMPACT_OK */
+    STORE_COMPACT_OK = 12,
 };
 
 enum store_op { STORE_CREATE = 1, STORE_UPDATE = 2, STORE_DELETE = 3 };
