@@ -342,7 +342,24 @@ static int decode_field(struct decoder *d, const struct api_field *f, void *obj)
     return decode_value(d, f, false, place);
 }
 
+/* A member that no field names, of a type that keeps those. */
+static int decode_inline(struct decoder *d, struct slice key, struct buf *members) {
+    if (members->n) buf_char(members, ',');
+    buf_json_str(members, key);
+    buf_char(members, ':');
+    return json_read_raw(&d->r, members) < 0 ? syntax(d) : 0;
+}
+
+static void inline_done(struct decoder *d, const struct api_type *t, void *obj,
+                        const struct buf *members) {
+    for (unsigned i = 0; members->n && i < t->n_fields; i++)
+        if (t->fields[i].flags & API_INLINE)
+            *(struct slice *)api_at(obj, &t->fields[i]) =
+                slice_from(arena_strn(d->a, buf_view(members)), members->n);
+}
+
 static int decode_members(struct decoder *d, const struct api_type *t, void *obj) {
+    OWN(buf_done) struct buf members = {0};
     uint64_t few = 0, *seen = &few;
     if (t->n_fields > 64) seen = ARENA_ARRAY(d->a, uint64_t, t->n_fields / 64 + 1);
     struct slice key;
@@ -350,8 +367,11 @@ static int decode_members(struct decoder *d, const struct api_type *t, void *obj
     int rc;
     while ((rc = json_object_next(&d->r, d->a, &key)) > 0) {
         const struct api_field *f = api_field_find(t, key, &hint);
+        if (f && f->flags & API_INLINE) f = NULL;
         d->path[d->depth++] = (struct frame){.field = f, .key = key};
-        if (!f) {
+        if (!f && t->flags & API_TYPE_INLINE) {
+            rc = decode_inline(d, key, &members);
+        } else if (!f) {
             finding(d, "unknown");
             rc = json_skip(&d->r) < 0 ? syntax(d) : 0;
         } else {
@@ -363,6 +383,7 @@ static int decode_members(struct decoder *d, const struct api_type *t, void *obj
         d->depth--;
         if (rc < 0) return rc;
     }
+    if (members.n) inline_done(d, t, obj, &members);
     return rc < 0 ? syntax(d) : 0;
 }
 

@@ -147,6 +147,12 @@ static void put_object(struct buf *b, const struct api_type *t, const void *obj)
         } else if (list->n == 0 && !(f->flags & API_ALWAYS)) {
             continue;
         }
+        if (f->flags & API_INLINE) {
+            put_char(b, separator);
+            put_value(b, f, place);
+            separator = ',';
+            continue;
+        }
         if (b->cap - b->n <= f->name_n + 4u) buf_reserve(b, f->name_n + 4u);
         char *out = b->p + b->n;
         *out++ = separator;

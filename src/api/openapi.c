@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/custom/openapi.h"
 #include "api/openapi_schema.h"
 #include "api/table.h"
 #include "base/map.h"
@@ -22,7 +23,18 @@ void openapi_gvk(struct buf *b, const struct api_kind *k, const char *kind) {
                k->version);
 }
 
+void openapi_kind_name(struct buf *b, const struct api_kind *k) {
+    if (k->custom)
+        custom_openapi_name(b, k, k->kind);
+    else
+        buf_str(b, k->type->schema_name);
+}
+
 void openapi_list_name(struct buf *b, const struct api_kind *k) {
+    if (k->custom) {
+        custom_openapi_name(b, k, k->list_kind);
+        return;
+    }
     const char *dot = strrchr(k->type->schema_name, '.');
     buf_append(b, k->type->schema_name, (size_t)(dot + 1 - k->type->schema_name));
     buf_str(b, k->list_kind);
@@ -205,7 +217,9 @@ static void list_schema(struct buf *b, enum openapi_version v, const struct api_
     buf_printf(b,
                "%s},\"items\":{\"description\":\"The objects.\",\"type\":\"array\",\"items\":{%s",
                *apart ? "}]" : "", apart);
-    openapi_ref(b, v, k->type->schema_name);
+    OWN(buf_done) struct buf name = {0};
+    openapi_kind_name(&name, k);
+    openapi_ref(b, v, name.p);
     buf_printf(b, "%s}}},\"required\":[\"items\"],\"x-kubernetes-group-version-kind\":[",
                *apart ? "}]" : "");
     openapi_gvk(b, k, k->list_kind);
@@ -264,28 +278,33 @@ static bool chosen(const struct api_kind *k, const char *group, const char *vers
 
 /* Paths and schemas of the kinds of one group version (group NULL: of all). */
 static int document(struct buf *b, enum openapi_version v, const char *group, const char *version) {
-    OWN(buf_done) struct buf lists = {0};
+    OWN(buf_done) struct buf more = {0};
     bool first = true, found = false;
-    for (size_t i = 0; i < api_kind_table_n; i++)
-        found = found || chosen(api_kind_table[i], group, version);
+    size_t n;
+    const struct api_kind *const *kinds = api_kinds(&n);
+    for (size_t i = 0; i < n; i++) found = found || chosen(kinds[i], group, version);
     if (!found) return -ENOENT;
     struct closure c = {.have = calloc(api_type_table_n, sizeof(bool))};
     if (!c.have) abort();
     buf_str(b, v == OPENAPI_V3 ? "{\"openapi\":\"3.0.0\"" : "{\"swagger\":\"2.0\"");
     buf_str(b, ",\"info\":{\"title\":\"Kubernetes\",\"version\":\"v1.32.0\"},\"paths\":{");
-    for (size_t i = 0; i < api_kind_table_n; i++) {
-        const struct api_kind *k = api_kind_table[i];
+    for (size_t i = 0; i < n; i++) {
+        const struct api_kind *k = kinds[i];
         if (!chosen(k, group, version)) continue;
         openapi_kind_paths(b, v, k, &first);
         reach(&c, k->type);
+        if (k->custom) {
+            buf_char(&more, ',');
+            custom_openapi_schema(&more, v, k);
+        }
         if (k->flags & API_VIRTUAL) continue;
-        buf_char(&lists, ',');
-        list_schema(&lists, v, k);
+        buf_char(&more, ',');
+        list_schema(&more, v, k);
     }
     reach_common(&c);
     buf_str(b, v == OPENAPI_V3 ? "},\"components\":{\"schemas\":{" : "},\"definitions\":{");
     schemas(b, v, &c);
-    buf_slice(b, buf_view(&lists));
+    buf_slice(b, buf_view(&more));
     buf_str(b, v == OPENAPI_V3 ? "}}}" : "}}");
     free(c.have);
     return 0;
@@ -306,9 +325,11 @@ static uint64_t content_hash(struct slice s) {
 
 void openapi_v3_index(struct buf *out) {
     const struct api_kind *last = NULL;
+    size_t n;
+    const struct api_kind *const *kinds = api_kinds(&n);
     buf_str(out, "{\"paths\":{");
-    for (size_t i = 0; i < api_kind_table_n; i++) {
-        const struct api_kind *k = api_kind_table[i];
+    for (size_t i = 0; i < n; i++) {
+        const struct api_kind *k = kinds[i];
         if (last && chosen(k, last->group, last->version)) continue;
         OWN(buf_done) struct buf doc = {0}, path = {0};
         openapi_v3_document(k->group, k->version, &doc);

@@ -138,9 +138,10 @@ static void write_identifier(struct buf *b, const struct api_kind *k, const stru
 
 static void write_operation(struct buf *b, enum openapi_version v, const struct api_kind *k,
                             const struct operation *op, const char *suffix) {
-    OWN(buf_done) struct buf list = {0};
+    OWN(buf_done) struct buf list = {0}, name = {0};
+    openapi_kind_name(&name, k);
     const char *body = op->flags & OP_PATCH    ? OPENAPI_META "Patch"
-                       : op->flags & OP_BODY   ? k->type->schema_name
+                       : op->flags & OP_BODY   ? name.p
                        : op->flags & OP_DELETE ? OPENAPI_META "DeleteOptions"
                                                : NULL;
     openapi_list_name(&list, k);
@@ -153,7 +154,7 @@ static void write_operation(struct buf *b, enum openapi_version v, const struct 
     write_response(b, v,
                    op->flags & OP_DELETE ? OPENAPI_META "Status"
                    : op->flags & OP_LIST ? list.p
-                                         : k->type->schema_name);
+                                         : name.p);
     buf_printf(b,
                ",\"x-kubernetes-action\":\"%s\",\"x-kubernetes-group-version-kind\":", op->action);
     openapi_gvk(b, k, k->kind);

@@ -12,6 +12,8 @@ enum openapi_version { OPENAPI_V2, OPENAPI_V3 };
 void openapi_ref(struct buf *b, enum openapi_version v, const char *name);
 /* {"group":…,"kind":…,"version":…} */
 void openapi_gvk(struct buf *b, const struct api_kind *k, const char *kind);
+/* Name of the schema: io.k8s.api.core.v1.Pod */
+void openapi_kind_name(struct buf *b, const struct api_kind *k);
 /* Name of the list schema: io.k8s.api.core.v1.PodList */
 void openapi_list_name(struct buf *b, const struct api_kind *k);
 

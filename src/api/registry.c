@@ -1,21 +1,60 @@
 #include "api/registry.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/table.h"
+#include "base/vec.h"
 
 extern const struct api_behavior *const __start_atoll_kinds[] __attribute__((weak));
 extern const struct api_behavior *const __stop_atoll_kinds[] __attribute__((weak));
 
+/* ---- kinds of run time ---- */
+
+static VEC(const struct api_kind *) added, all; /* all: with those of the tables, sorted */
+
+static int by_name(const void *x, const void *y) {
+    const struct api_kind *a = *(const struct api_kind *const *)x,
+                          *b = *(const struct api_kind *const *)y;
+    int c = strcmp(a->group, b->group);
+    if (!c) c = strcmp(a->version, b->version);
+    return c ? c : strcmp(a->kind, b->kind);
+}
+
+static void merge(void) {
+    all.n = 0;
+    for (size_t i = 0; i < api_kind_table_n; i++) vec_push(&all, api_kind_table[i]);
+    for (size_t i = 0; i < added.n; i++) vec_push(&all, added.v[i]);
+    qsort(all.v, all.n, sizeof *all.v, by_name);
+}
+
+void api_kind_add(const struct api_kind *k) {
+    vec_push(&added, k);
+    merge();
+}
+
+void api_kind_remove(const struct api_kind *k) {
+    for (size_t i = added.n; i-- > 0;)
+        if (added.v[i] == k) vec_remove(&added, i);
+    merge();
+    if (added.n) return;
+    vec_done(&added);
+    vec_done(&all);
+}
+
+/* ---- look-ups ---- */
+
 const struct api_kind *const *api_kinds(size_t *ret_n) {
-    *ret_n = api_kind_table_n;
-    return api_kind_table;
+    *ret_n = added.n ? all.n : api_kind_table_n;
+    return added.n ? all.v : api_kind_table;
 }
 
 const struct api_kind *api_kind_by_plural(const char *group, const char *version,
                                           const char *plural) {
-    for (size_t i = 0; i < api_kind_table_n; i++) {
-        const struct api_kind *k = api_kind_table[i];
+    size_t n;
+    const struct api_kind *const *kinds = api_kinds(&n);
+    for (size_t i = 0; i < n; i++) {
+        const struct api_kind *k = kinds[i];
         if (str_eq(k->plural, plural) && str_eq(k->group, group) && str_eq(k->version, version))
             return k;
     }
@@ -23,8 +62,10 @@ const struct api_kind *api_kind_by_plural(const char *group, const char *version
 }
 
 const struct api_kind *api_kind_by_name(const char *group, const char *version, const char *kind) {
-    for (size_t i = 0; i < api_kind_table_n; i++) {
-        const struct api_kind *k = api_kind_table[i];
+    size_t n;
+    const struct api_kind *const *kinds = api_kinds(&n);
+    for (size_t i = 0; i < n; i++) {
+        const struct api_kind *k = kinds[i];
         if (str_eq(k->kind, kind) && str_eq(k->group, group) && str_eq(k->version, version))
             return k;
     }
@@ -32,8 +73,10 @@ const struct api_kind *api_kind_by_name(const char *group, const char *version, 
 }
 
 const struct api_kind *api_kind_by_api_version(const char *api_version, const char *kind) {
-    for (size_t i = 0; i < api_kind_table_n; i++) {
-        const struct api_kind *k = api_kind_table[i];
+    size_t n;
+    const struct api_kind *const *kinds = api_kinds(&n);
+    for (size_t i = 0; i < n; i++) {
+        const struct api_kind *k = kinds[i];
         if (str_eq(k->kind, kind) && str_eq(k->api_version, api_version)) return k;
     }
     return NULL;

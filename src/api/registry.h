@@ -27,6 +27,7 @@ enum { /* api_kind.flags */
                               without this flag is (api/convert.h) */
 };
 
+struct custom_version;
 struct api_kind {
     const char *group;               /* "" = core */
     const char *version;             /* v1 */
@@ -39,9 +40,10 @@ struct api_kind {
     const char *const *subresources; /* NULL-terminated: "status", "log", … */
     unsigned flags;
     const struct api_type *type;
-    const char *store_prefix; /* "/pods.core/": shared by all versions of the resource */
-    const char *api_version;  /* "v1", "apps/v1" */
-    int name_format;          /* enum api_format (api/table.h) of metadata.name */
+    const char *store_prefix;            /* "/pods.core/": shared by all versions of the resource */
+    const char *api_version;             /* "v1", "apps/v1" */
+    int name_format;                     /* enum api_format (api/table.h) of metadata.name */
+    const struct custom_version *custom; /* NULL: a kind of the tables (api/custom/custom.h) */
 };
 
 /* A Table column (meta/v1 TableColumnDefinition). */
@@ -99,6 +101,11 @@ const struct api_kind *api_kind_by_api_version(const char *api_version,
 const struct api_behavior *api_kind_behavior(const struct api_kind *k); /* NULL when it has none */
 /* "v1" or "apps/v1", in static storage of the kind. */
 const char *api_kind_api_version(const struct api_kind *k);
+
+/* Kinds that come and go at run time, besides those of the tables. k stays valid until it is
+ * removed; all three look-ups find it. */
+void api_kind_add(const struct api_kind *k);
+void api_kind_remove(const struct api_kind *k);
 
 /* Generic access by kind. */
 struct api_object *api_object_new(struct arena *a,

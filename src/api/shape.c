@@ -1,6 +1,7 @@
 /* Shapes of built-in kinds: read from the tables that schemac made. */
 #include "api/shape.h"
 
+#include "api/custom/custom.h"
 #include "api/registry.h"
 
 enum { PART_TYPE, PART_FIELD, PART_ELEMENT }; /* impl: api_type, api_field, api_field */
@@ -12,7 +13,7 @@ struct shape shape_of_type(const struct api_type *t) {
 }
 
 struct shape shape_of_kind(const struct api_kind *k) {
-    return shape_of_type(k->type);
+    return k->custom ? custom_shape(k) : shape_of_type(k->type);
 }
 
 struct shape shape_deduced(void) {

@@ -44,7 +44,9 @@ enum {                         /* api_field.flags */
        API_REPLACE = 512,      /* patch strategy replace */
        API_RETAIN_KEYS = 1024, /* patch strategy retainKeys */
        API_UNIQUE = 2048,      /* two elements with the same (first) list key are invalid */
-       API_EXPECTED = 4096     /* listed as required in OpenAPI; checked elsewhere, if at all */
+       API_EXPECTED = 4096,    /* listed as required in OpenAPI; checked elsewhere, if at all */
+       API_INLINE = 8192       /* all members that no other field names, as JSON text without braces;
+                                  the type has API_TYPE_INLINE. Of API_RAW */
 };
 
 /* Formats of strings; what each accepts is what apimachinery's validation accepts. */
@@ -97,7 +99,8 @@ struct api_field {
 enum {                        /* api_type.flags */
        API_TYPE_ATOMIC = 1,   /* x-kubernetes-map-type: atomic */
        API_TYPE_DEFAULTS = 2, /* it, or a type below it, has constant defaults */
-       API_TYPE_RULES = 4     /* it, or a type below it, has something to validate */
+       API_TYPE_RULES = 4,    /* it, or a type below it, has something to validate */
+       API_TYPE_INLINE = 8    /* one of its fields is API_INLINE */
 };
 
 struct api_type {

@@ -52,6 +52,18 @@ struct int64_list {
     int64_t *v;
     size_t n;
 };
+struct raw_list {
+    struct slice *v;
+    size_t n;
+};
+struct raw_pair {
+    const char *key;
+    struct slice value;
+};
+struct raw_map {
+    struct raw_pair *v;
+    size_t n;
+};
 struct str_pair {
     const char *key, *value;
 };

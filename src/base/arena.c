@@ -17,9 +17,16 @@ struct chunk {
 };
 static_assert(sizeof(struct chunk) % ALIGN == 0, "chunk data must be aligned");
 
+struct finally {
+    struct finally *next;
+    void (*fn)(void *user);
+    void *user;
+};
+
 struct arena {
     struct chunk *head; /* newest first */
     size_t total;
+    struct finally *finally; /* in the arena itself */
 };
 
 static struct chunk *chunk_new(size_t size) {
@@ -51,8 +58,17 @@ static void chunks_free(struct chunk *c) {
     }
 }
 
+static void run_finally(struct arena *a) {
+    while (a->finally) {
+        struct finally *f = a->finally;
+        a->finally = f->next;
+        f->fn(f->user);
+    }
+}
+
 void arena_free(struct arena *a) {
     if (!a) return;
+    run_finally(a);
     chunks_free(a->head);
     free(a);
 }
@@ -60,6 +76,7 @@ void arena_free(struct arena *a) {
 void arena_free_p(struct arena **a) { arena_free(*a); }
 
 void arena_reset(struct arena *a) {
+    run_finally(a);
     struct chunk *first = a->head;
     while (first && first->next) {
         struct chunk *next = first->next;
@@ -69,6 +86,12 @@ void arena_reset(struct arena *a) {
     if (first) first->used = 0;
     a->head = first;
     a->total = 0;
+}
+
+void arena_finally(struct arena *a, void (*fn)(void *user), void *user) {
+    struct finally *f = arena_alloc(a, sizeof *f);
+    *f = (struct finally){a->finally, fn, user};
+    a->finally = f;
 }
 
 size_t arena_used(const struct arena *a) { return a->total; }

@@ -20,6 +20,10 @@ void arena_free_p(struct arena **a);      /* for OWN(arena_free_p) */
 void arena_reset(struct arena *a);        /* frees all that was allocated, keeps the first chunk */
 size_t arena_used(const struct arena *a); /* bytes handed out */
 
+/* fn(user) is called when the arena is freed or reset, the last one first: for what the arena's
+ * contents hold on to. */
+void arena_finally(struct arena *a, void (*fn)(void *user), void *user);
+
 void *arena_alloc(struct arena *a, size_t size);               /* zeroed, aligned to 16 */
 void *arena_array(struct arena *a, size_t count, size_t size); /* aborts on overflow */
 void *arena_copy(struct arena *a, const void *p, size_t n);

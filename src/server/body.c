@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <sys/random.h>
 
+#include "api/custom/custom.h"
 #include "base/limits.h"
 #include "base/own.h"
 #include "base/times.h"
@@ -64,6 +65,7 @@ int body_object(struct call *c, const struct api_kind *k, struct slice json,
                        o->kind, str_or(o->api_version, k->api_version), k->kind);
     o->api_version = k->api_version;
     o->kind = k->kind;
+    if (k->custom && (rc = custom_read(c->a, k, o, &opts, err)) < 0) return rc;
     *ret = o;
     return 0;
 }

@@ -12,17 +12,27 @@ enum {
     HISTORY_YOUNG_MS = 60 * 1000,
 };
 
+static struct resource *resource_new(struct cache *c, struct slice prefix) {
+    struct resource *r = calloc(1, sizeof *r);
+    char *copy = strndup(prefix.p, prefix.n);
+    if (!r || !copy) abort();
+    r->prefix = copy;
+    r->floor = r->changed = c->revision; /* what was before is unknown */
+    map_put(&c->resources, prefix, r);
+    return r;
+}
+
 void cache_init(struct cache *c) {
     *c = (struct cache){0};
     size_t n;
     const struct api_kind *const *kinds = api_kinds(&n);
-    for (size_t i = 0; i < n; i++) {
-        if (kinds[i]->flags & API_VIRTUAL || cache_resource(c, kinds[i]->store_prefix)) continue;
-        struct resource *r = calloc(1, sizeof *r);
-        if (!r) abort();
-        r->prefix = kinds[i]->store_prefix;
-        map_put(&c->resources, slice_of(r->prefix), r);
-    }
+    for (size_t i = 0; i < n; i++)
+        if (!(kinds[i]->flags & API_VIRTUAL)) cache_resource_make(c, kinds[i]->store_prefix);
+}
+
+struct resource *cache_resource_make(struct cache *c, const char *prefix) {
+    struct resource *r = cache_resource(c, prefix);
+    return r ? r : resource_new(c, slice_of(prefix));
 }
 
 static void event_done(struct event *e) {
@@ -38,6 +48,7 @@ void cache_done(struct cache *c) {
         free(r->events);
         key_index_done(&r->index);
         vec_done(&r->listeners);
+        free(r->prefix);
         free(r);
     }
     map_done(&c->resources);
@@ -52,7 +63,18 @@ struct resource *cache_of_kind(const struct cache *c, const struct api_kind *k) 
 }
 
 void resource_listen(struct resource *r, void (*fn)(void *, const struct event *), void *user) {
-    vec_push(&r->listeners, (struct cache_listener){fn, user});
+    vec_push(&r->listeners, (struct cache_listener){fn, user, NULL});
+}
+
+void resource_on_end(struct resource *r, void (*ends)(void *user), void *user) {
+    for (size_t i = 0; i < r->listeners.n; i++)
+        if (r->listeners.v[i].user == user) r->listeners.v[i].ends = ends;
+}
+
+void resource_end_watches(struct resource *r) {
+    for (size_t i = 0; i < r->listeners.n; i++)
+        if (r->listeners.v[i].fn && r->listeners.v[i].ends)
+            r->listeners.v[i].ends(r->listeners.v[i].user);
 }
 
 /* Only marks: a listener may leave while events are being handed out. */
@@ -72,13 +94,14 @@ struct object *resource_get(const struct resource *r, const char *ns, const char
 }
 
 /* "/pods.core/ns/name" → its resource, and "ns/name". */
-static struct resource *find(const struct cache *c, struct slice key, struct slice *ret_rest) {
+static struct resource *find(struct cache *c, struct slice key, struct slice *ret_rest) {
     const char *slash = key.n > 1 ? memchr(key.p + 1, '/', key.n - 1) : NULL;
     if (!slash) return NULL;
     size_t n = (size_t)(slash + 1 - key.p);
     *ret_rest = slice_from(key.p + n, key.n - n);
     if (!memchr(ret_rest->p, '/', ret_rest->n)) return NULL;
-    return map_get(&c->resources, slice_from(key.p, n));
+    struct resource *r = map_get(&c->resources, slice_from(key.p, n));
+    return r ? r : resource_new(c, slice_from(key.p, n));
 }
 
 void cache_row(struct cache *c, struct slice key, uint64_t revision, struct slice value) {

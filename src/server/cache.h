@@ -24,10 +24,11 @@ struct event {
 struct cache_listener {
     void (*fn)(void *user, const struct event *e);
     void *user;
+    void (*ends)(void *user); /* NULL: does not want to know */
 };
 
 struct resource {
-    const char *prefix; /* store prefix "/pods.core/" */
+    char *prefix; /* store prefix "/pods.core/" */
     struct key_index index;
     uint64_t changed;     /* revision of the last event */
     uint64_t floor;       /* events after this revision are all in the history */
@@ -47,14 +48,21 @@ struct cache {
 void cache_init(struct cache *c); /* resources of all registered kinds */
 void cache_done(struct cache *c);
 struct resource *cache_resource(const struct cache *c, const char *prefix); /* NULL: none such */
+/* The same, made when there is none. Resources stay for the life of the cache: those of a kind that
+ * is gone are empty. */
+struct resource *cache_resource_make(struct cache *c, const char *prefix);
 struct resource *cache_of_kind(const struct cache *c, const struct api_kind *k);
 void resource_listen(struct resource *r, void (*fn)(void *, const struct event *), void *user);
 void resource_unlisten(struct resource *r, void *user);
+/* A listener that also wants to know when watches of the resource end: its kind is gone, or has
+ * become another. */
+void resource_on_end(struct resource *r, void (*ends)(void *user), void *user);
+void resource_end_watches(struct resource *r);
 
 /* Borrowed, until the next event. ns "" for cluster-scoped. */
 struct object *resource_get(const struct resource *r, const char *ns, const char *name);
 
-/* What the store said. Unknown resources are counted for the revision and otherwise ignored. */
+/* What the store said. Objects of kinds that are not known (yet: custom ones) are kept all the same. */
 void cache_row(struct cache *c, struct slice key, uint64_t revision, struct slice value);
 void cache_snapshot_end(struct cache *c, uint64_t revision, uint64_t compacted);
 void cache_event(struct cache *c, int store_op, struct slice key, uint64_t revision,

@@ -1,8 +1,10 @@
 #include "server/convert.h"
 #include "api/convert.h"
+#include "api/custom/custom.h"
 #include "base/own.h"
 
 const struct api_kind *storage_kind(const struct api_kind *k) {
+    if (k->custom) return custom_storage_kind(k);
     if (!(k->flags & API_CONVERTED)) return k;
     size_t n;
     const struct api_kind *const *kinds = api_kinds(&n);
@@ -12,7 +14,12 @@ const struct api_kind *storage_kind(const struct api_kind *k) {
     return k;
 }
 
+bool convert_is_stored(const struct api_kind *k, struct slice stored) {
+    return k->custom ? custom_form_is_stored(k, stored) : storage_kind(k) == k;
+}
+
 struct slice convert_json(struct arena *a, const struct api_kind *k, struct slice stored) {
+    if (k->custom) return custom_form(a, k, stored);
     const struct api_kind *from = storage_kind(k);
     if (from == k) return stored;
     struct api_object *o;

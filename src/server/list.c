@@ -41,7 +41,8 @@ void verb_get(struct call *c) {
         revision_refuse(c, text, rv);
         return;
     }
-    if (c->form == ANSWER_OBJECT && c->media == MEDIA_JSON && storage_kind(c->kind) == c->kind)
+    if (c->form == ANSWER_OBJECT && c->media == MEDIA_JSON &&
+        convert_is_stored(c->kind, object_json(o)))
         request_respond_bytes(c->r, 200, "application/json", o->json, NULL);
     else
         reply_object(c, 200, convert_json(c->a, c->kind, object_json(o)));

@@ -4,6 +4,7 @@
 #include "base/times.h"
 #include "server/admission/plugin.h"
 #include "server/body.h"
+#include "server/custom/definitions.h"
 
 enum { ATTEMPTS_MAX = 8 };
 static const char orphan_finalizer[] = "orphan";
@@ -140,6 +141,8 @@ static enum outcome decide(struct removal *r, struct arena *a, struct api_object
         n->status.phase = "Terminating";
         namespace_full = n->spec.finalizers.n > 0;
     }
+    bool definition = str_eq(r->kind->plural, "customresourcedefinitions");
+    if (definition && !dying) set_finalizer(a, &m->finalizers, DEFINITION_FINALIZER, true);
     if (dying && r->o.grace_s < 0) grace_s = left_s;
     if (grace_s == 0 && !m->finalizers.n && !namespace_full) return REMOVE_NOW;
     if (dying && grace_s >= left_s && m->finalizers.n == n_before) return REMOVE_NOTHING;

@@ -1,10 +1,12 @@
 #include "server/select.h"
 
+#include "api/custom/custom.h"
 #include "server/convert.h"
 #include "server/raw.h"
 
 static bool supported(const struct api_kind *k, const char *path) {
     if (str_eq(path, "metadata.name") || str_eq(path, "metadata.namespace")) return true;
+    if (k->custom) return custom_selectable(k, path);
     const struct api_behavior *b = api_kind_behavior(k);
     for (const char *const *f = b ? b->fields : NULL; f && *f; f++)
         if (str_eq(*f, path)) return true;
@@ -17,7 +19,7 @@ static int take_fields(struct call *c, struct selection *s, const char *text, st
     if (rc < 0) return rc;
     for (size_t i = 0; i < all.n; i++) {
         const struct field_term *t = &all.v[i];
-        if (!supported(s->kind, t->path))
+        if (!supported(c->kind, t->path))
             return err_set(err, ERR_BAD_REQUEST, "field label not supported: %s", t->path);
         if (str_eq(t->path, "metadata.name") && !t->negate && !*s->name && !str_empty(t->value))
             s->name = t->value;
@@ -59,6 +61,7 @@ static const char *field_value(const struct selection *s, struct arena *scratch,
                                struct api_object **decoded) {
     if (str_eq(path, "metadata.name")) return object_name(o);
     if (str_eq(path, "metadata.namespace")) return arena_strn(scratch, object_ns(o));
+    if (s->kind->custom) return custom_field(scratch, object_json(o), path);
     const char *text = raw_path_string(scratch, object_json(o), path);
     if (text) return text;
     const struct api_behavior *b = api_kind_behavior(s->kind);

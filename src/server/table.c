@@ -1,5 +1,6 @@
 #include "server/table.h"
 
+#include "api/custom/custom.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "server/convert.h"
@@ -58,6 +59,18 @@ static void put_column(struct buf *b, const struct api_column *col) {
     buf_printf(b, ",\"priority\":%d}", col->priority);
 }
 
+static void put_custom_columns(struct buf *b, const struct custom_version *v) {
+    buf_char(b, '[');
+    put_column(b, &plain_columns[0]);
+    for (size_t i = 0; i < v->columns.n; i++) {
+        const struct custom_column *c = &v->columns.v[i];
+        buf_char(b, ',');
+        put_column(b,
+                   &(struct api_column){c->name, c->type, c->format, c->description, c->priority});
+    }
+    buf_char(b, ']');
+}
+
 void table_head(struct buf *b, struct call *c, const struct list_meta *m, bool with_columns) {
     buf_printf(b, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/%s\",\"metadata\":",
                str_or(c->form_version, "v1"));
@@ -66,7 +79,9 @@ void table_head(struct buf *b, struct call *c, const struct list_meta *m, bool w
     const struct api_column *columns;
     size_t n;
     columns_of(c->kind, &columns, &n);
-    if (with_columns) {
+    if (with_columns && c->kind && c->kind->custom) {
+        put_custom_columns(b, c->kind->custom);
+    } else if (with_columns) {
         for (size_t i = 0; i < n; i++) {
             buf_char(b, i ? ',' : '[');
             put_column(b, &columns[i]);
@@ -112,6 +127,10 @@ static const char *age_text(struct arena *a, const char *since, int64_t now_ns) 
 
 static void row_cells(struct call *c, struct arena *scratch, struct slice json, struct buf *b) {
     int64_t now_ns = loop_wall_ns(c->api->loop);
+    if (c->kind && c->kind->custom) {
+        custom_cells(b, scratch, c->kind, json, now_ns);
+        return;
+    }
     const struct api_kind *form;
     const struct api_behavior *behavior = shown_by(c->kind, &form);
     struct api_object *o = NULL;

@@ -29,6 +29,7 @@ struct watch {
     bool bookmarks, end_of_initial; /* the annotated bookmark is still due */
     bool blocked, pumping, columns_sent;
     bool dirty; /* in api->dirty_watches */
+    bool over;  /* ends when all events are sent */
     struct timer *timer;
     uint64_t bookmark_at_ms, end_at_ms;
 };
@@ -204,6 +205,7 @@ static void pump(struct watch *w) {
         }
     }
     w->pumping = false;
+    if (w->over && !w->blocked) finish(w);
 }
 
 /* Everything that one read from the store brought goes out in one piece per watcher. */
@@ -228,6 +230,12 @@ static void on_event(void *user, const struct event *e) {
     w->dirty = true;
     vec_push(&api->dirty_watches, w);
     if (api->dirty_watches.n == 1) loop_defer(api->loop, pump_dirty, api);
+}
+
+static void on_end(void *user) {
+    struct watch *w = user;
+    w->over = true;
+    on_event(w, NULL);
 }
 
 static void on_drain(struct request *r) {
@@ -360,6 +368,7 @@ void verb_watch(struct call *c) {
                              : content_type(c),
                          NULL);
     resource_listen(c->resource, on_event, w);
+    resource_on_end(c->resource, on_end, w);
     arm(w, now);
     pump(w);
 }

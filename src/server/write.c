@@ -1,5 +1,6 @@
 #include "server/write.h"
 
+#include "api/custom/custom.h"
 #include "api/names.h"
 #include "api/table.h"
 #include "base/own.h"
@@ -99,12 +100,14 @@ static void on_mutated(struct admission *ad, int answer) {
     }
     w->object = ad->object;
     if (ad->defaults_again) apply_defaults(w);
+    if (ad->defaults_again && c->kind->custom) custom_read(c->a, c->kind, w->object, NULL, NULL);
     const struct api_kind *k = storage_kind(c->kind);
     const struct api_behavior *b = api_kind_behavior(k);
     struct api_causes causes = {.a = c->a};
     api_validate_metadata(k, &w->object->metadata, w->old ? &w->old->metadata : NULL, &causes);
     api_validate(k->type, w->object, w->old, "", &causes);
     if (b && b->validate) b->validate(w->object, w->old, w->subresource, &causes);
+    if (c->kind->custom) custom_validate(c->kind, w->object, w->old, &causes);
     if (!write_invalid(w, &causes)) admission_validate(ad, on_validated);
 }
 
@@ -212,6 +215,8 @@ static void write_fresh(struct write *w, struct api_object *obj) {
     obj = api_convert(c->a, c->kind, k, obj);
     const struct api_behavior *b = api_kind_behavior(k);
     if (b && b->prepare) b->prepare(c->a, obj, NULL);
+    if (k->custom && c->kind->flags & API_HAS_STATUS)
+        ((struct custom_object *)(void *)obj)->status = (struct slice){0};
     if (str_empty(obj->metadata.name)) {
         struct api_causes causes = {.a = c->a};
         cause_required(&causes, "metadata.name", "name or generateName is required");
@@ -300,8 +305,10 @@ static void keep_old_parts(struct write *w, struct api_object *obj, const struct
     if (str_eq(w->subresource, "status")) {
         struct api_object *full = api_object_copy(w->c->a, k, old);
         object_copy_field(k, full, obj, "status");
-        full->metadata.labels = m->labels;
-        full->metadata.annotations = m->annotations;
+        if (!k->custom) { /* of custom resources not even the metadata */
+            full->metadata.labels = m->labels;
+            full->metadata.annotations = m->annotations;
+        }
         memcpy(obj, full, k->type->size);
     } else if (w->c->kind->flags & API_HAS_STATUS && !*w->subresource) {
         object_copy_field(k, obj, old, "status");
@@ -333,7 +340,9 @@ static void store_change(struct write *w) {
     struct api_object *obj = w->object;
     OWN(buf_done) struct buf json = {0};
     object_encode_at(&json, k, obj, current->revision);
-    if (k->flags & API_GENERATION && object_spec_differs(buf_view(&json), object_json(current))) {
+    bool differs = k->custom ? custom_spec_differs(c->kind, obj, w->old)
+                             : object_spec_differs(buf_view(&json), object_json(current));
+    if (k->flags & API_GENERATION && differs) {
         obj->metadata.generation++;
         buf_clear(&json);
         object_encode_at(&json, k, obj, current->revision);
