@@ -45,7 +45,6 @@ enum cel_kind {
     CEL_IP,
     CEL_CIDR,
     CEL_FORMAT,
-    CEL_SEMVER,
     CEL_AUTHORIZER,
     CEL_PATH_CHECK,
     CEL_GROUP_CHECK,
