@@ -1,3 +1,4 @@
+/* The plugins in their order, and the two passes through them. */
 #include "server/admission/plugin.h"
 
 #include <stdlib.h>
