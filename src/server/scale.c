@@ -1,4 +1,5 @@
 /* /scale: replicas of any workload through one small object (autoscaling/v1 Scale). */
+#include "api/custom/custom.h"
 #include "base/own.h"
 #include "server/body.h"
 #include "server/raw.h"
@@ -74,7 +75,7 @@ static const char *selector_text(struct arena *a, struct slice json) {
     return arena_strn(a, buf_view(&b));
 }
 
-static struct slice scale_json(struct arena *a, struct slice json) {
+static struct slice scale_json(struct arena *a, const struct api_kind *k, struct slice json) {
     struct autoscaling_v1_scale s = {.api_version = "autoscaling/v1", .kind = "Scale"};
     s.metadata.name = raw_path_string(a, json, "metadata.name");
     s.metadata.namespace = raw_path_string(a, json, "metadata.namespace");
@@ -84,6 +85,12 @@ static struct slice scale_json(struct arena *a, struct slice json) {
     s.spec.replicas = number(json, "spec.replicas");
     s.status.replicas = number(json, "status.replicas");
     s.status.selector = selector_text(a, json);
+    if (k->custom) {
+        s.spec.replicas = (int32_t)custom_number(json, k->custom->spec_replicas);
+        s.status.replicas = (int32_t)custom_number(json, k->custom->status_replicas);
+        s.status.selector =
+            k->custom->label_selector ? custom_field(a, json, k->custom->label_selector) : NULL;
+    }
     OWN(buf_done) struct buf b = {0};
     api_encode(&b, &autoscaling_v1_scale_type, &s);
     return slice_from(arena_copy(a, b.p, b.n), b.n);
@@ -95,7 +102,7 @@ static int build(struct write *w, struct object *current, const struct api_objec
     struct slice wanted;
     int rc = str_eq(c->route.verb, "patch")
                  ? update_patched(c, &autoscaling_v1_scale_type,
-                                  scale_json(c->a, object_json(current)), &wanted, err)
+                                  scale_json(c->a, c->kind, object_json(current)), &wanted, err)
                  : body_json(c, &wanted, err);
     struct api_decode_opts opts = {.unknown = c->unknown, .warnings = &c->warnings};
     void *p;
@@ -112,6 +119,9 @@ static int build(struct write *w, struct object *current, const struct api_objec
     for (size_t i = 0; i < ARRAY_LEN(scaled); i++)
         if (str_eq(scaled[i].plural, c->kind->plural) && str_eq(scaled[i].group, c->kind->group))
             *scaled[i].replicas(o) = arena_copy(c->a, &s->spec.replicas, sizeof s->spec.replicas);
+    if (c->kind->custom &&
+        (rc = custom_set_number(c->a, o, c->kind->custom->spec_replicas, s->spec.replicas)) < 0)
+        return err_set(err, ERR_INTERNAL, "the stored object is not JSON");
     const char *version = s->metadata.resource_version;
     w->conditional = !str_empty(version) && !str_eq(c->route.verb, "patch");
     if (!str_empty(version)) o->metadata.resource_version = version;
@@ -121,7 +131,7 @@ static int build(struct write *w, struct object *current, const struct api_objec
 }
 
 static void answer(struct write *w, struct slice json) {
-    reply_json(w->c, 200, scale_json(w->c->a, json));
+    reply_json(w->c, 200, scale_json(w->c->a, w->c->kind, json));
 }
 
 void scale_handle(struct call *c) {
@@ -129,7 +139,7 @@ void scale_handle(struct call *c) {
     if (str_eq(c->route.verb, "get")) {
         struct object *o = resource_get(c->resource, c->route.ns, c->route.name);
         if (o)
-            reply_json(c, 200, scale_json(c->a, object_json(o)));
+            reply_json(c, 200, scale_json(c->a, c->kind, object_json(o)));
         else
             reply_not_found(c, c->route.name);
         return;

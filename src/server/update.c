@@ -57,6 +57,11 @@ static int patch_kind(struct call *c, enum patch_kind *ret, struct err *err) {
     head = slice_trim(head);
     for (size_t i = 0; i < ARRAY_LEN(types); i++) {
         if (!slice_ieq(head, types[i])) continue;
+        if (i == PATCH_STRATEGIC && c->kind->custom && !str_eq(c->route.subresource, "scale"))
+            return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,
+                           "the body of the request was in an unknown format - accepted media "
+                           "types include: %s, %s, %s",
+                           types[0], types[1], types[3]);
         *ret = (enum patch_kind)i;
         return 0;
     }
