@@ -275,7 +275,7 @@ void api_validate_unchanged(const struct api_type *t, const void *obj, const voi
         const struct api_field *f = api_field_find(t, slice_of(*fields), NULL);
         if (!f) continue;
         buf_clear(&v.path);
-        buf_printf(&v.path, "%s.%s", path, f->name);
+        buf_printf(&v.path, "%s%s%s", path, *path ? "." : "", f->name);
         validate_immutable(&v, t, f, obj, old);
     }
     buf_done(&v.path);

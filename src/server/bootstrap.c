@@ -142,6 +142,27 @@ static void ensure_namespaces(struct seeding *s) {
                false);
 }
 
+/* Priorities of what the cluster itself cannot do without. */
+static void ensure_priority_classes(struct seeding *s) {
+    static const struct {
+        const char *name, *description;
+        int value;
+    } classes[] = {{"system-node-critical", "Used for system critical pods that must not be moved "
+                                            "from their current node.",
+                    2000001000},
+                   {"system-cluster-critical", "Used for system critical pods that must run in the "
+                                               "cluster, but can be moved to another node if "
+                                               "necessary.",
+                    2000000000}};
+    for (size_t i = 0; i < ARRAY_LEN(classes); i++)
+        ensure(s, "scheduling.k8s.io", "priorityclasses",
+               arena_printf(s->arena,
+                            "{\"metadata\":{\"name\":\"%s\"},\"value\":%d,"
+                            "\"description\":\"%s\"}",
+                            classes[i].name, classes[i].value, classes[i].description),
+               false);
+}
+
 /* The cluster's CA where controllers find it: they copy it into every namespace. */
 static void ensure_root_ca(struct seeding *s) {
     OWN(buf_done) struct buf json = {0};
@@ -285,6 +306,7 @@ void bootstrap(struct api *api, void (*done)(void *user, const struct err *err),
     s->now = arena_str(s->arena, now);
     ensure_namespaces(s);
     ensure_root_ca(s);
+    ensure_priority_classes(s);
     for (size_t i = 0; i < role_defaults_n; i++) ensure_role(s, &role_defaults[i]);
     for (size_t i = 0; i < binding_defaults_n; i++) ensure_binding(s, &binding_defaults[i]);
     ensure_services(s);

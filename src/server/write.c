@@ -91,6 +91,17 @@ static void on_validated(struct admission *ad, int answer) {
     if (!write_invalid(w, &causes)) store_write(w);
 }
 
+/* A form that is not the stored one may be stricter about itself (events.k8s.io). */
+static void form_validate(struct write *w, struct api_causes *causes) {
+    struct arena *a = w->c->a;
+    const struct api_kind *form = w->c->kind, *k = storage_kind(form);
+    const struct api_behavior *b = form == k ? NULL : api_kind_behavior(form);
+    if (!b || !b->validate) return;
+    struct api_object *old =
+        w->old ? api_convert(a, k, form, api_object_copy(a, k, w->old)) : NULL;
+    b->validate(api_convert(a, k, form, w->object), old, w->subresource, causes);
+}
+
 static void on_mutated(struct admission *ad, int answer) {
     struct write *w = ad->user;
     struct call *c = w->c;
@@ -107,6 +118,7 @@ static void on_mutated(struct admission *ad, int answer) {
     api_validate_metadata(k, &w->object->metadata, w->old ? &w->old->metadata : NULL, &causes);
     api_validate(k->type, w->object, w->old, "", &causes);
     if (b && b->validate) b->validate(w->object, w->old, w->subresource, &causes);
+    form_validate(w, &causes);
     if (c->kind->custom) custom_validate(c->kind, w->object, w->old, &causes);
     if (!write_invalid(w, &causes)) admission_validate(ad, on_validated);
 }

@@ -89,7 +89,27 @@ static void events_validate(const void *obj, const void *old, const char *subres
     static const char *const types[] = {"Normal", "Warning"};
     const struct events_v1_event *e = obj;
     namespace_validate(&e->metadata, &e->regarding, "regarding", causes);
-    if (old) return;
+    if (old) {
+        static const char *const fields[] = {"eventTime",
+                                             "reportingController",
+                                             "reportingInstance",
+                                             "action",
+                                             "reason",
+                                             "regarding",
+                                             "related",
+                                             "note",
+                                             "type",
+                                             "deprecatedSource",
+                                             "deprecatedFirstTimestamp",
+                                             "deprecatedLastTimestamp",
+                                             "deprecatedCount",
+                                             NULL};
+        api_validate_unchanged(&events_v1_event_type, e, old, fields, "", causes);
+        return;
+    }
+    if (str_empty(e->event_time)) cause_required(causes, "eventTime", NULL);
+    if (!str_empty(e->reporting_controller))
+        name_validate(causes, "reportingController", NAME_QUALIFIED, e->reporting_controller);
     const struct {
         const char *field, *value;
     } required[] = {{"reportingController", e->reporting_controller},

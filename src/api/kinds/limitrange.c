@@ -124,10 +124,25 @@ static void limitrange_validate(const void *obj, const void *old, const char *su
     }
 }
 
+static const struct api_column columns[] = {
+    COLUMN_NAME,
+    {"Created At", "date", "", "When the object was created.", 0},
+};
+
+static void limitrange_row(struct arena *a, const void *obj, int64_t now_ns,
+                           struct api_cell *cells) {
+    const struct core_v1_limit_range *l = obj;
+    cells[0] = cell_text(l->metadata.name);
+    cells[1] = cell_text(l->metadata.creation_timestamp);
+}
+
 static const struct api_behavior limitrange_behavior = {
     .group = "",
     .kind = "LimitRange",
     .defaults = limitrange_defaults,
     .validate = limitrange_validate,
+    .columns = columns,
+    .n_columns = ARRAY_LEN(columns),
+    .row = limitrange_row,
 };
 API_BEHAVIOR(limitrange_behavior);
