@@ -1,0 +1,209 @@
+"""Admission webhooks: HTTPS servers of this test, asked by Atoll."""
+import json
+import time
+
+import pytest
+
+import atoll_cluster as ac
+import webhook_server as ws
+
+RULE = {"operations": ["CREATE", "UPDATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
+
+
+@pytest.fixture
+def cluster(root, request):
+    """Shared Atoll without pods; every test gets its own namespace and cleans its configurations up."""
+    a = ac.Atoll.__new__(ac.Atoll)
+    a.root = root
+    a.kubeconfig, a.sock = f"{root}/etc/atoll/admin.kubeconfig", f"{root}/run/atoll/api.sock"
+    a.ns = "hooks-" + request.node.name.replace("_", "-").replace("[", "-").replace("]", "")[:40].strip("-")
+    a.servers, a.made = [], []
+    a.kubectl("create", "namespace", a.ns)
+    yield a
+    for kind, name in a.made:
+        a.kubectl("delete", kind, name, "--ignore-not-found")
+    for s in a.servers:
+        s.close()
+    a.kubectl("delete", "namespace", a.ns, "--wait=false")
+
+
+def serve(cluster, decide, **kw):
+    s = ws.Server(ws.review_answer(decide), **kw)
+    cluster.servers.append(s)
+    return s
+
+
+def hook(cluster, server, name="hook.example.com", path="/", **more):
+    return {"name": name, "clientConfig": {"url": f"https://127.0.0.1:{server.port}{path}", "caBundle": server.bundle}, "rules": [RULE],
+            "sideEffects": "None", "admissionReviewVersions": ["v1"], "timeoutSeconds": 5,
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": cluster.ns}}, **more}
+
+
+def configure(cluster, kind, *hooks, name=None):
+    name = name or f"{cluster.ns}-{kind.lower()[:3]}"
+    cluster.apply({"apiVersion": "admissionregistration.k8s.io/v1", "kind": f"{kind}WebhookConfiguration", "metadata": {"name": name},
+                   "webhooks": list(hooks)})
+    cluster.made.append((f"{kind.lower()}webhookconfiguration", name))
+
+
+def config_map(cluster, name, check=True, *more, **data):
+    o = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+    return cluster.kubectl("create", "-n", cluster.ns, "-f", "-", *more, check=check, text=json.dumps(o))
+
+
+def data(cluster, name):
+    return cluster.get("configmap", name, namespace=cluster.ns)["data"]
+
+
+def test_a_validating_webhook_refuses_and_its_words_reach_the_client(cluster):
+    s = serve(cluster, lambda path, r: {"allowed": r["object"]["data"].get("ok") == "yes",
+                                        "status": {"code": 403, "message": "not ok"}, "warnings": ["mind the gap"]})
+    configure(cluster, "Validating", hook(cluster, s))
+    refused = config_map(cluster, "bad", False, ok="no")
+    assert 'admission webhook "hook.example.com" denied the request: not ok' in refused.stderr
+    assert "Warning: mind the gap" in config_map(cluster, "good", True, ok="yes").stderr
+    assert cluster.get("configmap", "bad", namespace=cluster.ns) is None
+    method, path, headers, body = s.seen[0]
+    request = json.loads(body)["request"]
+    assert (method, path) == ("POST", "/?timeout=5s")
+    assert request["operation"] == "CREATE" and request["namespace"] == cluster.ns and request["name"] == "bad"
+    assert request["kind"] == {"group": "", "version": "v1", "kind": "ConfigMap"}
+    assert request["resource"] == {"group": "", "version": "v1", "resource": "configmaps"}
+    assert request["oldObject"] is None and request["dryRun"] is False and request["userInfo"]["username"]
+    assert request["options"]["kind"] == "CreateOptions"
+
+
+def test_mutating_webhooks_run_in_order_and_again_when_they_ask_for_it(cluster):
+    def decide(path, r):
+        d = r["object"]["data"]
+        if path.startswith("/first"):
+            n = int(d.get("first", "0")) + 1
+            return ws.json_patch({"op": "add", "path": "/data/first", "value": str(n)})
+        return ws.json_patch({"op": "add", "path": "/data/second", "value": "after " + d["first"]})
+
+    s = serve(cluster, decide)
+    configure(cluster, "Mutating", hook(cluster, s, "a.example.com", "/first", reinvocationPolicy="IfNeeded"),
+              hook(cluster, s, "b.example.com", "/second"))
+    config_map(cluster, "m", True, a="b")
+    assert data(cluster, "m") == {"a": "b", "first": "2", "second": "after 1"}
+    assert [p.split("?")[0] for _, p, _, _ in s.seen] == ["/first", "/second", "/first"]
+
+
+def test_mutations_are_defaulted_pruned_and_validated(cluster):
+    def decide(path, r):
+        if r["object"]["metadata"]["name"] == "broken":
+            return ws.json_patch({"op": "add", "path": "/data/in~1valid", "value": "x"})
+        return ws.json_patch({"op": "add", "path": "/nonsense", "value": 1},
+                             {"op": "replace", "path": "/metadata/namespace", "value": "default"},
+                             {"op": "add", "path": "/metadata/labels", "value": {"by": "webhook"}})
+
+    s = serve(cluster, decide)
+    configure(cluster, "Mutating", hook(cluster, s))
+    config_map(cluster, "fine", True, a="b")
+    got = cluster.get("configmap", "fine", namespace=cluster.ns)
+    assert got["metadata"]["labels"] == {"by": "webhook"} and "nonsense" not in got
+    assert "Invalid" in config_map(cluster, "broken", False, a="b").stderr
+
+
+@pytest.mark.parametrize("policy", ["Fail", "Ignore"])
+def test_failure_policy_decides_when_nobody_answers(cluster, policy):
+    s = serve(cluster, lambda path, r: {"allowed": True})
+    h = hook(cluster, s, failurePolicy=policy)
+    h["clientConfig"]["url"] = f"https://127.0.0.1:{ac.free_port()}/"
+    configure(cluster, "Validating", h)
+    r = config_map(cluster, "x", False)
+    if policy == "Ignore":
+        assert r.returncode == 0
+    else:
+        assert 'failed calling webhook "hook.example.com": failed to call webhook: Post "https://127.0.0.1:' in r.stderr
+        assert "connect: connection refused" in r.stderr and "InternalError" in r.stderr
+
+
+def test_a_slow_webhook_is_given_up_in_its_time_and_holds_up_nobody_else(cluster):
+    def decide(path, r):
+        time.sleep(3)
+        return {"allowed": True}
+
+    s = serve(cluster, decide)
+    configure(cluster, "Validating", hook(cluster, s, timeoutSeconds=1))
+    begin = time.monotonic()
+    waiting = cluster.start_kubectl("create", "configmap", "slow", "-n", cluster.ns)
+    cluster.kubectl("get", "--raw", "/readyz")
+    assert time.monotonic() - begin < 1
+    _, err = waiting.communicate(timeout=10)
+    assert waiting.returncode and "context deadline exceeded" in err
+    assert time.monotonic() - begin < 2.5
+
+
+def test_an_untrusted_certificate_is_not_talked_to(cluster):
+    s, other = (serve(cluster, lambda path, r: {"allowed": True}) for _ in range(2))
+    h = hook(cluster, s)
+    h["clientConfig"]["caBundle"] = other.bundle
+    configure(cluster, "Validating", h)
+    assert "x509: certificate signed by unknown authority" in config_map(cluster, "x", False).stderr
+    assert not s.seen
+
+
+def test_selectors_and_conditions_say_what_matters(cluster):
+    s = serve(cluster, lambda path, r: {"allowed": False})
+    configure(cluster, "Validating", hook(cluster, s, objectSelector={"matchLabels": {"watched": "yes"}},
+                                          matchConditions=[{"name": "c", "expression": "!object.metadata.name.startsWith('free')"}]))
+    config_map(cluster, "unlabelled")
+    o = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "free-1", "labels": {"watched": "yes"}}}
+    cluster.kubectl("create", "-n", cluster.ns, "-f", "-", text=json.dumps(o))
+    assert not s.seen
+    o["metadata"]["name"] = "bound"
+    r = cluster.kubectl("create", "-n", cluster.ns, "-f", "-", text=json.dumps(o), check=False)
+    assert "denied the request without explanation" in r.stderr
+
+
+def test_deletions_updates_and_dry_runs_are_told(cluster):
+    s = serve(cluster, lambda path, r: {"allowed": r["operation"] != "DELETE", "status": {"message": "it stays"}})
+    h = hook(cluster, s)
+    h["rules"] = [{**RULE, "operations": ["*"]}]
+    configure(cluster, "Validating", h)
+    config_map(cluster, "kept", True, a="1")
+    cluster.kubectl("patch", "configmap", "kept", "-n", cluster.ns, "-p", '{"data":{"a":"2"}}', "--dry-run=server")
+    r = cluster.kubectl("delete", "configmap", "kept", "-n", cluster.ns, check=False)
+    assert "denied the request: it stays" in r.stderr
+    create, update, delete = [json.loads(b)["request"] for _, _, _, b in s.seen]
+    assert update["operation"] == "UPDATE" and update["dryRun"] is True and update["oldObject"]["data"] == {"a": "1"}
+    assert update["object"]["data"] == {"a": "2"} and update["options"]["kind"] == "PatchOptions"
+    assert delete["object"] is None and delete["oldObject"]["data"] == {"a": "1"}
+
+
+def test_a_webhook_behind_a_service_is_reached_at_its_endpoints(cluster):
+    """No pods here: the endpoints are kept by hand and lead to the machine's own address."""
+    s = serve(cluster, lambda path, r: {"allowed": False, "status": {"message": "by " + path}}, address="192.0.2.1",
+              names=[f"hook.{cluster.ns}.svc"])
+    cluster.apply({"kind": "Service", "metadata": {"name": "hook"}, "spec": {"ports": [{"port": 443, "targetPort": s.port}]}},
+                  {"kind": "Endpoints", "metadata": {"name": "hook"},
+                   "subsets": [{"addresses": [{"ip": "192.0.2.1"}], "ports": [{"port": s.port}]}]}, namespace=cluster.ns)
+    h = hook(cluster, s)
+    h["clientConfig"] = {"service": {"namespace": cluster.ns, "name": "hook", "path": "/p"}, "caBundle": s.bundle}
+    configure(cluster, "Validating", h)
+    assert "denied the request: by /p?timeout=5s" in config_map(cluster, "x", False).stderr
+    cluster.apply({"kind": "Endpoints", "metadata": {"name": "hook"},
+                   "subsets": [{"addresses": [{"ip": "192.0.2.1"}], "ports": [{"port": ac.free_port()}]}]}, namespace=cluster.ns)
+    r = config_map(cluster, "x", False)
+    assert f'Post "https://hook.{cluster.ns}.svc:443/p?timeout=5s": dial tcp 192.0.2.1:' in r.stderr
+
+
+def test_webhooks_cannot_lock_their_own_configurations(cluster):
+    s = serve(cluster, lambda path, r: {"allowed": False})
+    rule = {"operations": ["*"], "apiGroups": ["admissionregistration.k8s.io"], "apiVersions": ["*"], "resources": ["*"]}
+    configure(cluster, "Validating", {**hook(cluster, s), "rules": [rule]})
+    configure(cluster, "Mutating", {**hook(cluster, s), "rules": [rule]})
+    cluster.kubectl("delete", "validatingwebhookconfiguration", f"{cluster.ns}-val")
+    assert not s.seen
+
+
+def test_configurations_are_validated(cluster):
+    s = serve(cluster, lambda path, r: {"allowed": True})
+    bad = hook(cluster, s, name="short", timeoutSeconds=31, admissionReviewVersions=["v9"])
+    bad["clientConfig"] = {"url": "http://x/"}
+    o = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration", "metadata": {"name": "bad"}, "webhooks": [bad]}
+    err = cluster.kubectl("create", "-f", "-", text=json.dumps(o), check=False).stderr
+    for words in ("should be a domain with at least three segments", "must be between 1 and 30 seconds", "'https' is the only allowed URL scheme",
+                  "must include at least one of v1, v1beta1"):
+        assert words in err, err
