@@ -82,3 +82,27 @@ TEST(a_second_atoll_gets_ranges_of_its_own) {
     assert_string_equal(alone.pod_cidr, "10.244.0.0/24");
     assert_string_equal(alone.service_cidr, "10.96.0.0/16");
 }
+
+TEST(settings_of_identities_go_along) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct settings s, back;
+    struct err err;
+    struct settings_choice choice = {.root = "",
+                                     .node_name = "n1",
+                                     .auth = {.oidc_issuer_url = "https://issuer.example",
+                                              .oidc_client_id = "kubernetes"}};
+    assert_int_equal(settings_resolve(&choice, a, &s, &err), 0);
+    OWN(buf_done) struct buf b = {0};
+    settings_write(&b, &s);
+    assert_int_equal(settings_read(buf_view(&b), a, &back, &err), 0);
+    assert_string_equal(back.auth.oidc_issuer_url, "https://issuer.example");
+    assert_true(str_empty(back.auth.oidc_ca_file));
+    choice.auth.oidc_issuer_url = "http://issuer.example";
+    assert_int_equal(settings_resolve(&choice, a, &s, &err), -EINVAL);
+    assert_string_equal(err.field, "--oidc-issuer-url");
+    choice.auth.oidc_issuer_url = "";
+    assert_true(settings_resolve(&choice, a, &s, &err) < 0);
+    choice.auth = (struct settings_auth){.audit_policy_file = "/nonexistent"};
+    assert_true(settings_resolve(&choice, a, &s, &err) < 0);
+    assert_non_null(strstr(err.text, "--audit-policy-file"));
+}

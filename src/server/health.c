@@ -3,6 +3,7 @@
 
 #include "base/own.h"
 #include "server/api.h"
+#include "server/auth/audit.h"
 #include "server/flow/flow.h"
 
 #ifdef __clang__
@@ -109,6 +110,10 @@ static void metrics(struct call *c) {
            store_link_writes(api->store));
     metric(&b, "atoll_resource_version", "counter", "Newest resourceVersion seen.",
            api->cache.revision);
+    metric(&b, "apiserver_audit_event_total", "counter", "Lines for the audit log.",
+           audit_counts().events);
+    metric(&b, "atoll_audit_dropped_total", "counter", "Of these, lines that were lost.",
+           audit_counts().dropped);
     buf_str(&b, "# HELP apiserver_storage_objects Stored objects by resource.\n"
                 "# TYPE apiserver_storage_objects gauge\n");
     size_t i = 0;
