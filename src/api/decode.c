@@ -9,6 +9,7 @@
 
 #include "api/codec.h"
 #include "api/quantity.h"
+#include "api/types.h"
 #include "base/limits.h"
 #include "base/own.h"
 #include "base/times.h"
@@ -28,6 +29,7 @@ struct decoder {
     struct arena *a;
     const char *go_struct; /* innermost type, for messages */
     enum api_unknown unknown;
+    bool without_managers;
     struct str_list findings;
     struct frame path[LIMIT_JSON_DEPTH + 2];
     unsigned depth;
@@ -254,6 +256,9 @@ static int check_memory(struct decoder *d, size_t n, size_t size) {
                      "the object takes more than %d bytes of memory", LIMIT_DECODE_BYTES);
 }
 
+/* What an empty list points to that is there: [] and absent differ for managedFields. */
+static char nothing;
+
 static int decode_list(struct decoder *d, const struct api_field *f, size_t size,
                        struct api_list *list) {
     struct frame *at = &d->path[d->depth - 1];
@@ -279,6 +284,7 @@ static int decode_list(struct decoder *d, const struct api_field *f, size_t size
         at->index++;
     }
     at->indexed = outer;
+    if (rc == 0 && !list->n) list->v = &nothing;
     return rc < 0 ? syntax(d) : 0;
 }
 
@@ -332,6 +338,8 @@ static size_t pointed_size(const struct api_field *f) {
 static int decode_field(struct decoder *d, const struct api_field *f, void *obj) {
     void *place = api_at(obj, f);
     if (json_peek(&d->r) == JSON_KIND_NULL) return json_read_null(&d->r) < 0 ? syntax(d) : 0;
+    if (d->without_managers && f->type == &meta_v1_managed_fields_entry_type)
+        return json_skip(&d->r) < 0 ? syntax(d) : 0;
     if (f->shape == API_LIST) return decode_list(d, f, api_element_size(f), place);
     if (f->shape != API_ONE) return decode_map(d, f, place);
     if ((f->flags & API_POINTER) && pointed_size(f)) {
@@ -420,8 +428,10 @@ static int report(struct decoder *d, const struct api_type *t, const struct api_
 int api_decode(struct arena *a, const struct api_type *t, struct slice json,
                const struct api_decode_opts *opts, void **ret, struct err *err) {
     struct err own;
-    struct decoder d = {
-        .a = a, .err = err ? err : &own, .unknown = opts ? opts->unknown : API_UNKNOWN_IGNORE};
+    struct decoder d = {.a = a,
+                        .err = err ? err : &own,
+                        .unknown = opts ? opts->unknown : API_UNKNOWN_IGNORE,
+                        .without_managers = opts && opts->without_managers};
     json_reader_init(&d.r, json);
     d.memory_end = arena_used(a) + LIMIT_DECODE_BYTES;
     void *obj = arena_alloc(a, t->size);

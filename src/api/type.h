@@ -123,6 +123,7 @@ struct api_decode_opts {
     enum api_unknown unknown;  /* unknown and duplicate fields: drop silently, drop and list in
                                   warnings, fail with 400 */
     struct str_list *warnings; /* in the arena; may be NULL */
+    bool without_managers;     /* leaves metadata.managedFields out: for readers only */
 };
 
 /* JSON bytes → struct. opts NULL = ignore unknown fields (reading what the server stored). */

@@ -86,8 +86,11 @@ static int decode(struct informer *i, struct slice json, struct api_object **ret
     const struct api_kind *k = cache_kind(i->cache);
     if (!i->scratch) i->scratch = arena_new();
     arena_reset(i->scratch);
-    int r = api_object_decode(i->scratch, k, json, ret, NULL);
+    const struct api_decode_opts opts = {.without_managers = true};
+    void *o;
+    int r = api_decode(i->scratch, k->type, json, &opts, &o, NULL);
     if (r < 0) return r;
+    *ret = o;
     (*ret)->api_version = k->api_version; /* list items leave these out */
     (*ret)->kind = k->kind;
     return 0;

@@ -20,36 +20,16 @@ static const char last_applied[] = "kubectl.kubernetes.io/last-applied-configura
 
 /* ---- the body ---- */
 
-/* Keys that are there twice: the last one counts, unless the client is strict. */
-static int told_duplicates(struct call *c, struct slice json, struct err *err) {
-    struct api_object *ignored;
-    struct err whole = {0};
-    if (c->unknown == API_UNKNOWN_IGNORE) return 0;
-    if (body_object(c, c->kind, json, &ignored, &whole) == 0) return 0;
-    if (c->unknown != API_UNKNOWN_STRICT) return 0; /* told when the merged object is read */
-    *err = whole;
-    return err_code(whole.reason);
-}
-
 static int read_config(struct call *c, json_t **ret, struct err *err) {
     OWN(buf_done) struct buf text = {0};
     struct slice json = slice_trim(c->r->body);
-    struct err why = {0};
-    json_error_t where;
+    int rc = 0;
     if (!json.n || json.p[0] != '{') {
-        if (yaml_to_json(c->r->body, &text, &why) < 0)
-            return err_set(err, ERR_BAD_REQUEST, "error decoding YAML: %s", why.text);
+        rc = yaml_to_json(c->r->body, &text, err);
         json = slice_from(arena_copy(c->a, text.p, text.n), text.n);
     }
-    if (json_parse(json, ret, &why) < 0) {
-        struct json_reader r;
-        json_reader_init(&r, json);
-        if (json_skip(&r) < 0 || json_end(&r) < 0)
-            return err_set(err, ERR_BAD_REQUEST, "error decoding YAML: %s", why.text);
-        int rc = told_duplicates(c, json, err);
-        if (rc < 0) return rc;
-        *ret = json_loadb(json.p, json.n, 0, &where);
-    }
+    if (rc == 0) rc = body_duplicates(c, json, ret, err);
+    if (rc < 0) return err_wrap(err, "error decoding YAML");
     if (json_is_object(*ret)) return 0;
     return err_set(err, ERR_BAD_REQUEST, "error decoding YAML: an applied object is a map");
 }

@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include "api/custom/custom.h"
+#include "api/duplicates.h"
 #include "base/limits.h"
 #include "base/own.h"
 #include "base/times.h"
@@ -68,6 +69,20 @@ int body_object(struct call *c, const struct api_kind *k, struct slice json,
     if (k->custom && (rc = custom_read(c->a, k, o, &opts, err)) < 0) return rc;
     *ret = o;
     return 0;
+}
+
+int body_duplicates(struct call *c, struct slice json, json_t **ret, struct err *err) {
+    struct str_list found = {0};
+    OWN(buf_done) struct buf b = {0};
+    int rc = json_parse_lenient(c->a, json, ret, &found, err);
+    for (size_t i = 0; rc == 0 && i < found.n; i++) {
+        buf_printf(&b, "%s%s", i ? ", " : "", found.v[i]);
+        if (c->unknown == API_UNKNOWN_WARN) *ARENA_PUSH(c->a, &c->warnings) = found.v[i];
+    }
+    if (!b.n || c->unknown != API_UNKNOWN_STRICT) return rc;
+    json_decref(*ret);
+    *ret = NULL;
+    return err_set(err, ERR_BAD_REQUEST, "strict decoding error: %s", b.p);
 }
 
 /* ---- options of the query ---- */

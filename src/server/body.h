@@ -1,6 +1,8 @@
 /* Request bodies: by content type to JSON, and to objects. */
 #pragma once
 
+#include <jansson.h>
+
 #include "server/api.h"
 
 /* The body as JSON text (YAML is converted). ERR_UNSUPPORTED_MEDIA_TYPE, ERR_BAD_REQUEST. */
@@ -9,7 +11,9 @@ int body_json(struct call *c, struct slice *ret, struct err *err);
  * apiVersion and kind, and sets them. */
 int body_object(struct call *c, const struct api_kind *k, struct slice json,
                 struct api_object **ret, struct err *err);
-/* dryRun, fieldValidation from the query. */
+/* A tree of the text, of equal keys the last one; they are told as the client asked. */
+int body_duplicates(struct call *c, struct slice json, json_t **ret, struct err *err);
+/* dryRun, fieldValidation, fieldManager, force from the query. */
 int body_options(struct call *c, struct err *err);
 /* New names: `base` cut to fit and five random characters. */
 const char *body_generate_name(struct call *c, const char *base);

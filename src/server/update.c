@@ -76,13 +76,37 @@ bool patch_is_apply(struct call *c) {
     return patch_kind(c, &kind, NULL) == 0 && kind == PATCH_APPLY;
 }
 
-static int apply(struct call *c, const struct api_type *type, enum patch_kind kind, json_t *doc,
+static int apply(struct slice body, const struct api_type *type, enum patch_kind kind, json_t *doc,
                  json_t **ret, struct err *err) {
-    if (kind == PATCH_JSON) return patch_json(doc, c->r->body, ret, err);
-    if (kind == PATCH_MERGE) return patch_merge(doc, c->r->body, ret, err);
+    if (kind == PATCH_JSON) return patch_json(doc, body, ret, err);
+    if (kind == PATCH_MERGE) return patch_merge(doc, body, ret, err);
     OWN(json_decref_p) json_t *patch = NULL;
-    int rc = patch_parse(c->r->body, &patch, err);
+    int rc = patch_parse(body, &patch, err);
     return rc < 0 ? rc : patch_strategic(type, doc, patch, ret, err);
+}
+
+/* A patch with a key twice: the last one counts, unless the client is strict. */
+static int without_duplicates(struct call *c, struct slice *body, struct err *err) {
+    OWN(json_decref_p) json_t *v = NULL;
+    int rc = body_duplicates(c, *body, &v, err);
+    if (rc < 0) return rc;
+    OWN(free_p) char *text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
+    *body = slice_of(arena_str(c->a, text ? text : "null"));
+    return 0;
+}
+
+static int patched(struct call *c, const struct api_type *type, enum patch_kind kind, json_t *doc,
+                   json_t **ret, struct err *err) {
+    struct slice body = c->r->body;
+    struct err why = {0};
+    int rc = apply(body, type, kind, doc, ret, &why);
+    bool duplicates = rc < 0 && strstr(why.text, "duplicate object key");
+    if (!duplicates) {
+        *err = why;
+        return rc;
+    }
+    rc = without_duplicates(c, &body, err);
+    return rc < 0 ? rc : apply(body, type, kind, doc, ret, err);
 }
 
 int update_patched(struct call *c, const struct api_type *type, struct slice before,
@@ -94,7 +118,7 @@ int update_patched(struct call *c, const struct api_type *type, struct slice bef
     OWN(json_decref_p) json_t *doc = json_loadb(before.p, before.n, 0, &why);
     OWN(json_decref_p) json_t *result = NULL;
     if (!doc) return err_set(err, ERR_INTERNAL, "the stored object is not JSON: %s", why.text);
-    rc = apply(c, type, kind, doc, &result, err);
+    rc = patched(c, type, kind, doc, &result, err);
     if (rc < 0) return rc;
     OWN(free_p) char *text = json_dumps(result, JSON_COMPACT | JSON_ENCODE_ANY);
     if (!text) return err_set(err, ERR_BAD_REQUEST, "the patch result cannot be written as JSON");

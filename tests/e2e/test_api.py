@@ -227,7 +227,7 @@ def test_patches(api, ns):
     assert status == 422
     status, s = api("PATCH", maps(ns) + "/a", {"metadata": {"resourceVersion": "1"}}, content="application/merge-patch+json")
     assert status == 409 and s["reason"] == "Conflict"
-    assert api("PATCH", maps(ns) + "/a", "{}", content="application/apply-patch+yaml")[0] == 415
+    assert api("PATCH", maps(ns) + "/a", "{}", content="application/apply-patch+cbor")[0] == 415
     assert api("PATCH", maps(ns) + "/none", {}, content="application/merge-patch+json")[0] == 404
 
 
