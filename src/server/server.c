@@ -302,5 +302,6 @@ static bool api_stop(struct service_ctx *ctx) {
     return true; /* it stops the loop */
 }
 
-static const struct service api_service = {.name = "api", .prepare = api_prepare, .start = api_start, .stop = api_stop};
+static const struct service api_service = {
+    .name = "api", .prepare = api_prepare, .start = api_start, .stop = api_stop};
 SERVICE(api_service);

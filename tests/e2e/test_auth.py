@@ -1,8 +1,12 @@
 """Who asks and what they may do: identities of every kind, RBAC with its escalation checks, the node authoriser, certificates, audit."""
 import base64
+import http.server
 import json
 import os
+import ssl
 import subprocess
+import threading
+import time
 import uuid
 
 import pytest
@@ -293,3 +297,162 @@ def test_audit_log_by_default(atoll, k, namespace):
     assert oct(os.stat(os.path.join(atoll.root, "var/log/atoll/audit.log")).st_mode & 0o777) == "0o600"
     r = run("curl", "-si", "--unix-socket", atoll.sock, "http://x/api")
     assert "audit-id:" in r.stdout.lower()
+
+
+# ---- providers outside ----
+
+class Provider(http.server.BaseHTTPRequestHandler):
+    """An OpenID Connect provider and a token webhook in one."""
+
+    def log_message(self, *args):
+        pass
+
+    def answer(self, what):
+        body = json.dumps(what).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        s = self.server
+        s.asked.append(self.path)
+        if self.path == "/.well-known/openid-configuration":
+            self.answer({"issuer": s.url, "jwks_uri": s.url + "/keys"})
+        else:
+            self.answer({"keys": [jwk(kid, key) for kid, key in s.keys.items()]})
+
+    def do_POST(self):
+        review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked.append((self.path, self.headers["Authorization"], review["spec"]["token"]))
+        known = review["spec"]["token"] == "opaque"
+        self.answer({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "status": {
+            "authenticated": known, **({"user": {"username": "hooked", "groups": ["g"], "extra": {"a": ["b"]}}} if known else {"error": "who is that"})}})
+
+
+def b64url(data):
+    return base64.urlsafe_b64encode(data if isinstance(data, bytes) else json.dumps(data).encode()).rstrip(b"=").decode()
+
+
+def jwk(kid, key):
+    n = run("openssl", "rsa", "-in", key, "-noout", "-modulus").stdout.split("=")[1].strip()
+    return {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": kid, "e": "AQAB", "n": b64url(bytes.fromhex(n))}
+
+
+@pytest.fixture(scope="module")
+def provider(network_namespace, tmp_path_factory):
+    d = tmp_path_factory.mktemp("provider")
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", d / "tls.key", "-out", d / "tls.crt",
+        "-subj", "/CN=192.0.2.1", "-addext", "subjectAltName=IP:192.0.2.1", "-days", "2")
+    server = http.server.ThreadingHTTPServer(("192.0.2.1", 0), Provider)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(d / "tls.crt", d / "tls.key")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.url, server.ca, server.dir, server.keys, server.asked = f"https://192.0.2.1:{server.server_port}", d / "tls.crt", d, {}, []
+
+    def new_key(kid):
+        server.keys[kid] = d / f"{kid}.pem"
+        run("openssl", "genrsa", "-out", server.keys[kid], "2048")
+
+    def token(kid="k1", alg="RS256", key=None, **claims):
+        c = {"iss": server.url, "aud": "atoll", "exp": int(time.time()) + 600, "iat": int(time.time()), "sub": "1", "email": "jane@example.com",
+             "email_verified": True, "groups": ["dev", "ops"], "hd": "example.com", **claims}
+        text = f"{b64url({'alg': alg, 'kid': kid})}.{b64url({k: v for k, v in c.items() if v is not None})}"
+        return text + "." + b64url(subprocess.run(["openssl", "dgst", "-sha256", "-sign", key or server.keys[kid]], input=text.encode(),
+                                                  capture_output=True, check=True).stdout)
+    server.new_key, server.token = new_key, token
+    new_key("k1")
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def guarded(new_atoll, provider):
+    """An Atoll that trusts the provider and has an audit policy of its own."""
+    a = new_atoll(start=False)
+    hook, policy = provider.dir / "hook.kubeconfig", provider.dir / "policy.yaml"
+    hook.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", "current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "h", "user": "u"}}],
+                                "clusters": [{"name": "h", "cluster": {"server": provider.url + "/review", "certificate-authority": str(provider.ca)}}],
+                                "users": [{"name": "u", "user": {"token": "knock"}}]}))
+    policy.write_text("""apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- {level: RequestResponse, resources: [{group: "", resources: [configmaps]}], namespaces: [default]}
+- {level: RequestResponse, resources: [{group: authentication.k8s.io, resources: [tokenreviews]}]}
+- {level: None}
+""")
+    a.up("--oidc-issuer-url", provider.url, "--oidc-client-id", "atoll", "--oidc-ca-file", str(provider.ca), "--oidc-username-claim", "email",
+         "--oidc-groups-claim", "groups", "--oidc-groups-prefix", "oidc:", "--oidc-required-claim", "hd=example.com",
+         "--authentication-token-webhook-config-file", str(hook), "--audit-policy-file", str(policy))
+    until(lambda: a.items("serviceaccounts"), what="default service account")
+    return a
+
+
+def test_oidc_tokens(guarded, provider):
+    who = whoami(guarded, provider.token())
+    assert who == {"username": "jane@example.com", "groups": ["oidc:dev", "oidc:ops", "system:authenticated"]}
+    asked = len(provider.asked)
+    assert whoami(guarded, provider.token(groups="one"))["groups"] == ["oidc:one", "system:authenticated"]
+    assert len(provider.asked) == asked, "the keys are kept"
+    now = int(time.time())
+    other = provider.dir / "other.pem"
+    run("openssl", "genrsa", "-out", other, "2048")
+    for bad in ({"aud": "else"}, {"exp": now - 1}, {"nbf": now + 4000}, {"email": None}, {"email_verified": False}, {"hd": "evil.example"}, {"iss": provider.url + "/"},
+                {"key": other}, {"alg": "none"}, {"alg": "HS256"}, {"alg": "RS512"}, {"exp": None}):
+        assert whoami(guarded, provider.token(**bad)) is None, bad
+
+
+def test_a_new_key_of_the_provider(guarded, provider):
+    assert whoami(guarded, provider.token())
+    provider.new_key("k2")
+    until(lambda: whoami(guarded, provider.token(kid="k2")), seconds=30, every=1, what="the new key is known")
+
+
+def test_a_token_webhook(guarded, provider):
+    who = whoami(guarded, "opaque")
+    assert who == {"username": "hooked", "groups": ["g", "system:authenticated"], "extra": {"a": ["b"]}}
+    asked = [a for a in provider.asked if a[0] == "/review"]
+    assert ("/review", "Bearer knock", "opaque") in asked
+    assert whoami(guarded, "opaque")
+    assert whoami(guarded, "unknown") is None
+    assert len([a for a in provider.asked if a[0] == "/review"]) == len(asked) + 1, "a verdict is kept"
+
+
+def test_audit_by_policy(guarded):
+    guarded.kubectl("create", "configmap", "cm", "--from-literal=a=b")
+    guarded.kubectl("create", "secret", "generic", "s", "--from-literal=a=b")
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": "opaque"}}
+    guarded.kubectl("create", "--raw", "/apis/authentication.k8s.io/v1/tokenreviews", "-f", "-", text=json.dumps(review))
+    [e] = until(lambda: audit(guarded, resource="configmaps", verb="create", namespace="default", level="RequestResponse")[-1:], what="the event")
+    assert e["requestObject"]["data"] == {"a": "b"} and e["responseObject"]["metadata"]["uid"]
+    [t] = until(lambda: audit(guarded, resource="tokenreviews"), what="the review")
+    assert "requestObject" not in t and "opaque" not in json.dumps(t)
+    assert not audit(guarded, resource="secrets")
+    metrics = run("curl", "-s", "--unix-socket", guarded.sock, "http://x/metrics").stdout
+    assert "atoll_audit_dropped_total 0" in metrics
+
+
+def test_a_bad_policy_stops_the_start(new_atoll, provider):
+    a = new_atoll(start=False)
+    bad = provider.dir / "bad.yaml"
+    bad.write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Loud}]\n")
+    with pytest.raises(AssertionError, match=r"rules\[0\].level"):
+        a.up("--audit-policy-file", str(bad))
+
+
+def test_issuer_discovery_for_pods(atoll, k, namespace):
+    token = k("create", "--raw", f"/api/v1/namespaces/{namespace}/serviceaccounts/default/token", "-f", "-",
+              text='{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{}}').stdout
+    token = json.loads(token)["status"]["token"]
+
+    def get(path):
+        return json.loads(run("curl", "-s", "--cacert", os.path.join(atoll.root, "etc/atoll/ca.crt"), "-H", "@-", f"https://127.0.0.1:{atoll.port}{path}",
+                              text=f"authorization: Bearer {token}").stdout)
+
+    doc = get("/.well-known/openid-configuration")
+    claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+    assert doc["issuer"] == claims["iss"] and doc["jwks_uri"].startswith(doc["issuer"])
+    assert json.loads(base64.urlsafe_b64decode(token.split(".")[0] + "=="))["kid"] in [x["kid"] for x in get("/openid/v1/jwks")["keys"]]

@@ -10,6 +10,7 @@
 #include "server/auth/auth.h"
 #include "server/auth/authz.h"
 #include "server/body.h"
+#include "server/protobuf.h"
 
 static struct {
     struct audit_policy *policy; /* NULL = the default */
@@ -97,6 +98,9 @@ static void json_free(json_t **v) { json_decref(*v); }
 /* JSON on one line, or nothing when it is none. */
 static void put_body(struct buf *b, const char *key, struct slice body, bool no_managed_fields) {
     OWN(json_free) json_t *doc = NULL;
+    OWN(buf_done) struct buf plain = {0};
+    if (slice_starts(body, "k8s") && protobuf_to_json(body, &plain, NULL) == 0)
+        body = buf_view(&plain);
     if (!body.n || json_parse(body, &doc, NULL) < 0 || !json_is_object(doc)) return;
     json_t *meta = json_object_get(doc, "metadata");
     if (no_managed_fields && meta) json_object_del(meta, "managedFields");

@@ -1,3 +1,4 @@
+/* The file of the audit log: a queue in memory, one write per turn of the loop, rotation. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/sendfile.h>
