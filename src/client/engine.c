@@ -81,20 +81,32 @@ static void on_change(void *user, const struct api_kind *k, const struct api_obj
     }
 }
 
+static void update_complete(struct engine *e) {
+    bool complete = !e->dynamic || e->discovered;
+    for (size_t i = 0; complete && i < e->sources.n; i++)
+        complete = !e->sources.v[i]->dynamic || informer_synced(e->sources.v[i]->informer);
+    world_set_complete(e->world, complete);
+}
+
 static void on_informer(void *user, enum informer_event ev, const struct api_object *now,
                         const struct api_object *old) {
     struct source *s = user;
     struct engine *e = s->engine;
     e->check_waiting = true;
     engine_turn_soon(e);
-    if (ev == INFORMER_SYNCED) return;
+    if (ev == INFORMER_SYNCED) {
+        update_complete(e);
+        return;
+    }
+    bool definition = str_eq(s->kind->plural, "customresourcedefinitions");
+    if (definition && e->dynamic) dynamic_kinds_refresh(e->dynamic);
     world_changed(e->world, s->kind, ev == INFORMER_DELETED ? NULL : now, old);
 }
 
 static bool controller_synced(const struct controller *c) {
     const struct engine *e = c->engine;
     for (size_t i = 0; i < e->sources.n; i++)
-        if (watches(c->r, e->sources.v[i]->kind, true) &&
+        if (!e->sources.v[i]->dynamic && watches(c->r, e->sources.v[i]->kind, true) &&
             !informer_synced(e->sources.v[i]->informer))
             return false;
     return true;
@@ -155,7 +167,7 @@ static void on_idle(void *user) { malloc_trim(0); }
 
 /* ---- life ---- */
 
-static void source_make(struct engine *e, const struct api_kind *k) {
+static void source_make(struct engine *e, const struct api_kind *k, bool dynamic) {
     bool named = false, any = false;
     for (size_t i = 0; i < e->controllers.n; i++) {
         any = any || watches(e->controllers.v[i]->r, k, true);
@@ -166,16 +178,53 @@ static void source_make(struct engine *e, const struct api_kind *k) {
     if (!s) abort();
     s->engine = e;
     s->kind = k;
-    s->cache = world_cache(e->world, k, !named);
+    s->dynamic = dynamic;
+    s->cache = world_cache(e->world, k, dynamic || !named);
     s->informer = informer_new_into(e->client, s->cache, NULL, NULL, on_informer, s);
     vec_push(&e->sources, s);
+}
+
+/* ---- custom kinds ---- */
+
+static void on_found(void *user, const struct api_kind *k) { source_make(user, k, true); }
+
+static void on_lost(void *user, const struct api_kind *k) {
+    struct engine *e = user;
+    for (size_t i = e->sources.n; i-- > 0;) {
+        struct source *s = e->sources.v[i];
+        if (s->kind != k) continue;
+        informer_free(s->informer);
+        vec_remove(&e->sources, i);
+        free(s);
+        world_drop_kind(e->world, k);
+    }
+}
+
+static void on_complete(void *user) {
+    struct engine *e = user;
+    e->discovered = true;
+    update_complete(e);
+    e->check_waiting = true;
+    engine_turn_soon(e);
+}
+
+/* Only who watches every kind needs the custom ones. */
+static void dynamic_make(struct engine *e) {
+    bool any = false;
+    for (size_t i = 0; i < e->controllers.n; i++)
+        for (const char *const *w = e->controllers.v[i]->r->watches; *w; w++)
+            any = any || str_eq(*w, "*");
+    if (!any) return;
+    struct dynamic_events ev = {on_found, on_lost, on_complete, e};
+    e->dynamic = dynamic_kinds_new(e->client, &ev);
+    world_set_complete(e->world, false);
 }
 
 static void sources_make(struct engine *e) {
     size_t n;
     const struct api_kind *const *kinds = api_kinds(&n);
     for (size_t i = 0; i < n; i++)
-        if (!(kinds[i]->flags & API_VIRTUAL)) source_make(e, kinds[i]);
+        if (!(kinds[i]->flags & API_VIRTUAL)) source_make(e, kinds[i], false);
 }
 
 struct engine *engine_new(struct loop *l, struct api_client *c,
@@ -198,6 +247,7 @@ struct engine *engine_new(struct loop *l, struct api_client *c,
         vec_push(&e->controllers, ctl);
     }
     sources_make(e);
+    dynamic_make(e);
     return e;
 }
 
@@ -211,6 +261,7 @@ static void controller_free(struct controller *c) {
 
 void engine_free(struct engine *e) {
     if (!e) return;
+    dynamic_kinds_free(e->dynamic);
     for (size_t i = 0; i < e->sources.n; i++) {
         informer_free(e->sources.v[i]->informer);
         free(e->sources.v[i]);

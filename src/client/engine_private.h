@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "base/vec.h"
 #include "client/client_private.h"
+#include "client/dynamic.h"
 #include "client/engine.h"
 #include "client/world_private.h"
 
@@ -50,6 +51,7 @@ struct source {
     const struct api_kind *kind;
     struct cache *cache; /* the world's */
     struct informer *informer;
+    bool dynamic; /* a custom kind, known by its metadata */
 };
 
 /* A plan on its way. */
@@ -74,6 +76,8 @@ struct engine {
     VEC(struct key *) waiting;
     struct run *runs;
     struct timer *turn, *delay, *idle;
+    struct dynamic_kinds *dynamic; /* NULL: nobody watches "*" */
+    bool discovered;               /* the first round of it is over */
     struct engine_stats stats;
     bool check_waiting;
 };

@@ -160,6 +160,7 @@ void await_add(struct key *k, const struct plan_step *s, const struct api_object
 
 static bool await_seen(const struct engine *e, const struct await *w) {
     const struct source *s = engine_source(e, w->kind);
+    if (!s) return true; /* the kind is gone */
     if (w->revision) return informer_revision(s->informer) >= w->revision;
     const struct api_object *o = cache_get(s->cache, w->ns, w->name);
     return !o || !str_eq(o->metadata.uid, w->uid) || !str_empty(o->metadata.deletion_timestamp);

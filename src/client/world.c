@@ -22,6 +22,7 @@ struct world {
     struct map by_uid;          /* uid → struct ref */
     struct map by_owner;        /* owner uid → struct owned */
     int64_t now_ns;
+    bool incomplete;
     world_changed_fn *changed;
     void *changed_user;
 };
@@ -49,6 +50,8 @@ void world_free(struct world *w) {
 
 void world_set_now(struct world *w, int64_t now_ns) { w->now_ns = now_ns; }
 int64_t world_now_ns(const struct world *w) { return w->now_ns; }
+void world_set_complete(struct world *w, bool complete) { w->incomplete = !complete; }
+bool world_complete(const struct world *w) { return !w->incomplete; }
 
 void world_on_change(struct world *w, world_changed_fn *fn, void *user) {
     w->changed = fn;
@@ -245,4 +248,18 @@ void world_remove(struct world *w, const struct api_kind *k, const char *ns, con
     struct cache_old old = c ? cache_remove(c, ns, name) : (struct cache_old){0};
     if (old.object) world_changed(w, k, NULL, old.object);
     cache_old_free(&old);
+}
+
+void world_drop_kind(struct world *w, const struct api_kind *k) {
+    struct cache *c = cache_of(w, k);
+    const struct api_object *o;
+    if (!c) return;
+    for (size_t at = 0; (o = cache_next(c, NULL, &at)); at = 0) {
+        struct cache_old old = cache_remove(c, o->metadata.namespace, o->metadata.name);
+        world_changed(w, k, NULL, old.object);
+        cache_old_free(&old);
+    }
+    for (size_t i = w->caches.n; i-- > 0;)
+        if (w->caches.v[i] == c) vec_remove(&w->caches, i);
+    cache_free(c);
 }

@@ -40,6 +40,10 @@ const struct api_kind *world_kind(const struct world *w, const char *kind);
 /* Walks the kinds the world holds. */
 const struct api_kind *world_kind_next(const struct world *w, size_t *at);
 
+/* Whether every kind that there is, custom ones too, is in the world with all its objects: what
+ * concludes from absence across kinds asks this first. */
+bool world_complete(const struct world *w);
+
 int64_t world_now_ns(const struct world *w); /* wall clock, nanoseconds since 1970 */
 
 /* ---- Making and changing a world: the engine, tests and the simulator only ---- */
@@ -47,6 +51,7 @@ int64_t world_now_ns(const struct world *w); /* wall clock, nanoseconds since 19
 struct world *world_new(void);
 void world_free(struct world *w); /* NULL is allowed */
 void world_set_now(struct world *w, int64_t now_ns);
+void world_set_complete(struct world *w, bool complete); /* a new world is */
 /* Declares a kind: without it objects of that kind are unknown. Twice is allowed. */
 void world_add_kind(struct world *w, const struct api_kind *k);
 

@@ -7,6 +7,8 @@
 /* The cache of a kind, made when absent. metadata_only: see cache_new; a later call without it wins
  * while the cache is empty. */
 struct cache *world_cache(struct world *w, const struct api_kind *k, bool metadata_only);
+/* Takes the kind out, with its objects: the listener hears of each. */
+void world_drop_kind(struct world *w, const struct api_kind *k);
 /* The cache has changed like that: brings the indexes up to date, then tells the listener. */
 void world_changed(struct world *w, const struct api_kind *k, const struct api_object *now,
                    const struct api_object *old);

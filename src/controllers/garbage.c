@@ -64,6 +64,10 @@ static void collect(const struct world *w, const struct api_object *o, struct pl
         leaving += s == OWNER_LEAVING;
     }
     if (absent + leaving < n) return;
+    if (absent && !world_complete(w)) { /* an owner may be of a kind that is not seen yet */
+        plan_requeue(p, OWNER_UNSEEN_MS);
+        return;
+    }
     int64_t created, age_ms = OWNER_UNSEEN_MS;
     if (absent && time_parse(str_or(o->metadata.creation_timestamp, ""), &created) == 0)
         age_ms = (world_now_ns(w) - created) / 1000000;

@@ -5,6 +5,8 @@
 #include "base/own.h"
 #include "controllers/common.h"
 
+enum { INCOMPLETE_MS = 100 };
+
 /* Deletes what is left in the namespace; returns how many objects there still are. */
 static size_t empty(const struct world *w, const char *ns, struct plan *p) {
     size_t left = 0, at_kind = 0;
@@ -29,6 +31,10 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     const struct core_v1_namespace *ns =
         (const struct core_v1_namespace *)world_get(w, "Namespace", NULL, key);
     if (!ns || !ns->metadata.deletion_timestamp || empty(w, key, p)) return 0;
+    if (!world_complete(w)) { /* there may be objects of kinds that are not seen yet */
+        plan_requeue(p, INCOMPLETE_MS);
+        return 0;
+    }
     struct core_v1_namespace *copy = arena_copy(a, ns, sizeof *ns);
     copy->spec.finalizers = (struct str_list){0};
     for (size_t i = 0; i < ns->spec.finalizers.n; i++)
