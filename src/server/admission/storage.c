@@ -68,3 +68,33 @@ static const struct admission_plugin resize_plugin = {.name = "PersistentVolumeC
                                                       .plural = "persistentvolumeclaims",
                                                       .validate = resize};
 ADMISSION_PLUGIN(resize_plugin);
+
+/* ---- StorageObjectInUseProtection: the controllers take the finalizers away ---- */
+
+static int protect(struct admission *ad) {
+    bool claim = str_eq(ad->kind->plural, "persistentvolumeclaims");
+    const char *name = claim ? "kubernetes.io/pvc-protection" : "kubernetes.io/pv-protection";
+    struct str_list *l = &ad->object->metadata.finalizers;
+    for (size_t i = 0; i < l->n; i++)
+        if (str_eq(l->v[i], name)) return 0;
+    *ARENA_PUSH(ad->a, l) = name;
+    return 0;
+}
+
+static const struct admission_plugin protect_claims = {.name = "StorageObjectInUseProtection",
+                                                       .order =
+                                                           ORDER_STORAGE_OBJECT_IN_USE_PROTECTION,
+                                                       .operations = ADMIT_CREATE,
+                                                       .group = "",
+                                                       .plural = "persistentvolumeclaims",
+                                                       .mutate = protect};
+ADMISSION_PLUGIN(protect_claims);
+
+static const struct admission_plugin protect_volumes = {.name = "StorageObjectInUseProtection",
+                                                        .order =
+                                                            ORDER_STORAGE_OBJECT_IN_USE_PROTECTION,
+                                                        .operations = ADMIT_CREATE,
+                                                        .group = "",
+                                                        .plural = "persistentvolumes",
+                                                        .mutate = protect};
+ADMISSION_PLUGIN(protect_volumes);
