@@ -146,6 +146,42 @@ def test_quota_follows_pods_and_its_own_changes(raw, ns):
     assert "pods" not in used(raw, ns, "q")
 
 
+def test_quota_counts_custom_resources(raw, ns):
+    """A quota may be there before the kind it counts."""
+    group = f"{ns}.example.com"
+    quota(raw, ns, "q", {f"count/widgets.{group}": "2"})
+    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    crd = {"metadata": {"name": f"widgets.{group}"}, "spec": {
+        "group": group, "scope": "Namespaced", "names": {"plural": "widgets", "singular": "widget", "kind": "Widget"},
+        "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {
+            "type": "object", "x-kubernetes-preserve-unknown-fields": True}}}]}}
+    assert raw("POST", crds, crd)[0] == 201
+    try:
+        ac.until(lambda: raw("GET", f"/apis/{group}/v1/namespaces/{ns}/widgets")[0] == 200, what="kind served")
+
+        def create(i):
+            o = {"apiVersion": f"{group}/v1", "kind": "Widget", "metadata": {"name": f"w{i}"}}
+            return make(raw, ns, "widgets", o, f"apis/{group}/v1")[0]
+        with concurrent.futures.ThreadPoolExecutor(20) as pool:
+            assert sorted(pool.map(create, range(20))) == [201] * 2 + [403] * 18
+        until_used(raw, ns, "q", {f"count/widgets.{group}": "2"})
+        assert raw("DELETE", f"/apis/{group}/v1/namespaces/{ns}/widgets")[0] == 200  # all of them
+        until_used(raw, ns, "q", {f"count/widgets.{group}": "0"})
+        assert create(1) == 201
+    finally:
+        raw("DELETE", f"{crds}/widgets.{group}")
+
+
+def test_describe_quota(new_atoll, root, ns):
+    """Right at once, as people look at it."""
+    a = ac.Atoll(root)
+    a.kubectl("create", "quota", "q", "-n", ns, "--hard=configmaps=5,services=1")
+    a.kubectl("create", "configmap", "m", "-n", ns)
+    ac.until(lambda: a.get("quota", "q", ns)["status"]["used"]["configmaps"] == "2", 5, what="quota")
+    lines = [line.split() for line in a.kubectl("describe", "quota", "q", "-n", ns).stdout.splitlines()]
+    assert ["configmaps", "2", "5"] in lines and ["services", "0", "1"] in lines
+
+
 def test_quota_is_counted_anew_at_start(new_atoll):
     """The books are memory only: a new api process makes them from what is stored."""
     a = new_atoll(start=False)
@@ -270,6 +306,25 @@ def test_default_classes(raw, ns):
     finally:
         raw("DELETE", f"{storage}/e2e-sc")
         raw("DELETE", f"{ingress}/e2e-ic")
+
+
+def test_claims_and_volumes_in_use(raw, ns):
+    """A claim that a placed pod uses stays until the pod is gone."""
+    claim = {"metadata": {"name": "c"}, "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "",
+                                                 "resources": {"requests": {"storage": "1Gi"}}}}
+    assert made(raw, ns, "persistentvolumeclaims", claim)["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+    volume = {"metadata": {"name": ns}, "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"],
+                                                 "hostPath": {"path": "/nowhere"}}}
+    status, answer = raw("POST", "/api/v1/persistentvolumes", volume)
+    assert status == 201 and answer["metadata"]["finalizers"] == ["kubernetes.io/pv-protection"]
+    made(raw, ns, "pods", pod("p", volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]))
+    path = f"/api/v1/namespaces/{ns}/persistentvolumeclaims/c"
+    raw("DELETE", path)
+    assert raw("GET", path)[1]["metadata"]["deletionTimestamp"]
+    raw("DELETE", f"/api/v1/namespaces/{ns}/pods/p?gracePeriodSeconds=0")
+    ac.until(lambda: raw("GET", path)[0] == 404, what="claim gone")
+    raw("DELETE", f"/api/v1/persistentvolumes/{ns}")
+    ac.until(lambda: raw("GET", f"/api/v1/persistentvolumes/{ns}")[0] == 404, what="volume gone")
 
 
 # ---- namespaces, service accounts ----
