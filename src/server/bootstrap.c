@@ -147,12 +147,14 @@ static void ensure_priority_classes(struct seeding *s) {
     static const struct {
         const char *name, *description;
         int value;
-    } classes[] = {{"system-node-critical", "Used for system critical pods that must not be moved "
-                                            "from their current node.",
+    } classes[] = {{"system-node-critical",
+                    "Used for system critical pods that must not be moved "
+                    "from their current node.",
                     2000001000},
-                   {"system-cluster-critical", "Used for system critical pods that must run in the "
-                                               "cluster, but can be moved to another node if "
-                                               "necessary.",
+                   {"system-cluster-critical",
+                    "Used for system critical pods that must run in the "
+                    "cluster, but can be moved to another node if "
+                    "necessary.",
                     2000000000}};
     for (size_t i = 0; i < ARRAY_LEN(classes); i++)
         ensure(s, "scheduling.k8s.io", "priorityclasses",
@@ -171,6 +173,31 @@ static void ensure_root_ca(struct seeding *s) {
     buf_json_str(&json, slice_of(s->api->keys.ca_pem));
     buf_str(&json, "}}");
     ensure(s, "", "configmaps", arena_strn(s->arena, buf_view(&json)), true);
+}
+
+/* What servers of aggregated APIs need to know to believe the front proxy, and who may read it. */
+static void ensure_extension_trust(struct seeding *s) {
+    OWN(buf_done) struct buf json = {0};
+    buf_str(&json, "{\"metadata\":{\"name\":\"extension-apiserver-authentication\","
+                   "\"namespace\":\"kube-system\"},\"data\":{\"client-ca-file\":");
+    buf_json_str(&json, slice_of(s->api->keys.ca_pem));
+    buf_str(&json, ",\"requestheader-client-ca-file\":");
+    buf_json_str(&json, slice_of(s->api->keys.front_proxy_ca_pem));
+    buf_str(&json, ",\"requestheader-allowed-names\":\"[\\\"front-proxy-client\\\"]\","
+                   "\"requestheader-username-headers\":\"[\\\"X-Remote-User\\\"]\","
+                   "\"requestheader-uid-headers\":\"[\\\"X-Remote-Uid\\\"]\","
+                   "\"requestheader-group-headers\":\"[\\\"X-Remote-Group\\\"]\","
+                   "\"requestheader-extra-headers-prefix\":\"[\\\"X-Remote-Extra-\\\"]\"}}");
+    ensure(s, "", "configmaps", arena_strn(s->arena, buf_view(&json)), true);
+    ensure(s, RBAC, "roles",
+           "{\"metadata\":{\"name\":\"extension-apiserver-authentication-reader\","
+           "\"namespace\":\"kube-system\",\"labels\":{"
+           "\"kubernetes.io/bootstrapping\":\"rbac-defaults\"},\"annotations\":{"
+           "\"rbac.authorization.kubernetes.io/autoupdate\":\"true\"}},"
+           "\"rules\":[{\"apiGroups\":[\"\"],\"resources\":[\"configmaps\"],"
+           "\"resourceNames\":[\"extension-apiserver-authentication\"],"
+           "\"verbs\":[\"get\",\"list\",\"watch\"]}]}",
+           false);
 }
 
 /* ---- the two Services ---- */
@@ -306,6 +333,7 @@ void bootstrap(struct api *api, void (*done)(void *user, const struct err *err),
     s->now = arena_str(s->arena, now);
     ensure_namespaces(s);
     ensure_root_ca(s);
+    ensure_extension_trust(s);
     ensure_priority_classes(s);
     for (size_t i = 0; i < role_defaults_n; i++) ensure_role(s, &role_defaults[i]);
     for (size_t i = 0; i < binding_defaults_n; i++) ensure_binding(s, &binding_defaults[i]);

@@ -4,10 +4,13 @@
  * the kind tables.
  */
 #include "base/own.h"
+#include "server/aggregation/aggregation.h"
 #include "server/api.h"
 
-/* Group names in API priority, then those the tables have besides. */
-static const char *const priority[] = {"apps",
+/* Group names in API priority, then those the tables have besides: custom resources, and what
+ * others have added, in alphabetical order. */
+static const char *const priority[] = {"apiregistration.k8s.io",
+                                       "apps",
                                        "events.k8s.io",
                                        "authentication.k8s.io",
                                        "authorization.k8s.io",
@@ -41,6 +44,9 @@ static bool known(const char *group) {
     const struct api_kind *const *kinds = api_kinds(&n);
     for (size_t i = 0; i < n; i++)
         if (str_eq(kinds[i]->group, group)) return true;
+    struct aggregated *const *remote = aggregation_list(&n);
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(remote[i]->group, group)) return true;
     return false;
 }
 
@@ -52,6 +58,8 @@ static struct str_list groups(struct arena *a) {
         if (known(priority[i])) add(a, &ret, priority[i]);
     for (size_t i = 0; i < n; i++)
         if (*kinds[i]->group) add(a, &ret, kinds[i]->group);
+    struct aggregated *const *remote = aggregation_list(&n);
+    for (size_t i = 0; i < n; i++) add(a, &ret, remote[i]->group);
     return ret;
 }
 
@@ -92,6 +100,9 @@ static struct str_list versions(struct arena *a, const char *group) {
     const struct api_kind *const *kinds = api_kinds(&n);
     for (size_t i = 0; i < n; i++)
         if (str_eq(kinds[i]->group, group)) add(a, &ret, kinds[i]->version);
+    struct aggregated *const *remote = aggregation_list(&n);
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(remote[i]->group, group)) add(a, &ret, remote[i]->version);
     for (size_t i = 1; i < ret.n; i++) /* few: sorting by insertion will do */
         for (size_t j = i; j > 0 && comes_first(ret.v[j], ret.v[j - 1]); j--) {
             const char *swapped = ret.v[j];
@@ -113,6 +124,7 @@ struct offer {
     const char *verbs; /* a JSON array */
 };
 
+enum { OFFERS_MAX = 32 }; /* more than any kind has; custom ones have three at most */
 #define ALL_VERBS                                                                                  \
     "[\"create\",\"delete\",\"deletecollection\",\"get\",\"list\",\"patch\",\"update\",\"watch\"]"
 
@@ -282,6 +294,12 @@ static void put_aggregated_group(struct buf *b, struct arena *a, const char *gro
     if (*group) buf_printf(b, "\"name\":\"%s\",", group);
     buf_str(b, "\"creationTimestamp\":null},\"versions\":[");
     for (size_t i = 0; i < v.n; i++) {
+        const struct aggregated *remote = aggregation_find(group, v.v[i]);
+        if (remote) {
+            buf_str(b, i ? "," : "");
+            aggregation_put_version(b, remote);
+            continue;
+        }
         buf_printf(b, "%s{\"version\":\"%s\",\"resources\":[", i ? "," : "", v.v[i]);
         bool first = true;
         for (size_t j = 0; j < n; j++) {

@@ -9,6 +9,7 @@
 #include "base/own.h"
 #include "server/admission/allocator.h"
 #include "server/admission/plugin.h"
+#include "server/aggregation/aggregation.h"
 #include "server/api.h"
 #include "server/auth/aggregate.h"
 #include "server/auth/audit.h"
@@ -47,6 +48,7 @@ static void method_not_allowed(struct call *c) {
 
 static void unknown_resource(struct call *c) {
     size_t n;
+    if (aggregation_handle(c)) return;
     const struct api_kind *const *kinds = api_kinds(&n);
     for (size_t i = 0; i < n; i++) {
         if (!str_eq(kinds[i]->group, c->route.group) ||
@@ -156,7 +158,8 @@ static void proceed(struct call *c) {
     if (!authorised(c)) return;
     if (c->route.is_resource)
         run_resource(c);
-    else if (!reseal_handle(c) && !health_handle(c) && !discovery_handle(c))
+    else if (!reseal_handle(c) && !health_handle(c) && !aggregation_handle(c) &&
+             !discovery_handle(c))
         reply_page_not_found(c);
 }
 
@@ -215,6 +218,7 @@ static void listen_if_complete(void) {
     }
     api->bootstrapped = true;
     event_expiry_start(api);
+    aggregation_start(api);
     reseal_if_stale(api);
     flow_start(api->flow);
     aggregate_start(api);
