@@ -84,13 +84,14 @@ static void write_parameters(struct buf *b, enum openapi_version v, const struct
 }
 
 static void write_body(struct buf *b, enum openapi_version v, const struct operation *op,
-                       const char *schema) {
+                       const char *schema, bool custom) {
     static const char *const patches[] = {
         "application/json-patch+json", "application/merge-patch+json",
-        "application/strategic-merge-patch+json", "application/apply-patch+yaml"};
+        "application/apply-patch+yaml", "application/strategic-merge-patch+json"};
     static const char *const any[] = {"*/*"};
     const char *const *types = op->flags & OP_PATCH ? patches : any;
-    size_t n = op->flags & OP_PATCH ? ARRAY_LEN(patches) : ARRAY_LEN(any);
+    /* Clients choose by this list: custom resources have no strategic merge. */
+    size_t n = op->flags & OP_PATCH ? ARRAY_LEN(patches) - custom : ARRAY_LEN(any);
     if (v == OPENAPI_V2) {
         for (size_t i = 0; i < n; i++)
             buf_printf(b, "%s\"%s\"", i ? "," : ",\"consumes\":[", types[i]);
@@ -150,7 +151,7 @@ static void write_operation(struct buf *b, enum openapi_version v, const struct 
     write_identifier(b, k, op, suffix);
     buf_char(b, ',');
     write_parameters(b, v, op, body);
-    if (body) write_body(b, v, op, body);
+    if (body) write_body(b, v, op, body, k->custom);
     write_response(b, v,
                    op->flags & OP_DELETE ? OPENAPI_META "Status"
                    : op->flags & OP_LIST ? list.p

@@ -8,6 +8,7 @@
 #include "server/admission/service_allocation.h"
 #include "server/body.h"
 #include "server/convert.h"
+#include "server/custom/rules.h"
 #include "server/raw.h"
 
 enum { ATTEMPTS_MAX = 8 };
@@ -97,8 +98,7 @@ static void form_validate(struct write *w, struct api_causes *causes) {
     const struct api_kind *form = w->c->kind, *k = storage_kind(form);
     const struct api_behavior *b = form == k ? NULL : api_kind_behavior(form);
     if (!b || !b->validate) return;
-    struct api_object *old =
-        w->old ? api_convert(a, k, form, api_object_copy(a, k, w->old)) : NULL;
+    struct api_object *old = w->old ? api_convert(a, k, form, api_object_copy(a, k, w->old)) : NULL;
     b->validate(api_convert(a, k, form, w->object), old, w->subresource, causes);
 }
 
@@ -119,7 +119,8 @@ static void on_mutated(struct admission *ad, int answer) {
     api_validate(k->type, w->object, w->old, "", &causes);
     if (b && b->validate) b->validate(w->object, w->old, w->subresource, &causes);
     form_validate(w, &causes);
-    if (c->kind->custom) custom_validate(c->kind, w->object, w->old, &causes);
+    if (c->kind->custom)
+        custom_object_validate(c->kind, w->object, w->old, loop_wall_ns(c->api->loop), &causes);
     if (!write_invalid(w, &causes)) admission_validate(ad, on_validated);
 }
 

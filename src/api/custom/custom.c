@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-#include "api/custom/rules.h"
 #include "api/table.h"
 #include "base/own.h"
 
@@ -164,10 +163,7 @@ static int take_version(struct custom_set *s, const definition *crd, const defin
         out->label_selector = arena_str(a, v->subresources->scale->label_selector_path);
     }
     int rc = take_schema(s, v, out, err);
-    if (rc == 0) rc = take_columns(s, v, out, err);
-    if (rc == 0 && out->schema && out->schema->flags & SCHEMA_HAS_RULES)
-        rc = custom_rules_compile(a, out, err);
-    return rc;
+    return rc == 0 ? take_columns(s, v, out, err) : rc;
 }
 
 int custom_set_new(const definition *crd, const definition_names *names, struct custom_set **ret,

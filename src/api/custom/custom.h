@@ -27,7 +27,7 @@ struct custom_column {
 };
 
 struct custom_set;
-struct custom_rules; /* compiled x-kubernetes-validations */
+struct custom_rules; /* compiled x-kubernetes-validations: server/custom/rules.h */
 
 struct custom_version {
     struct api_kind kind;
@@ -87,6 +87,9 @@ struct slice custom_form(struct arena *a, const struct api_kind *k, struct slice
 bool custom_form_is_stored(const struct api_kind *k, struct slice stored);
 void custom_validate(const struct api_kind *k, const struct api_object *o,
                      const struct api_object *old, struct api_causes *causes);
+/* The whole object as a value. */
+int custom_value(struct arena *a, const struct api_kind *k, const struct api_object *o,
+                 struct value *ret);
 /* Whether anything that counts for metadata.generation differs. */
 bool custom_spec_differs(const struct api_kind *k, const struct api_object *x,
                          const struct api_object *y);

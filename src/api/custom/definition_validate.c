@@ -3,12 +3,15 @@
 #include <ctype.h>
 
 #include "api/custom/definition.h"
-#include "api/custom/rules.h"
 #include "api/kinds/kinds.h"
 
 typedef struct apiextensions_v1_custom_resource_definition definition;
 typedef struct apiextensions_v1_custom_resource_definition_names definition_names;
 typedef struct apiextensions_v1_custom_resource_definition_version definition_version;
+
+static definition_rules_fn *check_rules;
+
+void definition_use_rules(definition_rules_fn *fn) { check_rules = fn; }
 
 enum { SELECTABLE_MAX = 8, WARNING_BYTES_MAX = 256 };
 
@@ -284,7 +287,7 @@ static void schema_document_validate(struct api_causes *c, const char *path,
     if (!built && c->n == before) cause_invalid(c, at, "", err.text);
     if (!built) return;
     selectable_validate(c, path_of(c, "%s.selectableFields", path), v, built);
-    if (c->n == before) custom_rules_check(built, at, c);
+    if (c->n == before && check_rules && built->flags & SCHEMA_HAS_RULES) check_rules(built, at, c);
 }
 
 static void version_validate(struct api_causes *c, const char *path, const definition_version *v) {

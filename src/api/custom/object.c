@@ -123,7 +123,7 @@ struct slice custom_form(struct arena *a, const struct api_kind *k, struct slice
 
 /* ---- validation ---- */
 
-static int whole(struct arena *a, const struct api_kind *k, const struct api_object *o,
+int custom_value(struct arena *a, const struct api_kind *k, const struct api_object *o,
                  struct value *ret) {
     OWN(buf_done) struct buf b = {0};
     api_object_encode(&b, k, o);
@@ -178,10 +178,10 @@ void custom_validate(const struct api_kind *k, const struct api_object *o,
                      const struct api_object *old, struct api_causes *causes) {
     struct value now, before;
     struct api_causes own = {.a = causes->a};
-    if (!k->custom->schema || whole(causes->a, k, o, &now) < 0) return;
+    if (!k->custom->schema || custom_value(causes->a, k, o, &now) < 0) return;
     schema_validate_kubernetes(k->custom->schema, &now, "", &own);
     schema_validate(k->custom->schema, &now, "", &own);
-    if (own.n && old && whole(causes->a, k, old, &before) == 0)
+    if (own.n && old && custom_value(causes->a, k, old, &before) == 0)
         forgive_unchanged(&now, &before, &own);
     for (size_t i = 0; i < own.n; i++) *ARENA_PUSH(causes->a, causes) = own.v[i];
 }

@@ -5,6 +5,7 @@
 #include "base/own.h"
 #include "base/times.h"
 #include "server/commit.h"
+#include "server/custom/rules.h"
 #include "server/raw.h"
 #include "server/remove.h"
 
@@ -99,6 +100,7 @@ static void update_kinds(struct entry *e, const struct object *o, const definiti
             set->complete_since = o->revision;
         else if (e->set)
             set->complete_since = e->set->complete_since;
+        for (size_t i = 0; i < set->versions.n; i++) custom_rules_compile(set->versions.v[i]);
         bool replaced = e->set && e->spec_hash != spec;
         install(e, set);
         e->spec_hash = spec;
@@ -309,6 +311,7 @@ void definitions_start(struct api *api) {
     OWN(arena_free_p) struct arena *a = arena_new();
     struct str_list names = {0};
     all.api = api;
+    definition_use_rules(custom_rules_check);
     all.kind = api_kind_by_plural("apiextensions.k8s.io", "v1", "customresourcedefinitions");
     all.resource = cache_of_kind(&api->cache, all.kind);
     struct key_cursor at = key_index_seek(&all.resource->index, SLICE("/"), false);
