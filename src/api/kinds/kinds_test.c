@@ -59,45 +59,37 @@ const char *test_row(struct arena *a, const char *api_version, const char *kind,
     return arena_strn(a, buf_view(&text));
 }
 
-TEST(kinds_with_behaviour_are_these) {
-    OWN(buf_done) struct buf b = {0};
+TEST(behaviours_are_whole) {
     size_t n;
     const struct api_kind *const *kinds = api_kinds(&n);
     for (size_t i = 0; i < n; i++) {
-        const struct api_behavior *behavior = api_kind_behavior(kinds[i]);
-        if (!behavior) continue;
-        buf_printf(&b, "%s/%s columns=%zu%s%s%s%s\n", kinds[i]->group, kinds[i]->kind,
-                   behavior->n_columns, behavior->defaults ? " defaults" : "",
-                   behavior->prepare ? " prepare" : "", behavior->validate ? " validate" : "",
-                   behavior->field ? " field" : "");
-        assert_true(!behavior->columns == !behavior->row);
-        assert_true(!behavior->field == !behavior->fields);
+        const struct api_behavior *b = api_kind_behavior(kinds[i]);
+        if (!b) continue;
+        assert_true(!b->columns == !b->row);
+        assert_true(!b->field == !b->fields);
     }
-    assert_string_equal(b.p,
-                        "/ConfigMap columns=3 validate\n"
-                        "/Endpoints columns=3 validate\n"
-                        "/Event columns=10 validate field\n"
-                        "/Namespace columns=3 defaults prepare field\n"
-                        "/Node columns=10 defaults validate field\n"
-                        "/Pod columns=9 defaults prepare validate field\n"
-                        "/Secret columns=4 defaults validate field\n"
-                        "/Service columns=7 defaults prepare validate field\n"
-                        "/ServiceAccount columns=3\n"
-                        "apps/Deployment columns=8 defaults prepare validate\n"
-                        "apps/ReplicaSet columns=8 defaults prepare validate field\n"
-                        "authorization.k8s.io/LocalSubjectAccessReview columns=0 validate\n"
-                        "authorization.k8s.io/SelfSubjectAccessReview columns=0 validate\n"
-                        "authorization.k8s.io/SubjectAccessReview columns=0 validate\n"
-                        "coordination.k8s.io/Lease columns=3\n"
-                        "discovery.k8s.io/EndpointSlice columns=5 validate\n"
-                        "events.k8s.io/Event columns=10 validate field\n"
-                        "flowcontrol.apiserver.k8s.io/FlowSchema columns=6 validate\n"
-                        "flowcontrol.apiserver.k8s.io/PriorityLevelConfiguration columns=7 "
-                        "validate\n"
-                        "rbac.authorization.k8s.io/ClusterRole columns=2 validate\n"
-                        "rbac.authorization.k8s.io/ClusterRoleBinding columns=6 defaults validate\n"
-                        "rbac.authorization.k8s.io/Role columns=2 validate\n"
-                        "rbac.authorization.k8s.io/RoleBinding columns=6 defaults validate\n");
+}
+
+/* Of several forms of one resource exactly one is stored, and the others convert both ways. */
+TEST(converted_kinds_have_a_stored_form) {
+    size_t n;
+    const struct api_kind *const *kinds = api_kinds(&n);
+    for (size_t i = 0; i < n; i++) {
+        if (!(kinds[i]->flags & API_CONVERTED)) continue;
+        OWN(arena_free_p) struct arena *a = arena_new();
+        const struct api_kind *stored = NULL;
+        for (size_t j = 0; j < n; j++) {
+            if (!str_eq(kinds[j]->store_prefix, kinds[i]->store_prefix)) continue;
+            if (kinds[j]->flags & API_CONVERTED) continue;
+            assert_null(stored);
+            stored = kinds[j];
+        }
+        assert_non_null(stored);
+        struct api_object *o = api_convert(a, kinds[i], stored, api_object_new(a, kinds[i]));
+        assert_string_equal(o->api_version, stored->api_version);
+        assert_string_equal(api_convert(a, stored, kinds[i], o)->api_version,
+                            kinds[i]->api_version);
+    }
 }
 
 TEST(kinds_know_the_fields_they_list) {
