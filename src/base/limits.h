@@ -29,6 +29,8 @@ enum {
     LIMIT_HTTP2_STREAMS = 250,
     LIMIT_HTTP2_NUISANCES = 1000,      /* control frames and resets one peer may send at once */
     LIMIT_HTTP2_NUISANCES_PER_S = 100, /* and then per second */
+    LIMIT_HTTP_BODIES_BYTES = 64 * 1024 * 1024, /* unfinished large bodies, all together */
+    LIMIT_HTTP_QUEUED_BYTES = 32 * 1024 * 1024, /* unread answers; beyond, only small pieces */
     LIMIT_HTTP_IDLE_MS = 120 * 1000,
     LIMIT_HTTP_REQUEST_MS = 60 * 1000,
     LIMIT_HTTP_HEAD_MS = 10 * 1000, /* the whole request head must have arrived */

@@ -11,7 +11,13 @@
 #include "server/select.h"
 #include "server/table.h"
 
-enum { PIECE_BYTES = 256 * 1024, RANGE_ROWS = 500, MEASURE_BYTES = 256 * 1024 };
+enum {
+    PIECE_BYTES = 256 * 1024,
+    RANGE_ROWS = 500,
+    MEASURE_BYTES = 256 * 1024,
+    SHORT_BYTES = 16 * 1024,
+    SHARE_BYTES = 16 * 1024
+};
 
 struct list {
     struct call *c; /* NULL: the client went away during a range */
@@ -158,10 +164,19 @@ static void put_item(struct list *l, struct buf *b, const struct object *o) {
         buf_slice(b, json);
 }
 
-/* Fills one piece; true when the list is complete. */
+/* Objects from some size on are sent from where they lie: however many read the list slowly, their
+ * bytes are there once. */
+static bool is_shared(const struct list *l, const struct object *o) {
+    return o->json->n >= SHARE_BYTES && l->c->form == ANSWER_OBJECT && l->c->media == MEDIA_JSON &&
+           storage_kind(l->c->kind) == l->c->kind;
+}
+
+/* Fills one piece, up to the next shared object; true when the list is complete. */
 static bool put_piece(struct list *l, struct buf *b) {
-    while (l->sent < l->items.n && b->n < PIECE_BYTES) {
+    size_t enough = request_memory_is_short() ? SHORT_BYTES : PIECE_BYTES;
+    while (l->sent < l->items.n && b->n < enough) {
         struct object *o = l->items.v[l->sent];
+        if (is_shared(l, o)) break;
         put_item(l, b, o);
         object_unref(o);
         l->sent++;
@@ -171,13 +186,22 @@ static bool put_piece(struct list *l, struct buf *b) {
     return true;
 }
 
+static size_t write_shared(struct list *l, struct request *r) {
+    struct object *o = l->items.v[l->sent];
+    if (l->sent++) request_stream_write(r, SLICE(","));
+    size_t queued = request_stream_write_bytes(r, o->json);
+    object_unref(o);
+    return queued;
+}
+
 static void pump(struct request *r) {
     struct list *l = r->handler_data;
     struct buf *b = &l->c->api->piece;
     for (;;) {
         buf_clear(b);
         bool complete = put_piece(l, b);
-        size_t queued = request_stream_write(r, buf_view(b));
+        size_t queued =
+            b->n || complete ? request_stream_write(r, buf_view(b)) : write_shared(l, r);
         if (complete) {
             r->handler_data = NULL;
             list_free(l);

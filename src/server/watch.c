@@ -14,6 +14,7 @@
 enum {
     ROOM_BYTES = 512 * 1024, /* queued past this: wait for the connection to drain */
     PIECE_BYTES = 64 * 1024,
+    SHARE_BYTES = 16 * 1024, /* objects from this size on are sent from where they lie */
     BOOKMARK_MS = 60 * 1000,
     TIMEOUT_MIN_S = 1800, /* upstream: between one and two times this when the client names none */
 };
@@ -161,29 +162,65 @@ static void finish_expired(struct watch *w, uint64_t have) {
     finish(w);
 }
 
-static bool put_initial(struct watch *w, struct buf *b) {
-    while (w->initial_sent < w->initial.n && b->n < PIECE_BYTES) {
-        struct object *o = w->initial.v[w->initial_sent++];
-        put_frame(w, b, EVENT_ADDED, object_json(o));
+static bool is_shared(const struct watch *w, const struct object *o) {
+    return o->json->n >= SHARE_BYTES && w->c->form == ANSWER_OBJECT && w->c->media == MEDIA_JSON &&
+           storage_kind(w->c->kind) == w->c->kind;
+}
+
+/* What is to be written next: small frames together in a buffer, or one large object alone. */
+struct next_frames {
+    struct buf *b;
+    struct object *large; /* a reference */
+    enum event_type type; /* of the large one */
+};
+
+/* False: it is large and something stands before it. */
+static bool put_next(struct watch *w, struct next_frames *n, enum event_type type,
+                     struct object *o) {
+    if (!is_shared(w, o)) {
+        put_frame(w, n->b, type, object_json(o));
+        return true;
+    }
+    if (n->b->n) return false;
+    n->large = object_ref(o);
+    n->type = type;
+    return true;
+}
+
+static bool put_initial(struct watch *w, struct next_frames *n) {
+    while (w->initial_sent < w->initial.n && n->b->n < PIECE_BYTES && !n->large) {
+        struct object *o = w->initial.v[w->initial_sent];
+        if (!put_next(w, n, EVENT_ADDED, o)) return false;
+        w->initial_sent++;
         object_unref(o);
     }
-    if (w->initial_sent < w->initial.n) return false;
-    if (w->end_of_initial) put_bookmark(w, b, true);
+    if (w->initial_sent < w->initial.n || n->large) return false;
+    if (w->end_of_initial) put_bookmark(w, n->b, true);
     w->end_of_initial = false;
     return true;
 }
 
-static void put_events(struct watch *w, struct buf *b) {
+static void put_events(struct watch *w, struct next_frames *n) {
     struct resource *res = w->c->resource;
-    for (size_t i = resource_event_after(res, w->sent_revision); i < res->n && b->n < PIECE_BYTES;
-         i++) {
+    for (size_t i = resource_event_after(res, w->sent_revision);
+         i < res->n && n->b->n < PIECE_BYTES && !n->large; i++) {
         const struct event *e = resource_event(res, i);
         enum event_type type;
         /* Someone else may see the deletion of what this one still held: its bytes are e->now's
          * except when it left the selection, where the new state at the new revision is right. */
-        if (visible(w, e, &type)) put_frame(w, b, type, object_json(e->now));
+        if (visible(w, e, &type) && !put_next(w, n, type, e->now)) return;
         w->sent_revision = e->revision;
     }
+}
+
+/* A frame whose object all its watchers share. */
+static size_t write_large(struct watch *w, enum event_type type, struct object *o) {
+    struct request *r = w->c->r;
+    const char *head = arena_printf(w->scratch, "{\"type\":\"%s\",\"object\":", type_names[type]);
+    request_stream_write(r, slice_of(head));
+    request_stream_write_bytes(r, o->json);
+    object_unref(o);
+    return request_stream_write(r, SLICE("}\n"));
 }
 
 static void pump(struct watch *w) {
@@ -196,10 +233,12 @@ static void pump(struct watch *w) {
             return;
         }
         buf_clear(b);
-        if (put_initial(w, b)) put_events(w, b);
-        if (!b->n) break;
-        size_t queued = request_stream_write(w->c->r, buf_view(b));
-        if (queued > ROOM_BYTES) {
+        struct next_frames n = {.b = b};
+        if (put_initial(w, &n)) put_events(w, &n);
+        if (!b->n && !n.large) break;
+        size_t queued =
+            n.large ? write_large(w, n.type, n.large) : request_stream_write(w->c->r, buf_view(b));
+        if (queued > (request_memory_is_short() ? 0 : ROOM_BYTES)) {
             w->blocked = true;
             break;
         }

@@ -8,15 +8,18 @@
 
 #include "base/limits.h"
 #include "base/own.h"
+#include "server/transport/budget.h"
 #include "server/transport/conn.h"
 #include "server/transport/request_impl.h"
 
 enum {
     STOP_REQUEST = 1, /* a whole request has arrived */
     STOP_TOO_LARGE = 2,
+    STOP_BUSY = 3,               /* too many bodies are under way */
     EARLY_MAX_BYTES = 64 * 1024, /* input kept while a request runs; then reading stops */
     KEEP_BODY_BYTES = 16 * 1024,
     UNREAD_MAX_BYTES = 1024 * 1024, /* answers that wait before further requests are taken */
+    UNREAD_SHORT_BYTES = 16 * 1024, /* the same when memory is short */
 };
 
 struct h1 {
@@ -24,6 +27,7 @@ struct h1 {
     struct http1 *parser;
     struct buf in;   /* bytes behind the running request */
     struct buf body; /* of the request */
+    size_t budgeted; /* bytes of it */
     struct buf head; /* of the answer; reused */
     struct request r;
     struct request_impl impl;
@@ -74,6 +78,15 @@ static void queue_head(struct h1 *h, int status, const char *content_type, int64
 
 static void resume_later(struct h1 *h);
 
+static void drop_body(struct h1 *h) {
+    budget_body_give(h->budgeted);
+    h->budgeted = 0;
+    if (h->body.cap > KEEP_BODY_BYTES)
+        buf_done(&h->body);
+    else
+        buf_clear(&h->body);
+}
+
 /* The request is over, in whatever way; its memory is free for the next one. */
 static void request_over(struct h1 *h) {
     assert(h->active);
@@ -82,10 +95,7 @@ static void request_over(struct h1 *h) {
     h->r.always = (struct http_headers){0};
     h->tunnel = NULL;
     arena_reset(h->r.arena);
-    if (h->body.cap > KEEP_BODY_BYTES)
-        buf_done(&h->body);
-    else
-        buf_clear(&h->body);
+    drop_body(h);
     struct conn *c = h->c;
     if (!c->dead) {
         c->idle = h->keep_alive;
@@ -179,6 +189,7 @@ static void refuse(struct h1 *h, int code, enum err_reason reason, const char *m
     queue_head(h, code, "application/json", (int64_t)json.n, NULL);
     outq_copy(&h->c->out, buf_view(&json));
     h->in_message = false;
+    drop_body(h);
     conn_finish(h->c);
 }
 
@@ -245,6 +256,8 @@ static int on_head(void *user, const struct http1_head *m) {
 static int on_body(void *user, struct slice data) {
     struct h1 *h = user;
     if (h->body.n + data.n > LIMIT_BODY_BYTES) return STOP_TOO_LARGE;
+    if (!budget_body_take(h->body.n, data.n)) return STOP_BUSY;
+    h->budgeted += data.n;
     buf_slice(&h->body, data);
     return 0;
 }
@@ -273,6 +286,7 @@ static void dispatch(struct h1 *h) {
     h->active = true;
     conn_hold(c);
     c->idle = false;
+    c->served = true;
     c->deadline_ms = 0;
     struct err err;
     if (http_split_target(a, m->target, &h->r.path, &h->r.query, &err) < 0)
@@ -309,7 +323,7 @@ static void http1_run(struct h1 *h, struct slice s) {
     struct conn *c = h->c;
     h->running = true;
     while (s.n > 0 && !h->active && !c->finishing && !c->dead && !c->broken &&
-           c->out.bytes < UNREAD_MAX_BYTES) {
+           c->out.bytes < (budget_is_short() ? UNREAD_SHORT_BYTES : UNREAD_MAX_BYTES)) {
         if (!h->in_message) {
             h->in_message = true;
             c->idle = false;
@@ -324,6 +338,8 @@ static void http1_run(struct h1 *h, struct slice s) {
             dispatch(h);
         else if (r == STOP_TOO_LARGE)
             refuse(h, 413, ERR_TOO_LARGE, "the request body is larger than 3 MiB");
+        else if (r == STOP_BUSY)
+            refuse(h, 503, ERR_UNAVAILABLE, TOO_MANY_BODIES);
         else if (r < 0)
             refuse_malformed(h, &err);
     }
@@ -429,6 +445,7 @@ static void released(struct conn *c) {
     struct h1 *h = c->state;
     http1_free(h->parser);
     buf_done(&h->in);
+    drop_body(h);
     buf_done(&h->body);
     buf_done(&h->head);
     arena_free(h->r.arena);

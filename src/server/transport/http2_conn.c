@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/own.h"
 #include "proto/http2.h"
+#include "server/transport/budget.h"
 #include "server/transport/conn.h"
 #include "server/transport/request_impl.h"
 
@@ -23,6 +24,7 @@ struct h2_stream { /* lives in its own request's arena */
     struct h2_stream *next, *prev;
     int32_t id;
     struct buf body;
+    size_t budgeted; /* bytes of it */
     struct outq out;
     size_t unreleased; /* body bytes that hold the connection's window */
     uint64_t since_ms; /* the last progress */
@@ -71,6 +73,7 @@ static void stream_put(struct h2_stream *st) {
         h->streams = st->next;
     if (st->next) st->next->prev = st->prev;
     h->n_streams--;
+    budget_body_give(st->budgeted);
     buf_done(&st->body);
     outq_done(&st->out);
     arena_free(st->r.arena);
@@ -84,6 +87,8 @@ static void stream_put(struct h2_stream *st) {
 static void release_body(struct h2_stream *st) {
     if (st->unreleased && !st->gone) http2_release(st->h->session, st->unreleased);
     st->unreleased = 0;
+    budget_body_give(st->budgeted);
+    st->budgeted = 0;
     buf_done(&st->body);
 }
 
@@ -183,6 +188,7 @@ static void dispatch(struct h2_stream *st) {
     struct request *r = &st->r;
     r->body = buf_view(&st->body);
     st->complete = st->active = true;
+    st->h->c->served = true;
     update_deadline(st->h);
     struct err err;
     if (http_split_target(r->arena, r->target, &r->path, &r->query, &err) < 0)
@@ -194,6 +200,11 @@ static void dispatch(struct h2_stream *st) {
 static void refuse_body(struct h2_stream *st) {
     st->complete = st->active = true;
     request_fail(&st->r, 413, ERR_TOO_LARGE, "the request body is larger than 3 MiB");
+}
+
+static void refuse_busy(struct h2_stream *st) {
+    st->complete = st->active = true;
+    request_fail(&st->r, 503, ERR_UNAVAILABLE, TOO_MANY_BODIES);
 }
 
 static void *on_head(void *user, int32_t id, const struct http1_head *m, struct arena *a,
@@ -237,8 +248,10 @@ static void on_body(void *user, void *stream, struct slice data) {
     st->unreleased += data.n;
     if (st->body.n + data.n > LIMIT_BODY_BYTES)
         refuse_body(st);
+    else if (!budget_body_take(st->body.n, data.n))
+        refuse_busy(st);
     else
-        buf_slice(&st->body, data);
+        st->budgeted += data.n, buf_slice(&st->body, data);
 }
 
 static void on_end(void *user, void *stream) {
@@ -288,6 +301,7 @@ static void on_closed(void *user, void *stream, uint32_t error_code) {
     struct h2 *h = st->h;
     st->unreleased = 0;
     st->gone = true;
+    outq_done(&st->out); /* nobody takes it any more */
     if (st->active && !h->reaping) {
         h->reaping = true;
         conn_hold(h->c);

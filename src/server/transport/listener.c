@@ -97,11 +97,12 @@ void listener_forget(struct conn *c) {
     l->n_conns--;
 }
 
-/* Makes room by closing the connection that has been idle longest. */
+/* Makes room by closing the connection that has been idle longest, or that has longest been there
+ * without ever having sent a request. */
 static bool evict_idle(struct listener *l) {
     struct conn *oldest = NULL;
     for (struct conn *c = l->conns; c; c = c->next)
-        if (c->idle && (!oldest || c->deadline_ms < oldest->deadline_ms)) oldest = c;
+        if ((c->idle || !c->served) && (!oldest || c->deadline_ms < oldest->deadline_ms)) oldest = c;
     if (oldest) conn_kill(oldest);
     return oldest != NULL;
 }

@@ -5,6 +5,7 @@
 
 #include "base/own.h"
 #include "base/vec.h"
+#include "server/transport/budget.h"
 
 enum {
     SHARE_MIN_BYTES = 2048, /* below, a copy costs less than an I/O vector */
@@ -12,7 +13,10 @@ enum {
     KEEP_COPY_BYTES = 4 * 1024, /* of an idle connection */
 };
 
+static size_t copied(const struct outq *q) { return q->copy.n - q->copy_at; }
+
 void outq_done(struct outq *q) {
+    budget_queued(copied(q), 0);
     for (size_t i = q->head; i < q->n; i++) bytes_unref(q->v[i].shared);
     free(q->v);
     buf_done(&q->copy);
@@ -30,6 +34,7 @@ static void push(struct outq *q, struct bytes *shared, size_t n) {
 
 void outq_copy(struct outq *q, struct slice s) {
     if (s.n == 0) return;
+    budget_queued(0, s.n);
     if (q->copy_at > COMPACT_BYTES && q->copy_at * 2 > q->copy.n) {
         buf_consume(&q->copy, q->copy_at);
         q->copy_at = 0;
@@ -84,6 +89,7 @@ size_t outq_peek(const struct outq *q, char *out, size_t max) {
 
 void outq_consume(struct outq *q, size_t n) {
     assert(n <= q->bytes);
+    size_t before = copied(q);
     q->bytes -= n;
     while (n > 0) {
         struct outq_piece *piece = &q->v[q->head];
@@ -95,6 +101,7 @@ void outq_consume(struct outq *q, size_t n) {
         bytes_unref(piece->shared);
         q->head++;
     }
+    budget_queued(before, copied(q));
     if (q->bytes > 0) return;
     q->head = q->n = 0;
     q->copy_at = 0;

@@ -1,5 +1,6 @@
 #include <assert.h>
 
+#include "server/transport/budget.h"
 #include "server/transport/request_impl.h"
 
 void request_answering(struct request *r, int status, struct slice body) {
@@ -67,3 +68,5 @@ void request_fail(struct request *r, int code, enum err_reason reason, const cha
     request_respond(r, code, "application/json", buf_view(&b), NULL);
     buf_done(&b);
 }
+
+bool request_memory_is_short(void) { return budget_is_short(); }

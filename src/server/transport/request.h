@@ -80,6 +80,8 @@ void request_stream_begin(struct request *r, int status, const char *content_typ
 /* Queues a copy; returns the number of bytes queued and not yet taken by the kernel. A handler that
  * sees more than LIMIT_WATCH_QUEUE_BYTES ends the stream. */
 size_t request_stream_write(struct request *r, struct slice data);
+/* Readers are so slow that little should be queued in advance. */
+bool request_memory_is_short(void);
 size_t request_stream_write_bytes(struct request *r, struct bytes *b); /* takes its own reference */
 void request_stream_end(struct request *r); /* complete; the request is freed when flushed. on_close
                                                is not called any more */

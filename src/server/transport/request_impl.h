@@ -39,6 +39,7 @@ struct request_impl {
 
 /* Before any answer: calls on_answer. */
 void request_answering(struct request *r, int status, struct slice body);
+#define TOO_MANY_BODIES "too many large requests are being received, try again later"
 #define REQUEST_TIMED_OUT                                                                          \
     "Timeout: request did not complete within requested timeout - context deadline exceeded"
 
