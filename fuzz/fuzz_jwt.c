@@ -2,6 +2,7 @@
  * Bearer tokens and key sets: any bytes as a token, and as a JWKS after a line break. Invariants:
  * parsing says why it refuses; no token is signed by a key that did not sign it.
  */
+#include <openssl/ec.h>
 #include <string.h>
 
 #include "base/own.h"

@@ -134,7 +134,7 @@ static bool authorised(struct call *c) {
                             .field_selector = http_query_get(&c->r->query, "fieldSelector"),
                             .path = c->route.is_resource ? NULL : c->r->path};
     bool allowed = authz_allows(c->api->authz, &c->user, &at);
-    audit_decision(c, allowed, NULL);
+    audit_decision(c, allowed);
     if (allowed) return true;
     const char *message = authz_refusal(c->a, &c->user, &at);
     struct failure f = {.message = message};
@@ -171,7 +171,7 @@ static void on_authenticated(struct call *c, int result, const struct err *why) 
         return;
     }
     if (authn_impersonate(c, &err) < 0) {
-        audit_decision(c, false, NULL);
+        audit_decision(c, false);
         reply_failure(c, err.reason, &(struct failure){.message = err.text});
         return;
     }

@@ -23,6 +23,7 @@ struct audit_record {
     struct user user; /* before impersonation */
     int64_t received_ns;
     const char *decided, *reason;
+    struct str_map annotations;
 };
 
 int audit_prepare(const struct settings *s, struct err *err) {
@@ -138,6 +139,19 @@ static void put_time(struct buf *b, const char *key, int64_t at_ns) {
     buf_printf(b, ",\"%s\":\"%s\"", key, text);
 }
 
+static void put_annotations(struct buf *b, const struct audit_record *a) {
+    if (!a->decided && !a->annotations.n) return;
+    buf_str(b, ",\"annotations\":{");
+    if (a->decided) {
+        put_text(b, "authorization.k8s.io/decision", a->decided);
+        buf_str(b, ",\"authorization.k8s.io/reason\":");
+        buf_json_str(b, slice_of(str_or(a->reason, "")));
+    }
+    for (size_t i = 0; i < a->annotations.n; i++)
+        put_text(b, a->annotations.v[i].key, a->annotations.v[i].value);
+    buf_char(b, '}');
+}
+
 static void write_event(const struct call *c, const char *stage, int status, struct slice body) {
     const struct audit_record *a = c->audit;
     const struct request *r = c->r;
@@ -163,12 +177,7 @@ static void write_event(const struct call *c, const char *stage, int status, str
     put_bodies(&b, c, body);
     put_time(&b, "requestReceivedTimestamp", a->received_ns);
     put_time(&b, "stageTimestamp", loop_wall_ns(c->api->loop));
-    if (a->decided) {
-        buf_printf(&b, ",\"annotations\":{\"authorization.k8s.io/decision\":\"%s\"", a->decided);
-        buf_str(&b, ",\"authorization.k8s.io/reason\":");
-        buf_json_str(&b, slice_of(str_or(a->reason, "")));
-        buf_char(&b, '}');
-    }
+    put_annotations(&b, a);
     buf_char(&b, '}');
     audit_log_line(buf_view(&b));
 }
@@ -254,8 +263,13 @@ void audit_begin(struct call *c) {
         write_event(c, "RequestReceived", 0, (struct slice){0});
 }
 
-void audit_decision(struct call *c, bool allowed, const char *reason) {
+void audit_annotate(struct call *c, const char *key, const char *value) {
+    if (c->audit) str_map_set(c->a, &c->audit->annotations, key, value);
+}
+
+void audit_decision(struct call *c, bool allowed) {
     if (!c->audit) return;
     c->audit->decided = allowed ? "allow" : "forbid";
-    c->audit->reason = reason;
+    if (allowed && c->audit->decision.level)
+        c->audit->reason = authz_reason(c->api->authz, c->a, &c->user);
 }

@@ -12,8 +12,12 @@
 /* Once per request, when it is known who asks (or that nobody is: c->user.name NULL). Gives the
  * request its Audit-Id. */
 void audit_begin(struct call *c);
-/* What authorisation decided; reason may be NULL. */
-void audit_decision(struct call *c, bool allowed, const char *reason);
+/* What authorisation just decided. */
+void audit_decision(struct call *c, bool allowed);
+
+/* An annotation of the event; value is borrowed from the request's arena. The last one of a key
+ * counts. */
+void audit_annotate(struct call *c, const char *key, const char *value);
 
 struct audit_counts {
     uint64_t events, dropped;

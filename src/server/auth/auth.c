@@ -35,4 +35,5 @@ void auth_start(struct api *api) {
     audit_start(api);
     csr_signer_start(api);
     legacy_tokens_start(api);
+    token_cleaner_start(api);
 }

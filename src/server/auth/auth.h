@@ -15,6 +15,7 @@ int audit_prepare(const struct settings *s, struct err *err);
 void audit_start(struct api *api);
 void csr_signer_start(struct api *api);
 void legacy_tokens_start(struct api *api);
+void token_cleaner_start(struct api *api);
 
 /* For the three: a whole file of at most 1 MiB; the caller frees. */
 int auth_read_file(const char *option, const char *path, struct buf *ret, struct err *err);

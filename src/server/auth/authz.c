@@ -7,6 +7,8 @@ static const char rbac_group[] = "rbac.authorization.k8s.io";
 
 struct grant {
     const char *ns; /* "" = everywhere */
+    const char *binding;
+    const struct rbac_v1_role_ref *role;
     const struct rbac_v1_policy_rule_list *rules;
 };
 struct grants {
@@ -20,6 +22,8 @@ struct authz {
     struct map subjects; /* "U:name", "G:group" → grants */
     struct map roles;    /* "ns/name", "/name" → rules; used while compiling */
     struct node_authz *node;
+    const struct grant *by; /* what allowed the last question; NULL = no grant */
+    const char *by_group;   /* to whom it was granted; NULL: to the user himself */
     bool fresh;
 };
 
@@ -59,7 +63,8 @@ static const char *subject_key(struct arena *a, const struct rbac_v1_subject *s,
     return arena_printf(a, "U:system:serviceaccount:%s:%s", str_or(s->namespace, ns), s->name);
 }
 
-static void add_grants(struct authz *z, const char *ns, const struct rbac_v1_role_ref *ref,
+static void add_grants(struct authz *z, const char *ns, const char *binding,
+                       const struct rbac_v1_role_ref *ref,
                        const struct rbac_v1_subject_list *subjects) {
     bool local = str_eq(ref->kind, "Role");
     const char *key = arena_printf(z->arena, "%s/%s", local ? ns : "", str_or(ref->name, ""));
@@ -72,7 +77,7 @@ static void add_grants(struct authz *z, const char *ns, const struct rbac_v1_rol
             g = ARENA_NEW(z->arena, struct grants);
             map_put(&z->subjects, slice_of(who), g);
         }
-        *ARENA_PUSH(z->arena, g) = (struct grant){ns, rules};
+        *ARENA_PUSH(z->arena, g) = (struct grant){ns, binding, ref, rules};
     }
 }
 
@@ -90,10 +95,11 @@ static void take_binding(struct authz *z, const struct object *o, struct api_obj
                          bool local) {
     if (local) {
         const struct rbac_v1_role_binding *b = (void *)decoded;
-        add_grants(z, arena_strn(z->arena, object_ns(o)), &b->role_ref, &b->subjects);
+        add_grants(z, arena_strn(z->arena, object_ns(o)), b->metadata.name, &b->role_ref,
+                   &b->subjects);
     } else {
         const struct rbac_v1_cluster_role_binding *b = (void *)decoded;
-        add_grants(z, "", &b->role_ref, &b->subjects);
+        add_grants(z, "", b->metadata.name, &b->role_ref, &b->subjects);
     }
 }
 
@@ -139,7 +145,10 @@ static bool each_grant(struct authz *z, const struct user *u, const char *ns,
             i ? grants_of(z, 'G', u->groups.v[i - 1]) : grants_of(z, 'U', u->name);
         for (size_t j = 0; g && j < g->n; j++) {
             if (*g->v[j].ns && !str_eq(g->v[j].ns, ns)) continue;
-            if (fn(&g->v[j], arg)) return true;
+            if (!fn(&g->v[j], arg)) continue;
+            z->by = &g->v[j];
+            z->by_group = i ? u->groups.v[i - 1] : NULL;
+            return true;
         }
     }
     return false;
@@ -158,9 +167,20 @@ bool authz_is_master(const struct user *u) {
 }
 
 bool authz_allows(struct authz *z, const struct user *u, const struct attributes *at) {
+    z->by = NULL;
     if (authz_is_master(u) || node_authz_allows(z->node, u, at)) return true;
     return each_grant(z, u, at->path ? "" : at->ns, grant_allows,
                       (void *)(uintptr_t)(const void *)at);
+}
+
+const char *authz_reason(struct authz *z, struct arena *a, const struct user *u) {
+    if (!z->by) return "";
+    bool local = *z->by->ns;
+    return arena_printf(a, "RBAC: allowed by %s \"%s%s%s\" of %s \"%s\" to %s \"%s\"",
+                        local ? "RoleBinding" : "ClusterRoleBinding", z->by->binding,
+                        local ? "/" : "", z->by->ns, str_or(z->by->role->kind, ""),
+                        str_or(z->by->role->name, ""), z->by_group ? "Group" : "User",
+                        str_or(z->by_group, str_or(u->name, "")));
 }
 
 struct visit {

@@ -12,7 +12,9 @@ struct authz *authz_new(struct api *api);
 void authz_free(struct authz *z);
 bool authz_is_master(const struct user *u);
 bool authz_allows(struct authz *z, const struct user *u, const struct attributes *at);
-/* "allowed by …" is not told: names of roles are none of the caller's business. */
+/* Why the last question was allowed, for the audit log and reviews; "" when no binding was needed.
+ */
+const char *authz_reason(struct authz *z, struct arena *a, const struct user *u);
 
 /* Every rule that applies to the user in the namespace (cluster-wide ones too). */
 typedef void authz_rule_fn(void *user, const struct rbac_v1_policy_rule *rule);

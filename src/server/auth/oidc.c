@@ -137,6 +137,7 @@ static void fetch_start(struct api *api);
 
 static void fetch_over(struct api *api, const struct err *failed) {
     oidc.fetching = false;
+    oidc.tried_ms = loop_now_ms(api->loop);
     oidc.failed = failed ? *failed : (struct err){0};
     if (failed)
         log_warn("oidc_keys_not_fetched", "reason=\"%s\"", failed->text);

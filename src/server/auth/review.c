@@ -3,6 +3,7 @@
 #include "base/own.h"
 #include "server/auth/authn.h"
 #include "server/auth/authz.h"
+#include "server/auth/node_authz.h"
 #include "server/convert.h"
 
 static void answer(struct call *c, struct api_object *obj) {
@@ -12,6 +13,37 @@ static void answer(struct call *c, struct api_object *obj) {
 }
 
 /* ---- access reviews ---- */
+
+/* As a list would send it; only equality narrows what is asked. */
+static const char *selector_text(struct arena *a,
+                                 const struct authorization_v1_field_selector_attributes *f) {
+    if (!f) return NULL;
+    if (!str_empty(f->raw_selector)) return f->raw_selector;
+    OWN(buf_done) struct buf b = {0};
+    for (size_t i = 0; i < f->requirements.n; i++) {
+        const struct meta_v1_field_selector_requirement *r = &f->requirements.v[i];
+        if (str_eq(r->operator, "In") && r->values.n == 1)
+            buf_printf(&b, "%s%s=%s", b.n ? "," : "", str_or(r->key, ""), r->values.v[0]);
+    }
+    return arena_strn(a, buf_view(&b));
+}
+
+/* Either as text or in parts, not both. */
+static bool selectors_valid(struct call *c,
+                            const struct authorization_v1_resource_attributes *res) {
+    static const char why[] = "may not specified at the same time as requirements";
+    struct api_causes causes = {.a = c->a};
+    if (res->field_selector && !str_empty(res->field_selector->raw_selector) &&
+        res->field_selector->requirements.n)
+        cause_invalid(&causes, "spec.resourceAttributes.fieldSelector.rawSelector",
+                      res->field_selector->raw_selector, why);
+    if (res->label_selector && !str_empty(res->label_selector->raw_selector) &&
+        res->label_selector->requirements.n)
+        cause_invalid(&causes, "spec.resourceAttributes.labelSelector.rawSelector",
+                      res->label_selector->raw_selector, why);
+    if (causes.n) reply_invalid(c, "", &causes);
+    return !causes.n;
+}
 
 static int attributes_of(struct call *c, const struct authorization_v1_resource_attributes *res,
                          const struct authorization_v1_non_resource_attributes *path,
@@ -31,12 +63,14 @@ static int attributes_of(struct call *c, const struct authorization_v1_resource_
         ret->path = str_or(path->path, "");
         return 0;
     }
+    if (!selectors_valid(c, res)) return -1;
     ret->verb = str_or(res->verb, "");
     ret->group = str_or(res->group, "");
     ret->resource = str_or(res->resource, "");
     ret->subresource = str_or(res->subresource, "");
     ret->name = str_or(res->name, "");
     ret->ns = str_or(res->namespace, "");
+    ret->field_selector = selector_text(c->a, res->field_selector);
     return 0;
 }
 
@@ -44,6 +78,7 @@ static void decide(struct call *c, const struct user *u, const struct attributes
                    struct authorization_v1_subject_access_review_status *status) {
     *status = (struct authorization_v1_subject_access_review_status){
         .allowed = authz_allows(c->api->authz, u, at)};
+    if (status->allowed) status->reason = authz_reason(c->api->authz, c->a, u);
 }
 
 static void self_subject_access(struct call *c, struct api_object *obj) {
@@ -119,6 +154,10 @@ static void self_subject_rules(struct call *c, struct api_object *obj) {
     }
     struct collecting k = {c->a, &r->status};
     authz_rules(c->api->authz, &c->user, r->spec.namespace, add_rule, &k);
+    if (node_identity(&c->user)) {
+        r->status.incomplete = true;
+        r->status.evaluation_error = "node authorizer does not support user rule resolution";
+    }
     answer(c, obj);
 }
 
