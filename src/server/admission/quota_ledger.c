@@ -85,12 +85,13 @@ static void charge(struct quota_space *s, const struct counted *w, struct object
     const struct api_kind *k = api_kind_by_plural(w->group, "v1", w->plural);
     struct quota_usage u;
     struct api_object *decoded;
+    const char *key = charge_key(a, w, o);
     if (!k || api_object_decode(a, k, object_json(o), &decoded, NULL) < 0) {
+        quota_uncharge(s, key);
         arena_free(a);
         return;
     }
     quota_usage_of(a, w->group, w->plural, decoded, now_ns(), &u);
-    const char *key = charge_key(a, w, o);
     quota_fulfil(s, key);
     quota_charge(s, key, a, &u);
 }
