@@ -465,7 +465,7 @@ static void check_structure(struct checker *c, const struct value *v, const stru
         check_identity_fields(c, v, level);
     check_default(c, v, built, forbidden);
     check_alternatives(c, v, value_true(value_gets(v, "x-kubernetes-int-or-string")));
-    complete_alternatives(c, v, at(c, NULL), v);
+    complete_alternatives(c, v, arena_str(c->causes->a, at(c, NULL)), v);
     check_children(c, v, built, level, forbidden);
 }
 
