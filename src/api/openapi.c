@@ -297,7 +297,7 @@ static int document(struct buf *b, enum openapi_version v, const char *group, co
             buf_char(&more, ',');
             custom_openapi_schema(&more, v, k);
         }
-        if (k->flags & API_VIRTUAL) continue;
+        if (k->flags & API_VIRTUAL && !(k->flags & API_READ_ONLY)) continue;
         buf_char(&more, ',');
         list_schema(&more, v, k);
     }

@@ -188,6 +188,11 @@ static void write_path(struct buf *b, enum openapi_version v, const struct api_k
 void openapi_kind_paths(struct buf *b, enum openapi_version v, const struct api_kind *k,
                         bool *first) {
     bool in = k->flags & API_NAMESPACED;
+    if (k->flags & API_READ_ONLY) {
+        write_path(b, v, k, on_all, ARRAY_LEN(on_all), in, "", "", first);
+        write_path(b, v, k, on_object, 1, in, "/{name}", "", first);
+        return;
+    }
     if (k->flags & API_VIRTUAL) {
         write_path(b, v, k, on_virtual, ARRAY_LEN(on_virtual), in, "", "", first);
         return;

@@ -224,7 +224,7 @@ static void sources_make(struct engine *e) {
     size_t n;
     const struct api_kind *const *kinds = api_kinds(&n);
     for (size_t i = 0; i < n; i++)
-        if (!(kinds[i]->flags & API_VIRTUAL)) source_make(e, kinds[i], false);
+        if (!(kinds[i]->flags & (API_VIRTUAL | API_CONVERTED))) source_make(e, kinds[i], false);
 }
 
 struct engine *engine_new(struct loop *l, struct api_client *c,

@@ -12,7 +12,7 @@ static size_t empty(const struct world *w, const char *ns, struct plan *p) {
     size_t left = 0, at_kind = 0;
     const struct api_kind *k;
     while ((k = world_kind_next(w, &at_kind))) {
-        if (!(k->flags & API_NAMESPACED) || (k->flags & API_VIRTUAL)) continue;
+        if (!(k->flags & API_NAMESPACED) || (k->flags & (API_VIRTUAL | API_CONVERTED))) continue;
         const struct api_object *o;
         size_t at = 0;
         const char *kind =

@@ -130,6 +130,10 @@ bool issuer_handle(struct call *c);
 /* binding.c: POST pods/NAME/binding and POST bindings. */
 void binding_subresource(struct call *c);
 void binding_create(struct call *c, struct api_object *obj);
+/* component_status.c: GET of componentstatuses. */
+void component_status_handle(struct call *c);
+/* health.c: the i-th check of /readyz; false when there is none. */
+bool health_check(struct api *api, size_t i, const char **ret_name, bool *ret_ok);
 /* eviction.c: POST pods/NAME/eviction. */
 void eviction_create(struct call *c);
 /* scale.c: GET, PUT, PATCH of /scale. */

@@ -153,8 +153,10 @@ static const char *proxy_options(const struct api_kind *k) {
 static size_t offers(const struct api_kind *k, struct offer *ret, size_t max) {
     size_t n = 0;
     bool virtual = k->flags & API_VIRTUAL;
-    ret[n++] =
-        (struct offer){"", k->group, k->version, k->kind, virtual ? "[\"create\"]" : ALL_VERBS};
+    const char *verbs = k->flags & API_READ_ONLY ? "[\"get\",\"list\"]"
+                        : virtual                ? "[\"create\"]"
+                                                 : ALL_VERBS;
+    ret[n++] = (struct offer){"", k->group, k->version, k->kind, verbs};
     if (k->flags & API_HAS_STATUS)
         ret[n++] = (struct offer){"status", k->group, k->version, k->kind,
                                   "[\"get\",\"patch\",\"update\"]"};

@@ -4,6 +4,7 @@
 #include "base/own.h"
 #include "server/api.h"
 #include "server/auth/audit.h"
+#include "server/build.h" /* made by meson */
 #include "server/flow/flow.h"
 
 #ifdef __clang__
@@ -37,6 +38,13 @@ static const struct health_check {
     {"shutdown", check_shutdown, false},
     {"poststarthook/rbac/bootstrap-roles", check_seeded, false},
 };
+
+bool health_check(struct api *api, size_t i, const char **ret_name, bool *ret_ok) {
+    if (i >= ARRAY_LEN(checks)) return false;
+    *ret_name = checks[i].name;
+    *ret_ok = checks[i].ok(api);
+    return true;
+}
 
 static bool excluded(const struct call *c, const char *name) {
     for (size_t i = 0; i < c->r->query.n; i++)
@@ -87,10 +95,10 @@ static void version(struct call *c) {
     OWN(buf_done) struct buf b = {0};
     buf_printf(&b,
                "{\"major\":\"1\",\"minor\":\"32\",\"gitVersion\":\"v1.32.0+atoll.%s\","
-               "\"gitCommit\":\"\",\"gitTreeState\":\"clean\",\"buildDate\":"
+               "\"gitCommit\":\"%s\",\"gitTreeState\":\"clean\",\"buildDate\":"
                "\"1970-01-01T00:00:00Z\",\"goVersion\":\"none\",\"compiler\":\"%s\","
                "\"platform\":\"linux/%s\"}\n",
-               ATOLL_VERSION, COMPILER, ARCHITECTURE);
+               ATOLL_VERSION, BUILD_COMMIT, COMPILER, ARCHITECTURE);
     reply_json(c, 200, buf_view(&b));
 }
 

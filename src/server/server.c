@@ -66,6 +66,10 @@ static void run_verb(struct call *c) {
     bool names_one = !str_eq(c->route.verb, "create") && !str_eq(c->route.verb, "list") &&
                      !str_eq(c->route.verb, "watch") && !str_eq(c->route.verb, "deletecollection");
     bool namespaced = c->kind->flags & API_NAMESPACED;
+    if (c->kind->flags & API_READ_ONLY) {
+        component_status_handle(c);
+        return;
+    }
     if (c->kind->flags & API_VIRTUAL && !str_eq(c->route.verb, "create")) {
         method_not_allowed(c);
         return;
@@ -133,6 +137,8 @@ static bool authorised(struct call *c) {
                             .ns = c->route.ns,
                             .field_selector = http_query_get(&c->r->query, "fieldSelector"),
                             .path = c->route.is_resource ? NULL : c->r->path};
+    if (!*at.name && (str_eq(at.verb, "list") || str_eq(at.verb, "watch")))
+        at.name = authz_selected_name(c->a, at.field_selector);
     bool allowed = authz_allows(c->api->authz, &c->user, &at);
     audit_decision(c, allowed);
     if (allowed) return true;

@@ -64,7 +64,7 @@ def collection(r):
 
 
 def test_discovery_knows_every_manifest_and_no_other_kind(resources):
-    stored = {k for k, r in resources.items() if "list" in r["verbs"]}
+    stored = {k for k, r in resources.items() if "create" in r["verbs"] and "list" in r["verbs"]}
     assert stored - set(MANIFESTS) == set()
     assert {kind for _, kind in set(resources) - stored} <= VIRTUAL | {"NodeMetrics", "PodMetrics"}
 
@@ -138,6 +138,14 @@ def test_versions_come_newest_first(api):
 def test_system_priority_classes_are_there(here):
     out = here.kubectl("get", "pc").stdout
     assert "system-node-critical" in out and "2000001000" in out and "system-cluster-critical" in out
+
+
+def test_parts_of_the_system_can_be_asked_for(here, api):
+    r = here.kubectl("get", "cs")
+    assert re.search(r"etcd-0 +Healthy +ok", r.stdout) and "deprecated" in r.stderr
+    assert api("GET", "/api/v1/componentstatuses/etcd-0")[1]["conditions"][0]["type"] == "Healthy"
+    assert api("GET", "/api/v1/componentstatuses/nothing")[0] == 404
+    assert api("DELETE", "/api/v1/componentstatuses/etcd-0")[0] == 405
 
 
 def causes(answer):

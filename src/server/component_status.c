@@ -1,0 +1,86 @@
+/* ComponentStatus: the checks of /readyz that stand for a part of the system, as objects. */
+#include "base/own.h"
+#include "server/api.h"
+#include "server/table.h"
+
+/* Which checks those are, and what people know the part as. */
+static const struct {
+    const char *check, *name;
+} parts[] = {{"etcd", "etcd-0"}, {"keys", "keys"}, {"informer-sync", "cache"}};
+
+static const char *part_name(const char *check) {
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+        if (str_eq(parts[i].check, check)) return parts[i].name;
+    return NULL;
+}
+
+static struct slice status_json(struct arena *a, const char *name, bool ok) {
+    struct core_v1_component_condition healthy = {.type = "Healthy",
+                                                  .status = ok ? "True" : "False"};
+    if (ok)
+        healthy.message = "ok";
+    else
+        healthy.error = "the check failed";
+    const struct core_v1_component_status s = {.api_version = "v1",
+                                               .kind = "ComponentStatus",
+                                               .metadata = {.name = name},
+                                               .conditions = {&healthy, 1}};
+    OWN(buf_done) struct buf b = {0};
+    api_encode(&b, &core_v1_component_status_type, &s);
+    return slice_from(arena_copy(a, b.p, b.n), b.n);
+}
+
+static void get(struct call *c) {
+    const char *check, *name;
+    bool ok;
+    for (size_t i = 0; health_check(c->api, i, &check, &ok); i++) {
+        name = part_name(check);
+        if (!name || !str_eq(name, c->route.name)) continue;
+        reply_object(c, 200, status_json(c->a, name, ok));
+        return;
+    }
+    reply_not_found(c, c->route.name);
+}
+
+static void list(struct call *c) {
+    OWN(buf_done) struct buf b = {0};
+    const struct list_meta none = {.remaining = -1};
+    const char *check;
+    bool ok, table = c->form == ANSWER_TABLE, comma = false;
+    if (table)
+        table_head(&b, c, &none, true);
+    else
+        buf_str(&b, "{\"kind\":\"ComponentStatusList\",\"apiVersion\":\"v1\",\"metadata\":{},"
+                    "\"items\":[");
+    for (size_t i = 0; health_check(c->api, i, &check, &ok); i++) {
+        const char *name = part_name(check);
+        if (!name) continue;
+        struct slice json = status_json(c->a, name, ok);
+        if (table) {
+            table_row(&b, c, c->a, json);
+            continue;
+        }
+        if (comma) buf_char(&b, ',');
+        comma = true;
+        buf_slice(&b, json);
+    }
+    if (table)
+        table_tail(&b);
+    else
+        buf_str(&b, "]}\n");
+    reply_json(c, 200, buf_view(&b));
+}
+
+void component_status_handle(struct call *c) {
+    struct err err;
+    *ARENA_PUSH(c->a, &c->warnings) = "v1 ComponentStatus is deprecated in v1.19+";
+    if (str_eq(c->route.verb, "get")) {
+        get(c);
+    } else if (str_eq(c->route.verb, "list")) {
+        list(c);
+    } else {
+        err_set(&err, ERR_METHOD_NOT_ALLOWED,
+                "the server does not allow this method on the requested resource");
+        reply_error(c, &err);
+    }
+}
