@@ -44,7 +44,7 @@ def test_includes_point_downwards():
 
 
 def test_includes_are_written_from_the_top():
-    generated = {"api/types.h", "api/tables.h"}
+    generated = {"api/types.h", "api/tables.h", "server/build.h"}
     wrong = [f"{p}: {i}" for p, _, i in includes() if not (TOP / "src" / i).is_file() and i not in generated]
     assert not wrong, "no such file under src/ (write the folder too):\n" + "\n".join(wrong)
 

@@ -20,6 +20,7 @@ HERE = Path(__file__).resolve().parent
 TOP = HERE.parent.parent
 KIT = HERE / "k8s-1.20"
 sys.path.insert(0, str(TOP / "tests/e2e"))
+import legacy_tokens  # noqa: E402
 NEEDED = ["e2e.test", "ginkgo", "kubectl", "images", "images-more"]
 
 
@@ -60,7 +61,9 @@ def cluster(stack, ac):
     atoll = ac.Atoll(root, number=90)
     stack.callback(end, atoll)
     atoll.up()
-    return atoll.ready()
+    atoll.ready()
+    legacy_tokens.start(atoll.sock)
+    return atoll
 
 
 def end(atoll):

@@ -1,0 +1,75 @@
+/* ReplicationController: the older ReplicaSet, whose selector is a plain map of labels. */
+#include <string.h>
+
+#include "base/own.h"
+#include "controllers/replica_pods.h"
+
+/* The selector; without one the labels of the template. */
+static const struct str_map *selector_of(const struct core_v1_replication_controller *rc) {
+    if (rc->spec.selector.n || !rc->spec.template) return &rc->spec.selector;
+    return &rc->spec.template->metadata.labels;
+}
+
+static const struct apps_v1_replica_set *
+as_replica_set(struct arena *a, const struct core_v1_replication_controller *rc) {
+    struct apps_v1_replica_set *rs = ARENA_NEW(a, struct apps_v1_replica_set);
+    struct meta_v1_label_selector *selector = ARENA_NEW(a, struct meta_v1_label_selector);
+    selector->match_labels = *selector_of(rc);
+    rs->api_version = rc->api_version;
+    rs->kind = rc->kind;
+    rs->metadata = rc->metadata;
+    rs->spec.replicas = rc->spec.replicas;
+    rs->spec.min_ready_seconds = rc->spec.min_ready_seconds;
+    rs->spec.selector = selector;
+    if (rc->spec.template) rs->spec.template = *rc->spec.template;
+    return rs;
+}
+
+static int reconcile(const struct world *w, const char *key, struct plan *p, struct err *err) {
+    (void)err;
+    struct arena *a = plan_arena(p);
+    const char *ns, *name;
+    key_split(a, key, &ns, &name);
+    const struct core_v1_replication_controller *rc =
+        (const struct core_v1_replication_controller *)world_get(w, "ReplicationController", ns,
+                                                                 name);
+    if (!rc || !rc->spec.template) return 0;
+    struct apps_v1_replica_set_status counted;
+    replica_pods(w, as_replica_set(a, rc), p, &counted);
+    struct core_v1_replication_controller_status s = rc->status;
+    s.replicas = counted.replicas;
+    s.fully_labeled_replicas = counted.fully_labeled_replicas;
+    s.ready_replicas = counted.ready_replicas;
+    s.available_replicas = counted.available_replicas;
+    s.observed_generation = counted.observed_generation;
+    if (api_equal(&core_v1_replication_controller_status_type, &s, &rc->status)) return 0;
+    struct core_v1_replication_controller *copy = arena_copy(a, rc, sizeof *rc);
+    copy->status = s;
+    plan_update_status(p, (const struct api_object *)copy);
+    return 0;
+}
+
+static bool selects(const struct core_v1_replication_controller *rc, const struct str_map *labels) {
+    struct meta_v1_label_selector s = {.match_labels = *selector_of(rc)};
+    return s.match_labels.n && labels_match(&s, labels);
+}
+
+/* Besides the default: a pod without a controller wakes every one that selects it. */
+static void map(const struct reconciler *r, const struct world *w, const struct api_kind *k,
+                const struct api_object *now, const struct api_object *old, struct keys *out) {
+    reconciler_default_map(r, w, k, now, old, out);
+    if (strcmp(k->kind, "Pod") != 0 || !now || api_controller_of(now)) return;
+    const struct api_object *o;
+    size_t at = 0;
+    while ((o = world_next(w, "ReplicationController", now->metadata.namespace, &at)))
+        if (selects((const struct core_v1_replication_controller *)o, &now->metadata.labels))
+            keys_add_object(out, o);
+}
+
+static const char *const watches[] = {"ReplicationController", "Pod", NULL};
+static const struct reconciler replicationcontroller = {.name = "replicationcontroller",
+                                                        .kind = "ReplicationController",
+                                                        .watches = watches,
+                                                        .map = map,
+                                                        .reconcile = reconcile};
+RECONCILER(replicationcontroller);
