@@ -22,6 +22,7 @@ static struct {
     struct resource *quotas;
     const struct api_kind *quota_kind;
     bool flushing;
+    struct timer *lapse;
     VEC(struct counted *) counted;
 } ledger;
 
@@ -231,6 +232,7 @@ static void write_status(struct quota *q) {
 }
 
 static void on_flush(void *user) {
+    if (!ledger.flushing) return; /* stopped meanwhile */
     ledger.flushing = false;
     size_t i = 0;
     for (struct map_entry *e; (e = map_next(&ledger.book.spaces, &i));) {
@@ -287,5 +289,16 @@ void quota_ledger_start(struct api *api) {
     watch(ledger.quotas->prefix);
     struct key_cursor at = key_index_seek(&ledger.quotas->index, SLICE(""), false);
     for (struct object *o; (o = key_index_next(&ledger.quotas->index, &at));) load(o);
-    timer_start(timer_new(api->loop, on_lapse, NULL), LAPSE_MS, LAPSE_MS);
+    ledger.lapse = timer_new(api->loop, on_lapse, NULL);
+    timer_start(ledger.lapse, LAPSE_MS, LAPSE_MS);
+}
+
+void quota_ledger_stop(void) {
+    for (size_t i = 0; i < ledger.counted.n; i++)
+        resource_unlisten(ledger.counted.v[i]->resource, ledger.counted.v[i]);
+    vec_done(&ledger.counted);
+    timer_free(ledger.lapse);
+    quota_book_done(&ledger.book);
+    arena_free(ledger.arena);
+    memset(&ledger, 0, sizeof ledger);
 }

@@ -9,6 +9,7 @@
 
 /* Once, after the first snapshot: counts everything anew. */
 void quota_ledger_start(struct api *api);
+void quota_ledger_stop(void); /* for tests: a service ends with its process */
 /* The books of the namespace; NULL: no quota there. */
 struct quota_space *quota_ledger_space(const char *ns);
 /* Objects of this kind count from now on, if they did not yet (custom resources come and go). */
