@@ -76,31 +76,41 @@ const struct fields *fields_find(const struct fields *f, char type, struct slice
 
 /* ---- text ---- */
 
+/* With room for what follows a name: quotes, colon, braces. */
+static void put(struct buf *b, char separator, char type, struct slice name) {
+    if (b->cap - b->n < name.n + 16) buf_reserve(b, name.n + 16);
+    char *out = b->p + b->n;
+    *out++ = separator;
+    *out++ = '"';
+    *out++ = type;
+    *out++ = ':';
+    memcpy(out, name.p, name.n);
+    b->n += name.n + 4;
+}
+
+static void put_escaped(struct buf *b, char separator, char type, struct slice name) {
+    OWN(buf_done) struct buf text = {0};
+    buf_json_str(&text, name);
+    put(b, separator, type, slice_from(text.p + 1, text.n - 2));
+}
+
 static void write_children(struct buf *b, const struct fields *f, bool dot) {
     char separator = '{';
     if (dot) {
-        buf_str(b, "{\".\":{}");
+        buf_append(b, "{\".\":{}", 7);
         separator = ',';
     }
     for (size_t i = 0; i < f->n; i++) {
         const struct fields *c = &f->v[i];
-        const char head[] = {separator, '"', c->type, ':'};
+        (c->type == 'f' ? put : put_escaped)(b, separator, c->type, c->name);
         separator = ',';
-        if (c->type == 'f') {
-            buf_append(b, head, sizeof head);
-            buf_slice(b, c->name);
+        if (c->n) {
+            buf_append(b, "\":", 2);
+            write_children(b, c, c->member);
         } else {
-            size_t start = b->n;
-            buf_json_str(b, c->name);
-            b->n--; /* its closing quote; the opening one becomes the head */
-            size_t n = b->n - start - 1;
-            buf_reserve(b, sizeof head);
-            memmove(b->p + start + sizeof head, b->p + start + 1, n);
-            memcpy(b->p + start, head, sizeof head);
-            b->n = start + sizeof head + n;
+            memcpy(b->p + b->n, "\":{}", 4);
+            b->n += 4;
         }
-        buf_append(b, "\":", 2);
-        write_children(b, c, c->member && c->n);
     }
     if (separator == '{') buf_char(b, '{');
     buf_char(b, '}');

@@ -67,6 +67,7 @@ static void store_entry(struct arena *a, struct managed *out, const struct manag
     *e = m->e;
     if (!m->changed) return;
     OWN(buf_done) struct buf b = {0};
+    buf_reserve(&b, 2000); /* enough for most */
     fields_write(&b, &m->set);
     e->fields_v1 = slice_from(arena_copy(a, b.p, b.n), b.n);
 }

@@ -127,11 +127,31 @@ static bool member_of(struct slice item, const char *key, struct slice *ret) {
     return false;
 }
 
+/* {"name":"x"}, the most frequent form. */
+static bool only_key(struct arena *a, const char *key, struct slice item, struct slice *ret) {
+    struct slice value;
+    if (!member_of(item, key, &value)) return false;
+    size_t n = strlen(key);
+    char *text = arena_alloc(a, n + value.n + 5), *out = text;
+    *out++ = '{';
+    *out++ = '"';
+    memcpy(out, key, n);
+    out += n;
+    *out++ = '"';
+    *out++ = ':';
+    memcpy(out, value.p, value.n);
+    out[value.n] = '}';
+    *ret = slice_from(text, n + value.n + 5);
+    return true;
+}
+
 bool fields_item_key(struct arena *a, struct shape list, struct slice item, struct slice *ret) {
     OWN(buf_done) struct buf b = {0}, fallback = {0};
+    const char *const *keys = shape_keys(list);
     bool found = false;
     if (!item.n || item.p[0] != '{') return false;
-    for (const char *const *key = shape_keys(list); *key; key++) {
+    if (keys[0] && !keys[1]) return only_key(a, keys[0], item, ret);
+    for (const char *const *key = keys; *key; key++) {
         struct slice value;
         buf_clear(&fallback);
         if (member_of(item, *key, &value))
