@@ -3,23 +3,18 @@
  * what is not supported, where a type must stand, what may not be said inside alternatives, and
  * that everything said there is also said outside.
  */
-#include "api/custom/schema.h"
+#include "api/custom/schema_check.h"
 #include "api/names.h"
 #include "base/own.h"
 
 enum level { LEVEL_ROOT, LEVEL_ITEM, LEVEL_FIELD };
 
-struct checker {
-    struct value_path path;
-    struct api_causes *causes;
-};
-
-static const char *at(struct checker *c, const char *member) {
+const char *schema_check_at(struct schema_checker *c, const char *member) {
     if (!member) return value_path_text(&c->path);
     return arena_printf(c->causes->a, "%s.%s", value_path_text(&c->path), member);
 }
 
-static bool empty(const struct value *v) {
+bool schema_check_empty(const struct value *v) {
     if (!v || v->kind == VALUE_NULL) return true;
     if (v->kind == VALUE_STRING) return v->text.n == 0;
     if (v->kind == VALUE_BOOL) return !v->boolean;
@@ -33,7 +28,7 @@ static const char *type_of(const struct value *v) {
 
 /* ---- what is told about every schema, alternatives included ---- */
 
-static void check_unsupported(struct checker *c, const struct value *v) {
+void schema_check_unsupported(struct schema_checker *c, const struct value *v) {
     static const struct {
         const char *key, *why;
     } forbidden[] = {
@@ -49,78 +44,78 @@ static void check_unsupported(struct checker *c, const struct value *v) {
     static const char *const types[] = {"array",  "boolean", "integer",
                                         "number", "object",  "string"};
     for (size_t i = 0; i < ARRAY_LEN(forbidden); i++)
-        if (!empty(value_gets(v, forbidden[i].key)))
-            cause_forbidden(c->causes, at(c, forbidden[i].key), forbidden[i].why);
+        if (!schema_check_empty(value_gets(v, forbidden[i].key)))
+            cause_forbidden(c->causes, schema_check_at(c, forbidden[i].key), forbidden[i].why);
     const char *type = type_of(v);
     bool known = !*type;
     for (size_t i = 0; i < ARRAY_LEN(types); i++) known = known || str_eq(type, types[i]);
     if (str_eq(type, "null"))
-        cause_forbidden(c->causes, at(c, "type"),
+        cause_forbidden(c->causes, schema_check_at(c, "type"),
                         "type cannot be set to null, use nullable as an alternative");
     else if (!known)
-        cause_not_supported(c->causes, at(c, "type"), type, types, ARRAY_LEN(types));
+        cause_not_supported(c->causes, schema_check_at(c, "type"), type, types, ARRAY_LEN(types));
     if (value_is(value_gets(v, "items"), VALUE_ARRAY))
-        cause_forbidden(c->causes, at(c, "items"),
+        cause_forbidden(c->causes, schema_check_at(c, "items"),
                         "items must be a schema object and not an array");
     const char *pattern = value_text(value_gets(v, "pattern"));
     struct regex *compiled;
     struct err err;
     if (!str_empty(pattern) && regex_compile(c->causes->a, slice_of(pattern), &compiled, &err) < 0)
-        cause_invalid(c->causes, at(c, "pattern"), pattern,
+        cause_invalid(c->causes, schema_check_at(c, "pattern"), pattern,
                       arena_printf(c->causes->a,
                                    "must be a valid regular expression, but isn't: error parsing "
                                    "regexp: %s",
                                    err.text));
 }
 
-static void check_needed_type(struct checker *c, const struct value *v, const char *wanted,
+static void check_needed_type(struct schema_checker *c, const struct value *v, const char *wanted,
                               const char *why) {
     const char *type = type_of(v);
     if (str_eq(type, wanted)) return;
     if (*type)
-        cause_invalid(c->causes, at(c, "type"), type, why);
+        cause_invalid(c->causes, schema_check_at(c, "type"), type, why);
     else
-        cause_required(c->causes, at(c, "type"), why);
+        cause_required(c->causes, schema_check_at(c, "type"), why);
 }
 
-static void check_map_key(struct checker *c, const struct value *items, const char *key) {
+static void check_map_key(struct schema_checker *c, const struct value *items, const char *key) {
     const struct value *p = value_get(value_gets(items, "properties"), slice_of(key));
     struct arena *a = c->causes->a;
     if (!p) {
-        cause_invalid(c->causes, at(c, "x-kubernetes-list-map-keys"), key,
+        cause_invalid(c->causes, schema_check_at(c, "x-kubernetes-list-map-keys"), key,
                       "entries must all be names of item properties");
         return;
     }
     const char *place = arena_printf(a, "items.properties[%s]", key);
     if (str_eq(type_of(p), "array") || str_eq(type_of(p), "object"))
-        cause_invalid(c->causes, at(c, arena_printf(a, "%s.type", place)), type_of(p),
+        cause_invalid(c->causes, schema_check_at(c, arena_printf(a, "%s.type", place)), type_of(p),
                       "must be a scalar type if parent array's x-kubernetes-list-type is map");
     bool required = false;
     const struct value *list = value_gets(items, "required");
     for (size_t i = 0; value_is(list, VALUE_ARRAY) && i < list->items.n; i++)
         required = required || str_eq(value_text(&list->items.v[i]), key);
     if (!required && !value_gets(p, "default"))
-        cause_required(c->causes, at(c, arena_printf(a, "%s.default", place)),
+        cause_required(c->causes, schema_check_at(c, arena_printf(a, "%s.default", place)),
                        "this property is in x-kubernetes-list-map-keys, so it must have a default "
                        "or be a required property");
     if (value_true(value_gets(p, "nullable")))
-        cause_forbidden(c->causes, at(c, arena_printf(a, "%s.nullable", place)),
+        cause_forbidden(c->causes, schema_check_at(c, arena_printf(a, "%s.nullable", place)),
                         "this property is in x-kubernetes-list-map-keys, so it cannot be nullable");
 }
 
-static void check_list_map(struct checker *c, const struct value *v) {
+static void check_list_map(struct schema_checker *c, const struct value *v) {
     const struct value *keys = value_gets(v, "x-kubernetes-list-map-keys"),
                        *items = value_gets(v, "items");
-    if (empty(keys))
-        cause_required(c->causes, at(c, "x-kubernetes-list-map-keys"),
+    if (schema_check_empty(keys))
+        cause_required(c->causes, schema_check_at(c, "x-kubernetes-list-map-keys"),
                        "must not be empty if x-kubernetes-list-type is map");
     if (!value_is(items, VALUE_OBJECT)) {
-        cause_required(c->causes, at(c, "items"),
+        cause_required(c->causes, schema_check_at(c, "items"),
                        "must have a schema if x-kubernetes-list-type is map");
         return;
     }
     if (!str_eq(type_of(items), "object")) {
-        cause_invalid(c->causes, at(c, "items.type"), type_of(items),
+        cause_invalid(c->causes, schema_check_at(c, "items.type"), type_of(items),
                       "must be object if parent array's x-kubernetes-list-type is map");
         return;
     }
@@ -128,23 +123,23 @@ static void check_list_map(struct checker *c, const struct value *v) {
         const char *key = str_or(value_text(&keys->items.v[i]), "");
         for (size_t k = 0; k < i; k++)
             if (str_eq(value_text(&keys->items.v[k]), key))
-                cause_invalid(c->causes, at(c, "x-kubernetes-list-map-keys"), key,
+                cause_invalid(c->causes, schema_check_at(c, "x-kubernetes-list-map-keys"), key,
                               "must not contain duplicate entries");
         check_map_key(c, items, key);
     }
 }
 
-static void check_set_items(struct checker *c, const struct value *items) {
+static void check_set_items(struct schema_checker *c, const struct value *items) {
     static const char why[] = "must be atomic as item of a list with x-kubernetes-list-type=set";
     const char *list = value_text(value_gets(items, "x-kubernetes-list-type"));
     const char *map = value_text(value_gets(items, "x-kubernetes-map-type"));
     if (str_eq(type_of(items), "array") && list && !str_eq(list, "atomic"))
-        cause_invalid(c->causes, at(c, "items.x-kubernetes-list-type"), list, why);
+        cause_invalid(c->causes, schema_check_at(c, "items.x-kubernetes-list-type"), list, why);
     if (str_eq(type_of(items), "object") && !str_eq(map, "atomic"))
-        cause_invalid(c->causes, at(c, "items.x-kubernetes-map-type"), map, why);
+        cause_invalid(c->causes, schema_check_at(c, "items.x-kubernetes-map-type"), map, why);
 }
 
-static void check_merge_types(struct checker *c, const struct value *v) {
+static void check_merge_types(struct schema_checker *c, const struct value *v) {
     static const char *const lists[] = {"atomic", "map", "set"};
     static const char *const maps[] = {"atomic", "granular"};
     const char *list = value_text(value_gets(v, "x-kubernetes-list-type"));
@@ -153,171 +148,30 @@ static void check_merge_types(struct checker *c, const struct value *v) {
     if (map)
         check_needed_type(c, v, "object", "must be object if x-kubernetes-map-type is specified");
     if (map && !str_eq(map, maps[0]) && !str_eq(map, maps[1]))
-        cause_not_supported(c->causes, at(c, "x-kubernetes-map-type"), map, maps, 2);
+        cause_not_supported(c->causes, schema_check_at(c, "x-kubernetes-map-type"), map, maps, 2);
     if (list)
         check_needed_type(c, v, "array", "must be array if x-kubernetes-list-type is specified");
     if (list && !str_eq(list, "atomic") && !str_eq(list, "set") && !str_eq(list, "map"))
-        cause_not_supported(c->causes, at(c, "x-kubernetes-list-type"), list, lists, 3);
-    if (!empty(value_gets(v, "x-kubernetes-list-map-keys")) && !str_eq(list, "map")) {
+        cause_not_supported(c->causes, schema_check_at(c, "x-kubernetes-list-type"), list, lists,
+                            3);
+    if (!schema_check_empty(value_gets(v, "x-kubernetes-list-map-keys")) && !str_eq(list, "map")) {
         static const char why[] = "must be map if x-kubernetes-list-map-keys is non-empty";
         if (list)
-            cause_invalid(c->causes, at(c, "x-kubernetes-list-type"), list, why);
+            cause_invalid(c->causes, schema_check_at(c, "x-kubernetes-list-type"), list, why);
         else
-            cause_required(c->causes, at(c, "x-kubernetes-list-type"), why);
+            cause_required(c->causes, schema_check_at(c, "x-kubernetes-list-type"), why);
     }
     if (str_eq(list, "map")) check_list_map(c, v);
     if (str_eq(list, "set") && items) check_set_items(c, items);
     if ((str_eq(list, "set") || str_eq(list, "map")) && value_true(value_gets(items, "nullable")))
-        cause_forbidden(c->causes, at(c, "items.nullable"),
+        cause_forbidden(c->causes, schema_check_at(c, "items.nullable"),
                         arena_printf(c->causes->a,
                                      "cannot be nullable when x-kubernetes-list-type is %s", list));
 }
 
-/* ---- alternatives ---- */
-
-/* What an alternative may not say: it restricts values and does not make shapes. */
-static void check_alternative_words(struct checker *c, const struct value *v, bool types_allowed) {
-    static const struct {
-        const char *key, *why;
-    } words[] = {
-        {"type", "must be empty to be structural"},
-        {"additionalProperties", "must be undefined to be structural"},
-        {"default", "must be undefined to be structural"},
-        {"title", "must be empty to be structural"},
-        {"description", "must be empty to be structural"},
-        {"nullable", "must be false to be structural"},
-        {"x-kubernetes-preserve-unknown-fields", "must be false to be structural"},
-        {"x-kubernetes-embedded-resource", "must be false to be structural"},
-        {"x-kubernetes-int-or-string", "must be false to be structural"},
-        {"x-kubernetes-list-map-keys", "must be empty to be structural"},
-        {"x-kubernetes-list-type", "must be undefined to be structural"},
-        {"x-kubernetes-map-type", "must be undefined to be structural"},
-        {"x-kubernetes-validations", "must be empty to be structural"},
-    };
-    for (size_t i = types_allowed; i < ARRAY_LEN(words); i++)
-        if (!empty(value_gets(v, words[i].key)))
-            cause_forbidden(c->causes, at(c, words[i].key), words[i].why);
-    if (value_gets(value_gets(v, "properties"), "metadata"))
-        cause_forbidden(c->causes, at(c, "properties[metadata]"),
-                        "must not be specified in a nested context");
-}
-
-static void check_alternative(struct checker *c, const struct value *v, bool int_or_string);
-
-/* {"type": "integer"}, {"type": "string"} */
-static bool is_int_or_string(const struct value *list) {
-    if (!value_is(list, VALUE_ARRAY) || list->items.n != 2) return false;
-    for (size_t i = 0; i < 2; i++)
-        if (!value_is(&list->items.v[i], VALUE_OBJECT) || list->items.v[i].members.n != 1)
-            return false;
-    return str_eq(type_of(&list->items.v[0]), "integer") &&
-           str_eq(type_of(&list->items.v[1]), "string");
-}
-
-static void check_alternatives(struct checker *c, const struct value *v, bool int_or_string) {
-    static const char *const lists[] = {"allOf", "anyOf", "oneOf"};
-    for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
-        const struct value *list = value_gets(v, lists[l]);
-        bool types = int_or_string && l == 1 && is_int_or_string(list);
-        for (size_t i = 0; value_is(list, VALUE_ARRAY) && i < list->items.n; i++) {
-            size_t back = value_path_field(&c->path, slice_of(lists[l]));
-            value_path_index(&c->path, i);
-            bool first_all = int_or_string && l == 0 && i == 0 &&
-                             is_int_or_string(value_gets(&list->items.v[i], "anyOf"));
-            check_unsupported(c, &list->items.v[i]);
-            check_alternative_words(c, &list->items.v[i], types);
-            check_alternative(c, &list->items.v[i], first_all);
-            value_path_back(&c->path, back);
-        }
-    }
-    const struct value *not_ = value_gets(v, "not");
-    if (!not_) return;
-    size_t back = value_path_field(&c->path, SLICE("not"));
-    check_unsupported(c, not_);
-    check_alternative_words(c, not_, false);
-    check_alternative(c, not_, false);
-    value_path_back(&c->path, back);
-}
-
-static void check_alternative_child(struct checker *c, const struct value *v) {
-    check_unsupported(c, v);
-    check_alternative_words(c, v, false);
-    check_alternative(c, v, false);
-}
-
-static void check_alternative(struct checker *c, const struct value *v, bool int_or_string) {
-    check_alternatives(c, v, int_or_string);
-    const struct value *items = value_gets(v, "items"), *properties = value_gets(v, "properties");
-    if (value_is(items, VALUE_OBJECT)) {
-        size_t back = value_path_field(&c->path, SLICE("items"));
-        check_alternative_child(c, items);
-        value_path_back(&c->path, back);
-    }
-    for (size_t i = 0; value_is(properties, VALUE_OBJECT) && i < properties->members.n; i++) {
-        size_t back = value_path_field(&c->path, SLICE("properties"));
-        value_path_key(&c->path, properties->members.v[i].key);
-        check_alternative_child(c, &properties->members.v[i].value);
-        value_path_back(&c->path, back);
-    }
-}
-
-/* ---- completeness: what an alternative names is named outside ---- */
-
-static void complete(struct checker *c, const struct value *outer, const char *outer_path,
-                     const struct value *v);
-
-static void complete_alternatives(struct checker *c, const struct value *outer,
-                                  const char *outer_path, const struct value *v) {
-    static const char *const lists[] = {"allOf", "anyOf", "oneOf"};
-    for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
-        const struct value *list = value_gets(v, lists[l]);
-        for (size_t i = 0; value_is(list, VALUE_ARRAY) && i < list->items.n; i++) {
-            size_t back = value_path_field(&c->path, slice_of(lists[l]));
-            value_path_index(&c->path, i);
-            complete(c, outer, outer_path, &list->items.v[i]);
-            value_path_back(&c->path, back);
-        }
-    }
-    if (!value_gets(v, "not")) return;
-    size_t back = value_path_field(&c->path, SLICE("not"));
-    complete(c, outer, outer_path, value_gets(v, "not"));
-    value_path_back(&c->path, back);
-}
-
-static void complete_child(struct checker *c, const struct value *outer, const char *outer_path,
-                           const struct value *v) {
-    if (outer)
-        complete(c, outer, outer_path, v);
-    else
-        cause_required(c->causes, outer_path,
-                       arena_printf(c->causes->a, "because it is defined in %s", at(c, NULL)));
-}
-
-static void complete(struct checker *c, const struct value *outer, const char *outer_path,
-                     const struct value *v) {
-    struct arena *a = c->causes->a;
-    const struct value *items = value_gets(v, "items"), *properties = value_gets(v, "properties");
-    complete_alternatives(c, outer, outer_path, v);
-    if (value_is(items, VALUE_OBJECT)) {
-        size_t back = value_path_field(&c->path, SLICE("items"));
-        complete_child(c, value_gets(outer, "items"), arena_printf(a, "%s.items", outer_path),
-                       items);
-        value_path_back(&c->path, back);
-    }
-    for (size_t i = 0; value_is(properties, VALUE_OBJECT) && i < properties->members.n; i++) {
-        struct slice name = properties->members.v[i].key;
-        size_t back = value_path_field(&c->path, SLICE("properties"));
-        value_path_key(&c->path, name);
-        complete_child(c, value_get(value_gets(outer, "properties"), name),
-                       arena_printf(a, "%s.properties[%s]", outer_path, name.p),
-                       &properties->members.v[i].value);
-        value_path_back(&c->path, back);
-    }
-}
-
 /* ---- the structural part ---- */
 
-static void check_level(struct checker *c, const struct value *v, enum level level) {
+static void check_level(struct schema_checker *c, const struct value *v, enum level level) {
     static const char *const missing[] = {
         [LEVEL_ROOT] = "must not be empty at the root",
         [LEVEL_ITEM] = "must not be empty for specified array items",
@@ -330,39 +184,41 @@ static void check_level(struct checker *c, const struct value *v, enum level lev
         check_needed_type(c, v, "object",
                           "must be object if x-kubernetes-embedded-resource is true");
     else if (!*type && !either && !preserve)
-        cause_required(c->causes, at(c, "type"), missing[level]);
+        cause_required(c->causes, schema_check_at(c, "type"), missing[level]);
     if (level == LEVEL_ROOT && *type && !str_eq(type, "object"))
-        cause_invalid(c->causes, at(c, "type"), type, "must be object at the root");
+        cause_invalid(c->causes, schema_check_at(c, "type"), type, "must be object at the root");
     if (str_eq(type, "array") && !value_gets(v, "items"))
-        cause_required(c->causes, at(c, "items"), "must be specified");
+        cause_required(c->causes, schema_check_at(c, "items"), "must be specified");
     if (either && preserve)
-        cause_invalid_raw(c->causes, at(c, "x-kubernetes-preserve-unknown-fields"), "true",
-                          "must be false if x-kubernetes-int-or-string is true");
+        cause_invalid_raw(c->causes, schema_check_at(c, "x-kubernetes-preserve-unknown-fields"),
+                          "true", "must be false if x-kubernetes-int-or-string is true");
     if (either && embedded)
-        cause_invalid_raw(c->causes, at(c, "x-kubernetes-embedded-resource"), "true",
+        cause_invalid_raw(c->causes, schema_check_at(c, "x-kubernetes-embedded-resource"), "true",
                           "must be false if x-kubernetes-int-or-string is true");
-    if (embedded && !preserve && empty(value_gets(v, "properties")))
-        cause_required(c->causes, at(c, "properties"),
+    if (embedded && !preserve && schema_check_empty(value_gets(v, "properties")))
+        cause_required(c->causes, schema_check_at(c, "properties"),
                        "must not be empty if x-kubernetes-embedded-resource is true without "
                        "x-kubernetes-preserve-unknown-fields");
 }
 
-static void check_additional(struct checker *c, const struct value *v, enum level level) {
+static void check_additional(struct schema_checker *c, const struct value *v, enum level level) {
     const struct value *more = value_gets(v, "additionalProperties");
     if (!more) return;
     bool open = value_true(more);
-    if (!empty(value_gets(v, "properties")) && !open)
-        cause_forbidden(c->causes, at(c, "additionalProperties"),
+    if (!schema_check_empty(value_gets(v, "properties")) && !open)
+        cause_forbidden(c->causes, schema_check_at(c, "additionalProperties"),
                         "additionalProperties and properties are mutual exclusive");
     if (level == LEVEL_ROOT)
-        cause_forbidden(c->causes, at(c, "additionalProperties"), "must not be used at the root");
+        cause_forbidden(c->causes, schema_check_at(c, "additionalProperties"),
+                        "must not be used at the root");
     if (value_true(value_gets(v, "x-kubernetes-embedded-resource")))
-        cause_forbidden(c->causes, at(c, "additionalProperties"),
+        cause_forbidden(c->causes, schema_check_at(c, "additionalProperties"),
                         "must not be used if x-kubernetes-embedded-resource is set");
 }
 
 /* At the root of a resource, embedded or not. */
-static void check_identity_fields(struct checker *c, const struct value *v, enum level level) {
+static void check_identity_fields(struct schema_checker *c, const struct value *v,
+                                  enum level level) {
     static const struct {
         const char *name, *type;
     } fields[] = {{"apiVersion", "string"}, {"kind", "string"}, {"metadata", "object"}};
@@ -371,8 +227,10 @@ static void check_identity_fields(struct checker *c, const struct value *v, enum
     for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
         const struct value *p = value_gets(properties, fields[i].name);
         if (p && !str_eq(type_of(p), fields[i].type))
-            cause_invalid(c->causes, at(c, arena_printf(a, "properties[%s].type", fields[i].name)),
-                          type_of(p), arena_printf(a, "must be %s", fields[i].type));
+            cause_invalid(
+                c->causes,
+                schema_check_at(c, arena_printf(a, "properties[%s].type", fields[i].name)),
+                type_of(p), arena_printf(a, "must be %s", fields[i].type));
     }
     const struct value *metadata = value_gets(properties, "metadata");
     if (level != LEVEL_ROOT || !metadata) return;
@@ -387,18 +245,18 @@ static void check_identity_fields(struct checker *c, const struct value *v, enum
         more = more || (!slice_is(inner->members.v[i].key, "name") &&
                         !slice_is(inner->members.v[i].key, "generateName"));
     if (more)
-        cause_forbidden(c->causes, at(c, "properties[metadata]"),
+        cause_forbidden(c->causes, schema_check_at(c, "properties[metadata]"),
                         "must not specify anything other than name and generateName, but metadata "
                         "is implicitly specified");
 }
 
 /* built NULL: defaults are not looked at. meta: below metadata, apiVersion or kind. */
-static void check_default(struct checker *c, const struct value *v, const struct schema *built,
-                          const char *forbidden) {
+static void check_default(struct schema_checker *c, const struct value *v,
+                          const struct schema *built, const char *forbidden) {
     const struct value *d = value_gets(v, "default");
     if (!d) return;
     if (forbidden) {
-        cause_forbidden(c->causes, at(c, "default"),
+        cause_forbidden(c->causes, schema_check_at(c, "default"),
                         arena_printf(c->causes->a, "must not be set %s", forbidden));
         return;
     }
@@ -409,18 +267,19 @@ static void check_default(struct checker *c, const struct value *v, const struct
     OWN(buf_done) struct buf b = {0};
     if (!value_equal(&pruned, d)) {
         value_encode(&b, d);
-        cause_invalid_raw(c->causes, at(c, "default"), b.p, "must not have unknown fields");
+        cause_invalid_raw(c->causes, schema_check_at(c, "default"), b.p,
+                          "must not have unknown fields");
         return;
     }
-    schema_validate_kubernetes(built, d, at(c, "default"), c->causes);
-    schema_validate(built, d, at(c, "default"), c->causes);
+    schema_validate_kubernetes(built, d, schema_check_at(c, "default"), c->causes);
+    schema_validate(built, d, schema_check_at(c, "default"), c->causes);
 }
 
-static void check_structure(struct checker *c, const struct value *v, const struct schema *built,
-                            enum level level, const char *forbidden);
+static void check_structure(struct schema_checker *c, const struct value *v,
+                            const struct schema *built, enum level level, const char *forbidden);
 
-static void check_children(struct checker *c, const struct value *v, const struct schema *built,
-                           enum level level, const char *forbidden) {
+static void check_children(struct schema_checker *c, const struct value *v,
+                           const struct schema *built, enum level level, const char *forbidden) {
     const struct value *items = value_gets(v, "items"), *properties = value_gets(v, "properties"),
                        *more = value_gets(v, "additionalProperties");
     size_t back;
@@ -447,29 +306,28 @@ static void check_children(struct checker *c, const struct value *v, const struc
     }
 }
 
-static void check_structure(struct checker *c, const struct value *v, const struct schema *built,
-                            enum level level, const char *forbidden) {
+static void check_structure(struct schema_checker *c, const struct value *v,
+                            const struct schema *built, enum level level, const char *forbidden) {
     if (!value_is(v, VALUE_OBJECT)) {
-        cause_invalid_raw(c->causes, at(c, NULL), "null", "must be a schema");
+        cause_invalid_raw(c->causes, schema_check_at(c, NULL), "null", "must be a schema");
         return;
     }
     const struct value *preserve = value_gets(v, "x-kubernetes-preserve-unknown-fields");
     if (value_is(preserve, VALUE_BOOL) && !preserve->boolean)
-        cause_invalid_raw(c->causes, at(c, "x-kubernetes-preserve-unknown-fields"), "false",
-                          "must be true or undefined");
-    check_unsupported(c, v);
+        cause_invalid_raw(c->causes, schema_check_at(c, "x-kubernetes-preserve-unknown-fields"),
+                          "false", "must be true or undefined");
+    schema_check_unsupported(c, v);
     check_merge_types(c, v);
     check_level(c, v, level);
     check_additional(c, v, level);
     if (level == LEVEL_ROOT || value_true(value_gets(v, "x-kubernetes-embedded-resource")))
         check_identity_fields(c, v, level);
     check_default(c, v, built, forbidden);
-    check_alternatives(c, v, value_true(value_gets(v, "x-kubernetes-int-or-string")));
-    complete_alternatives(c, v, arena_str(c->causes->a, at(c, NULL)), v);
+    schema_check_alternatives(c, v);
     check_children(c, v, built, level, forbidden);
 }
 
-static void check_root(struct checker *c, const struct value *v, bool status) {
+static void check_root(struct schema_checker *c, const struct value *v, bool status) {
     static const char *const allowed[] = {"description",
                                           "type",
                                           "format",
@@ -493,13 +351,14 @@ static void check_root(struct checker *c, const struct value *v, bool status) {
                                           "x-kubernetes-preserve-unknown-fields",
                                           "x-kubernetes-validations"};
     if (value_true(value_gets(v, "nullable")))
-        cause_forbidden(c->causes, at(c, "nullable"), "nullable cannot be true at the root");
+        cause_forbidden(c->causes, schema_check_at(c, "nullable"),
+                        "nullable cannot be true at the root");
     for (size_t i = 0; status && i < v->members.n; i++) {
-        bool known = empty(&v->members.v[i].value);
+        bool known = schema_check_empty(&v->members.v[i].value);
         for (size_t k = 0; k < ARRAY_LEN(allowed); k++)
             known = known || slice_is(v->members.v[i].key, allowed[k]);
         if (known) continue;
-        cause_invalid_raw(c->causes, at(c, NULL), v->members.v[i].key.p,
+        cause_invalid_raw(c->causes, schema_check_at(c, NULL), v->members.v[i].key.p,
                           "this field is not allowed at the root of the schema if the status "
                           "subresource is enabled");
     }
@@ -507,7 +366,7 @@ static void check_root(struct checker *c, const struct value *v, bool status) {
 
 void schema_check(const struct value *json, const struct schema *built, bool status,
                   const char *path, struct api_causes *causes) {
-    struct checker c = {.causes = causes};
+    struct schema_checker c = {.causes = causes};
     buf_str(&c.path.text, path);
     if (value_is(json, VALUE_OBJECT)) check_root(&c, json, status);
     check_structure(&c, json, built, LEVEL_ROOT, NULL);
