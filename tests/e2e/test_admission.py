@@ -108,6 +108,21 @@ def test_quotas_with_scopes_at_once(raw, ns):
     until_used(raw, ns, "not", {"pods": "30", "requests.cpu": "300m"})
 
 
+def test_quota_gives_back_what_was_not_stored(raw, ns):
+    """Names that are taken, dry runs and invalid objects use nothing."""
+    quota(raw, ns, "q", {"secrets": "3"})
+    with concurrent.futures.ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda i: make(raw, ns, "secrets", {"metadata": {"name": "same"}})[0], range(50)))
+    assert answers.count(201) == 1 and set(answers) <= {201, 403, 409}, answers
+    for _ in range(3):
+        assert raw("POST", f"/api/v1/namespaces/{ns}/secrets?dryRun=All", {"metadata": {"name": "dry"}})[0] == 201
+        assert make(raw, ns, "secrets", {"metadata": {"name": "Bad Name"}})[0] == 422
+    made(raw, ns, "secrets", {"metadata": {"name": "b"}})
+    made(raw, ns, "secrets", {"metadata": {"name": "c"}})
+    assert make(raw, ns, "secrets", {"metadata": {"name": "d"}})[0] == 403
+    until_used(raw, ns, "q", {"secrets": "3"})
+
+
 def test_quota_follows_pods_and_its_own_changes(raw, ns):
     quota(raw, ns, "q", {"pods": "2", "cpu": "1", "limits.memory": "1Gi", "services.nodeports": "1", "count/deployments.apps": "1",
                          "requests.storage": "2Gi", "persistentvolumeclaims": "5", "resourcequotas": "1"})
