@@ -456,3 +456,17 @@ def test_issuer_discovery_for_pods(atoll, k, namespace):
     claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
     assert doc["issuer"] == claims["iss"] and doc["jwks_uri"].startswith(doc["issuer"])
     assert json.loads(base64.urlsafe_b64decode(token.split(".")[0] + "=="))["kid"] in [x["kid"] for x in get("/openid/v1/jwks")["keys"]]
+
+
+def test_audit_of_long_answers(atoll, pods, namespace):
+    pods.make([{"command": ["sh", "-c", "echo hello; sleep 100000"]}], name="p")
+    pods.running("p")
+    assert "x" in pods.kubectl("exec", "p", "--", "echo", "x").stdout
+
+    def stages():
+        return [e["stage"] for e in audit(atoll, namespace=namespace, subresource="exec")]
+
+    until(lambda: stages() == ["ResponseStarted", "ResponseComplete"], what="both ends of the exec")
+    r = run("curl", "-si", "--unix-socket", atoll.sock, "http://x/api/v1/namespaces", "http://x/livez")
+    first, second = r.stdout.lower().split("http/1.1 200", 2)[1:]
+    assert "audit-id:" in first and "audit-id:" not in second, "ids do not stay on a connection"

@@ -23,6 +23,7 @@ struct audit_record {
     struct user user; /* before impersonation */
     int64_t received_ns;
     const char *decided, *reason;
+    int status; /* of a long answer */
     struct str_map annotations;
 };
 
@@ -192,12 +193,23 @@ static bool is_long(const struct route *r) {
     return false;
 }
 
+/* The end of a long answer, whoever ended it. */
+static void on_long_end(struct request *r) {
+    struct call *c = r->audit_data;
+    if (c->audit->decision.level && !(c->audit->decision.omit & AUDIT_COMPLETE))
+        write_event(c, "ResponseComplete", c->audit->status, (struct slice){0});
+}
+
 static void on_answer(struct request *r, int status, struct slice body) {
     struct call *c = r->audit_data;
     const struct audit_record *a = c->audit;
     bool refused = status == 401 || status == 403;
     if (!a->decision.level && (audit.policy || !refused)) return;
     bool started = !body.p && is_long(&c->route);
+    if (started) {
+        c->audit->status = status;
+        r->on_audit_end = on_long_end;
+    }
     if (a->decision.omit & (started ? AUDIT_STARTED : AUDIT_COMPLETE)) return;
     write_event(c, started ? "ResponseStarted" : "ResponseComplete", status, body);
 }

@@ -1,5 +1,6 @@
 #include "server/auth/authz.h"
 
+#include "api/selector.h"
 #include "base/own.h"
 #include "server/auth/node_authz.h"
 
@@ -21,10 +22,19 @@ struct authz {
     struct arena *arena; /* all that is compiled */
     struct map subjects; /* "U:name", "G:group" → grants */
     struct map roles;    /* "ns/name", "/name" → rules; used while compiling */
+    struct map decoded; /* "plural ns/name" → struct decoded, kept from one compiling to the next */
+    uint64_t round;     /* of compiling */
     struct node_authz *node;
     const struct grant *by; /* what allowed the last question; NULL = no grant */
     const char *by_group;   /* to whom it was granted; NULL: to the user himself */
     bool fresh;
+};
+
+/* An object and what it says, as long as it does not change. */
+struct decoded {
+    struct arena *arena; /* this lies in it, too */
+    uint64_t revision, round;
+    struct api_object *object; /* NULL: not readable */
 };
 
 static void on_change(void *user, const struct event *e) { ((struct authz *)user)->fresh = false; }
@@ -50,6 +60,10 @@ void authz_free(struct authz *z) {
     if (!z) return;
     map_done(&z->subjects);
     map_done(&z->roles);
+    struct map_entry *e;
+    for (size_t i = 0; (e = map_next(&z->decoded, &i));)
+        arena_free(((struct decoded *)e->value)->arena);
+    map_done(&z->decoded);
     node_authz_free(z->node);
     arena_free(z->arena);
     free(z);
@@ -103,15 +117,43 @@ static void take_binding(struct authz *z, const struct object *o, struct api_obj
     }
 }
 
+static struct decoded *decode(struct authz *z, const struct api_kind *k, const struct object *o) {
+    OWN(buf_done) struct buf key = {0};
+    buf_printf(&key, "%s %s", k->plural, o->key);
+    struct decoded *d = map_get(&z->decoded, buf_view(&key));
+    if (d && d->revision == o->revision) return d;
+    struct arena *a = arena_new_sized(2 * o->json->n + 512);
+    struct decoded *fresh = ARENA_NEW(a, struct decoded);
+    fresh->arena = a;
+    fresh->revision = o->revision;
+    if (api_object_decode(a, k, object_json(o), &fresh->object, NULL) < 0) fresh->object = NULL;
+    map_put(&z->decoded, buf_view(&key), fresh);
+    if (d) arena_free(d->arena);
+    return fresh;
+}
+
 static void walk(struct authz *z, const char *plural, bool local,
                  void (*take)(struct authz *, const struct object *, struct api_object *, bool)) {
     const struct api_kind *k = rbac_kind(plural);
     const struct resource *res = cache_of_kind(&z->api->cache, k);
     struct key_cursor at = key_index_seek(&res->index, SLICE(""), false);
     for (struct object *o; (o = key_index_next(&res->index, &at));) {
-        struct api_object *decoded;
-        if (api_object_decode(z->arena, k, object_json(o), &decoded, NULL) == 0)
-            take(z, o, decoded, local);
+        struct decoded *d = decode(z, k, o);
+        d->round = z->round;
+        if (d->object) take(z, o, d->object, local);
+    }
+}
+
+/* What is not there any more. */
+static void forget_gone(struct authz *z) {
+    struct str_list gone = {0};
+    struct map_entry *e;
+    for (size_t i = 0; (e = map_next(&z->decoded, &i));)
+        if (((struct decoded *)e->value)->round != z->round)
+            *ARENA_PUSH(z->arena, &gone) = arena_str(z->arena, e->key);
+    for (size_t i = 0; i < gone.n; i++) {
+        struct decoded *d = map_del(&z->decoded, slice_of(gone.v[i]));
+        arena_free(d->arena);
     }
 }
 
@@ -119,10 +161,13 @@ static void compile(struct authz *z) {
     map_done(&z->subjects);
     map_done(&z->roles);
     arena_reset(z->arena);
+    z->by = NULL;
+    z->round++;
     walk(z, "roles", true, take_role);
     walk(z, "clusterroles", false, take_role);
     walk(z, "rolebindings", true, take_binding);
     walk(z, "clusterrolebindings", false, take_binding);
+    forget_gone(z);
     map_done(&z->roles);
     z->fresh = true;
 }
@@ -204,6 +249,14 @@ void authz_rules(struct authz *z, const struct user *u, const char *ns, authz_ru
     }
     struct visit v = {fn, user};
     each_grant(z, u, ns, grant_visit, &v);
+}
+
+const char *authz_selected_name(struct arena *a, const char *selector) {
+    struct field_terms terms;
+    if (str_empty(selector) || field_selector_parse(a, selector, &terms, NULL) < 0) return "";
+    for (size_t i = 0; i < terms.n; i++)
+        if (!terms.v[i].negate && str_eq(terms.v[i].path, "metadata.name")) return terms.v[i].value;
+    return "";
 }
 
 const char *authz_refusal(struct arena *a, const struct user *u, const struct attributes *at) {

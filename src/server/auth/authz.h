@@ -16,6 +16,9 @@ bool authz_allows(struct authz *z, const struct user *u, const struct attributes
  */
 const char *authz_reason(struct authz *z, struct arena *a, const struct user *u);
 
+/* The one object that a list or watch is limited to by its field selector; "" = none. */
+const char *authz_selected_name(struct arena *a, const char *selector);
+
 /* Every rule that applies to the user in the namespace (cluster-wide ones too). */
 typedef void authz_rule_fn(void *user, const struct rbac_v1_policy_rule *rule);
 void authz_rules(struct authz *z, const struct user *u, const char *ns, authz_rule_fn *fn,

@@ -102,3 +102,32 @@ TEST(the_sentence_of_a_refusal) {
                         "forbidden: User \"jane\" cannot get path \"/x\"");
     arena_free(a);
 }
+
+TEST(roles_that_change_and_go_are_seen) {
+    struct api *api = start();
+    assert_true(may(api, "u", "g", "list", "pods", "", "a", ""));
+    cache_event(&api->cache, STORE_UPDATE, SLICE("/clusterroles." RBAC "//reader"), 11,
+                SLICE("{\"metadata\":{\"name\":\"reader\"},\"rules\":[{\"verbs\":[\"get\"],"
+                      "\"apiGroups\":[\"\"],\"resources\":[\"nodes\"]}]}"),
+                0);
+    assert_false(may(api, "u", "g", "list", "pods", "", "a", ""));
+    assert_true(may(api, "u", "g", "get", "nodes", "", "", "n"));
+    cache_event(&api->cache, STORE_DELETE, SLICE("/clusterroles." RBAC "//reader"), 12,
+                SLICE("{\"metadata\":{\"name\":\"reader\"}}"), 0);
+    assert_false(may(api, "u", "g", "get", "nodes", "", "", "n"));
+    stop(api);
+}
+
+TEST(the_reason_of_a_permission_names_its_binding) {
+    struct api *api = start();
+    struct arena *a = arena_new();
+    struct user u = {.name = "system:serviceaccount:x:sa"};
+    assert_true(may(api, u.name, "-", "get", "secrets", "", "a", "s"));
+    assert_string_equal(authz_reason(api->authz, a, &u),
+                        "RBAC: allowed by RoleBinding \"b/a\" of Role \"one\" to User "
+                        "\"system:serviceaccount:x:sa\"");
+    assert_string_equal(authz_selected_name(a, "a!=b,metadata.name=x"), "x");
+    assert_string_equal(authz_selected_name(a, "metadata.name!=x"), "");
+    arena_free(a);
+    stop(api);
+}

@@ -52,7 +52,8 @@ struct request {
     /* Told once, when an answer begins: its status (0: a proxied one, not known yet) and its body
      * when that is whole (p NULL: a stream). May be NULL. */
     void (*on_answer)(struct request *, int status, struct slice body);
-    void *audit_data; /* for on_answer */
+    void (*on_audit_end)(struct request *); /* just before on_over; may be NULL */
+    void *audit_data;                       /* for the two */
 };
 
 /* A whole answer. extra may be NULL. The body is copied (or shared, see _shared). The request is

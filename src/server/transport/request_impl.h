@@ -49,6 +49,12 @@ void status_json(struct buf *b, int code, enum err_reason reason, const char *me
 void request_fail(struct request *r, int code, enum err_reason reason, const char *message);
 /* Calls on_over, once. */
 static inline void request_tell_over(struct request *r) {
+    void (*ended)(struct request *) = r->on_audit_end;
+    r->on_audit_end = NULL;
+    if (ended) ended(r);
+    r->on_answer = NULL; /* the place is used again for the next request of the connection */
+    r->audit_id = NULL;
+    r->audit_data = NULL;
     void (*fn)(void *) = r->on_over;
     r->on_over = NULL;
     if (fn) fn(r->on_over_user);
