@@ -56,6 +56,9 @@ void stream_pause(struct stream *s, bool pause); /* stops reading from the clien
 bool stream_flag(const struct http_query *q, const char *key);
 
 /* The handlers, one per path prefix. */
+/* By whole path: figures (stream_usage.c), health, the directory of logs. */
+bool stream_is_report(const char *path);
+stream_handler stream_report, stream_health, stream_log_index;
 stream_handler stream_logs, stream_exec, stream_attach, stream_portforward;
 
 /* Finds pod and container of /VERB/NS/POD[/CONTAINER], with upstream's words when it cannot.

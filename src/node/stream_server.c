@@ -319,8 +319,20 @@ static const struct {
     {"/portForward/", stream_portforward},
 };
 
+/* Paths without anything behind them. */
+static stream_handler *whole_path(const char *path) {
+    if (stream_is_report(path)) return stream_report;
+    if (str_eq(path, "/healthz")) return stream_health;
+    return str_eq(path, "/logs/") ? stream_log_index : NULL;
+}
+
 static void dispatch(struct stream *s) {
     struct err err = {0};
+    stream_handler *whole = whole_path(s->request.path);
+    if (whole) {
+        whole(s->owner->agent, s, &s->request);
+        return;
+    }
     for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
         if (!str_starts(s->request.path, routes[i].prefix)) continue;
         routes[i].handler(s->owner->agent, s, &s->request);

@@ -4,6 +4,7 @@
 
 #include "base/own.h"
 #include "base/vec.h"
+#include "server/metrics/metrics_api.h"
 
 enum { TURN_MS = 1000, SOON_MS = 20, DEFAULT_PORT = 443 };
 
@@ -14,6 +15,15 @@ static struct {
     VEC(struct aggregated *) list;
     struct timer *turn, *soon;
 } state;
+
+/* What this server makes up itself, unless a Service takes its place. */
+static struct aggregated own = {.name = METRICS_VERSION "." METRICS_GROUP,
+                                .group = METRICS_GROUP,
+                                .version = METRICS_VERSION,
+                                .group_priority = 100,
+                                .version_priority = 100,
+                                .available = true,
+                                .serve = metrics_api_serve};
 
 struct aggregated *const *aggregation_list(size_t *ret_n) {
     *ret_n = state.list.n;
@@ -41,14 +51,23 @@ int aggregation_target(struct api *api, struct arena *a, const struct aggregated
 static void forget(const char *name) {
     for (size_t i = 0; i < state.list.n; i++) {
         struct aggregated *g = state.list.v[i];
-        if (!str_eq(g->name, name)) continue;
+        if (!str_eq(g->name, name) || g == &own) continue;
         egress_call_cancel(g->probe);
         free((char *)(uintptr_t)g->resources.p);
         arena_free(g->a);
         free(g);
         vec_swap_remove(&state.list, i);
+        if (str_eq(name, own.name)) vec_push(&state.list, &own);
         return;
     }
+}
+
+static void leave_own(void) {
+    for (size_t i = 0; i < state.list.n; i++)
+        if (state.list.v[i] == &own) {
+            vec_swap_remove(&state.list, i);
+            return;
+        }
 }
 
 static bool was_available(const struct apiregistration_v1_api_service *s) {
@@ -74,8 +93,9 @@ static void take(const struct apiregistration_v1_api_service *s) {
     if (!str_empty(s->spec.ca_bundle)) buf_unbase64(&pem, slice_of(s->spec.ca_bundle));
     const char *ca = str_or(pem.p, "");
     struct aggregated *old = aggregation_find(s->spec.group, s->spec.version);
-    if (old && same(old, s, ca)) return; /* only its status has changed */
+    if (old && old != &own && same(old, s, ca)) return; /* only its status has changed */
     forget(s->metadata.name);
+    if (str_eq(s->metadata.name, own.name)) leave_own();
     struct aggregated *g = calloc(1, sizeof *g);
     if (!g) abort();
     struct arena *a = arena_new();
@@ -125,9 +145,9 @@ static void on_turn(void *user) {
     uint64_t now = loop_now_ms(api->loop);
     for (size_t i = 0; i < state.list.n; i++) {
         struct aggregated *g = state.list.v[i];
-        if (!g->probe && now >= g->next_ms) aggregation_probe(api, g);
+        if (!g->serve && !g->probe && now >= g->next_ms) aggregation_probe(api, g);
     }
-    if (state.list.n)
+    if (state.list.n > (aggregation_find(own.group, own.version) == &own))
         timer_start(state.turn, TURN_MS, 0);
     else
         timer_stop(state.turn);
@@ -140,6 +160,8 @@ static void on_soon(void *user) {
 
 void aggregation_start(struct api *api) {
     state.api = api;
+    own.resources = slice_of(metrics_api_resources);
+    vec_push(&state.list, &own);
     state.kind = api_kind_by_plural("apiregistration.k8s.io", "v1", "apiservices");
     state.apiservices = state.kind ? cache_of_kind(&api->cache, state.kind) : NULL;
     if (!state.apiservices) return;

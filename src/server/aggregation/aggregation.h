@@ -20,7 +20,8 @@ struct aggregated {
     const char *ca_pem;
     bool insecure;
     bool available;
-    struct slice resources; /* its APIResourceList, as last heard; malloc'd */
+    struct slice resources;        /* its APIResourceList, as last heard; malloc'd */
+    void (*serve)(struct call *c); /* this server answers itself; NULL: the Service does */
     /* The rest is probe.c's. */
     struct egress_call *probe;
     struct api *probe_api;

@@ -143,6 +143,9 @@ void aggregation_keep_local(struct api *api) {
     const struct api_kind *const *kinds = api_kinds(&n);
     for (size_t i = 0; i < n; i++)
         if (!kinds[i]->custom) ensure(api, a, &wanted, kinds[i]->group, kinds[i]->version, false);
+    struct aggregated *const *others = aggregation_list(&n);
+    for (size_t i = 0; i < n; i++)
+        if (others[i]->serve) ensure(api, a, &wanted, others[i]->group, others[i]->version, false);
     tidy(api, a, &wanted);
     map_done(&wanted);
 }

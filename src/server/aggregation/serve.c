@@ -72,6 +72,10 @@ bool aggregation_handle(struct call *c) {
     struct egress_target t;
     struct err err = {0};
     if (!g) return false;
+    if (g->serve) {
+        g->serve(c);
+        return true;
+    }
     if (!g->available || aggregation_target(c->api, c->a, g, "/", &t, &err) < 0) {
         unavailable(c);
         return true;

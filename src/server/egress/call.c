@@ -41,7 +41,8 @@ struct egress_call {
     struct buf prelude, request, body, key;
     size_t sent; /* of prelude and request */
     size_t max_body_bytes;
-    const char *title; /* Post "https://…" */
+    const char *socket; /* where links go */
+    const char *title;  /* Post "https://…" */
     bool head_request, reused, heard, keep;
     struct egress_result result;
 };
@@ -279,10 +280,10 @@ static void on_link(void *user, unsigned events) {
     if (events & (FD_READ | FD_HANGUP)) read_link(c);
 }
 
-static struct link *link_new(struct loop *loop, struct slice key) {
+static struct link *link_new(struct loop *loop, const char *socket, struct slice key) {
     struct err err;
     int fd;
-    if (unix_connect("egress.sock", true, &fd, &err) < 0) {
+    if (unix_connect(socket, true, &fd, &err) < 0) {
         log_warn("egress_unreachable", "why=%s", err.text);
         return NULL;
     }
@@ -299,12 +300,13 @@ static struct link *link_new(struct loop *loop, struct slice key) {
 static void start_link(struct egress_call *c, bool fresh) {
     c->link = fresh ? NULL : idle_take(buf_view(&c->key));
     c->reused = c->link;
-    if (!c->link) c->link = link_new(c->loop, buf_view(&c->key));
+    if (!c->link) c->link = link_new(c->loop, c->socket, buf_view(&c->key));
     if (!c->link) {
-        fail_soon(c, "the egress service is not reachable");
+        fail_soon(c, "the service that carries it is not reachable");
         return;
     }
     c->link->call = c;
+    c->link->open |= c->prelude.n == 0;
     c->sent = c->reused ? c->prelude.n : 0;
     if (c->head_request) http1_expect_no_body(c->link->parser);
     fd_watch_set(c->link->watch, FD_READ | FD_WRITE);
@@ -334,6 +336,13 @@ static const char *title(struct arena *a, const struct egress_request *q) {
     return arena_printf(a, "%s \"%s\"", method, egress_target_text(a, q->target));
 }
 
+static void write_preludes(struct egress_call *c, const struct egress_request *q) {
+    struct egress_prelude p = egress_target_prelude(q->target, EGRESS_TIMEOUT_MAX_MS);
+    egress_prelude_pack(&c->key, &p);
+    p = egress_target_prelude(q->target, MAX_OF(q->timeout_ms, 1));
+    egress_prelude_pack(&c->prelude, &p);
+}
+
 struct egress_call *egress_call(struct api *api, const struct egress_request *q, egress_done_fn *fn,
                                 void *user) {
     struct egress_call *c = calloc(1, sizeof *c);
@@ -344,10 +353,11 @@ struct egress_call *egress_call(struct api *api, const struct egress_request *q,
     c->head_request = str_eq(q->method, "HEAD");
     c->timer = timer_new(c->loop, on_deadline, c);
     timer_start(c->timer, q->timeout_ms, 0);
-    struct egress_prelude p = egress_target_prelude(q->target, EGRESS_TIMEOUT_MAX_MS);
-    egress_prelude_pack(&c->key, &p);
-    p = egress_target_prelude(q->target, MAX_OF(q->timeout_ms, 1));
-    egress_prelude_pack(&c->prelude, &p);
+    c->socket = q->local_socket ? q->local_socket : "egress.sock";
+    if (q->local_socket)
+        buf_str(&c->key, q->local_socket);
+    else
+        write_preludes(c, q);
     write_request(c, q);
     start_link(c, false);
     return c;

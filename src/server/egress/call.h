@@ -19,6 +19,8 @@ enum {
 
 struct egress_request {
     const struct egress_target *target;
+    const char *local_socket; /* a service of this machine instead of the world: NULL, "node.sock";
+                                 of the target, authority and path count */
     const char *method;
     const char *content_type; /* of the body; NULL: application/json when there is one */
     struct slice body;

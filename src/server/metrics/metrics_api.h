@@ -1,0 +1,13 @@
+/*
+ * metrics.k8s.io/v1beta1 (`kubectl top`): what nodes and pods use now, from the node's own figures.
+ * Read only, never stored. An APIService of this name that names a Service takes its place.
+ */
+#pragma once
+
+#include "server/api.h"
+
+#define METRICS_GROUP "metrics.k8s.io"
+#define METRICS_VERSION "v1beta1"
+extern const char metrics_api_resources[]; /* the APIResourceList */
+
+void metrics_api_serve(struct call *c);
