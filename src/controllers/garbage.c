@@ -22,6 +22,10 @@ static bool has_finalizer(const struct api_object *o, const char *name) {
     return false;
 }
 
+static bool is_leaving(const struct api_object *o) {
+    return o->metadata.deletion_timestamp && has_finalizer(o, foreground);
+}
+
 static const char *world_name(struct arena *a, const struct api_kind *k) {
     return *k->group ? arena_printf(a, "%s.%s", k->kind, k->group) : k->kind;
 }
@@ -51,8 +55,7 @@ static enum owner_state look_up(const struct world *w, struct arena *a, const st
      * allowed). */
     if ((k->flags & API_NAMESPACED) && !str_eq(owner->metadata.namespace, o->metadata.namespace))
         return OWNER_ABSENT;
-    return owner->metadata.deletion_timestamp && has_finalizer(owner, foreground) ? OWNER_LEAVING
-                                                                                  : OWNER_PRESENT;
+    return is_leaving(owner) ? OWNER_LEAVING : OWNER_PRESENT;
 }
 
 static void collect(const struct world *w, const struct api_object *o, struct plan *p) {
@@ -85,6 +88,30 @@ static void orphan_dependents(const struct world *w, const struct api_object *o,
     plan_set_finalizers(p, o, orphan);
 }
 
+enum { CIRCLE_MAX = 256 }; /* objects looked at; a longer circle is left alone */
+
+/* Does o wait for objects that, one after the other, wait for o? Then none of them would ever go.
+ */
+static bool waits_for_itself(const struct world *w, struct arena *a, const struct api_object *o) {
+    const struct api_object **seen = ARENA_ARRAY(a, const struct api_object *, CIRCLE_MAX);
+    size_t n = 0;
+    seen[n++] = o;
+    for (size_t i = 0; i < n; i++) {
+        const struct api_object *d;
+        size_t at = 0;
+        while ((d = world_dependents(w, seen[i]->metadata.uid, NULL, &at))) {
+            const struct meta_v1_owner_reference *ref =
+                owner_reference_to(d, seen[i]->metadata.uid);
+            if (!ref || !bool_or(ref->block_owner_deletion, false) || !is_leaving(d)) continue;
+            if (d == o) return true;
+            bool known = false;
+            for (size_t j = 0; j < n; j++) known |= seen[j] == d;
+            if (!known && n < CIRCLE_MAX) seen[n++] = d;
+        }
+    }
+    return false;
+}
+
 static void wait_for_dependents(const struct world *w, const struct api_object *o, struct plan *p) {
     const struct api_object *d;
     size_t at = 0;
@@ -94,7 +121,7 @@ static void wait_for_dependents(const struct world *w, const struct api_object *
         blocked |= ref && bool_or(ref->block_owner_deletion, false);
         /* collect() deletes the dependent in its own turn, when all its owners leave. */
     }
-    if (!blocked) plan_set_finalizers(p, o, foreground);
+    if (!blocked || waits_for_itself(w, plan_arena(p), o)) plan_set_finalizers(p, o, foreground);
 }
 
 static int reconcile(const struct world *w, const char *key, struct plan *p, struct err *err) {

@@ -121,6 +121,21 @@ TEST(orphans_lose_their_owner_and_stay) {
     world_free(w);
 }
 
+TEST(a_circle_of_owners_does_not_keep_itself_alive) {
+    struct world *w = world_test_new();
+    add_map(w, "one", "u-three", true);
+    add_map(w, "two", "u-one", true);
+    add_map(w, "three", "u-two", true);
+    add_map(w, "apart", NULL, false);
+    collect_all(w);
+    assert_true(has_map(w, "one"));
+    delete_by(w, "one", "Foreground");
+    collect_all(w);
+    assert_false(has_map(w, "one") || has_map(w, "two") || has_map(w, "three"));
+    assert_true(has_map(w, "apart"));
+    world_free(w);
+}
+
 TEST(in_the_foreground_the_owner_goes_last) {
     struct world *w = world_test_new();
     OWN(arena_free_p) struct arena *a = arena_new();
