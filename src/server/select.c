@@ -30,8 +30,8 @@ static int take_fields(struct call *c, struct selection *s, const char *text, st
 }
 
 int selection_init(struct call *c, struct selection *ret, struct err *err) {
-    *ret =
-        (struct selection){.kind = storage_kind(c->kind), .ns = c->route.ns, .name = c->route.name};
+    *ret = (struct selection){
+        .kind = storage_kind(c->kind), .asked = c->kind, .ns = c->route.ns, .name = c->route.name};
     if (!(c->kind->flags & API_NAMESPACED)) ret->ns = "";
     const char *labels = http_query_get(&c->r->query, "labelSelector");
     const char *fields = http_query_get(&c->r->query, "fieldSelector");
@@ -64,10 +64,12 @@ static const char *field_value(const struct selection *s, struct arena *scratch,
     if (s->kind->custom) return custom_field(scratch, object_json(o), path);
     const char *text = raw_path_string(scratch, object_json(o), path);
     if (text) return text;
-    const struct api_behavior *b = api_kind_behavior(s->kind);
+    const struct api_behavior *b = api_kind_behavior(s->asked);
     if (!b || !b->field) return "";
-    if (!*decoded && api_object_decode(scratch, s->kind, object_json(o), decoded, NULL) < 0)
-        return "";
+    if (!*decoded) {
+        if (api_object_decode(scratch, s->kind, object_json(o), decoded, NULL) < 0) return "";
+        if (s->asked != s->kind) *decoded = api_convert(scratch, s->kind, s->asked, *decoded);
+    }
     return b->field(scratch, *decoded, path);
 }
 

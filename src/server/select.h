@@ -5,7 +5,8 @@
 #include "server/api.h"
 
 struct selection {
-    const struct api_kind *kind; /* as stored */
+    const struct api_kind *kind;  /* as stored */
+    const struct api_kind *asked; /* whose field names are meant */
     const char *ns, *name;       /* "" = any */
     struct selector *labels;     /* NULL = any */
     struct field_terms fields;   /* without a positive metadata.name, which went to `name` */
