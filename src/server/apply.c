@@ -4,6 +4,7 @@
  */
 #include <jansson.h>
 
+#include "api/custom/custom.h"
 #include "api/managed/merge.h"
 #include "api/patch.h"
 #include "base/limits.h"
@@ -242,6 +243,24 @@ void apply_handle(struct call *c) {
 
 /* ---- scale: the number of replicas is the parent's field ---- */
 
+/* Puts replicas into the parent's configuration where its kind keeps them. */
+static void put_replicas(struct call *c, json_t *parent, json_t *replicas) {
+    struct slice path =
+        slice_of(c->kind->custom ? c->kind->custom->spec_replicas : ".spec.replicas");
+    struct slice step;
+    if (!replicas) return;
+    if (path.n && path.p[0] == '.') path = slice_from(path.p + 1, path.n - 1);
+    while (slice_cut(&path, '.', &step)) {
+        const char *key = arena_strn(c->a, step);
+        if (!path.p) {
+            json_object_set(parent, key, replicas);
+            return;
+        }
+        json_object_set_new(parent, key, json_object());
+        parent = json_object_get(parent, key);
+    }
+}
+
 static int build_scale(struct write *w, struct object *current, const struct api_object *old,
                        struct api_object **ret, struct err *err) {
     static const struct api_kind scale = {.api_version = "autoscaling/v1", .kind = "Scale"};
@@ -252,14 +271,13 @@ static int build_scale(struct write *w, struct object *current, const struct api
     if (rc == 0) rc = check_config(c, &scale, config, err);
     if (rc < 0) return rc;
     json_t *metadata = json_object_get(config, "metadata");
-    json_t *replicas = json_object_get(json_object_get(config, "spec"), "replicas");
     OWN(json_decref_p)
-    json_t *parent =
-        json_pack("{s:s,s:s,s:{s:s,s:O*,s:O*},s:{s:O*}}", "apiVersion", c->kind->api_version,
-                  "kind", c->kind->kind, "metadata", "name", c->route.name, "uid",
-                  json_object_get(metadata, "uid"), "resourceVersion",
-                  json_object_get(metadata, "resourceVersion"), "spec", "replicas", replicas);
+    json_t *parent = json_pack("{s:s,s:s,s:{s:s,s:O*,s:O*}}", "apiVersion", c->kind->api_version,
+                               "kind", c->kind->kind, "metadata", "name", c->route.name, "uid",
+                               json_object_get(metadata, "uid"), "resourceVersion",
+                               json_object_get(metadata, "resourceVersion"));
     if (!parent) return err_set(err, ERR_BAD_REQUEST, "the applied Scale cannot be read");
+    put_replicas(c, parent, json_object_get(json_object_get(config, "spec"), "replicas"));
     return apply_config(w, current, old, parent, ret, err);
 }
 

@@ -22,16 +22,19 @@ static struct slice empty_object(struct arena *a, const struct api_kind *k) {
     return slice_from(arena_copy(a, b.p, b.n), b.n);
 }
 
+/* Status writes of custom resources do not even take labels. */
+static enum fields_part part_of(const struct api_kind *k, const char *subresource) {
+    if (str_eq(subresource, "status")) return k->custom ? FIELDS_STATUS_ONLY : FIELDS_STATUS;
+    return k->flags & API_HAS_STATUS ? FIELDS_MAIN : FIELDS_ALL;
+}
+
 struct managed_write write_manager(struct write *w) {
     struct call *c = w->c;
     const char *manager = http_query_get(&c->r->query, "fieldManager");
-    bool status = str_eq(w->subresource, "status");
     return (struct managed_write){
         .a = c->a,
         .shape = shape_of_kind(c->kind),
-        .part = status                            ? FIELDS_STATUS
-                : c->kind->flags & API_HAS_STATUS ? FIELDS_MAIN
-                                                  : FIELDS_ALL,
+        .part = part_of(c->kind, w->subresource),
         .manager = str_empty(manager) ? agent_name(c) : manager,
         .api_version = c->kind->api_version,
         .subresource = *w->subresource ? w->subresource : NULL,

@@ -363,6 +363,93 @@ def test_scale_owns_the_replicas(api, ns, name):
     assert managers(o)[("three", "Apply", "scale")] == {"f:spec": {"f:replicas": {}}} and o["spec"]["replicas"] == 4
 
 
+# ---- custom resources ----
+
+WIDGET = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "widgets.apply.example.org"}, "spec": {
+    "group": "apply.example.org", "scope": "Namespaced", "names": {"plural": "widgets", "kind": "Widget"}, "versions": [{
+        "name": "v1", "served": True, "storage": True,
+        "subresources": {"status": {}, "scale": {"specReplicasPath": ".spec.size.replicas", "statusReplicasPath": ".status.replicas"}},
+        "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+            "spec": {"type": "object", "properties": {
+                "color": {"type": "string"}, "speed": {"type": "integer", "default": 5},
+                "size": {"type": "object", "properties": {"replicas": {"type": "integer"}}},
+                "tags": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
+                "whole": {"type": "object", "x-kubernetes-map-type": "atomic", "additionalProperties": {"type": "string"}},
+                "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+                "ports": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["port", "protocol"], "items": {
+                    "type": "object", "required": ["port"], "properties": {
+                        "port": {"type": "integer"}, "protocol": {"type": "string", "default": "TCP"}, "name": {"type": "string"}}}}}},
+            "status": {"type": "object", "properties": {"replicas": {"type": "integer"}, "phase": {"type": "string"}}}}}}}]}}
+
+
+@pytest.fixture(scope="module")
+def widgets(sock, ns):
+    api, crds = Api(sock), "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    assert api("POST", crds, WIDGET)[0] == 201
+    path = f"/apis/apply.example.org/v1/namespaces/{ns}/widgets"
+    ac.until(lambda: api("GET", path)[0] == 200, what="widgets")
+    yield path
+    api("DELETE", f"{crds}/{WIDGET['metadata']['name']}")
+
+
+def widget(name, **spec):
+    return {"apiVersion": "apply.example.org/v1", "kind": "Widget", "metadata": {"name": name}, "spec": spec}
+
+
+def test_custom_resources_are_merged_by_their_schema(api, widgets, name):
+    path = f"{widgets}/{name}"
+    status, o = apply(api, path, widget(name, color="red", tags=["a"], whole={"a": "1", "b": "1"}, free={"x": {"y": 1}, "l": [1]},
+                                        ports=[{"port": 80, "name": "w"}, {"port": 80, "protocol": "UDP"}]), "one")
+    assert status == 201, o
+    assert managers(o)[("one", "Apply", "")]["f:spec"] == {
+        "f:color": {}, "f:tags": {'v:"a"': {}}, "f:whole": {}, "f:free": {"f:x": {".": {}, "f:y": {}}, "f:l": {}},
+        "f:ports": {'k:{"port":80,"protocol":"TCP"}': {".": {}, "f:name": {}, "f:port": {}},
+                    'k:{"port":80,"protocol":"UDP"}': {".": {}, "f:port": {}, "f:protocol": {}}}}
+    assert o["spec"]["speed"] == 5
+    status, o = apply(api, path, widget(name, tags=["b"], free={"x": {"z": 2}}), "two")
+    assert status == 200 and o["spec"]["tags"] == ["a", "b"] and o["spec"]["free"]["x"] == {"y": 1, "z": 2}
+    status, e = apply(api, path, widget(name, color="blue"), "two")
+    assert status == 409 and e["message"] == 'Apply failed with 1 conflict: conflict with "one": .spec.color'
+    o = apply(api, path, widget(name, color="red", ports=[{"port": 80, "name": "w"}]), "one")[1]
+    assert [p["protocol"] for p in o["spec"]["ports"]] == ["TCP"] and "whole" not in o["spec"]
+    status, e = apply(api, path, widget(name, nonsense=1), "one")
+    assert status == 400 and ".spec.nonsense: field not declared in schema" in e["message"]
+
+
+def test_creation_of_a_custom_resource_is_owned(api, widgets, name):
+    status, o = api("POST", widgets + "?fieldManager=one", widget(name, color="red"))
+    assert status == 201
+    assert managers(o) == {("one", "Update", ""): {"f:spec": {".": {}, "f:color": {}, "f:speed": {}}}}
+    o = api("PATCH", f"{widgets}/{name}?fieldManager=two", {"spec": {"color": "blue"}}, content=MERGE)[1]
+    assert managers(o)[("two", "Update", "")] == {"f:spec": {"f:color": {}}}
+
+
+def test_status_and_scale_of_a_custom_resource(api, widgets, name):
+    path = f"{widgets}/{name}"
+    apply(api, path, widget(name, size={"replicas": 1}), "one")
+    status, o = apply(api, path + "/status", {**widget(name, color="no"), "status": {"phase": "Up"}}, "two")
+    assert status == 200 and o["status"] == {"phase": "Up"} and "color" not in o["spec"], o
+    assert managers(o)[("two", "Apply", "status")] == {"f:status": {"f:phase": {}}}
+    scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": name}, "spec": {"replicas": 4}}
+    status, s = apply(api, path + "/scale", scale, "three", force="true")
+    assert status == 200 and s["spec"]["replicas"] == 4, s
+    o = api("GET", path)[1]
+    assert o["spec"]["size"]["replicas"] == 4 and managers(o)[("three", "Apply", "scale")] == {"f:spec": {"f:size": {"f:replicas": {}}}}
+
+
+def test_unknown_and_repeated_fields_of_custom_resources(api, widgets, name):
+    for body, finding in ((widget(name, nonsense=1), 'unknown field "spec.nonsense"'),
+                          ({**widget(name), "metadata": {"name": name, "foo": 1}}, 'unknown field "metadata.foo"')):
+        status, e = api("POST", widgets + "?fieldValidation=Strict", body)
+        assert status == 400 and finding in e["message"], e
+        status, headers, _ = api.raw("POST", widgets + "?dryRun=All", json.dumps(body))
+        assert status == 201 and finding.replace('"', '\\"') in "".join(headers.get_all("Warning", []))
+    twice = json.dumps(widget(name, color="red")).replace('"color"', '"color": "x", "color"')
+    status, e = api("POST", widgets + "?fieldValidation=Strict", twice)
+    assert status == 400 and 'duplicate field "spec.color"' in e["message"], e
+    assert api("POST", widgets + "?dryRun=All", widget(name))[0] == 201 and api("GET", f"{widgets}/{name}")[0] == 404
+
+
 # ---- dry run ----
 
 def pod(name):

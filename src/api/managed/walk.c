@@ -53,6 +53,7 @@ static bool outside(const struct walk *w, struct slice key) {
     }
     if (among(type, key)) return true;
     if (w->part == FIELDS_MAIN) return slice_is(key, "status");
+    if (w->part == FIELDS_STATUS_ONLY) return !slice_is(key, "status");
     return w->part == FIELDS_STATUS && !among(status_parts, key);
 }
 

@@ -12,6 +12,7 @@ enum fields_part {
     FIELDS_ALL,
     FIELDS_MAIN,   /* all but status */
     FIELDS_STATUS, /* status, labels and annotations */
+    FIELDS_STATUS_ONLY, /* status: of custom resources */
 };
 
 /* Differences of an ordinary write: changed has what is new or different, removed the topmost
