@@ -34,6 +34,7 @@ enum {
     LIMIT_HTTP_IDLE_MS = 120 * 1000,
     LIMIT_HTTP_REQUEST_MS = 60 * 1000,
     LIMIT_HTTP_HEAD_MS = 10 * 1000, /* the whole request head must have arrived */
+    LIMIT_FLOW_WAITING = 20000, /* requests that wait for their turn, before they are looked at */
     LIMIT_FLOW_WAITING_BYTES = 64 * 1024 * 1024, /* bodies of requests that wait, per level */
     LIMIT_WEBSOCKET_FRAME_BYTES = 1024 * 1024,
 

@@ -3,6 +3,8 @@
  * slowly it is read; bytes are copied into the connection piece by piece. Lists at an older
  * revision come from the cache while the resource has not changed since, else from the store's log.
  */
+#include <time.h>
+
 #include "base/limits.h"
 #include "base/own.h"
 #include "server/continue.h"
@@ -16,7 +18,8 @@ enum {
     RANGE_ROWS = 500,
     MEASURE_BYTES = 256 * 1024,
     SHORT_BYTES = 16 * 1024,
-    SHARE_BYTES = 16 * 1024
+    SHARE_BYTES = 16 * 1024,
+    SLICE_US = 1000
 };
 
 struct list {
@@ -28,7 +31,7 @@ struct list {
     uint64_t limit; /* 0 = all */
     struct list_meta meta;
     bool more; /* there are objects past the limit */
-    bool streaming;
+    bool streaming, ready;
     size_t measured, item_bytes; /* protobuf: how many items were measured, and their sum */
     VEC(uint32_t) sizes;         /* of the items' messages, but for those that know it */
     struct buf after;            /* store key after which the next range begins */
@@ -194,26 +197,69 @@ static size_t write_shared(struct list *l, struct request *r) {
     return queued;
 }
 
-static void pump(struct request *r) {
+static uint64_t now_us(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* Lists that have room to send wait here for their part of a turn of the loop, so that many long
+ * ones keep nobody else waiting. */
+static struct {
+    VEC(struct list *) lists; /* NULL: closed meanwhile */
+    bool deferred;
+} ready;
+
+static void pump_ready(void *user);
+
+static void make_ready(struct list *l) {
+    l->ready = true;
+    vec_push(&ready.lists, l);
+    if (ready.deferred) return;
+    ready.deferred = true;
+    loop_defer(l->c->api->loop, pump_ready, l->c->api);
+}
+
+static void drained(struct request *r) {
     struct list *l = r->handler_data;
+    if (!l->ready) make_ready(l);
+}
+
+static void pump(struct list *l) {
+    struct request *r = l->c->r;
     struct buf *b = &l->c->api->piece;
-    for (;;) {
-        buf_clear(b);
-        bool complete = put_piece(l, b);
-        size_t queued =
-            b->n || complete ? request_stream_write(r, buf_view(b)) : write_shared(l, r);
-        if (complete) {
-            r->handler_data = NULL;
-            list_free(l);
-            request_stream_end(r);
-            return;
-        }
-        if (queued > 0) return;
+    buf_clear(b);
+    bool complete = put_piece(l, b);
+    size_t queued = b->n || complete ? request_stream_write(r, buf_view(b)) : write_shared(l, r);
+    if (complete) {
+        r->handler_data = NULL;
+        list_free(l);
+        request_stream_end(r);
+    } else if (queued == 0) {
+        make_ready(l);
     }
+}
+
+static void pump_ready(void *user) {
+    struct api *api = user;
+    uint64_t until = now_us() + SLICE_US;
+    size_t n = ready.lists.n, i = 0;
+    for (; i < n && (i == 0 || now_us() < until); i++) {
+        struct list *l = ready.lists.v[i];
+        if (!l) continue;
+        l->ready = false;
+        pump(l);
+    }
+    memmove(ready.lists.v, ready.lists.v + i, (ready.lists.n - i) * sizeof *ready.lists.v);
+    ready.lists.n -= i;
+    ready.deferred = ready.lists.n > 0;
+    if (ready.deferred) loop_defer(api->loop, pump_ready, api);
 }
 
 static void closed(struct request *r) {
     struct list *l = r->handler_data;
+    for (size_t i = 0; l->ready && i < ready.lists.n; i++)
+        if (ready.lists.v[i] == l) ready.lists.v[i] = NULL;
     if (l->streaming)
         list_free(l);
     else
@@ -241,10 +287,10 @@ static void begin(struct list *l) {
         return;
     }
     l->streaming = true;
-    c->r->on_drain = pump;
+    c->r->on_drain = drained;
     c->r->on_close = closed;
     request_stream_begin(c->r, 200, content_type(c), &h);
-    if (request_stream_write(c->r, buf_view(b)) == 0) pump(c->r);
+    if (request_stream_write(c->r, buf_view(b)) == 0) make_ready(l);
 }
 
 static void measure(void *user) {

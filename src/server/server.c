@@ -301,7 +301,7 @@ static int api_start(struct service_ctx *ctx, struct err *err) {
     api->flow = flow_new(api);
     int rc = allocator_start(api, err);
     if (rc < 0) return rc;
-    api->server = server_new(ctx->loop, api_handle, api);
+    api->server = server_new(ctx->loop, flow_take, api);
     keys_link_start(api, "keys.sock", on_keys);
     timer_start(timer_new(ctx->loop, on_trim, api), TRIM_MS, TRIM_MS);
     return 0;

@@ -204,7 +204,7 @@ def test_protobuf_body(api, ns):
         status, _ = api("POST", f"/api/v1/namespaces/{ns}/secrets", body[:cut], content="application/vnd.kubernetes.protobuf")
         assert 400 <= status < 500
     assert api("POST", f"/api/v1/namespaces/{ns}/secrets", body, content="application/vnd.kubernetes.protobuf",
-               Accept="application/vnd.kubernetes.protobuf")[0] == 406
+               Accept="application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1")[0] == 406
 
 
 def test_dry_run_stores_nothing(api, ns):

@@ -16,7 +16,8 @@ enum {
     WAIT_MS = 15 * 1000,   /* upstream: a quarter of the request time-out */
     REFUSE_MS = 250,       /* refusals take their time: who asks again at once would keep us busy */
     STREAM_MS = 2000,      /* a list that is sent for so long waits for its reader, not for us */
-    TICK_MS = 250,
+    TICK_MS = 50,
+    REFUSALS_PER_TICK = 32,
 };
 
 static uint64_t now_ns(void) {
@@ -246,7 +247,9 @@ static void tick(void *user) {
         if (now < t->since_ms + STREAM_MS) break; /* they stand in the order of their start */
         if (t->is_list) stand_up(t);
     }
-    while (f->refused.first && now >= f->refused.first->since_ms + REFUSE_MS)
+    for (int i = 0;
+         i < REFUSALS_PER_TICK && f->refused.first && now >= f->refused.first->since_ms + REFUSE_MS;
+         i++)
         answer_refusal(f->refused.first->call);
     tick_if_needed(f);
 }

@@ -16,6 +16,9 @@
 
 struct flow;
 
+/* The handler of the server: each request goes to api_handle when its sender has a turn. */
+request_fn flow_take;
+
 struct flow *flow_new(struct api *api);
 /* The cache is filled: makes the default objects where they are missing and takes what there is.
  * Before this every request runs at once. */
