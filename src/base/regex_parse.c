@@ -1,3 +1,4 @@
+/* Patterns to trees, by RE2's grammar. */
 #include <errno.h>
 #include <string.h>
 

@@ -1,3 +1,4 @@
+/* From the spec of a policy to programs: the environment that its expressions know. */
 #include "base/own.h"
 #include "server/admission/policy.h"
 
