@@ -1,6 +1,7 @@
 /* ComponentStatus: the checks of /readyz that stand for a part of the system, as objects. */
 #include "base/own.h"
 #include "server/api.h"
+#include "server/protobuf.h"
 #include "server/table.h"
 
 /* Which checks those are, and what people know the part as. */
@@ -42,33 +43,59 @@ static void get(struct call *c) {
     reply_not_found(c, c->route.name);
 }
 
-static void list(struct call *c) {
+static void list_protobuf(struct call *c, const struct slice *items, size_t n) {
+    OWN(buf_done) struct buf messages = {0}, all = {0};
+    for (size_t i = 0; i < n; i++) {
+        OWN(buf_done) struct buf one = {0};
+        protobuf_message(&one, c->a, c->kind->type, items[i]);
+        protobuf_item_head(&messages, one.n);
+        buf_slice(&messages, buf_view(&one));
+    }
+    protobuf_list_head(&all, c->kind->api_version, c->kind->list_kind, SLICE(""), messages.n);
+    buf_slice(&all, buf_view(&messages));
+    struct http_headers h = reply_warnings(c);
+    request_respond(c->r, 200, "application/vnd.kubernetes.protobuf", buf_view(&all), &h);
+}
+
+static void list_json(struct call *c, const struct slice *items, size_t n) {
     OWN(buf_done) struct buf b = {0};
     const struct list_meta none = {.remaining = -1};
-    const char *check;
-    bool ok, table = c->form == ANSWER_TABLE, comma = false;
+    bool table = c->form == ANSWER_TABLE;
     if (table)
         table_head(&b, c, &none, true);
     else
         buf_str(&b, "{\"kind\":\"ComponentStatusList\",\"apiVersion\":\"v1\",\"metadata\":{},"
                     "\"items\":[");
-    for (size_t i = 0; health_check(c->api, i, &check, &ok); i++) {
-        const char *name = part_name(check);
-        if (!name) continue;
-        struct slice json = status_json(c->a, name, ok);
+    for (size_t i = 0; i < n; i++) {
         if (table) {
-            table_row(&b, c, c->a, json);
+            table_row(&b, c, c->a, items[i]);
             continue;
         }
-        if (comma) buf_char(&b, ',');
-        comma = true;
-        buf_slice(&b, json);
+        if (i) buf_char(&b, ',');
+        buf_slice(&b, items[i]);
     }
     if (table)
         table_tail(&b);
     else
         buf_str(&b, "]}\n");
-    reply_json(c, 200, buf_view(&b));
+    struct http_headers h = reply_warnings(c);
+    c->media = MEDIA_JSON; /* metadata alone comes as JSON too */
+    request_respond(c->r, 200, content_type(c), buf_view(&b), &h);
+}
+
+static void list(struct call *c) {
+    struct slice items[ARRAY_LEN(parts)];
+    const char *check;
+    size_t n = 0;
+    bool ok;
+    for (size_t i = 0; health_check(c->api, i, &check, &ok) && n < ARRAY_LEN(items); i++) {
+        const char *name = part_name(check);
+        if (name) items[n++] = status_json(c->a, name, ok);
+    }
+    if (c->media == MEDIA_PROTOBUF && c->form == ANSWER_OBJECT)
+        list_protobuf(c, items, n);
+    else
+        list_json(c, items, n);
 }
 
 void component_status_handle(struct call *c) {

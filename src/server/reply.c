@@ -81,7 +81,8 @@ static bool accept_one(struct call *c, struct slice range, struct accepted *ret)
     *ret = (struct accepted){.media = json ? MEDIA_JSON : MEDIA_PROTOBUF,
                              .quality = quality(range, c->a)};
     if (!as) return true;
-    if (c->kind && c->kind->flags & API_VIRTUAL) return false; /* answers that are no objects */
+    if (c->kind && (c->kind->flags & (API_VIRTUAL | API_READ_ONLY)) == API_VIRTUAL)
+        return false; /* answers that are no objects */
     const char *group = param(range, c->a, "g"), *version = param(range, c->a, "v");
     ret->version = version;
     if (!str_eq(group, "meta.k8s.io") || (!str_eq(version, "v1") && !str_eq(version, "v1beta1")))
