@@ -7,12 +7,21 @@
 #include "server/convert.h"
 #include "server/write.h"
 
+/* Atoll's own services send one agent; who they are is known better. */
+static const char *own_service(struct call *c) {
+    static const char head[] = "system:atoll:";
+    if (str_starts(c->user.name, head))
+        return arena_printf(c->a, "atoll-%s", c->user.name + sizeof head - 1);
+    return str_starts(c->user.name, "system:node:") ? "atoll-node" : "atoll";
+}
+
 /* What clients call themselves up to the first '/', as far as it can be printed. */
 static const char *agent_name(struct call *c) {
     const char *agent = str_or(http_header(&c->r->headers, "user-agent"), "");
     OWN(buf_done) struct buf b = {0};
     for (; *agent && *agent != '/' && b.n < MANAGED_NAME_BYTES; agent++)
         if (*agent >= 0x20 && *agent < 0x7f) buf_char(&b, *agent);
+    if (b.n && str_eq(b.p, "atoll")) return own_service(c);
     return b.n ? arena_strn(c->a, buf_view(&b)) : NULL;
 }
 

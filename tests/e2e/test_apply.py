@@ -101,6 +101,14 @@ def test_creation_is_owned_by_the_user_agent(api, ns, name):
     assert "f:status" not in fields and "f:name" not in fields.get("f:metadata", {})
 
 
+def test_atolls_own_services_are_told_apart(api, ns, name):
+    api("POST", deployments(ns), deployment(name, 1))
+    o = ac.until(lambda: (lambda o: o if "status" in str(managers(o)) else None)(api("GET", deployments(ns, name))[1]), what="a status")
+    assert ("atoll-controllers", "Update", "status") in managers(o)
+    sets = api("GET", f"/apis/apps/v1/namespaces/{ns}/replicasets?labelSelector=app%3D{name}")[1]["items"]
+    assert ("atoll-controllers", "Update", "") in managers(sets[0])
+
+
 def test_fieldmanager_wins_over_the_user_agent(api, ns, name):
     o = api("POST", maps(ns) + "?fieldManager=me", cm(name, a="1"))[1]
     assert set(managers(o)) == {("me", "Update", "")}
