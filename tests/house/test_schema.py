@@ -13,7 +13,8 @@ SCHEMAS = sorted((TOP / "src/api/schema").glob("*.api"))
 
 # Upstream marks these otherwise in OpenAPI than it writes them in JSON.
 REQUIRED_ANYWAY = {
-    "CSINodeDriver.topologyKeys", "HorizontalPodAutoscalerStatus.currentMetrics", "PodFailurePolicyRule.onPodConditions",
+    "FlowSchemaSpec.matchingPrecedence", "ResourcePolicyRule.namespaces", "QueuingConfiguration.handSize",
+    "QueuingConfiguration.queueLengthLimit", "QueuingConfiguration.queues", "CSINodeDriver.topologyKeys", "HorizontalPodAutoscalerStatus.currentMetrics", "PodFailurePolicyRule.onPodConditions",
     "StatefulSetOrdinals.start", "StatefulSetStatus.availableReplicas",
     "ClusterRole.rules", "Container.image", "ContainerImage.names", "EndpointSlice.ports", "EphemeralContainer.image", "Event.reportingComponent",
     "Event.reportingInstance", "ExecAction.command", "ProjectedVolumeSource.sources", "Role.rules",
