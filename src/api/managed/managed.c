@@ -194,6 +194,7 @@ bool managed_same(const managed_list *x, const managed_list *y) {
 int managed_accept(struct arena *a, const managed_list *sent, managed_list *ret) {
     struct managers ms = {0};
     struct managed out;
+    if (sent->n > MANAGED_SENT_ENTRIES) return -1;
     for (size_t i = 0; i < sent->n; i++) {
         const managed_entry *e = &sent->v[i];
         struct fields set;

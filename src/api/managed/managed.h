@@ -12,7 +12,11 @@
 #include "api/managed/walk.h"
 #include "api/types.h"
 
-enum { MANAGED_UPDATE_ENTRIES = 10, MANAGED_NAME_BYTES = 128 };
+enum {
+    MANAGED_UPDATE_ENTRIES = 10,
+    MANAGED_SENT_ENTRIES = 1000, /* that a client may send */
+    MANAGED_NAME_BYTES = 128,
+};
 
 struct managed_write {
     struct arena *a;

@@ -266,6 +266,22 @@ TEST(entries_of_a_client_are_accepted_or_refused_as_a_whole) {
     assert_false(managed_is_reset(&none));
 }
 
+TEST(more_entries_than_anybody_needs_are_refused) {
+    WITH_ARENA;
+    managed_list out,
+        sent = {ARENA_ARRAY(a, managed_entry, MANAGED_SENT_ENTRIES + 1), MANAGED_SENT_ENTRIES + 1};
+    for (size_t i = 0; i < sent.n; i++)
+        sent.v[i] = (managed_entry){.manager = arena_printf(a, "m%zu", i),
+                                    .operation = "Apply",
+                                    .api_version = "v1",
+                                    .fields_type = "FieldsV1",
+                                    .fields_v1 = SLICE("{\"f:data\":{}}")};
+    assert_true(managed_accept(a, &sent, &out) < 0);
+    sent.n--;
+    assert_int_equal(managed_accept(a, &sent, &out), 0);
+    assert_int_equal(out.n, MANAGED_SENT_ENTRIES);
+}
+
 /* ---- apply ---- */
 
 struct applied {
