@@ -188,7 +188,8 @@ struct cel_run {
     struct arena *a;              /* results and what comes and goes */
     const struct cel_value *vars; /* in the order of declaration */
     size_t n_vars;
-    uint64_t budget; /* cost units left; an evaluation takes from it what it used */
+    uint64_t budget; /* cost units left; an evaluation takes from it what it used, and never more
+                        than CEL_COST_PER_CALL */
     int64_t now_ns;
     cel_authorize_fn *authorize; /* NULL: nothing is allowed */
     void *user;                  /* for authorize */

@@ -302,6 +302,21 @@ TEST(cel_evaluation_costs_and_ends_with_the_budget) {
     assert_true(exhausted);
 }
 
+TEST(cel_one_expression_never_uses_the_budget_of_all) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct cel_program *p = NULL;
+    const char *problem = "";
+    struct cel_value v;
+    struct cel_run run = {.a = a, .budget = 3 * CEL_COST_PER_CALL};
+    assert_int_equal(cel_compile(a, cel_env_new(a),
+                                 "lists.range(1000).all(x, lists.range(1000).all(y, x + y >= 0))",
+                                 &p, &problem),
+                     0);
+    assert_int_not_equal(cel_eval(p, &run, &v, &problem), 0);
+    assert_true(run.exhausted);
+    assert_int_equal(run.budget, 2 * CEL_COST_PER_CALL);
+}
+
 TEST(cel_doubling_ends_with_the_budget) {
     OWN(buf_done) struct buf b = {0};
     bool exhausted;

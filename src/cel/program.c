@@ -72,10 +72,14 @@ int cel_eval(const struct cel_program *p, struct cel_run *run, struct cel_value 
     }
     if (!run->arena_limit) run->arena_limit = arena_used(run->a) + CEL_MEMORY_MAX;
     run->locals = ARENA_ARRAY(run->a, struct cel_value, p->n_locals + 1);
+    /* One expression may use only so much of what there is for all of them. */
+    uint64_t whole = run->budget, given = MIN_OF(whole, (uint64_t)CEL_COST_PER_CALL);
+    if (run->depth == 0) run->budget = given;
     run->depth++;
     struct cel_value v = cel_node_value(run, p->root);
     run->depth--;
     run->locals = outer;
+    if (run->depth == 0) run->budget = whole - (given - run->budget);
     if (v.kind == CEL_ERROR || run->exhausted) {
         if (run->exhausted) v = cel_exhausted();
         if (ret_problem) *ret_problem = arena_strn(run->a, cel_slice(v));

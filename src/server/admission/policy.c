@@ -16,7 +16,6 @@ struct evaluation {
     struct cel_run run;
     struct cel_value vars[POLICY_VARIABLE_COUNT];
     struct cel_value *computed; /* of variables; CEL_RAW: not yet */
-    uint64_t budget;            /* of all expressions */
     const char *problem;        /* of the last expression */
 };
 
@@ -74,12 +73,8 @@ static int variable(struct cel_run *run, void *user, struct slice name, struct c
 }
 
 static int evaluate(struct evaluation *e, const struct cel_program *p, struct cel_value *ret) {
-    uint64_t given = MIN_OF(e->budget, (uint64_t)CEL_COST_PER_CALL);
-    e->run.budget = given;
-    e->run.exhausted = false;
-    int rc = cel_eval(p, &e->run, ret, &e->problem);
-    e->budget -= given - e->run.budget;
-    return rc;
+    e->run.exhausted = false; /* of the one before: there may be something left for this one */
+    return cel_eval(p, &e->run, ret, &e->problem);
 }
 
 static struct cel_value namespace_object(struct admission *ad) {
@@ -94,7 +89,7 @@ static void evaluation_init(struct evaluation *e, struct admission *ad,
     const struct cel_type *dyn = cel_type(CEL_DYN);
     OWN(buf_done) struct buf request = {0};
     struct review r;
-    *e = (struct evaluation){.ad = ad, .b = b, .p = b->policy, .budget = CEL_COST_BUDGET};
+    *e = (struct evaluation){.ad = ad, .b = b, .p = b->policy};
     review_init(&r, ad, form);
     review_request(&request, &r, false);
     struct slice text = slice_from(arena_copy(ad->a, request.p, request.n), request.n);
@@ -119,6 +114,7 @@ static void evaluation_init(struct evaluation *e, struct admission *ad,
     e->run = (struct cel_run){.a = ad->a,
                               .vars = e->vars,
                               .n_vars = POLICY_VARIABLE_COUNT,
+                              .budget = CEL_COST_BUDGET,
                               .now_ns = loop_wall_ns(ad->api->loop),
                               .authorize = authorize,
                               .user = ad};
