@@ -60,13 +60,16 @@ static enum owner_state look_up(const struct world *w, struct arena *a, const st
 
 static void collect(const struct world *w, const struct api_object *o, struct plan *p) {
     size_t n = o->metadata.owner_references.n, absent = 0, leaving = 0;
+    const char *gone = NULL; /* one of those, a leaving one first */
     if (!n || o->metadata.deletion_timestamp) return;
     for (size_t i = 0; i < n; i++) {
-        enum owner_state s = look_up(w, plan_arena(p), o, &o->metadata.owner_references.v[i]);
+        const struct meta_v1_owner_reference *ref = &o->metadata.owner_references.v[i];
+        enum owner_state s = look_up(w, plan_arena(p), o, ref);
         absent += s == OWNER_ABSENT;
         leaving += s == OWNER_LEAVING;
+        if (s == OWNER_LEAVING || (s == OWNER_ABSENT && !gone)) gone = ref->uid;
     }
-    if (absent + leaving < n) return;
+    if (!gone) return;
     if (absent && !world_complete(w)) { /* an owner may be of a kind that is not seen yet */
         plan_requeue(p, OWNER_UNSEEN_MS);
         return;
@@ -76,6 +79,8 @@ static void collect(const struct world *w, const struct api_object *o, struct pl
         age_ms = (world_now_ns(w) - created) / 1000000;
     if (age_ms < OWNER_UNSEEN_MS)
         plan_requeue(p, (uint64_t)(OWNER_UNSEEN_MS - MAX_OF(age_ms, 0)));
+    else if (absent + leaving < n)
+        plan_release(p, o, gone); /* it lives on with the others; again after this write */
     else
         plan_delete(p, o, leaving ? "Foreground" : "Background");
 }

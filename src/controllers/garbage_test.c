@@ -121,6 +121,26 @@ TEST(orphans_lose_their_owner_and_stay) {
     world_free(w);
 }
 
+TEST(a_dependent_with_another_owner_lives_on_and_blocks_nobody) {
+    struct world *w = world_test_new();
+    add_map(w, "leaves", NULL, false);
+    add_map(w, "stays", NULL, false);
+    world_add_json(
+        w, "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"child\","
+           "\"namespace\":\"default\",\"uid\":\"u-child\",\"ownerReferences\":["
+           "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"name\":\"leaves\",\"uid\":\"u-leaves\","
+           "\"blockOwnerDeletion\":true},{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"name\":"
+           "\"stays\",\"uid\":\"u-stays\"}]}}");
+    delete_by(w, "leaves", "Foreground");
+    collect_all(w);
+    assert_false(has_map(w, "leaves"));
+    const struct api_object *child = world_get(w, "ConfigMap", "default", "child");
+    assert_non_null(child);
+    assert_int_equal(child->metadata.owner_references.n, 1);
+    assert_string_equal(child->metadata.owner_references.v[0].uid, "u-stays");
+    world_free(w);
+}
+
 TEST(a_circle_of_owners_does_not_keep_itself_alive) {
     struct world *w = world_test_new();
     add_map(w, "one", "u-three", true);

@@ -90,6 +90,7 @@ static void events_validate(const void *obj, const void *old, const char *subres
     const struct events_v1_event *e = obj;
     namespace_validate(&e->metadata, &e->regarding, "regarding", causes);
     if (old) {
+        /* Not the note: Kubernetes up to 1.20 let it change, and its clients do. */
         static const char *const fields[] = {"eventTime",
                                              "reportingController",
                                              "reportingInstance",
@@ -97,7 +98,6 @@ static void events_validate(const void *obj, const void *old, const char *subres
                                              "reason",
                                              "regarding",
                                              "related",
-                                             "note",
                                              "type",
                                              "deprecatedSource",
                                              "deprecatedFirstTimestamp",
