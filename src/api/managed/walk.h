@@ -10,8 +10,8 @@
 /* Which part of an object a write is about; the rest is not looked at. */
 enum fields_part {
     FIELDS_ALL,
-    FIELDS_MAIN,   /* all but status */
-    FIELDS_STATUS, /* status, labels and annotations */
+    FIELDS_MAIN,        /* all but status */
+    FIELDS_STATUS,      /* status, labels and annotations */
     FIELDS_STATUS_ONLY, /* status: of custom resources */
 };
 
