@@ -264,6 +264,10 @@ int cgroups_stats(const struct cgroups *c, const char *path, struct cgroup_stats
               &s.memory_bytes);
     number_of(c, CGROUP_MEMORY, path, "memory.stat", v2 ? "inactive_file" : "total_inactive_file",
               &inactive);
+    number_of(c, CGROUP_MEMORY, path, "memory.stat", v2 ? "anon" : "total_rss",
+              &s.memory_rss_bytes);
+    number_of(c, CGROUP_MEMORY, path, "memory.stat", v2 ? "file" : "total_cache",
+              &s.memory_cache_bytes);
     number_of(c, CGROUP_PIDS, path, "pids.current", NULL, &s.pids);
     s.memory_working_set_bytes = s.memory_bytes > inactive ? s.memory_bytes - inactive : 0;
     *ret = s;

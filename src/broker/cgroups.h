@@ -19,6 +19,7 @@ struct cgroups {
 
 struct cgroup_stats {
     uint64_t cpu_usage_ns, memory_bytes, memory_working_set_bytes, pids;
+    uint64_t memory_rss_bytes, memory_cache_bytes;
 };
 
 /* Reads the layout. On version 1 with a version 2 hierarchy beside it, covers the latter with a

@@ -300,10 +300,12 @@ int request_stats(struct broker *b, struct call *call, struct slice body, struct
     if (unpack_end(&u)) return err_set(err, ERR_BAD_REQUEST, "malformed stats request");
     struct box *x;
     struct cgroup_stats s;
-    int r = box_get(b, uid, id, &x, err);
+    const char *member = *id ? id : NULL;
+    struct pod *p;
+    int r = member ? box_get(b, uid, member, &x, err) : pod_get(b, uid, &p, err);
     if (r) return r;
     char cgroup[256];
-    box_cgroup(b, uid, id, cgroup);
+    box_cgroup(b, uid, member, cgroup);
     r = cgroups_stats(&b->cgroups, cgroup, &s, err);
     if (r) return r;
     OWN(buf_done) struct buf out = {0};
@@ -311,6 +313,8 @@ int request_stats(struct broker *b, struct call *call, struct slice body, struct
     pack_u64(&out, s.memory_bytes);
     pack_u64(&out, s.memory_working_set_bytes);
     pack_u32(&out, (uint32_t)s.pids);
+    pack_u64(&out, s.memory_rss_bytes);
+    pack_u64(&out, s.memory_cache_bytes);
     call_reply(call, BROKER_STATS_OK, buf_view(&out), NULL, 0);
     return 0;
 }

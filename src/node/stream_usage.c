@@ -54,7 +54,7 @@ void stream_report(struct agent *g, struct stream *s, const struct stream_reques
     p->s = s;
     while (!str_eq(reports[p->which].path, r->path)) p->which++;
     stream_set(s, &report_ops, p);
-    p->wish = usage_ask(g, stream_arena(s), on_report, p);
+    p->wish = usage_ask(g, on_report, p);
 }
 
 static void on_plain_closed(void *user) {}

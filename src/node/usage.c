@@ -27,22 +27,26 @@ struct sample {
     bool seen;                /* in the present look */
 };
 
-static struct {
-    bool known;
-    struct cgroup_layout layout;
-    char base[CGROUP_PATH_MAX];
-    struct map samples; /* path → struct sample */
-} state;
+static struct { struct map samples; /* control group → struct sample */ } state;
 
+/* One look: the report, and how many answers are still awaited. */
 struct usage_wish {
     struct agent *agent;
     struct arena *arena;
-    usage_fn *fn;
+    struct usage_report report;
+    usage_fn *fn; /* NULL: cancelled */
     void *user;
     struct timer *timer;
+    size_t waiting;
+    uint64_t at_ms;
+    bool second;
 };
 
-/* ---- files ---- */
+/* One control group of it. */
+struct asked {
+    struct usage_wish *wish;
+    struct usage *usage;
+};
 
 static struct slice read_file(const char *path, char text[FILE_BYTES]) {
     OWN(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -50,52 +54,6 @@ static struct slice read_file(const char *path, char text[FILE_BYTES]) {
     if (n < 0) n = 0;
     text[n] = 0;
     return slice_from(text, (size_t)n);
-}
-
-static void find_groups(const struct agent *g) {
-    OWN(buf_done) struct buf text = {0};
-    OWN(close_p) int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
-    char piece[4096];
-    for (ssize_t n; fd >= 0 && text.n < 1024 * 1024 && (n = read(fd, piece, sizeof piece)) > 0;)
-        buf_append(&text, piece, (size_t)n);
-    state.known = cgroup_layout_parse(buf_view(&text), &state.layout) == 0;
-    snprintf(state.base, sizeof state.base, "/atoll-%s", g->settings->instance);
-}
-
-/* file of a group in the hierarchy of a controller. */
-static struct slice group_file(enum cgroup_controller c, const char *group, const char *file,
-                               char text[FILE_BYTES]) {
-    const struct cgroup_hierarchy *h = cgroup_layout_find(&state.layout, c);
-    char path[4 * CGROUP_PATH_MAX];
-    text[0] = 0;
-    if (!h) return slice_from(text, 0);
-    snprintf(path, sizeof path, "%s%s/%s", h->path, group, file);
-    return read_file(path, text);
-}
-
-static uint64_t group_cpu_ns(const char *group) {
-    char text[FILE_BYTES];
-    uint64_t v = 0;
-    if (!state.layout.unified) {
-        cgroup_number(slice_trim(group_file(CGROUP_CPUACCT, group, "cpuacct.usage", text)), &v);
-        return v;
-    }
-    cgroup_value(group_file(CGROUP_CPU, group, "cpu.stat", text), "usage_usec", &v);
-    return v * 1000;
-}
-
-static void group_memory(const char *group, struct usage *u) {
-    bool v2 = state.layout.unified;
-    char text[FILE_BYTES];
-    uint64_t inactive = 0;
-    cgroup_number(slice_trim(group_file(CGROUP_MEMORY, group,
-                                        v2 ? "memory.current" : "memory.usage_in_bytes", text)),
-                  &u->usage_bytes);
-    struct slice stat = group_file(CGROUP_MEMORY, group, "memory.stat", text);
-    cgroup_value(stat, v2 ? "inactive_file" : "total_inactive_file", &inactive);
-    cgroup_value(stat, v2 ? "anon" : "total_rss", &u->rss_bytes);
-    cgroup_value(stat, v2 ? "file" : "total_cache", &u->cache_bytes);
-    u->working_set_bytes = u->usage_bytes > inactive ? u->usage_bytes - inactive : 0;
 }
 
 /* ---- rates ---- */
@@ -150,8 +108,7 @@ static void forget_gone(void) {
 
 /* ---- the look ---- */
 
-static void look_machine(struct agent *g, struct usage_report *r, uint64_t now_ms, bool *all,
-                         uint64_t *window_ms) {
+static void look_machine(struct agent *g, struct usage_report *r) {
     char text[FILE_BYTES];
     struct slice stat = read_file("/proc/stat", text);
     unsigned long long v[8] = {0};
@@ -169,43 +126,81 @@ static void look_machine(struct agent *g, struct usage_report *r, uint64_t now_m
     r->machine.working_set_bytes = (uint64_t)MAX_OF(r->memory_bytes - r->available_bytes, 0);
     r->machine.usage_bytes = r->machine.working_set_bytes;
     r->cpus_milli = g->host.cpu_milli;
-    *all &= rate("", &r->machine, now_ms, window_ms);
 }
 
-static void look_container(struct usage_report *r, const struct container *c, struct usage_pod *p,
-                           uint64_t now_ms, bool *all, uint64_t *window_ms) {
-    char group[2 * CGROUP_PATH_MAX];
+static void looked(struct usage_wish *w);
+
+static void on_stats(void *user, struct ipc_msg *m, const struct err *err) {
+    struct asked q = *(struct asked *)user;
+    if (m && m->type == BROKER_STATS_OK) {
+        struct unpack u = unpack_init(m->body);
+        struct usage got = {.cpu_ns = unpack_u64(&u), .known = true};
+        got.usage_bytes = unpack_u64(&u);
+        got.working_set_bytes = unpack_u64(&u);
+        unpack_u32(&u);
+        got.rss_bytes = unpack_u64(&u);
+        got.cache_bytes = unpack_u64(&u);
+        if (unpack_end(&u) == 0) *q.usage = got;
+    }
+    if (--q.wish->waiting == 0) looked(q.wish);
+}
+
+/* id "": the pod's own group. */
+static void ask(struct usage_wish *w, const char *uid, const char *id, struct usage *to) {
+    OWN(buf_done) struct buf b = {0};
+    struct asked *q = ARENA_NEW(w->arena, struct asked);
+    *q = (struct asked){w, to};
+    w->waiting++;
+    pack_str(&b, uid);
+    pack_str(&b, id);
+    link_call(w->agent->broker, BROKER_STATS, buf_view(&b), NULL, 0, on_stats, q);
+}
+
+static void look_container(struct usage_wish *w, const struct container *c, struct usage_pod *p) {
     const struct core_v1_container *spec = container_spec(c);
     const char *limit = str_map_get(&spec->resources.limits, "memory");
     struct usage_container *u = &p->v[p->n++];
-    snprintf(group, sizeof group, "%s/pod%s/%s", state.base, c->pod->uid, c->id);
-    *u = (struct usage_container){
-        .name = c->name, .id = c->id, .image = spec->image, .started_ns = c->started_ns};
+    *u = (struct usage_container){.name = arena_str(w->arena, c->name),
+                                  .id = arena_str(w->arena, c->id),
+                                  .image = arena_str(w->arena, spec->image),
+                                  .started_ns = c->started_ns};
     if (limit) u->memory_limit_bytes = (uint64_t)(quantity_milli(limit) / 1000);
-    u->u.cpu_ns = group_cpu_ns(group);
-    group_memory(group, &u->u);
-    *all &= rate(group, &u->u, now_ms, window_ms);
+    ask(w, p->uid, u->id, &u->u);
 }
 
-static void look_pod(struct usage_report *r, struct arena *a, const struct pod *pod,
-                     uint64_t now_ms, bool *all, uint64_t *window_ms) {
-    char group[2 * CGROUP_PATH_MAX];
+static void look_pod(struct usage_wish *w, const struct pod *pod) {
     size_t running = 0;
     for (size_t i = 0; i < pod->n_containers; i++)
         running += pod->containers[i].state == CONTAINER_RUNNING;
     if (!running) return;
-    struct usage_pod *p = &r->v[r->n++];
-    *p = (struct usage_pod){
-        .ns = pod->ns, .name = pod->name, .uid = pod->uid, .started_ns = pod->start_ns};
-    p->v = ARENA_ARRAY(a, struct usage_container, running);
-    snprintf(group, sizeof group, "%s/pod%s", state.base, pod->uid);
-    p->u.cpu_ns = group_cpu_ns(group);
-    group_memory(group, &p->u);
-    *all &= rate(group, &p->u, now_ms, window_ms);
+    struct usage_pod *p = &w->report.v[w->report.n++];
+    *p = (struct usage_pod){.ns = arena_str(w->arena, pod->ns),
+                            .name = arena_str(w->arena, pod->name),
+                            .uid = arena_str(w->arena, pod->uid),
+                            .started_ns = pod->start_ns};
+    p->v = ARENA_ARRAY(w->arena, struct usage_container, running);
+    ask(w, p->uid, "", &p->u);
     for (size_t i = 0; i < pod->n_containers; i++)
         if (pod->containers[i].state == CONTAINER_RUNNING)
-            look_container(r, &pod->containers[i], p, now_ms, all, window_ms);
+            look_container(w, &pod->containers[i], p);
 }
+
+static void look(struct usage_wish *w) {
+    struct agent *g = w->agent;
+    struct usage_report *r = &w->report;
+    size_t i = 0;
+    arena_free(w->arena);
+    w->arena = arena_new();
+    w->at_ms = loop_now_ms(g->loop);
+    *r = (struct usage_report){.node = g->settings->node_name, .at_ns = loop_wall_ns(g->loop)};
+    r->v = ARENA_ARRAY(w->arena, struct usage_pod, g->workers.n);
+    look_machine(g, r);
+    w->waiting = 1; /* until all are asked */
+    for (struct map_entry *e; (e = map_next(&g->workers, &i));) look_pod(w, e->value);
+    if (--w->waiting == 0) looked(w);
+}
+
+/* ---- what came of it ---- */
 
 static int by_name(const void *x, const void *y) {
     const struct usage_pod *a = x, *b = y;
@@ -213,46 +208,64 @@ static int by_name(const void *x, const void *y) {
     return c ? c : strcmp(a->name, b->name);
 }
 
-/* True: everything has a rate. */
-static bool look(struct agent *g, struct arena *a, struct usage_report *r) {
-    uint64_t now_ms = loop_now_ms(g->loop), window_ms = 0;
-    bool all = true;
-    size_t i = 0;
-    if (!state.known) find_groups(g);
-    *r = (struct usage_report){.node = g->settings->node_name, .at_ns = loop_wall_ns(g->loop)};
-    r->v = ARENA_ARRAY(a, struct usage_pod, g->workers.n);
-    look_machine(g, r, now_ms, &all, &window_ms);
-    for (struct map_entry *e; (e = map_next(&g->workers, &i));)
-        look_pod(r, a, e->value, now_ms, &all, &window_ms);
-    forget_gone();
-    qsort(r->v, r->n, sizeof *r->v, by_name);
+/* True: everything that is known has a rate. */
+static bool rate_all(struct usage_wish *w) {
+    struct usage_report *r = &w->report;
+    uint64_t window_ms = 0;
+    bool all = rate("", &r->machine, w->at_ms, &window_ms);
+    for (size_t i = 0; i < r->n; i++) {
+        struct usage_pod *p = &r->v[i];
+        if (p->u.known) all &= rate(p->uid, &p->u, w->at_ms, &window_ms);
+        for (size_t j = 0; j < p->n; j++)
+            if (p->v[j].u.known) all &= rate(p->v[j].id, &p->v[j].u, w->at_ms, &window_ms);
+    }
     r->window_ns = (int64_t)window_ms * 1000000;
     return all;
 }
 
-/* ---- wishes ---- */
-
-void usage_cancel(struct usage_wish *w) {
-    if (!w) return;
+static void wish_free(struct usage_wish *w) {
     timer_free(w->timer);
+    arena_free(w->arena);
     free(w);
 }
 
-static void on_second_look(void *user) {
-    struct usage_wish w = *(struct usage_wish *)user;
-    struct usage_report r;
-    usage_cancel(user);
-    look(w.agent, w.arena, &r);
-    w.fn(w.user, &r);
+void usage_cancel(struct usage_wish *w) {
+    if (!w) return;
+    w->fn = NULL;
+    if (!w->waiting) wish_free(w);
 }
 
-struct usage_wish *usage_ask(struct agent *g, struct arena *a, usage_fn *fn, void *user) {
+static void on_second_look(void *user) {
+    struct usage_wish *w = user;
+    w->second = true;
+    look(w);
+}
+
+static void tell(void *user) {
+    struct usage_wish *w = user;
+    usage_fn *fn = w->fn;
+    if (fn) fn(w->user, &w->report);
+    wish_free(w);
+}
+
+static void looked(struct usage_wish *w) {
+    if (!w->fn) {
+        wish_free(w);
+        return;
+    }
+    bool rated = rate_all(w);
+    forget_gone();
+    qsort(w->report.v, w->report.n, sizeof *w->report.v, by_name);
+    bool done = rated || w->second;
+    timer_free(w->timer);
+    w->timer = timer_new(w->agent->loop, done ? tell : on_second_look, w);
+    timer_start(w->timer, done ? 0 : SECOND_LOOK_MS, 0);
+}
+
+struct usage_wish *usage_ask(struct agent *g, usage_fn *fn, void *user) {
     struct usage_wish *w = calloc(1, sizeof *w);
-    struct usage_report r;
     if (!w) abort();
-    *w = (struct usage_wish){.agent = g, .arena = a, .fn = fn, .user = user};
-    w->timer = timer_new(g->loop, on_second_look, w);
-    bool rated = look(g, a, &r);
-    timer_start(w->timer, rated ? 0 : SECOND_LOOK_MS, 0);
+    *w = (struct usage_wish){.agent = g, .fn = fn, .user = user};
+    look(w);
     return w;
 }

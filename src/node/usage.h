@@ -1,5 +1,5 @@
 /*
- * What this machine and its containers use: CPU time and memory, read from control groups when
+ * What this machine and its containers use: CPU time and memory, asked of the broker when
  * somebody asks. A rate needs two looks: the second comes a moment after the first, unless there
  * was one within the last minute.
  */
@@ -11,7 +11,7 @@ struct usage {
     uint64_t cpu_ns;    /* since it started */
     uint64_t nanocores; /* now: nanoseconds of CPU per second */
     uint64_t working_set_bytes, usage_bytes, rss_bytes, cache_bytes;
-    bool rated; /* nanocores holds */
+    bool known, rated; /* the rest holds; nanocores holds */
 };
 
 struct usage_container {
@@ -36,12 +36,11 @@ struct usage_report {
     size_t n;
 };
 
-/* Called once, from the loop; everything is in the arena. */
+/* Called once, from the loop; everything is borrowed. */
 typedef void usage_fn(void *user, const struct usage_report *r);
-/* The arena and user must stay until then: a cancelled request calls usage_cancel. */
 struct usage_wish;
-struct usage_wish *usage_ask(struct agent *g, struct arena *a, usage_fn *fn, void *user);
-void usage_cancel(struct usage_wish *w);
+struct usage_wish *usage_ask(struct agent *g, usage_fn *fn, void *user);
+void usage_cancel(struct usage_wish *w); /* before fn was called; NULL is allowed */
 
 /* ---- usage_text.c: pure ---- */
 void usage_summary(struct buf *b, const struct usage_report *r);  /* /stats/summary, JSON */

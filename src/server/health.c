@@ -3,6 +3,7 @@
 
 #include "base/own.h"
 #include "server/api.h"
+#include "server/metrics/meter.h"
 #include "server/auth/audit.h"
 #include "server/build.h" /* made by meson */
 #include "server/flow/flow.h"
@@ -111,8 +112,9 @@ static void metric(struct buf *b, const char *name, const char *type, const char
 static void metrics(struct call *c) {
     struct api *api = c->api;
     OWN(buf_done) struct buf b = {0};
-    metric(&b, "apiserver_request_total", "counter", "Requests received.", api->requests);
-    metric(&b, "apiserver_longrunning_requests", "gauge", "Open watches.", api->watchers);
+    meter_write(&b);
+    meter_process(&b, api->started_ns);
+    metric(&b, "atoll_watches", "gauge", "Open watches.", api->watchers);
     metric(&b, "atoll_watches_started_total", "counter", "Watches opened.", api->watches);
     metric(&b, "atoll_store_writes_total", "counter", "Writes sent to the store.",
            store_link_writes(api->store));
@@ -128,7 +130,9 @@ static void metrics(struct call *c) {
     for (struct map_entry *e; (e = map_next(&api->cache.resources, &i));) {
         const struct resource *res = e->value;
         buf_printf(&b, "apiserver_storage_objects{resource=\"%.*s\"} %zu\n",
-                   (int)(strlen(res->prefix) - 2), res->prefix + 1, res->index.n);
+                   (int)strcspn(res->prefix + 1, "/") -
+                       (str_ends(res->prefix, ".core/") ? (int)strlen(".core") : 0),
+                   res->prefix + 1, res->index.n);
     }
     flow_metrics(api->flow, &b);
     request_respond(c->r, 200, "text/plain; version=0.0.4", buf_view(&b), NULL);

@@ -22,6 +22,7 @@
 #include "server/event_expiry.h"
 #include "server/flow/flow.h"
 #include "server/keys_link.h"
+#include "server/metrics/meter.h"
 #include "server/reseal.h"
 #include "server/lifetime.h"
 
@@ -197,6 +198,7 @@ void api_handle(struct request *r, void *user) {
     *c = (struct call){.api = user, .r = r, .a = r->arena, .unknown = API_UNKNOWN_WARN};
     c->api->requests++;
     route_parse(r, &c->route);
+    meter_begin(c);
     if (r->peer->kind == PEER_UNIX && is_health(r->path) && health_handle(c)) return;
     int rc = authn_request(c, on_authenticated, &err);
     if (rc != AUTHN_LATER) on_authenticated(c, rc, &err);
@@ -283,6 +285,7 @@ static void on_keys(void *user) {
 }
 
 static int api_prepare(struct service_ctx *ctx, struct err *err) {
+    meter_prepare();
     return auth_prepare(ctx->settings, err);
 }
 

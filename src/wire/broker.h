@@ -49,8 +49,9 @@ enum broker_msg {
                oom_killed, i64 started_ns, i64 finished_ns, str termination message */
     BROKER_LIST = 20, /* → BROKER_LIST_OK: what runs or has exited, for adoption after a restart */
     BROKER_LIST_OK = 21, /* u32 count, broker_container_state… */
-    BROKER_STATS = 22,   /* str uid, str container id → BROKER_STATS_OK: u64 cpu_usage_ns, u64
-                            memory_bytes, u64 memory_working_set_bytes, u32 pids */
+    BROKER_STATS = 22,   /* str uid, str container id ("" = the pod) → BROKER_STATS_OK: u64
+                            cpu_usage_ns, u64 memory_bytes, u64 memory_working_set_bytes, u32 pids,
+                            u64 memory_rss_bytes, u64 memory_cache_bytes */
     BROKER_STATS_OK = 23,
     BROKER_LOG_OPEN = 24, /* str uid, str ns, str pod, str container, u32 attempt → BROKER_DONE + 1
                              fd read-only */

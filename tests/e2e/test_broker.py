@@ -323,8 +323,10 @@ def test_cgroup_limits_stats_and_update(conn, pod, broker):
     if os.path.exists("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"):
         assert value("memory", "memory.memsw.limit_in_bytes") == str(32 << 20)
     _, body = conn.call(bc.STATS, bc.Writer().s(pod, ident))
-    cpu, memory, working, pids = struct.unpack("<QQQI", body)
-    assert cpu > 0 and 0 < working <= memory and pids == 1
+    cpu, memory, working, pids, rss, cache = struct.unpack("<QQQIQQ", body)
+    assert cpu > 0 and 0 < working <= memory and pids == 1 and rss + cache <= memory
+    _, body = conn.call(bc.STATS, bc.Writer().s(pod, ""))
+    assert struct.unpack("<QQQIQQ", body)[0] >= cpu
 
 
 def write_volume(conn, uid, name, files, group=-1):

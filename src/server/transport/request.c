@@ -7,6 +7,10 @@ void request_answering(struct request *r, int status, struct slice body) {
     void (*fn)(struct request *, int, struct slice) = r->on_answer;
     r->on_answer = NULL;
     if (fn) fn(r, status, body);
+    if (r->meter_begun && status) {
+        r->meter_begun(r, status);
+        r->meter_begun = NULL;
+    }
 }
 
 /* The headers with Audit-Id. *all is the place for them. */

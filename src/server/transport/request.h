@@ -46,6 +46,11 @@ struct request {
     /* When nothing has been answered by then, the client gets 504, and the handler is told that it
      * went away (or its answer is dropped). 0: never. Streams are not cut. */
     uint64_t deadline_ms;
+    /* For the counts of /metrics: once when the answer begins (of a proxied one, when its status is
+     * known), and once when the request is over. Either may be NULL. */
+    void (*meter_begun)(struct request *, int status);
+    void (*meter_gone)(struct request *);
+    void *meter_data;
     struct http_headers always; /* sent with every answer; of the arena */
     struct request_impl *impl;
     const char *audit_id; /* becomes the header Audit-Id; NULL = none */

@@ -55,6 +55,9 @@ static inline void request_tell_over(struct request *r) {
     r->on_answer = NULL; /* the place is used again for the next request of the connection */
     r->audit_id = NULL;
     r->audit_data = NULL;
+    if (r->meter_gone) r->meter_gone(r);
+    r->meter_gone = NULL;
+    r->meter_begun = NULL;
     void (*fn)(void *) = r->on_over;
     r->on_over = NULL;
     if (fn) fn(r->on_over_user);
