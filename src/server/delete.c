@@ -2,6 +2,7 @@
 #include "base/limits.h"
 #include "base/own.h"
 #include "server/convert.h"
+#include "server/custom/conversion.h"
 #include "server/remove.h"
 #include "server/select.h"
 
@@ -36,7 +37,7 @@ static void single_done(void *user, struct slice json, bool gone, const struct e
                               : NULL;
         reply_success(c, 200, c->route.name, uid);
     } else {
-        reply_object(c, 200, convert_json(c->a, c->kind, json));
+        conversion_reply(c, 200, json);
     }
 }
 

@@ -9,6 +9,7 @@
 #include "base/own.h"
 #include "server/continue.h"
 #include "server/convert.h"
+#include "server/custom/conversion.h"
 #include "server/protobuf.h"
 #include "server/select.h"
 #include "server/table.h"
@@ -54,7 +55,7 @@ void verb_get(struct call *c) {
         convert_is_stored(c->kind, object_json(o)))
         request_respond_bytes(c->r, 200, "application/json", o->json, NULL);
     else
-        reply_object(c, 200, convert_json(c->a, c->kind, object_json(o)));
+        conversion_reply(c, 200, object_json(o));
 }
 
 static void list_free(struct list *l) {
@@ -303,7 +304,7 @@ static void measure(void *user) {
         loop_defer(l->c->api->loop, measure, l);
 }
 
-static void send(struct list *l) {
+static void send_converted(struct list *l) {
     if (l->c->media == MEDIA_PROTOBUF && !measure_some(l)) {
         l->c->r->handler_data = l;
         l->c->r->on_close = closed;
@@ -311,6 +312,39 @@ static void send(struct list *l) {
     } else {
         begin(l);
     }
+}
+
+/* ---- versions that a webhook converts ---- */
+
+static void on_converted(void *user, const struct slice *converted, const struct err *err) {
+    struct list *l = user;
+    struct call *c = l->c;
+    if (err) {
+        list_free(l);
+        reply_error(c, err);
+        return;
+    }
+    for (size_t i = 0; i < l->items.n; i++) {
+        struct object *o = l->items.v[i];
+        l->items.v[i] = object_new(slice_from(o->key, o->key_n), o->revision, converted[i]);
+        object_unref(o);
+    }
+    send_converted(l);
+}
+
+static void send(struct list *l) {
+    struct call *c = l->c;
+    bool needed = false;
+    for (size_t i = 0; c->kind->custom && i < l->items.n; i++)
+        needed = needed || conversion_needed(c->kind, object_json(l->items.v[i]));
+    if (!needed) {
+        send_converted(l);
+        return;
+    }
+    c->r->on_close = NULL; /* the request waits even when the client goes away */
+    struct slice *objects = ARENA_ARRAY(c->a, struct slice, l->items.n);
+    for (size_t i = 0; i < l->items.n; i++) objects[i] = object_json(l->items.v[i]);
+    conversion_run(c->api, c->a, c->kind, objects, l->items.n, on_converted, l);
 }
 
 /* ---- from the cache ---- */

@@ -7,6 +7,7 @@
 #include "base/own.h"
 #include "server/continue.h"
 #include "server/convert.h"
+#include "server/custom/conversion.h"
 #include "server/protobuf.h"
 #include "server/select.h"
 #include "server/table.h"
@@ -31,6 +32,8 @@ struct watch {
     bool blocked, pumping, columns_sent;
     bool dirty; /* in api->dirty_watches */
     bool over;  /* ends when all events are sent */
+    struct watch_conversion
+        *conversion; /* of the events to come next; NULL: none has been needed */
     struct timer *timer;
     uint64_t bookmark_at_ms, end_at_ms;
 };
@@ -39,7 +42,31 @@ static const char *const type_names[] = {"ADDED", "MODIFIED", "DELETED"};
 
 static void pump(struct watch *w);
 
+/* Some objects in the version of the watch, made by a webhook. */
+enum { CONVERTED_TOGETHER = 64 };
+struct watch_conversion {
+    struct watch *w; /* NULL: gone meanwhile */
+    struct arena *a;
+    bool running;
+    struct object *from[CONVERTED_TOGETHER], *to[CONVERTED_TOGETHER]; /* references */
+    size_t n;
+};
+
+static void conversion_free(struct watch_conversion *v) {
+    if (!v) return;
+    for (size_t i = 0; i < v->n; i++) {
+        object_unref(v->from[i]);
+        object_unref(v->to[i]);
+    }
+    arena_free(v->a);
+    free(v);
+}
+
 static void watch_free(struct watch *w) {
+    if (w->conversion && w->conversion->running)
+        w->conversion->w = NULL;
+    else
+        conversion_free(w->conversion);
     struct api *api = w->c->api;
     for (size_t i = 0; w->dirty && i < api->dirty_watches.n; i++)
         if (api->dirty_watches.v[i] == w) api->dirty_watches.v[i] = NULL;
@@ -144,6 +171,15 @@ static void finish(struct watch *w) {
     request_stream_end(r);
 }
 
+static void finish_failed(struct watch *w, const struct err *err) {
+    OWN(buf_done) struct buf status = {0}, b = {0};
+    failure_encode(&status, err->reason, &(struct failure){.message = err->text});
+    status.n--; /* its newline */
+    buf_printf(&b, "{\"type\":\"ERROR\",\"object\":%.*s}\n", (int)status.n, status.p);
+    request_stream_write(w->c->r, buf_view(&b));
+    finish(w);
+}
+
 /* ERROR event, then the end. */
 static void finish_expired(struct watch *w, uint64_t have) {
     OWN(buf_done) struct buf b = {0}, status = {0};
@@ -164,7 +200,7 @@ static void finish_expired(struct watch *w, uint64_t have) {
 
 static bool is_shared(const struct watch *w, const struct object *o) {
     return o->json->n >= SHARE_BYTES && w->c->form == ANSWER_OBJECT && w->c->media == MEDIA_JSON &&
-           storage_kind(w->c->kind) == w->c->kind;
+           convert_is_stored(w->c->kind, object_json(o));
 }
 
 /* What is to be written next: small frames together in a buffer, or one large object alone. */
@@ -172,11 +208,24 @@ struct next_frames {
     struct buf *b;
     struct object *large; /* a reference */
     enum event_type type; /* of the large one */
+    bool wait;            /* what follows has to be converted first */
 };
 
-/* False: it is large and something stands before it. */
+static struct object *converted(const struct watch *w, const struct object *o) {
+    const struct watch_conversion *v = w->conversion;
+    for (size_t i = 0; v && !v->running && i < v->n; i++)
+        if (v->from[i] == o) return v->to[i];
+    return NULL;
+}
+
+/* False: it is large and something stands before it, or has to be converted first. */
 static bool put_next(struct watch *w, struct next_frames *n, enum event_type type,
                      struct object *o) {
+    if (w->c->kind->custom && conversion_needed(w->c->kind, object_json(o))) {
+        o = converted(w, o);
+        if (!o) n->wait = true;
+        if (!o) return false;
+    }
     if (!is_shared(w, o)) {
         put_frame(w, n->b, type, object_json(o));
         return true;
@@ -223,6 +272,48 @@ static size_t write_large(struct watch *w, enum event_type type, struct object *
     return request_stream_write(r, SLICE("}\n"));
 }
 
+/* ---- versions that a webhook converts ---- */
+
+static void on_converted(void *user, const struct slice *json, const struct err *err) {
+    struct watch_conversion *v = user;
+    struct watch *w = v->w;
+    v->running = false;
+    if (!w) {
+        conversion_free(v);
+        return;
+    }
+    if (err) {
+        finish_failed(w, err);
+        return;
+    }
+    for (size_t i = 0; i < v->n; i++)
+        v->to[i] = object_new(slice_from(v->from[i]->key, v->from[i]->key_n), v->from[i]->revision,
+                              json[i]);
+    w->blocked = false;
+    pump(w);
+}
+
+/* The objects that come next, as far as they need it. */
+static void convert_next(struct watch *w) {
+    struct watch_conversion *v = calloc(1, sizeof *v);
+    struct resource *res = w->c->resource;
+    struct slice json[CONVERTED_TOGETHER];
+    if (!v) abort();
+    conversion_free(w->conversion);
+    w->conversion = v;
+    *v = (struct watch_conversion){.w = w, .a = arena_new(), .running = true};
+    for (size_t i = w->initial_sent; i < w->initial.n && v->n < CONVERTED_TOGETHER; i++)
+        v->from[v->n++] = object_ref(w->initial.v[i]);
+    size_t at = resource_event_after(res, w->sent_revision);
+    enum event_type type;
+    for (; at < res->n && v->n < CONVERTED_TOGETHER; at++)
+        if (visible(w, resource_event(res, at), &type))
+            v->from[v->n++] = object_ref(resource_event(res, at)->now);
+    for (size_t i = 0; i < v->n; i++) json[i] = object_json(v->from[i]);
+    w->blocked = true;
+    conversion_run(w->c->api, v->a, w->c->kind, json, v->n, on_converted, v);
+}
+
 static void pump(struct watch *w) {
     struct resource *res = w->c->resource;
     struct buf *b = &w->c->api->piece;
@@ -235,6 +326,7 @@ static void pump(struct watch *w) {
         buf_clear(b);
         struct next_frames n = {.b = b};
         if (put_initial(w, &n)) put_events(w, &n);
+        if (!b->n && !n.large && n.wait) convert_next(w);
         if (!b->n && !n.large) break;
         size_t queued =
             n.large ? write_large(w, n.type, n.large) : request_stream_write(w->c->r, buf_view(b));
@@ -279,7 +371,7 @@ static void on_end(void *user) {
 
 static void on_drain(struct request *r) {
     struct watch *w = r->handler_data;
-    if (!w->blocked) return;
+    if (!w->blocked || (w->conversion && w->conversion->running)) return;
     w->blocked = false;
     if (!w->pumping) pump(w);
 }

@@ -8,6 +8,7 @@
 #include "server/admission/service_allocation.h"
 #include "server/body.h"
 #include "server/convert.h"
+#include "server/custom/conversion.h"
 #include "server/custom/rules.h"
 #include "server/raw.h"
 
@@ -49,9 +50,19 @@ static void write_fail(struct write *w, const struct err *err) {
         reply_error(c, err);
 }
 
+/* The object in the version of the request, at the revision of what was stored. */
+static struct slice asked_json(struct write *w, struct slice stored) {
+    struct arena *a = w->c->a;
+    OWN(buf_done) struct buf b = {0};
+    w->asked->metadata.resource_version = raw_path_string(a, stored, "metadata.resourceVersion");
+    api_object_encode(&b, w->c->kind, w->asked);
+    return slice_from(arena_copy(a, b.p, b.n), b.n);
+}
+
 static void write_answer(struct write *w, struct slice json, bool stored) {
     struct call *c = w->c;
     write_over(w, stored);
+    if (w->asked) json = asked_json(w, json);
     if (w->answer)
         w->answer(w, json);
     else
@@ -147,6 +158,49 @@ static void write_run(struct write *w) {
     admission_mutate(ad, on_mutated);
 }
 
+/* ---- the store ---- */
+
+static void on_created(void *user, struct slice json, const struct err *err);
+static void on_changed(void *user, struct slice json, const struct err *err);
+
+static void write_commit(struct write *w) {
+    const struct api_kind *k = storage_kind(w->c->kind);
+    struct commit commit = {w->op, k, w->object, w->current ? w->current->revision : 0};
+    w->sent = true;
+    commit_submit(w->api, &commit, w->op == STORE_CREATE ? on_created : on_changed, w);
+}
+
+static void on_stored_form(void *user, const struct slice *converted, const struct err *err) {
+    struct write *w = user;
+    struct err own;
+    struct api_object *o;
+    if (converted &&
+        api_object_decode(w->c->a, storage_kind(w->c->kind), converted[0], &o, &own) < 0) {
+        converted = NULL;
+        err = &own;
+    }
+    if (!converted) {
+        write_fail(w, err);
+        return;
+    }
+    w->asked = w->object;
+    w->object = o;
+    write_commit(w);
+}
+
+static void write_submit(struct write *w, enum store_op op) {
+    struct call *c = w->c;
+    OWN(buf_done) struct buf json = {0};
+    w->op = op;
+    if (!c->kind->custom || !c->kind->custom->set->webhook) {
+        write_commit(w);
+        return;
+    }
+    api_object_encode(&json, c->kind, w->object);
+    struct slice one = buf_view(&json);
+    conversion_run(c->api, c->a, storage_kind(c->kind), &one, 1, on_stored_form, w);
+}
+
 /* ---- create ---- */
 
 static void on_created(void *user, struct slice json, const struct err *err) {
@@ -186,8 +240,7 @@ static void store_create(struct write *w) {
         return;
     }
     w->name = w->object->metadata.name;
-    w->sent = true;
-    commit_submit(c->api, &(struct commit){STORE_CREATE, k, w->object, 0}, on_created, w);
+    write_submit(w, STORE_CREATE);
 }
 
 static int fresh_metadata(struct call *c, struct api_object *obj) {
@@ -365,11 +418,9 @@ static void store_change(struct write *w) {
         write_answer(w, buf_view(&json), false);
         return;
     }
-    enum store_op op = gone ? STORE_DELETE : STORE_UPDATE;
-    w->sent = true;
     managed_stamp(&w->managed, time_now(c));
     obj->metadata.managed_fields = w->managed.entries;
-    commit_submit(c->api, &(struct commit){op, k, obj, current->revision}, on_changed, w);
+    write_submit(w, gone ? STORE_DELETE : STORE_UPDATE);
 }
 
 static void store_write(struct write *w) {
@@ -389,10 +440,24 @@ static void attempt_create(struct write *w) {
     if (rc < 0) reply_error(w->c, &err);
 }
 
+static void attempt_change(struct write *w);
+
+static void on_current_form(void *user, const struct slice *converted, const struct err *err) {
+    struct write *w = user;
+    struct object *stored = w->current;
+    if (!converted) {
+        write_fail(w, err);
+        return;
+    }
+    w->current = object_new(slice_from(stored->key, stored->key_n), stored->revision, converted[0]);
+    object_unref(stored);
+    attempt_change(w);
+}
+
 static void attempt(struct write *w) {
     struct call *c = w->c;
-    const struct api_kind *k = storage_kind(c->kind);
     struct object *current = resource_get(c->resource, c->route.ns, c->route.name);
+    w->asked = NULL;
     if (!current) {
         if (w->creates)
             attempt_create(w);
@@ -400,9 +465,23 @@ static void attempt(struct write *w) {
             reply_not_found(c, c->route.name);
         return;
     }
+    w->current = object_ref(current);
+    struct slice json = object_json(current);
+    if (c->kind->custom && conversion_needed(c->kind, json))
+        conversion_run(c->api, c->a, c->kind, &json, 1, on_current_form, w);
+    else
+        attempt_change(w);
+}
+
+/* w->current is in the version of the request, or in the stored one of a kind that needs no
+ * webhook.
+ */
+static void attempt_change(struct write *w) {
+    struct call *c = w->c;
+    const struct api_kind *k = storage_kind(c->kind);
+    struct object *current = w->current;
     struct err err = {0};
     struct api_object *old, *obj = NULL;
-    w->current = object_ref(current);
     int rc = api_object_decode(c->a, k, object_json(current), &old, &err);
     if (rc == 0) rc = w->build(w, current, old, &obj, &err);
     if (rc == 0 && check_identity(w, current, old, obj)) rc = 1;

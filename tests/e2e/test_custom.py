@@ -7,6 +7,7 @@ import threading
 import pytest
 
 import atoll_cluster as ac
+import webhook_server as ws
 
 MINUTES = r"^(\d+|\*)(/\d+)?(\s+(\d+|\*)(/\d+)?){4}$"
 
@@ -267,6 +268,65 @@ def test_several_versions(api, install, namespace):
     assert api("GET", f"/apis/multi.example.org/v1alpha1/namespaces/{namespace}/jobs")[0] == 404
     assert [v["version"] for v in api("GET", "/apis/multi.example.org")[1]["versions"]] == ["v1", "v1beta1"]
     assert api("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/jobs.multi.example.org")[1]["status"]["storedVersions"] == ["v1"]
+
+
+@pytest.fixture
+def converter():
+    """v1 has spec.host "h:1", v2 has spec.name "h" and spec.port 1; objects called refuse are refused."""
+
+    def convert(o, wanted):
+        o = json.loads(json.dumps(o))
+        o["apiVersion"] = wanted
+        spec = o.get("spec", {})
+        if wanted.endswith("/v2"):
+            name, _, port = spec.pop("host", ":0").partition(":")
+            spec.update(name=name, port=int(port))
+        else:
+            spec["host"] = f"{spec.pop('name', '')}:{spec.pop('port', 0)}"
+        o["metadata"]["resourceVersion"] = "1"
+        return o
+
+    def answer(path, body):
+        review = json.loads(body)
+        request = review["request"]
+        refused = any(o["metadata"]["name"] == "refuse" for o in request["objects"])
+        response = {"uid": request["uid"], "result": {"status": "Failure", "message": "no"}} if refused else {
+            "uid": request["uid"], "result": {"status": "Success"}, "convertedObjects": [convert(o, request["desiredAPIVersion"]) for o in request["objects"]]}
+        return 200, json.dumps({"kind": "ConversionReview", "apiVersion": review["apiVersion"], "response": response}).encode()
+
+    server = ws.Server(answer)
+    yield server
+    server.close()
+
+
+def test_versions_converted_by_a_webhook(atoll, api, install, namespace, converter):
+    d = definition("conv.example.org", "Peer", [
+        version("v1", obj({"spec": obj({"host": text()})})),
+        version("v2", obj({"spec": obj({"name": text(), "port": {"type": "integer", "maximum": 99}})}), storage=False)])
+    d["spec"]["conversion"] = {"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {
+        "url": f"https://127.0.0.1:{converter.port}/convert", "caBundle": converter.bundle}}}
+    install(d)
+    v1, v2 = (f"/apis/conv.example.org/{v}/namespaces/{namespace}/peers" for v in ("v1", "v2"))
+    peer = lambda v, title, **spec: {"apiVersion": "conv.example.org/" + v, "kind": "Peer", "metadata": {"name": title}, "spec": spec}
+    status, made = api("POST", v2, peer("v2", "a", name="h", port=7))
+    assert status == 201 and made["spec"] == {"name": "h", "port": 7} and made["apiVersion"] == "conv.example.org/v2"
+    assert api("GET", v1 + "/a")[1]["spec"] == {"host": "h:7"}
+    got = api("GET", v2 + "/a")[1]
+    assert got["spec"] == made["spec"] and got["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+    assert api("POST", v1, peer("v1", "b", host="i:8"))[0] == 201
+    assert [i["spec"] for i in api("GET", v2)[1]["items"]] == [{"name": "h", "port": 7}, {"name": "i", "port": 8}]
+    status, patched = api("PATCH", v2 + "/b", {"spec": {"port": 9}}, "application/merge-patch+json")
+    assert status == 200 and patched["spec"] == {"name": "i", "port": 9} and patched["metadata"]["generation"] == 2
+    assert api("PATCH", v2 + "/b", {"spec": {"port": 100}}, "application/merge-patch+json")[0] == 422
+    assert api("GET", v1 + "/b")[1]["spec"] == {"host": "i:9"}
+    watch = atoll.start_kubectl("get", "peers.v2.conv.example.org", "-n", namespace, "-w", "-o", "jsonpath={.spec.port} ", "--request-timeout=10s")
+    assert watch.stdout.read(len("7 9 ")) == "7 9 "
+    api("PUT", v1 + "/a", {**api("GET", v1 + "/a")[1], "spec": {"host": "h:5"}})
+    api("DELETE", v1 + "/b")
+    assert watch.stdout.read(len("5 9 ")) == "5 9 "
+    watch.kill()
+    status, answer = api("POST", v2, peer("v2", "refuse", name="x", port=1))
+    assert status == 500 and answer["message"] == "conversion webhook for conv.example.org/v1, Kind=Peer failed: no"
 
 
 def test_a_namespace_and_an_owner_take_them_along(atoll, namespace, backups):
