@@ -102,7 +102,8 @@ void listener_forget(struct conn *c) {
 static bool evict_idle(struct listener *l) {
     struct conn *oldest = NULL;
     for (struct conn *c = l->conns; c; c = c->next)
-        if ((c->idle || !c->served) && (!oldest || c->deadline_ms < oldest->deadline_ms)) oldest = c;
+        if ((c->idle || !c->served) && (!oldest || c->deadline_ms < oldest->deadline_ms))
+            oldest = c;
     if (oldest) conn_kill(oldest);
     return oldest != NULL;
 }
