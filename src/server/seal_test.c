@@ -5,7 +5,7 @@
 
 static const char name[] = "/secrets.core/ns/s";
 static const char object[] = "{\"metadata\":{\"name\":\"s\",\"resourceVersion\":\"\"},\"data\":{}}";
-enum { RV_OFFSET = 42 };
+enum { RV_OFFSET = 43 };
 
 static struct seal seal_of(uint32_t first, size_t n) {
     struct seal s = {.keys.n = n};
