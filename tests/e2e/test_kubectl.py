@@ -123,11 +123,6 @@ def test_syntax_errors_of_yaml_and_json(k):
         assert k("apply", "-f", "-", text=text, check=False).returncode == 1
 
 
-def test_server_side_apply_is_refused_by_its_name(k):
-    r = apply(k, {"kind": "ConfigMap", "metadata": {"name": "s"}}, more=("--server-side",), check=False)
-    assert r.returncode == 1 and "server-side apply" in r.stderr, r.stderr
-
-
 # ---- change ----
 
 def test_apply_again_changes_merges_and_prunes_fields(k, atoll, namespace):
