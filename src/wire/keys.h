@@ -24,14 +24,11 @@ enum keys_msg {
     KEYS_FRONT_PROXY_OK = 8,
     KEYS_SIGN_FRONT_PROXY = 9, /* as KEYS_SIGN_TLS, by the front-proxy key */
     KEYS_SIGN_FRONT_PROXY_OK = 10,
-    KEYS_SEAL = 30, /* → KEYS_SEAL_OK: struct keys_seal, the keys that seal secrets at rest */
-    KEYS_SEAL_OK = 31,
-};
-
-enum {
-    KEYS_SIGN_CERTIFICATE = 31, /* body: struct keys_certificate; → KEYS_SIGN_CERTIFICATE_OK: the
+    KEYS_SEAL = 11, /* → KEYS_SEAL_OK: struct keys_seal, the keys that seal secrets at rest */
+    KEYS_SEAL_OK = 12,
+    KEYS_SIGN_CERTIFICATE = 13, /* body: struct keys_certificate; → KEYS_SIGN_CERTIFICATE_OK: the
                                    certificate as PEM, signed by the cluster CA */
-    KEYS_SIGN_CERTIFICATE_OK = 32,
+    KEYS_SIGN_CERTIFICATE_OK = 14,
 };
 
 /* A certificate signing request that was approved; keys checks again what its signer may sign. */
