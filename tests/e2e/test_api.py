@@ -429,7 +429,17 @@ def test_watch_ends_with_a_bookmark_at_its_timeout(api, ns):
     assert got[-1][0] == "BOOKMARK" and int(got[-1][2]["metadata"]["resourceVersion"]) > 0
 
 
+def test_watch_goes_on_over_a_restart_of_api(api, root, ns):
+    first = api("POST", maps(ns), cm("before"))[1]["metadata"]["resourceVersion"]
+    for i in range(5):
+        api("POST", maps(ns), cm(f"m{i}"))
+    kill_service(api, root, "api")
+    events = list(api.watch(maps(ns) + f"?watch=1&resourceVersion={first}&timeoutSeconds=1"))
+    assert [(e["type"], e["object"]["metadata"]["name"]) for e in events] == [("ADDED", f"m{i}") for i in range(5)]
+
+
 def test_watch_from_a_forgotten_version_is_expired(api, root, ns):
+    api("POST", "/atoll/secrets/reseal?key=1", {})  # after it the store forgets its log
     kill_service(api, root, "api")
     events = list(api.watch(maps(ns) + "?watch=1&resourceVersion=1&timeoutSeconds=2"))
     assert events[0]["type"] == "ERROR" and events[0]["object"]["code"] == 410
