@@ -143,5 +143,4 @@ void api_validate(const struct api_type *t, const void *obj, const void *old, co
 /* These fields (NULL-terminated) may not differ from old: for types whose fields are immutable in
  * one place and not in another. */
 void api_validate_unchanged(const struct api_type *t, const void *obj, const void *old,
-                            const char *const *fields, const char *path,
-                            struct api_causes *causes);
+                            const char *const *fields, const char *path, struct api_causes *causes);

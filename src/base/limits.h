@@ -10,7 +10,7 @@ enum {
     LIMIT_YAML_NODES = 200000,
     LIMIT_OBJECT_BYTES = 3 * 1024 * 1024 / 2, /* one stored object; upstream's etcd limit */
     LIMIT_STORE_VALUE_BYTES = LIMIT_OBJECT_BYTES + 64, /* the same, sealed */
-    LIMIT_BODY_BYTES = 3 * 1024 * 1024,       /* one request body, as kube-apiserver */
+    LIMIT_BODY_BYTES = 3 * 1024 * 1024,                /* one request body, as kube-apiserver */
     LIMIT_JSON_PATCH_OPS = 10000,
     LIMIT_PATCH_LIST_ITEMS = 4096, /* of two lists merged by a strategic patch */
     LIMIT_SELECTOR_TERMS = 1000,

@@ -87,10 +87,10 @@ TEST(settings_of_identities_go_along) {
     OWN(arena_free_p) struct arena *a = arena_new();
     struct settings s, back;
     struct err err;
-    struct settings_choice choice = {.root = "",
-                                     .node_name = "n1",
-                                     .auth = {.oidc_issuer_url = "https://issuer.example",
-                                              .oidc_client_id = "kubernetes"}};
+    struct settings_choice choice = {
+        .root = "",
+        .node_name = "n1",
+        .auth = {.oidc_issuer_url = "https://issuer.example", .oidc_client_id = "kubernetes"}};
     assert_int_equal(settings_resolve(&choice, a, &s, &err), 0);
     OWN(buf_done) struct buf b = {0};
     settings_write(&b, &s);

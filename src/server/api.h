@@ -7,10 +7,10 @@
 #include "proc/ipc.h"
 #include "proc/service.h"
 #include "server/cache.h"
-#include "server/transport/request.h"
 #include "server/route.h"
 #include "server/seal.h"
 #include "server/store_link.h"
+#include "server/transport/request.h"
 #include "wire/keys.h"
 
 struct authz;
@@ -64,7 +64,7 @@ struct call {
     const struct api_kind *kind; /* of the resource; NULL for others */
     struct resource *resource;   /* NULL for virtual kinds */
     enum answer_form form;
-    enum answer_media media; /* by reply_negotiate, or at the first answer */
+    enum answer_media media;    /* by reply_negotiate, or at the first answer */
     const char *form_version;   /* v1 or v1beta1 of meta.k8s.io for tables and partial objects */
     const char *include_object; /* of a table: None, Metadata, Object */
     bool dry_run;

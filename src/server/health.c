@@ -3,10 +3,10 @@
 
 #include "base/own.h"
 #include "server/api.h"
-#include "server/metrics/meter.h"
 #include "server/auth/audit.h"
 #include "server/build.h" /* made by meson */
 #include "server/flow/flow.h"
+#include "server/metrics/meter.h"
 
 #ifdef __clang__
 #define COMPILER "clang"

@@ -7,10 +7,10 @@
 struct selection {
     const struct api_kind *kind;  /* as stored */
     const struct api_kind *asked; /* whose field names are meant */
-    const char *ns, *name;       /* "" = any */
-    struct selector *labels;     /* NULL = any */
-    struct field_terms fields;   /* without a positive metadata.name, which went to `name` */
-    bool narrow;                 /* labels or fields are given */
+    const char *ns, *name;        /* "" = any */
+    struct selector *labels;      /* NULL = any */
+    struct field_terms fields;    /* without a positive metadata.name, which went to `name` */
+    bool narrow;                  /* labels or fields are given */
 };
 
 /* From the query; everything is in the call's arena. ERR_BAD_REQUEST. */

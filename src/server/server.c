@@ -22,9 +22,9 @@
 #include "server/event_expiry.h"
 #include "server/flow/flow.h"
 #include "server/keys_link.h"
+#include "server/lifetime.h"
 #include "server/metrics/meter.h"
 #include "server/reseal.h"
-#include "server/lifetime.h"
 
 enum { TRIM_MS = 60 * 1000, KEEP_BYTES = 1024 * 1024 };
 

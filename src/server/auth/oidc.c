@@ -98,9 +98,7 @@ static int take_groups(struct authn_ask *ask, const json_t *claims) {
     if (!json_is_string(groups) && !json_is_array(groups))
         return refuse(ask, "the groups claim is neither a text nor a list");
     add_group(ask, groups);
-    json_array_foreach(groups, i, one) {
-        add_group(ask, one);
-    }
+    json_array_foreach(groups, i, one) { add_group(ask, one); }
     return 0;
 }
 

@@ -51,7 +51,7 @@ struct conn {
     unsigned holds;       /* requests and deferred calls that still point here */
     struct peer peer;
     struct arena *arena; /* the peer's strings */
-    bool served; /* a whole request has arrived on it */
+    bool served;         /* a whole request has arrived on it */
     bool handshaking, corked, flushing, paused, idle;
     bool finishing;  /* close once the queue is sent */
     bool lingering;  /* sent and shut down; reads and drops until the peer closes */
