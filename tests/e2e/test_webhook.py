@@ -207,3 +207,25 @@ def test_configurations_are_validated(cluster):
     for words in ("should be a domain with at least three segments", "must be between 1 and 30 seconds", "'https' is the only allowed URL scheme",
                   "must include at least one of v1, v1beta1"):
         assert words in err, err
+
+
+def test_connections_are_told_and_may_be_refused(atoll, namespace):
+    s = ws.Server(ws.review_answer(lambda path, r: {"allowed": r["subResource"] != "exec", "status": {"message": "no shells"}}))
+    rule = {"operations": ["CONNECT"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods/*"]}
+    o = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration", "metadata": {"name": namespace}, "webhooks": [
+        {"name": "shell.example.com", "clientConfig": {"url": f"https://127.0.0.1:{s.port}/", "caBundle": s.bundle}, "rules": [rule],
+         "sideEffects": "None", "admissionReviewVersions": ["v1"], "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}]}
+    pod = {"kind": "Pod", "metadata": {"name": "p"}, "spec": {"terminationGracePeriodSeconds": 0, "containers": [
+        {"name": "c", "image": ac.IMAGE, "command": ["sleep", "100"]}]}}
+    atoll.apply(o, pod, namespace=namespace)
+    try:
+        atoll.kubectl("wait", "-n", namespace, "pod/p", "--for=condition=Ready")
+        r = atoll.kubectl("exec", "-n", namespace, "p", "--", "true", check=False)
+        assert "denied the request: no shells" in r.stderr
+        request = json.loads(s.seen[-1][3])["request"]
+        assert request["operation"] == "CONNECT" and request["kind"]["kind"] == "PodExecOptions" and request["subResource"] == "exec"
+        assert request["object"]["container"] == "c" and request["object"]["command"] == ["true"]
+    finally:
+        atoll.kubectl("delete", "validatingwebhookconfiguration", namespace)
+        s.close()
+    atoll.kubectl("exec", "-n", namespace, "p", "--", "true")

@@ -173,6 +173,10 @@ static const struct role_rule atoll_dns[] = {
     {READ, "discovery.k8s.io", "endpointslices", 0, 0},
 };
 
+static const struct role_rule metrics_reader[] = {
+    {READ, "metrics.k8s.io", "nodes,pods", 0, 0},
+};
+
 #define PART(name, rules, to)                                                                      \
     { name, rules, ARRAY_LEN(rules), to }
 #define ROLE(name, rules) PART(name, rules, NULL)
@@ -184,6 +188,7 @@ const struct role_default role_defaults[] = {
     PART("system:aggregate-to-admin", aggregate_to_admin, "admin"),
     PART("system:aggregate-to-edit", aggregate_to_edit, "edit"),
     PART("system:aggregate-to-view", aggregate_to_view, "view"),
+    PART("system:aggregated-metrics-reader", metrics_reader, "view"),
     ROLE("system:discovery", discovery),
     ROLE("system:basic-user", basic_user),
     ROLE("system:public-info-viewer", public_info),

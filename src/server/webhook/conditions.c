@@ -1,3 +1,4 @@
+/* matchConditions of webhooks: CEL over the request and its objects. */
 #include "server/webhook/hooks.h"
 
 #include "cel/cel.h"
