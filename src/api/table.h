@@ -45,8 +45,8 @@ enum {                         /* api_field.flags */
        API_RETAIN_KEYS = 1024, /* patch strategy retainKeys */
        API_UNIQUE = 2048,      /* two elements with the same (first) list key are invalid */
        API_EXPECTED = 4096,    /* listed as required in OpenAPI; checked elsewhere, if at all */
-       API_INLINE = 8192       /* all members that no other field names, as JSON text without braces;
-                                  the type has API_TYPE_INLINE. Of API_RAW */
+       API_INLINE = 8192       /* of API_RAW: all members that no other field names, as JSON text
+                                  without braces; the type has API_TYPE_INLINE */
 };
 
 /* Formats of strings; what each accepts is what apimachinery's validation accepts. */

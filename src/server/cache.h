@@ -62,7 +62,7 @@ void resource_end_watches(struct resource *r);
 /* Borrowed, until the next event. ns "" for cluster-scoped. */
 struct object *resource_get(const struct resource *r, const char *ns, const char *name);
 
-/* What the store said. Objects of kinds that are not known (yet: custom ones) are kept all the same. */
+/* What the store said. Objects of kinds that are not known (custom ones: not yet) are kept too. */
 void cache_row(struct cache *c, struct slice key, uint64_t revision, struct slice value);
 void cache_snapshot_end(struct cache *c, uint64_t revision, uint64_t compacted);
 void cache_event(struct cache *c, int store_op, struct slice key, uint64_t revision,

@@ -126,6 +126,30 @@ static void put_text(struct buf *b, enum api_form form, struct slice bytes) {
     }
 }
 
+/* Fields of CustomResourceDefinitions that are one thing or another in JSON, and a message with a
+ * field for each on this wire. */
+static bool is_union(const struct api_field *f) {
+    const struct api_type *props = &apiextensions_v1_json_schema_props_type,
+                          *sub = &apiextensions_v1_custom_resource_subresources_type;
+    return (f >= props->fields && f < props->fields + props->n_fields &&
+            (str_eq(f->name, "items") || str_eq(f->name, "additionalProperties"))) ||
+           (f >= sub->fields && f < sub->fields + sub->n_fields);
+}
+
+static int put_union(struct buf *b, const struct api_field *f, struct slice bytes, unsigned depth) {
+    struct wire_field schema = {0}, allows = {0};
+    bool list = str_eq(f->name, "items");
+    if (str_eq(f->name, "status")) {
+        buf_str(b, "{}");
+        return 0;
+    }
+    if (find(bytes, list ? 1 : 2, &schema))
+        return put_message(b, &apiextensions_v1_json_schema_props_type, schema.bytes, depth + 1);
+    find(bytes, 1, &allows);
+    buf_str(b, list ? "null" : allows.value ? "true" : "false");
+    return 0;
+}
+
 static int put_value(struct buf *b, const struct api_field *f, const struct wire_field *w,
                      unsigned depth) {
     struct wire_field raw = {0};
@@ -140,6 +164,7 @@ static int put_value(struct buf *b, const struct api_field *f, const struct wire
         return 0;
     case API_INT_OR_STRING: put_int_or_string(b, w->bytes); return 0;
     case API_RAW:
+        if (is_union(f)) return put_union(b, f, w->bytes, depth);
         find(w->bytes, 1, &raw);
         buf_slice(b, raw.bytes.n ? raw.bytes : SLICE("null"));
         return 0;
@@ -281,10 +306,15 @@ static const struct api_field resource_list_fields[] = {
 static const struct api_type resource_list_type = {
     .name = "APIResourceList", .fields = resource_list_fields, .n_fields = 2};
 
-bool protobuf_speaks(const struct api_type *t) {
+static bool has_numbers(const struct api_type *t) {
     for (unsigned i = 0; i < t->n_fields; i++)
         if (t->fields[i].number) return true;
     return false;
+}
+
+bool protobuf_speaks(const struct api_type *t) {
+    /* Read, but not written: see is_union. Clients take JSON beside it. */
+    return t != &apiextensions_v1_custom_resource_definition_type && has_numbers(t);
 }
 
 const struct api_type *protobuf_type(const char *api_version, const char *kind) {
@@ -304,7 +334,7 @@ const struct api_type *protobuf_type(const char *api_version, const char *kind) 
         {"PartialObjectMetadata", &protobuf_partial_type},
     };
     const struct api_kind *k = api_kind_by_api_version(api_version, kind);
-    if (k) return protobuf_speaks(k->type) ? k->type : NULL;
+    if (k) return has_numbers(k->type) ? k->type : NULL;
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (str_eq(others[i].kind, kind)) return others[i].type;
     return NULL;

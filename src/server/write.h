@@ -30,8 +30,8 @@ struct write {
     struct object *current;       /* with a reference; NULL on create */
     const struct api_object *old; /* current, decoded */
     struct api_object *object;    /* what is to be stored */
-    struct api_object *asked;     /* the same in the version of the request, when a webhook makes the
-                                     stored one from it; else NULL */
+    struct api_object *asked;     /* the same in the version of the request, when a webhook has
+                                     made the stored one from it; else NULL */
     enum store_op op;             /* of the commit that waits for the webhook */
     struct admission *admission;
     managed_list sent_fields; /* managedFields that the client sent */
