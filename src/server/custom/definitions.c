@@ -12,6 +12,7 @@
 enum { TOGETHER = 32 };
 
 typedef struct apiextensions_v1_custom_resource_definition definition;
+typedef struct apiextensions_v1_custom_resource_definition_names definition_names;
 
 /* One definition that is at work. */
 struct entry {
@@ -21,7 +22,9 @@ struct entry {
     bool terminating;
     struct resource *instances; /* listened to while terminating */
     size_t deleting;            /* deletions under way */
-    bool writing;               /* a write of ours is under way; its event comes back here */
+    struct arena *names_arena;
+    const struct apiextensions_v1_custom_resource_definition_names *names; /* accepted, as stored */
+    bool writing; /* a write of ours is under way; its event comes back here */
 };
 
 static struct {
@@ -133,19 +136,26 @@ static void write_back(struct entry *e, enum store_op op, definition *d, uint64_
                   on_written, name);
 }
 
-/* All other definitions of the group, decoded. */
-static void others_of(struct arena *a, const definition *d, const definition ***ret,
+static void remember_names(struct entry *e, const definition *d) {
+    arena_free(e->names_arena);
+    e->names_arena = arena_new();
+    e->names = api_copy(e->names_arena, &apiextensions_v1_custom_resource_definition_names_type,
+                        &d->status.accepted_names);
+}
+
+/* The names that the other definitions of the group have. */
+static void others_of(struct arena *a, const definition *d, const definition_names ***ret,
                       size_t *ret_n) {
     struct {
-        const definition **v;
+        const definition_names **v;
         size_t n;
     } list = {0};
-    struct key_cursor at = key_index_seek(&all.resource->index, SLICE("/"), false);
     const char *end = arena_printf(a, ".%s", d->spec.group);
-    for (struct object *o; (o = key_index_next(&all.resource->index, &at));) {
-        if (!str_ends(object_name(o), end) || str_eq(object_name(o), d->metadata.name)) continue;
-        definition *other = decode(a, o);
-        if (other) *ARENA_PUSH(a, &list) = other;
+    size_t i = 0;
+    for (struct map_entry *m; (m = map_next(&all.entries, &i));) {
+        const struct entry *e = m->value;
+        if (e->names && str_ends(e->name, end) && !str_eq(e->name, d->metadata.name))
+            *ARENA_PUSH(a, &list) = e->names;
     }
     *ret = list.v;
     *ret_n = list.n;
@@ -274,6 +284,7 @@ static void forget(const char *name) {
     if (!e) return;
     if (e->instances) resource_unlisten(e->instances, e);
     unregister(e);
+    arena_free(e->names_arena);
     resource_end_watches(cache_resource_make(&all.api->cache, prefix_of(a, name)));
     free(e->name);
     free(e);
@@ -286,10 +297,12 @@ static void consider(const char *name, bool starting) {
     definition *d = o ? decode(a, o) : NULL;
     if (!d) return;
     struct entry *e = entry_of(name);
-    const definition **others;
+    const definition_names **others;
     size_t n;
+    remember_names(e, d);
     others_of(a, d, &others, &n);
     bool changed = definition_grant(a, d, others, n, now_text(a));
+    if (changed) remember_names(e, d); /* taken from now on */
     update_kinds(e, o, d, starting);
     if (changed)
         write_back(e, STORE_UPDATE, d, o->revision);
@@ -317,6 +330,11 @@ void definitions_start(struct api *api) {
     struct key_cursor at = key_index_seek(&all.resource->index, SLICE("/"), false);
     for (struct object *o; (o = key_index_next(&all.resource->index, &at));)
         *ARENA_PUSH(a, &names) = arena_str(a, object_name(o));
+    for (size_t i = 0; i < names.n; i++) { /* all names first: who holds one keeps it */
+        OWN(arena_free_p) struct arena *scratch = arena_new();
+        const definition *d = decode(scratch, resource_get(all.resource, "", names.v[i]));
+        if (d) remember_names(entry_of(names.v[i]), d);
+    }
     for (size_t i = 0; i < names.n; i++) consider(names.v[i], true);
     resource_listen(all.resource, on_definition, api);
 }

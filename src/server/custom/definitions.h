@@ -12,11 +12,12 @@ void definitions_start(struct api *api);
 /* A request for a custom kind: keeps the kind alive until the request ends. False: answered. */
 bool custom_call_begin(struct call *c);
 
-/* names.c: the names that a definition gets among all others, and the conditions that say so.
- * Changes d->status; true when something changed. now as the API writes times. */
+/* names.c: the names that a definition gets beside those that others of its group have, and the
+ * conditions that say so. Changes d->status; true when something changed. now as the API writes
+ * times. */
 bool definition_grant(struct arena *a, struct apiextensions_v1_custom_resource_definition *d,
-                      const struct apiextensions_v1_custom_resource_definition *const *others,
-                      size_t n_others, const char *now);
+                      const struct apiextensions_v1_custom_resource_definition_names *const *names,
+                      size_t n_names, const char *now);
 void definition_set_condition(struct arena *a,
                               struct apiextensions_v1_custom_resource_definition *d,
                               const char *type, const char *status, const char *reason,

@@ -28,13 +28,13 @@ static bool has_word(const struct str_list *l, const char *word) {
 }
 
 struct others {
-    const definition *const *v;
+    const definition_names *const *v;
     size_t n;
 };
 
 static bool resource_taken(const struct others *o, const char *name) {
     for (size_t i = 0; i < o->n; i++) {
-        const definition_names *n = &o->v[i]->status.accepted_names;
+        const definition_names *n = o->v[i];
         if (str_eq(n->plural, name) || str_eq(n->singular, name) || has_word(&n->short_names, name))
             return true;
     }
@@ -43,7 +43,7 @@ static bool resource_taken(const struct others *o, const char *name) {
 
 static bool kind_taken(const struct others *o, const char *name) {
     for (size_t i = 0; i < o->n; i++) {
-        const definition_names *n = &o->v[i]->status.accepted_names;
+        const definition_names *n = o->v[i];
         if (str_eq(n->kind, name) || str_eq(n->list_kind, name)) return true;
     }
     return false;
@@ -99,7 +99,7 @@ static void approval(struct arena *a, definition *d, const char *now) {
         arena_printf(a, approved ? "approved in %s" : "not approved: \"%s\"", value), now);
 }
 
-bool definition_grant(struct arena *a, definition *d, const definition *const *others,
+bool definition_grant(struct arena *a, definition *d, const definition_names *const *others,
                       size_t n_others, const char *now) {
     struct others o = {others, n_others};
     struct verdict v = {.a = a, .others = &o};
