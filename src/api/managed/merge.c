@@ -67,8 +67,10 @@ static struct parts items(struct arena *a, struct shape list, const json_t *arra
     struct parts parts = {0};
     size_t i;
     json_t *item;
-    json_array_foreach((json_t *)array, i, item) parts_add(a, &parts, item_name(a, list, item))
-        ->item = item;
+    json_array_foreach((json_t *)array, i, item) {
+        struct part *part = parts_add(a, &parts, item_name(a, list, item));
+        part->item = item;
+    }
     return parts;
 }
 

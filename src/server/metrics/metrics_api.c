@@ -120,10 +120,13 @@ static void answer(struct wish *w, const json_t *root) {
     OWN(buf_done) struct buf items = {0}, list = {0};
     size_t n = 0, i;
     const json_t *pod;
-    if (w->nodes)
+    if (w->nodes) {
         put_node(w, &items, root, &n);
-    else
-        json_array_foreach(json_object_get(root, "pods"), i, pod) put_pod(w, &items, root, pod, &n);
+    } else {
+        json_array_foreach(json_object_get(root, "pods"), i, pod) {
+            put_pod(w, &items, root, pod, &n);
+        }
+    }
     if (*c->route.name && !n) {
         reply_failure(
             c, ERR_NOT_FOUND,
