@@ -1,6 +1,6 @@
-/* One keep-alive client of the load generator: GETs one path over and over, one request at a time.
- * Built on a unix or TCP socket, with or without TLS, HTTP/1.1 or HTTP/2. It never retries: any
- * answer but 200 and any early end is an error. */
+/* Clients of the load generators: one connection each, one request under way at a time, on a unix
+ * or TCP socket, with or without TLS, HTTP/1.1 or HTTP/2. They never retry: any answer but 200 and
+ * 201 and any early end is an error. */
 #pragma once
 
 #include <openssl/ssl.h>
@@ -11,6 +11,26 @@
 struct load;
 struct h2_client;
 
+/* An HTTP/1.1 answer while it arrives: its head is kept, its body is counted and thrown away. */
+struct answer {
+    char head[4096];
+    size_t head_n;
+    enum {
+        ANSWER_HEAD,
+        ANSWER_LENGTH,
+        ANSWER_CHUNK_HEAD,
+        ANSWER_CHUNK,
+        ANSWER_CHUNK_TAIL,
+        ANSWER_LAST_TAIL
+    } state;
+    uint64_t left;  /* of the body or of the chunk */
+    uint64_t bytes; /* of body so far */
+    bool ok;        /* 200 or 201 */
+};
+
+/* 1: complete, 0: more is to come, −1: not HTTP. Set to {0} before the next one. */
+int answer_feed(struct answer *a, const char *p, size_t n);
+
 struct client {
     struct load *load;
     struct h2_client *h2; /* NULL: HTTP/1.1 */
@@ -18,21 +38,42 @@ struct client {
     int fd;
     bool dead;
     uint64_t sent_ns; /* of the request that is under way */
-    char *in;         /* HTTP/1.1: the answer so far */
-    size_t in_n;
+    struct answer answer;
+    struct client *next_idle;
 };
 
-enum { CLIENT_BUFFER_BYTES = 256 * 1024 };
+/* Where a server listens and how to speak to it. */
+struct place {
+    const char *unix_path; /* NULL: loopback, port */
+    long port;
+    SSL_CTX *tls; /* NULL: plain */
+};
+
+uint64_t now_ns(void);
+_Noreturn void die(const char *what);
+/* A client context; cert and key may be NULL. */
+SSL_CTX *tls_client(bool h2, const char *cert, const char *key);
+/* Connects and shakes hands, then makes the socket non-blocking. ret_ssl NULL when plain. */
+int dial(const struct place *p, SSL **ret_ssl);
+char *file_read(const char *path, size_t *ret_n);
+/* Writes value over the n characters at p (NULL: nowhere), with leading zeros. */
+void digits_put(char *p, size_t n, uint64_t value);
 
 /* Both return the bytes moved, 0 for "nothing now", −1 when the connection is of no more use. */
 long client_read(struct client *c, void *p, size_t n);
 long client_write(struct client *c, const void *p, size_t n);
 
-/* The answer is complete: counts it and, while time is left, sends the next request. */
-void client_answered(struct client *c, bool ok);
+/* The answer is complete: counts it and, while there is something left to do, sends the next. */
+void client_answered(struct client *c, bool ok, uint64_t bytes);
 
-/* HTTP/2 (load_h2.c). */
-struct h2_client *h2_client_new(struct client *c, const char *path);
+/* HTTP/2 (load_h2.c). With a body it is a POST, and gRPC when the flag says so. */
+struct h2_request {
+    const char *path;
+    char *body; /* as long as the client lives; may change between requests */
+    size_t body_n;
+    bool grpc;
+};
+struct h2_client *h2_client_new(struct client *c, const struct h2_request *request);
 void h2_client_free(struct h2_client *h);
 int h2_client_request(struct h2_client *h);                        /* −1: of no more use */
 int h2_client_input(struct h2_client *h, const void *p, size_t n); /* −1: of no more use */

@@ -119,22 +119,44 @@ class Podman:
         return took
 
 
+class Redis:
+    """One redis-server on a unix socket that keeps nothing on disk."""
+
+    def __init__(self, directory):
+        self.sock = f"{directory}/redis.sock"
+        self.process = subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", self.sock, "--save", "", "--appendonly", "no",
+                                         "--maxclients", "4000", "--client-output-buffer-limit", "pubsub 0 0 0", "--dir",
+                                         str(directory)], stdout=subprocess.DEVNULL)
+        wait_for(lambda: os.path.exists(self.sock), "redis-server does not start")
+
+    def pids(self):
+        return [self.process.pid]
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
+
 class ControlPlane:
-    """kube-apiserver, etcd, scheduler and controller-manager of the peer kit, when it is built."""
+    """kube-apiserver, etcd, scheduler and controller-manager of the peer kit, when it is built. `make bench` never builds it."""
+
+    HINT = ("Kubernetes 1.20 was not measured: it is not built here. Build it once (Debian's source package, about 20 minutes, 5 GB) with "
+            "tests/peers/k8s-1.20/build.sh base, then run `make bench` again.")
 
     def __init__(self, directory):
         self.run_dir = Path(directory) / "peer"
-        self.kit = Path(os.environ.get("PEER_KIT", TOP / "../shared/peers/k8s-1.20"))
+        self.kit = Path(os.environ.get("PEER_KIT", TOP / "tests/peers/k8s-1.20"))
         default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "peers/k8s-1.20"
         self.home = Path(os.environ.get("PEER_HOME", default))
-        self.port = 16443
+        self.port, self.etcd_port = 16443, 12379
 
     def built(self):
         return (self.kit / "run-controlplane.sh").exists() and (self.home / "bin/kube-apiserver").exists()
 
     def command(self, verb):
         env = dict(os.environ, PEER_HOME=str(self.home), RUN=str(self.run_dir))
-        return subprocess.check_output([str(self.kit / "run-controlplane.sh"), verb], text=True, env=env, timeout=120)
+        return subprocess.run([str(self.kit / "run-controlplane.sh"), verb], text=True, env=env, timeout=120, check=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
 
     def start(self):
         """Milliseconds from the start of kube-apiserver to /readyz (etcd runs before)."""
@@ -143,16 +165,22 @@ class ControlPlane:
     def pss_mib(self):
         return sum(int(line.split()[2]) for line in self.command("mem").splitlines()[1:]) / 1024
 
-    def pid(self):
-        return int((self.run_dir / "pid/apiserver").read_text())
+    def pid(self, name="apiserver"):
+        return int((self.run_dir / "pid" / name).read_text())
+
+    def pids(self):
+        return [self.pid(n) for n in ("etcd", "apiserver", "kcm", "scheduler")]
 
     def client_files(self):
         return str(self.run_dir / "pki/admin.crt"), str(self.run_dir / "pki/admin.key")
 
-    def create(self, path, body):
+    def curl(self, path, *more):
         crt, key = self.client_files()
-        run("curl", "-sSf", "-k", "--cert", crt, "--key", key, "-H", "Content-Type: application/json", "-d", json.dumps(body),
-            f"https://127.0.0.1:{self.port}{path}")
+        return subprocess.check_output(["curl", "-sSf", "-k", "--cert", crt, "--key", key, *more,
+                                        f"https://127.0.0.1:{self.port}{path}"], timeout=60)
+
+    def create(self, path, body):
+        self.curl(path, "-H", "Content-Type: application/json", "-d", json.dumps(body))
 
     def stop(self):
         self.command("clean")

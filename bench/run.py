@@ -1,4 +1,4 @@
-"""`make bench`: rows 1, 2, 4 and 10 of the performance goals beside what runs here of their peers. Ours and the peer alternate in
+"""`make bench`: rows 1 to 6 and 10 of the performance goals beside what runs here of their peers. Ours and the peer alternate in
 the same run, at least five rounds; a table, a CSV under bench/results, and docs/benchmarks.md.
 
   bench/run.py [--rounds N] [--build DIR] [--no-doc] [ROW…]
@@ -15,17 +15,20 @@ import tempfile
 from pathlib import Path
 
 import measure
+import row_create
 import row_get
 import row_idle
+import row_list
 import row_pods
+import row_watch
 from measure import TOP, say
 
-ROWS = {1: row_idle, 2: row_idle, 4: row_get, 10: row_pods}
+ROWS = {1: row_idle, 2: row_idle, 3: row_create, 4: row_get, 5: row_list, 6: row_watch, 10: row_pods}
 INSIDE = "ATOLL_BENCH_INSIDE"
 
 
 def arguments():
-    p = argparse.ArgumentParser(prog="bench/run.py", description="Rows: 1 memory, 2 start, 4 GET, 10 pods.")
+    p = argparse.ArgumentParser(prog="bench/run.py", description="Rows: 1 memory, 2 start, 3 create, 4 GET, 5 LIST, 6 watch, 10 pods.")
     p.add_argument("rows", nargs="*", type=int, choices=[[], *ROWS], metavar="ROW")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--build", default=os.environ.get("BUILD", str(TOP / "build")))
@@ -40,8 +43,8 @@ def arguments():
 
 def prepare(o):
     subprocess.run([str(TOP / "tools/setup"), "bench"], check=True)
-    subprocess.run(["ninja", "-C", o.build, "--quiet", "atoll", "shim/atoll-shim", "bench/bench_load", "bench/bench_constant",
-                    "bench/bench_limits"], check=True)
+    subprocess.run(["ninja", "-C", o.build, "--quiet", "atoll", "shim/atoll-shim", "bench/bench_load", "bench/bench_watch",
+                    "bench/bench_constant", "bench/bench_limits"], check=True)
 
 
 def network():

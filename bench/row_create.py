@@ -1,0 +1,90 @@
+"""Row 3: durable creates of 2 KB ConfigMaps by 1, 64 and 1,000 clients."""
+import json
+from pathlib import Path
+
+from measure import Measure, percentile, say
+from peers import KUBERNETES
+from sides import Sides
+
+CLIENTS = {1: 1000, 64: 1000, 1000: 3000}  # how many: milliseconds
+PATH = "/api/v1/namespaces/default/configmaps"
+SERIAL = "#" * 8
+BODY = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"c-{SERIAL}"}, "data": {"page": "x" * 1790}}
+ETCD = "etcd 3.4, gRPC without TLS"
+
+
+def field(number, data):
+    """One field of protobuf with bytes."""
+    n, size = len(data), b""
+    while n > 0x7f:
+        size += bytes([n & 0x7f | 0x80])
+        n >>= 7
+    return bytes([number << 3 | 2]) + size + bytes([n]) + data
+
+
+def put_request():
+    """etcdserverpb.PutRequest {key, value}, framed for gRPC; the value is as long as what ConfigMaps come to."""
+    m = field(1, f"/bench/{SERIAL}".encode()) + field(2, b"x" * 2008)
+    return b"\0" + len(m).to_bytes(4, "big") + m
+
+
+class Creator:
+    def __init__(self, program, directory):
+        self.program, self.first = program, 0
+        self.json, self.grpc = Path(directory) / "body.json", Path(directory) / "put.bin"
+        self.json.write_text(json.dumps(BODY))
+        self.grpc.write_bytes(put_request())
+
+    def run(self, side, clients):
+        is_etcd = "--grpc" in side.where
+        self.first += 300_000
+        path = "/etcdserverpb.KV/Put" if is_etcd else PATH
+        r = side.load(self.program, "--path", path, "--post", self.grpc if is_etcd else self.json, "--clients", clients, "--ms",
+                      CLIENTS[clients], "--first", self.first)
+        return r["requests"] / r["seconds"], r["sent"] / max(r["all_cpu_s"], 0.01), r["p50_us"] / 1000, r["p99_us"] / 1000
+
+
+KEYS = ("rate", "cpu", "p50", "p99")
+
+
+def measures():
+    m = {}
+    for way in ("TLS 1.3", "unix socket"):
+        for n in CLIENTS:
+            who = f"durable create, 2 KB, {way}, {n:,} client{'s' if n > 1 else ''}"
+            m[way, n, "rate"] = Measure(3, who, "creates/s", more=True)
+            m[way, n, "cpu"] = Measure(3, f"{who}: per CPU second of all services", "creates/s of CPU", more=True)
+            m[way, n, "p50"] = Measure(3, f"{who}: median", "ms")
+            m[way, n, "p99"] = Measure(3, f"{who}: p99", "ms")
+    return m
+
+
+def one_round(s, c, m, n, sync_us):
+    for way, side in (("TLS 1.3", s.ours_tls), ("unix socket", s.ours_unix)):
+        for key, v in zip(KEYS, c.run(side, n)):
+            m[way, n, key].add(v)
+        if n == 1:
+            m[way, n, "rate"].add_limit("append + fdatasync", 1e6 / sync_us)
+    if not s.kube:
+        return
+    for side, name in ((s.kube, KUBERNETES), (s.etcd, ETCD)):
+        for key, v in zip(KEYS, c.run(side, n)):
+            m["TLS 1.3" if side is s.kube else "unix socket", n, key].add_peer(name, v)
+
+
+def measure(build, directory, rounds, limits, rows, notes):
+    m = measures()
+    c = Creator(str(Path(build) / "bench/bench_load"), directory)
+    s = Sides(build, directory, notes)
+    try:
+        for i in range(rounds):
+            say(f"row 3: round {i + 1} of {rounds}")
+            sync_us = percentile(limits("sync", 100, f"{directory}/sync"), 0.5)
+            for n in CLIENTS:
+                one_round(s, c, m, n, sync_us)
+    finally:
+        s.close()
+    notes.append("Row 3: every answer is durable (fdatasync) on both sides, data on the same disk, one generator; ours over the unix socket "
+                 "stands beside etcd alone, which is asked to Put by gRPC, one connection a client, without TLS, without authorisation and "
+                 "without admission. Ours writes an audit line for each.")
+    return list(m.values())

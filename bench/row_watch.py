@@ -1,0 +1,106 @@
+"""Row 6: 1,000 watchers of one collection that changes 1,000 times a second: deliveries a second and their lag."""
+import json
+import subprocess
+from pathlib import Path
+
+from measure import Measure, say
+from peers import KUBERNETES, Redis
+from sides import Side, Sides, on_last_core
+
+WATCHERS, RATE, EVENTS = 1000, 1000, 500
+PATH = "/api/v1/namespaces/default/configmaps"
+EVENT = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "w-" + "#" * 8},
+         "data": {"at": "bench-t:" + "@" * 16, "page": "x" * 100}}
+REDIS = "redis pub/sub"
+
+
+def resp(*parts):
+    """A command of redis."""
+    return f"*{len(parts)}\r\n".encode() + b"".join(b"$%d\r\n%s\r\n" % (len(p), p) for p in parts)
+
+
+class Run:
+    def __init__(self, build, directory, event_bytes):
+        self.watch, self.load = (str(Path(build) / f"bench/bench_{x}") for x in ("watch", "load"))
+        self.first = 0
+        d = Path(directory)
+        self.body, self.publish, self.subscribe = d / "event.json", d / "publish", d / "subscribe"
+        self.body.write_text(json.dumps(EVENT))
+        message = b"bench-t:" + b"@" * 16
+        self.publish.write_bytes(resp(b"PUBLISH", b"bench", message + b"x" * (event_bytes - len(message) - 1) + b"\n"))
+        self.subscribe.write_bytes(resp(b"SUBSCRIBE", b"bench"))
+
+    def once(self, side, version):
+        redis = version is None
+        what = ["--raw", str(self.subscribe)] if redis else ["--path", f"{PATH}?watch=1&resourceVersion={version}"]
+        w = subprocess.Popen([self.watch, *side.where, *what, "--watchers", str(WATCHERS), "--events", str(EVENTS)],
+                             stdout=subprocess.PIPE, text=True, preexec_fn=on_last_core)
+        try:
+            if w.stdout.readline() != "ready\n":
+                raise RuntimeError(f"{side.name}: the watchers do not start")
+            self.first += EVENTS
+            more = ["--post", self.publish, "--raw"] if redis else ["--post", self.body, "--path", PATH]
+            side.load(self.load, *more, "--clients", 32, "--count", EVENTS, "--rate", RATE, "--ms", 60_000, "--first", self.first)
+            return json.loads(w.communicate(timeout=60)[0])
+        finally:
+            w.kill()
+            w.wait()
+
+
+def version_at(text):
+    return json.loads(text)["metadata"]["resourceVersion"]
+
+
+def event_size(s):
+    """Bytes of one event, so that redis carries the same."""
+    body = json.loads(json.dumps(EVENT).replace("#" * 8, "size"))
+    return len(s.atoll.call("POST", PATH, body)) + len('{"type":"ADDED","object":}\n')
+
+
+def measures():
+    m = {}
+    for way in ("TLS 1.3", "unix socket"):
+        who = f"watch, {WATCHERS:,} watchers, {RATE:,} creates/s, {way}"
+        m[way, "rate"] = Measure(6, who, "deliveries/s", more=True)
+        m[way, "lag_p50_ms"] = Measure(6, f"{who}: lag, median", "ms")
+        m[way, "lag_p99_ms"] = Measure(6, f"{who}: lag, p99", "ms")
+    return m
+
+
+def measure(build, directory, rounds, limits, rows, notes):
+    m = measures()
+    lost = {}
+    s = Sides(build, directory, notes)
+    redis = None
+    try:
+        redis = Redis(directory)
+        size = event_size(s)
+        run = Run(build, directory, size)
+        sides = [("TLS 1.3", s.ours_tls, None), ("unix socket", s.ours_unix, None),
+                 ("unix socket", Side(REDIS, ["--unix", redis.sock], redis.pids()), REDIS)]
+        if s.kube:
+            sides.append(("TLS 1.3", s.kube, KUBERNETES))
+        for i in range(rounds):
+            say(f"row 6: round {i + 1} of {rounds}")
+            for way, side, peer in sides:
+                version = None
+                if peer is None:
+                    version = version_at(s.atoll.call("GET", PATH + "?limit=1"))
+                elif peer is KUBERNETES:
+                    version = version_at(s.plane.curl(PATH + "?limit=1"))
+                r = run.once(side, version)
+                lost[peer or side.name] = lost.get(peer or side.name, 0) + r["expected"] - r["deliveries"]
+                r["rate"] = r["deliveries"] / r["seconds"]
+                for key in ("rate", "lag_p50_ms", "lag_p99_ms"):
+                    if peer:
+                        m[way, key].add_peer(peer, r[key])
+                    else:
+                        m[way, key].add(r[key])
+    finally:
+        if redis:
+            redis.close()
+        s.close()
+    notes.append(f"Row 6: {EVENTS} creates a round, {size} bytes an event; deliveries a second from the first to the last one; the lag from "
+                 "the moment the create is sent, so it includes the durable write that redis does not make. The watchers share one core "
+                 "with one another. Deliveries missing: " + ", ".join(f"{k} {v}" for k, v in lost.items()) + ".")
+    return list(m.values())
