@@ -24,9 +24,15 @@
 #include "server/keys_link.h"
 #include "server/lifetime.h"
 #include "server/metrics/meter.h"
+#include "server/metrics/turns.h"
 #include "server/reseal.h"
 
-enum { TRIM_MS = 60 * 1000, KEEP_BYTES = 1024 * 1024 };
+enum {
+    TRIM_MS = 2000,
+    TRIM_BUSY_TIMES = 30, /* at the latest; else when little was asked since the last time */
+    QUIET_REQUESTS = 50,
+    KEEP_BYTES = 1024 * 1024
+};
 
 /* ---- a request ---- */
 
@@ -237,7 +243,14 @@ static void listen_if_complete(void) {
 
 /* Memory that a burst left behind goes back to the machine. */
 static void on_trim(void *user) {
+    static uint64_t seen, trimmed;
+    static unsigned times;
     struct api *api = user;
+    bool quiet = api->requests - seen < QUIET_REQUESTS;
+    seen = api->requests;
+    if (++times < TRIM_BUSY_TIMES && (!quiet || seen - trimmed < QUIET_REQUESTS)) return;
+    times = 0;
+    trimmed = seen;
     cache_trim(&api->cache, loop_now_ms(api->loop));
     buf_done(&api->piece);
     malloc_trim(0);
@@ -299,6 +312,7 @@ static int api_start(struct service_ctx *ctx, struct err *err) {
     api->started_ns = loop_wall_ns(ctx->loop);
     mallopt(M_MMAP_THRESHOLD, KEEP_BYTES); /* page faults cost more than the memory; see on_trim */
     mallopt(M_TRIM_THRESHOLD, 2 * KEEP_BYTES);
+    turns_measure(ctx->loop);
     cache_init(&api->cache);
     api->authz = authz_new(api);
     api->flow = flow_new(api);

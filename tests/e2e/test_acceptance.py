@@ -10,7 +10,7 @@ import pytest
 
 from atoll_cluster import ATOLL, BUILD, TOP, RequestLoop, free_port, run, until
 
-SERVICES = ["api", "broker", "controllers", "dns", "image", "keys", "network", "node", "scheduler", "store"]
+SERVICES = ["api", "broker", "controllers", "dns", "egress", "image", "keys", "network", "node", "scheduler", "store"]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_get_wide_of_every_kind(hello, kind):
     if kind in ("secrets", "roles", "rolebindings") and not lines:
         assert "No resources found" in r.stderr
         return
-    assert "NAME" in lines[0] and "AGE" in lines[0] or kind in ("events", "clusterroles")
+    assert "NAME" in lines[0] and "AGE" in lines[0] or kind in ("events", "roles", "clusterroles")
     assert len(lines) > 1
 
 

@@ -53,7 +53,7 @@ def test_without_a_verb_it_says_how(root):
 def test_version_and_authority_need_no_root_user():
     assert "v1.32" in run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", ATOLL, "version").stdout if readable() else True
     table = run(ATOLL, "debug", "authority").stdout
-    for service in ("init", "store", "api", "keys", "controllers", "scheduler", "node", "broker", "image", "network", "dns"):
+    for service in ("init", "store", "api", "keys", "controllers", "scheduler", "node", "broker", "image", "network", "dns", "egress"):
         assert service in table
 
 
@@ -171,11 +171,10 @@ def test_full_disk_is_told_and_nothing_is_lost(root):
         a.up()
         a.ready()
         a.kubectl("create", "cm", "before", "--from-literal=a=b")
-        with open(f"{root}/fill", "wb") as f:
+        with open(f"{root}/fill", "wb", buffering=0) as f:
             try:
                 while True:
                     f.write(b"\0" * 65536)
-                    f.flush()
             except OSError:
                 pass
         stored, message = [], ""

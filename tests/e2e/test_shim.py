@@ -58,7 +58,7 @@ def test_logs_and_exit_code(shim):
     assert (ident, code, sig) == ("a", 7, 0)
     assert abs(finished / 1e9 - time.time()) < 5 and started <= finished
     got = records(f"{shim.directory}/a.log")
-    assert sorted(got) == [("stderr", "F", "two"), ("stdout", "F", "one"), ("stdout", "F", "three")]
+    assert sorted(got) == [("stderr", "F", "two"), ("stdout", "F", "one"), ("stdout", "P", "three")]
     lines = open(f"{shim.directory}/a.exit").read().split()
     assert lines[:2] == ["7", "0"] and int(lines[3]) == finished
 

@@ -185,6 +185,12 @@ static void ask_node(struct call *c, bool nodes) {
                           on_summary, w);
 }
 
+/* There is no other form of these. */
+static bool takes_json(const struct call *c) {
+    const char *accept = http_header(&c->r->headers, "accept");
+    return str_empty(accept) || strstr(accept, "json") || strstr(accept, "/*");
+}
+
 void metrics_api_serve(struct call *c) {
     struct err err;
     if (!c->route.is_resource) {
@@ -203,6 +209,10 @@ void metrics_api_serve(struct call *c) {
     } else if (!reads) {
         err_set(&err, ERR_METHOD_NOT_ALLOWED,
                 "the server does not allow this method on the requested resource");
+        reply_error(c, &err);
+    } else if (!takes_json(c)) {
+        err_set(&err, ERR_NOT_ACCEPTABLE,
+                "only the following media types are accepted: application/json");
         reply_error(c, &err);
     } else {
         ask_node(c, nodes);
