@@ -23,6 +23,7 @@ struct timer {
 };
 
 struct fd_watch {
+    struct loop *loop;
     uv_poll_t poll;
     fd_fn *fn;
     void *user;
@@ -45,6 +46,10 @@ struct loop {
     uv_loop_t uv;
     uv_timer_t wake;
     uv_idle_t idle;
+    uv_prepare_t prepare;
+    void (*on_turn)(void *user, uint64_t busy_ns);
+    void *on_turn_user;
+    uint64_t turn_began_ns; /* when the first callback of this turn was called; 0: none was */
     const struct loop_env *env;
     VEC(struct timer *) heap;
     uint64_t next_order;
@@ -86,6 +91,28 @@ uint64_t loop_random(struct loop *l) {
     s[2] ^= t;
     s[3] = rotate_left(s[3], 45);
     return result;
+}
+
+/* ---- turns ---- */
+
+static void turn_mark(struct loop *l) {
+    if (l->on_turn && !l->turn_began_ns) l->turn_began_ns = uv_hrtime();
+}
+
+/* Just before the loop asks for new events: who has come since the last time waits no longer. */
+static void on_prepare(uv_prepare_t *p) {
+    struct loop *l = p->data;
+    if (!l->turn_began_ns) return;
+    uint64_t busy = uv_hrtime() - l->turn_began_ns;
+    l->turn_began_ns = 0;
+    l->on_turn(l->on_turn_user, busy);
+}
+
+void loop_on_turn(struct loop *l, void (*fn)(void *user, uint64_t busy_ns), void *user) {
+    l->on_turn = fn;
+    l->on_turn_user = user;
+    uv_prepare_start(&l->prepare, on_prepare);
+    uv_unref((uv_handle_t *)&l->prepare);
 }
 
 /* ---- timers ---- */
@@ -149,6 +176,7 @@ static void timers_run(struct loop *l) {
 
 static void on_wake(uv_timer_t *w) {
     struct loop *l = w->data;
+    turn_mark(l);
     timers_run(l);
     wake_arm(l, IDLE_WAKE_MS);
 }
@@ -196,6 +224,7 @@ void timer_free(struct timer *t) {
 
 static void on_idle(uv_idle_t *idle) {
     struct loop *l = idle->data;
+    turn_mark(l);
     __auto_type run = l->deferred;
     memset(&l->deferred, 0, sizeof l->deferred);
     uv_idle_stop(idle);
@@ -217,6 +246,7 @@ void loop_defer(struct loop *l, void (*fn)(void *user), void *user) {
 
 static void on_poll(uv_poll_t *p, int status, int events) {
     struct fd_watch *w = p->data;
+    turn_mark(w->loop);
     unsigned got = (unsigned)events & w->events;
     if (status < 0) {
         /* libuv stops the watch on EPOLLERR; the owner must still learn of the next event. */
@@ -228,6 +258,7 @@ static void on_poll(uv_poll_t *p, int status, int events) {
 
 struct fd_watch *fd_watch_new(struct loop *l, int fd, unsigned events, fd_fn *fn, void *user) {
     struct fd_watch *w = zalloc(sizeof *w);
+    w->loop = l;
     w->fn = fn;
     w->user = user;
     w->poll.data = w;
@@ -284,6 +315,8 @@ struct loop *loop_new(const struct loop_env *env) {
     if (uv_loop_init(&l->uv) < 0) abort();
     uv_timer_init(&l->uv, &l->wake);
     uv_idle_init(&l->uv, &l->idle);
+    uv_prepare_init(&l->uv, &l->prepare);
+    l->prepare.data = l;
     l->wake.data = l;
     l->idle.data = l;
     if (getrandom(l->random_state, sizeof l->random_state, 0) != sizeof l->random_state) abort();
@@ -300,6 +333,7 @@ void loop_free(struct loop *l) {
     }
     uv_close((uv_handle_t *)&l->wake, NULL);
     uv_close((uv_handle_t *)&l->idle, NULL);
+    uv_close((uv_handle_t *)&l->prepare, NULL);
     uv_run(&l->uv, UV_RUN_DEFAULT);
     assert(l->heap.n == 0);
     int r = uv_loop_close(&l->uv);

@@ -37,6 +37,10 @@ uint64_t loop_random(struct loop *l);       /* 64 uniform bits; not for keys */
 /* Calls fn soon, from the loop, after what runs now; order is kept. Cannot be cancelled. */
 void loop_defer(struct loop *l, void (*fn)(void *user), void *user);
 
+/* Told at the end of each turn in which something ran how long that was: what whoever came
+ * meanwhile has waited. At most one listener. */
+void loop_on_turn(struct loop *l, void (*fn)(void *user, uint64_t busy_ns), void *user);
+
 /* Timers. timer_start on a running timer restarts it. repeat_ms 0 = once. timer_free stops it; NULL
  * is allowed. */
 struct timer *timer_new(struct loop *l, void (*fn)(void *user), void *user);

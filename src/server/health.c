@@ -7,6 +7,7 @@
 #include "server/build.h" /* made by meson */
 #include "server/flow/flow.h"
 #include "server/metrics/meter.h"
+#include "server/metrics/turns.h"
 
 #ifdef __clang__
 #define COMPILER "clang"
@@ -113,6 +114,7 @@ static void metrics(struct call *c) {
     struct api *api = c->api;
     OWN(buf_done) struct buf b = {0};
     meter_write(&b);
+    turns_write(&b);
     meter_process(&b, api->started_ns);
     metric(&b, "atoll_watches", "gauge", "Open watches.", api->watchers);
     metric(&b, "atoll_watches_started_total", "counter", "Watches opened.", api->watches);

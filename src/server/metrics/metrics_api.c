@@ -207,9 +207,7 @@ void metrics_api_serve(struct call *c) {
         err_set(&err, ERR_NOT_FOUND, "the server could not find the requested resource");
         reply_error(c, &err);
     } else if (!reads) {
-        err_set(&err, ERR_METHOD_NOT_ALLOWED,
-                "the server does not allow this method on the requested resource");
-        reply_error(c, &err);
+        reply_method_not_allowed(c);
     } else if (!takes_json(c)) {
         err_set(&err, ERR_NOT_ACCEPTABLE,
                 "only the following media types are accepted: application/json");
