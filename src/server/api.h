@@ -99,6 +99,7 @@ void reply_failure(struct call *c, enum err_reason reason, const struct failure 
 void failure_encode(struct buf *b, enum err_reason reason, const struct failure *f);
 void reply_not_found(struct call *c, const char *name);
 void reply_page_not_found(struct call *c);
+void reply_method_not_allowed(struct call *c);
 void reply_conflict(struct call *c, const char *name, const char *why);
 void reply_invalid(struct call *c, const char *name, const struct api_causes *causes);
 /* Success as Status, e.g. for deletions. details may be NULL. */

@@ -70,9 +70,7 @@ void binding_subresource(struct call *c) {
     struct api_object *obj;
     const struct api_kind *k = api_kind_by_plural("", "v1", "bindings");
     if (!str_eq(c->route.verb, "create")) {
-        err_set(&err, ERR_METHOD_NOT_ALLOWED,
-                "the server does not allow this method on the requested resource");
-        reply_error(c, &err);
+        reply_method_not_allowed(c);
         return;
     }
     if (body_options(c, &err) < 0 || body_json(c, &json, &err) < 0 ||

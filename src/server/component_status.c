@@ -99,15 +99,12 @@ static void list(struct call *c) {
 }
 
 void component_status_handle(struct call *c) {
-    struct err err;
     *ARENA_PUSH(c->a, &c->warnings) = "v1 ComponentStatus is deprecated in v1.19+";
     if (str_eq(c->route.verb, "get")) {
         get(c);
     } else if (str_eq(c->route.verb, "list")) {
         list(c);
     } else {
-        err_set(&err, ERR_METHOD_NOT_ALLOWED,
-                "the server does not allow this method on the requested resource");
-        reply_error(c, &err);
+        reply_method_not_allowed(c);
     }
 }

@@ -274,9 +274,7 @@ void eviction_create(struct call *c) {
     struct slice json;
     struct api_object *eviction, *pod;
     if (!str_eq(c->route.verb, "create")) {
-        err_set(&err, ERR_METHOD_NOT_ALLOWED,
-                "the server does not allow this method on the requested resource");
-        reply_error(c, &err);
+        reply_method_not_allowed(c);
         return;
     }
     struct object *o = resource_get(c->resource, c->route.ns, c->route.name);

@@ -235,6 +235,13 @@ void reply_not_found(struct call *c, const char *name) {
 
 void reply_page_not_found(struct call *c) { reply_text(c, 404, "404 page not found\n"); }
 
+void reply_method_not_allowed(struct call *c) {
+    struct err err;
+    err_set(&err, ERR_METHOD_NOT_ALLOWED,
+            "the server does not allow this method on the requested resource");
+    reply_error(c, &err);
+}
+
 void reply_conflict(struct call *c, const char *name, const char *why) {
     const char *title = resource_title(c->a, c->route.group, c->route.plural);
     reply_failure(c, ERR_CONFLICT,

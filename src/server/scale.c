@@ -145,9 +145,7 @@ void scale_handle(struct call *c) {
         return;
     }
     if (!str_eq(c->route.verb, "update") && !str_eq(c->route.verb, "patch")) {
-        err_set(&err, ERR_METHOD_NOT_ALLOWED,
-                "the server does not allow this method on the requested resource");
-        reply_error(c, &err);
+        reply_method_not_allowed(c);
         return;
     }
     if (body_options(c, &err) < 0) {

@@ -46,13 +46,6 @@ static const struct {
     {"delete", verb_delete}, {"deletecollection", verb_deletecollection},
 };
 
-static void method_not_allowed(struct call *c) {
-    struct err err;
-    err_set(&err, ERR_METHOD_NOT_ALLOWED,
-            "the server does not allow this method on the requested resource");
-    reply_error(c, &err);
-}
-
 static void unknown_resource(struct call *c) {
     size_t n;
     if (aggregation_handle(c)) return;
@@ -78,7 +71,7 @@ static void run_verb(struct call *c) {
         return;
     }
     if (c->kind->flags & API_VIRTUAL && !str_eq(c->route.verb, "create")) {
-        method_not_allowed(c);
+        reply_method_not_allowed(c);
         return;
     }
     if ((names_one && namespaced && !*c->route.ns) ||
@@ -87,7 +80,7 @@ static void run_verb(struct call *c) {
         return;
     }
     if (str_eq(c->route.verb, "create") && *c->route.name) {
-        method_not_allowed(c);
+        reply_method_not_allowed(c);
         return;
     }
     for (size_t i = 0; i < ARRAY_LEN(verb_table); i++) {
@@ -95,7 +88,7 @@ static void run_verb(struct call *c) {
         verb_table[i].run(c);
         return;
     }
-    method_not_allowed(c);
+    reply_method_not_allowed(c);
 }
 
 static void run_resource(struct call *c) {
@@ -189,7 +182,7 @@ static void on_authenticated(struct call *c, int result, const struct err *why) 
         return;
     }
     if (!c->route.verb) {
-        method_not_allowed(c);
+        reply_method_not_allowed(c);
         return;
     }
     if (request_set_deadline(c, &err) < 0)

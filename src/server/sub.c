@@ -8,13 +8,6 @@
 #include "server/remove.h"
 #include "server/write.h"
 
-static void method_not_allowed(struct call *c) {
-    struct err err;
-    err_set(&err, ERR_METHOD_NOT_ALLOWED,
-            "the server does not allow this method on the requested resource");
-    reply_error(c, &err);
-}
-
 static void by_verb(struct call *c) {
     if (str_eq(c->route.verb, "get"))
         verb_get(c);
@@ -23,14 +16,14 @@ static void by_verb(struct call *c) {
     else if (str_eq(c->route.verb, "patch"))
         verb_patch(c);
     else
-        method_not_allowed(c);
+        reply_method_not_allowed(c);
 }
 
 static void finalize(struct call *c) {
     if (str_eq(c->route.verb, "update"))
         verb_update(c);
     else
-        method_not_allowed(c);
+        reply_method_not_allowed(c);
 }
 
 /* ---- streams: forwarded to the node ---- */
@@ -106,12 +99,12 @@ static void log_stream(struct call *c) {
     if (str_eq(c->route.verb, "get"))
         stream(c, "/containerLogs", true, false);
     else
-        method_not_allowed(c);
+        reply_method_not_allowed(c);
 }
 
 static bool may_stream(struct call *c) {
     if (str_eq(c->route.verb, "get") || str_eq(c->route.verb, "create")) return true;
-    method_not_allowed(c);
+    reply_method_not_allowed(c);
     return false;
 }
 

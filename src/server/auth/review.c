@@ -229,13 +229,10 @@ static const struct {
 };
 
 void review_create(struct call *c, struct api_object *obj) {
-    struct err err;
     for (size_t i = 0; i < ARRAY_LEN(reviews); i++) {
         if (!str_eq(reviews[i].plural, c->kind->plural)) continue;
         reviews[i].run(c, obj);
         return;
     }
-    err_set(&err, ERR_METHOD_NOT_ALLOWED,
-            "the server does not allow this method on the requested resource");
-    reply_error(c, &err);
+    reply_method_not_allowed(c);
 }

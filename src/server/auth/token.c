@@ -188,9 +188,7 @@ void token_create(struct call *c) {
     struct api_object *account;
     struct wanted *w = ARENA_NEW(c->a, struct wanted);
     if (!str_eq(c->route.verb, "create")) {
-        err_set(&err, ERR_METHOD_NOT_ALLOWED,
-                "the server does not allow this method on the requested resource");
-        reply_error(c, &err);
+        reply_method_not_allowed(c);
         return;
     }
     struct object *o = resource_get(c->resource, c->route.ns, c->route.name);
