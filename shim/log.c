@@ -132,8 +132,8 @@ size_t log_lines(struct log *l, const char *stream, const char *pending, size_t 
         } else if (end) {
             put_record(l, stamp, stream, 'F', pending + at, len);
             at += len + 1;
-        } else if (final) {
-            put_record(l, stamp, stream, 'F', pending + at, len);
+        } else if (final) { /* it never got its newline, and readers add none */
+            put_record(l, stamp, stream, 'P', pending + at, len);
             at += len;
         } else {
             break;

@@ -220,13 +220,7 @@ static void on_image_up(void *user) {
     registration_images_changed(((struct agent *)user)->registration);
 }
 
-static void on_object_changed(struct pod *p) {
-    p->volumes_stale = true;
-    for (size_t i = 0; i < p->n_containers; i++)
-        if (str_eq(p->containers[i].wait_reason, "CreateContainerConfigError"))
-            backoff_reset(&p->containers[i].image);
-    pod_kick(p);
-}
+static void on_object_changed(struct pod *p) { pod_configuration_changed(p); }
 
 /* ---- the service ---- */
 

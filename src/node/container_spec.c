@@ -22,6 +22,30 @@ static uint8_t propagation(const char *s) {
     return str_eq(s, "Bidirectional") ? 2 : 0;
 }
 
+static bool has_dot_dot(const char *path) {
+    struct slice rest = slice_of(path), part;
+    while (slice_cut(&rest, '/', &part))
+        if (slice_is(part, "..")) return true;
+    return false;
+}
+
+static int sub_path_of(struct arena *a, const struct core_v1_volume_mount *m,
+                       const struct str_list *env, const char **ret, struct err *err) {
+    *ret = str_or(m->sub_path, "");
+    if (str_empty(m->sub_path_expr)) return 0;
+    *ret = env_expand(a, m->sub_path_expr, env);
+    const char *wrong = NULL;
+    if (strstr(*ret, "$("))
+        return err_set(err, ERR_INVALID, "missing value for \"%s\" in subPathExpr",
+                       m->sub_path_expr);
+    if (**ret == '/') wrong = "be an absolute path";
+    if (has_dot_dot(*ret)) wrong = "contain '..'";
+    if (!wrong) return 0;
+    return err_set(err, ERR_INVALID,
+                   "failed to prepare subPath for volumeMount \"%s\": \"%s\" must not %s",
+                   str_or(m->name, ""), *ret, wrong);
+}
+
 static int add_mount(struct arena *a, const struct container_input *in,
                      const struct core_v1_volume_mount *m, const struct str_list *env,
                      struct broker_mount *out, struct err *err) {
@@ -31,23 +55,18 @@ static int add_mount(struct arena *a, const struct container_input *in,
                        str_or(m->name, ""));
     *out = (struct broker_mount){.kind = BROKER_MOUNT_VOLUME,
                                  .source = m->name,
-                                 .sub_path = str_or(m->sub_path, ""),
                                  .target = m->mount_path,
                                  .read_only = m->read_only,
                                  .propagation = propagation(m->mount_propagation)};
-    if (!str_empty(m->sub_path_expr)) {
-        out->sub_path = env_expand(a, m->sub_path_expr, env);
-        if (strstr(out->sub_path, "$("))
-            return err_set(err, ERR_INVALID, "missing value for \"%s\" in subPathExpr",
-                           m->sub_path_expr);
-    }
+    int rc = sub_path_of(a, m, env, &out->sub_path, err);
+    if (rc < 0) return rc;
     if (m->mount_path && m->mount_path[0] != '/')
         out->target = arena_printf(a, "/%s", m->mount_path);
     if (v->config_map || v->secret || v->projected || v->downward_api) out->read_only = true;
     if (!v->host_path) return 0;
     struct volume_result r = {0};
     struct volume_input vi = {in->facts, v, in->source};
-    int rc = volume_render(a, &vi, &r, err);
+    rc = volume_render(a, &vi, &r, err);
     if (rc < 0) return rc;
     out->kind = BROKER_MOUNT_HOST;
     out->source = r.host_path;

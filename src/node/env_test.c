@@ -222,3 +222,38 @@ TEST(container_mount_of_an_undefined_volume_is_refused) {
                       "", &b, &err) < 0);
     assert_non_null(strstr(err.text, "volume \"v\""));
 }
+
+TEST(a_sub_path_that_expands_to_no_relative_path_is_refused) {
+    static const struct {
+        const char *value, *error; /* NULL: none */
+    } cases[] = {
+        {"logs/web", NULL},
+        {"a..b", NULL},
+        {"/tmp",
+         "failed to prepare subPath for volumeMount \"v\": \"/tmp\" must not be an absolute "
+         "path"},
+        {"a/../..", "failed to prepare subPath for volumeMount \"v\": \"a/../..\" must not contain "
+                    "'..'"},
+        {"$(MISSING)", "missing value for \"$(WHERE)\" in subPathExpr"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        OWN(arena_free_p) struct arena *a = arena_new();
+        OWN(unref_p) struct pod *pod = NULL;
+        struct broker_container b;
+        struct err err = {0};
+        const char *spec = arena_printf(
+            a,
+            "\"volumes\":[{\"name\":\"v\",\"emptyDir\":{}}],\"containers\":[{\"name\":\"a\","
+            "\"env\":[{\"name\":\"WHERE\",\"value\":\"%s\"}],\"volumeMounts\":[{\"name\":\"v\","
+            "\"mountPath\":\"/v\",\"subPathExpr\":\"$(WHERE)\"}]}]",
+            cases[i].value);
+        int rc = build(a, &pod, spec, "", &b, &err);
+        if (cases[i].error) {
+            assert_true(rc < 0);
+            assert_string_equal(err.text, cases[i].error);
+        } else {
+            assert_int_equal(rc, 0);
+            assert_string_equal(b.mounts[0].sub_path, cases[i].value);
+        }
+    }
+}

@@ -173,3 +173,5 @@ void termination_set(struct termination *t, const char *id, uint32_t exit_code, 
                      const char *message, int64_t started_ns, int64_t finished_ns);
 void termination_done(struct termination *t);
 void container_wait(struct container *c, const char *reason, const char *message); /* copies */
+/* What the pod is made of has changed: containers that could not be configured try again now. */
+void pod_configuration_changed(struct pod *p);

@@ -253,11 +253,18 @@ static void note_deletion(struct pod *p) {
     p->deleted = p->stopping = true;
 }
 
+void pod_configuration_changed(struct pod *p) {
+    p->volumes_stale = true;
+    for (size_t i = 0; i < p->n_containers; i++)
+        if (str_eq(p->containers[i].wait_reason, "CreateContainerConfigError"))
+            backoff_reset(&p->containers[i].image);
+    pod_kick(p);
+}
+
 void pod_worker_update(struct pod *p, const struct core_v1_pod *object) {
     pod_set_object(p, object);
     note_deletion(p);
-    p->volumes_stale = true; /* labels and annotations may stand in files */
-    pod_kick(p);
+    pod_configuration_changed(p); /* labels and annotations may stand in files and variables */
 }
 
 void pod_worker_vanished(struct pod *p) {

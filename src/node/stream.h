@@ -42,8 +42,12 @@ int stream_upgrade(struct stream *s, const char *const *protocols, const char **
                    struct err *err);
 /* 101 to SPDY/3.1; what follows are its frames, the handler's to read and write as they are. */
 int stream_upgrade_spdy(struct stream *s, const char *const *protocols, struct err *err);
+struct channels_manner { /* what the chosen protocol can do */
+    bool input_can_end;  /* v5, SPDY: CHANNEL_CLOSE ends stdin alone */
+    bool plain_status;   /* v1: an error is told as text, success by silence */
+};
 /* The channels of exec and attach, over either transport; channels: bits 1u << CHANNEL_…. */
-int stream_upgrade_channels(struct stream *s, unsigned channels, bool *ret_input_can_end,
+int stream_upgrade_channels(struct stream *s, unsigned channels, struct channels_manner *ret,
                             struct err *err);
 size_t stream_channel(struct stream *s, unsigned char channel, struct slice data);
 size_t stream_message(struct stream *s, struct slice data); /* binary, as it is */
@@ -56,9 +60,9 @@ void stream_pause(struct stream *s, bool pause); /* stops reading from the clien
 bool stream_flag(const struct http_query *q, const char *key);
 
 /* The handlers, one per path prefix. */
-/* By whole path: figures (stream_usage.c), health, the directory of logs. */
+/* By whole path: figures (stream_usage.c), health, the pods, the directory of logs. */
 bool stream_is_report(const char *path);
-stream_handler stream_report, stream_health, stream_log_index;
+stream_handler stream_report, stream_health, stream_pods, stream_log_index;
 stream_handler stream_logs, stream_exec, stream_attach, stream_portforward;
 
 /* Finds pod and container of /VERB/NS/POD[/CONTAINER], with upstream's words when it cannot.

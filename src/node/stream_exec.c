@@ -1,6 +1,6 @@
 /*
- * kubectl exec and attach: the channels of v4/v5.channel.k8s.io, over WebSocket or SPDY/3.1, to a
- * command's descriptors or to the shim's attach socket (KEP-4006; apimachinery remotecommand).
+ * kubectl exec and attach: the channels of v1/v4/v5.channel.k8s.io, over WebSocket or SPDY/3.1, to
+ * a command's descriptors or to the shim's attach socket (KEP-4006; apimachinery remotecommand).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +31,8 @@ struct session {
     struct exec *exec;
     const struct stream_request *request;
     const char *container_id;
-    bool tty, want_stdin, want_stdout, want_stderr, input_can_end;
+    bool tty, want_stdin, want_stdout, want_stderr;
+    struct channels_manner manner;
     bool closed, finished, stdin_ended, attach;
     int calls;
     struct out_pipe out, err;
@@ -76,10 +77,12 @@ static void on_closed(void *user) {
     maybe_free(x);
 }
 
-static void finish(struct session *x, const char *status) {
+/* status: a Status in JSON; message: the same for protocols without it, NULL = success. */
+static void finish(struct session *x, const char *status, const char *message) {
     if (x->finished || x->closed) return;
     x->finished = true;
-    stream_channel(x->s, CHANNEL_ERROR, slice_of(status));
+    if (x->manner.plain_status) status = message;
+    if (status) stream_channel(x->s, CHANNEL_ERROR, slice_of(status));
     stream_close(x->s, WEBSOCKET_NORMAL);
 }
 
@@ -90,21 +93,22 @@ static void finish_error(struct session *x, const char *text) {
     buf_str(&b, ",\"reason\":\"InternalError\",\"details\":{\"causes\":[{\"message\":");
     buf_json_str(&b, slice_of(text));
     buf_str(&b, "}]},\"code\":500}");
-    finish(x, b.p);
+    finish(x, b.p, text);
 }
 
 static void finish_code(struct session *x, uint32_t code) {
-    OWN(buf_done) struct buf b = {0};
+    OWN(buf_done) struct buf b = {0}, text = {0};
     if (!code) {
-        finish(x, "{\"metadata\":{},\"status\":\"Success\"}");
+        finish(x, "{\"metadata\":{},\"status\":\"Success\"}", NULL);
         return;
     }
+    buf_printf(&text, "command terminated with non-zero exit code: exit status %" PRIu32, code);
     buf_printf(&b,
-               "{\"metadata\":{},\"status\":\"Failure\",\"message\":\"command terminated with "
-               "non-zero exit code: exit status %" PRIu32 "\",\"reason\":\"NonZeroExitCode\","
-               "\"details\":{\"causes\":[{\"reason\":\"ExitCode\",\"message\":\"%" PRIu32 "\"}]}}",
-               code, code);
-    finish(x, b.p);
+               "{\"metadata\":{},\"status\":\"Failure\",\"message\":\"%s\","
+               "\"reason\":\"NonZeroExitCode\",\"details\":{\"causes\":[{\"reason\":"
+               "\"ExitCode\",\"message\":\"%" PRIu32 "\"}]}}",
+               text.p, code);
+    finish(x, b.p, text.p);
 }
 
 /* ---- from the container ---- */
@@ -221,7 +225,7 @@ static void on_message(void *user, bool text, struct slice data) {
     data = slice_from(data.p + 1, data.n - 1);
     if (channel == CHANNEL_STDIN && data.n) input(x, data);
     if (channel == CHANNEL_RESIZE) resize(x, data);
-    if (channel == CHANNEL_CLOSE && x->input_can_end && data.n && data.p[0] == CHANNEL_STDIN)
+    if (channel == CHANNEL_CLOSE && x->manner.input_can_end && data.n && data.p[0] == CHANNEL_STDIN)
         input_end(x);
 }
 
@@ -278,7 +282,8 @@ static struct session *session_new(struct agent *g, struct stream *s,
                                    const struct stream_request *r, struct container **ret_c) {
     struct err err = {0};
     struct pod *p = NULL;
-    bool tty = stream_flag(&r->query, "tty"), input_can_end = false;
+    bool tty = stream_flag(&r->query, "tty");
+    struct channels_manner manner = {0};
     bool in = stream_flag(&r->query, "stdin"), out = stream_flag(&r->query, "stdout");
     bool err_out = stream_flag(&r->query, "stderr") && !tty;
     unsigned channels = 1u << CHANNEL_ERROR | (unsigned)in << CHANNEL_STDIN |
@@ -293,7 +298,7 @@ static struct session *session_new(struct agent *g, struct stream *s,
         stream_fail(s, &err);
         return NULL;
     }
-    if (stream_upgrade_channels(s, channels, &input_can_end, &err) < 0) {
+    if (stream_upgrade_channels(s, channels, &manner, &err) < 0) {
         stream_fail(s, &err);
         return NULL;
     }
@@ -303,7 +308,7 @@ static struct session *session_new(struct agent *g, struct stream *s,
     pod_ref(p);
     x->request = r; /* as old as the stream */
     x->container_id = arena_str(stream_arena(s), (*ret_c)->id);
-    x->input_can_end = input_can_end;
+    x->manner = manner;
     x->tty = tty, x->want_stdin = in, x->want_stdout = out, x->want_stderr = err_out;
     return x;
 }
@@ -364,7 +369,7 @@ static void on_attached_data(void *user, unsigned events) {
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (n <= 0) {
         fd_watch_set(x->in_watch, 0);
-        finish(x, "{\"metadata\":{},\"status\":\"Success\"}");
+        finish_code(x, 0);
         return;
     }
     buf_append(&x->frame, tmp, (size_t)n);

@@ -275,18 +275,20 @@ int stream_upgrade_spdy(struct stream *s, const char *const *protocols, struct e
     return 0;
 }
 
-int stream_upgrade_channels(struct stream *s, unsigned channels, bool *ret_input_can_end,
+int stream_upgrade_channels(struct stream *s, unsigned channels, struct channels_manner *ret,
                             struct err *err) {
     static const char *const spdy_protocols[] = {"v4.channel.k8s.io", NULL};
     const char *protocol;
     if (!spdy_wanted(&s->request.headers)) {
         int rc = stream_upgrade(s, websocket_channel_protocols, &protocol, err);
-        if (rc >= 0) *ret_input_can_end = str_eq(protocol, "v5.channel.k8s.io");
-        return rc;
+        if (rc < 0) return rc;
+        ret->input_can_end = str_eq(protocol, "v5.channel.k8s.io");
+        ret->plain_status = str_eq(protocol, "channel.k8s.io");
+        return 0;
     }
     int rc = stream_upgrade_spdy(s, spdy_protocols, err);
     if (rc < 0) return rc;
-    *ret_input_can_end = true;
+    ret->input_can_end = true;
     s->channels = spdy_channels_new(channels, &s->out, &channels_events, s);
     s->opening = timer_new(s->owner->agent->loop, on_opening_late, s);
     timer_start(s->opening, CHANNELS_OPEN_MS, 0);
@@ -323,6 +325,7 @@ static const struct {
 static stream_handler *whole_path(const char *path) {
     if (stream_is_report(path)) return stream_report;
     if (str_eq(path, "/healthz")) return stream_health;
+    if (str_eq(path, "/pods") || str_eq(path, "/pods/")) return stream_pods;
     return str_eq(path, "/logs/") ? stream_log_index : NULL;
 }
 

@@ -21,7 +21,7 @@ void websocket_write_answer(struct buf *b, const struct http_headers *request,
                             const char *protocol);
 
 /* What kubectl and client libraries offer (k8s.io/apimachinery remotecommand, portforward). */
-extern const char *const websocket_channel_protocols[];     /* exec, attach: v5, v4 */
+extern const char *const websocket_channel_protocols[];     /* exec, attach: v5, v4, v1 */
 extern const char *const websocket_portforward_protocols[]; /* SPDY/3.1 tunnelled */
 
 /* ---- Frames ---- */

@@ -65,7 +65,7 @@ TEST(websocket_request_is_checked) {
 }
 
 TEST(websocket_protocol_is_the_clients_first_that_we_know) {
-    struct http_header v[] = {{"sec-websocket-protocol", "channel.k8s.io, v4.channel.k8s.io"},
+    struct http_header v[] = {{"sec-websocket-protocol", "v8.channel.k8s.io, v4.channel.k8s.io"},
                               {"sec-websocket-protocol", "v5.channel.k8s.io"}};
     struct http_headers h = {v, 2};
     assert_string_equal(websocket_choose_protocol(&h, websocket_channel_protocols),
@@ -73,6 +73,9 @@ TEST(websocket_protocol_is_the_clients_first_that_we_know) {
     h.v++, h.n--;
     assert_string_equal(websocket_choose_protocol(&h, websocket_channel_protocols),
                         "v5.channel.k8s.io");
+    v[1].value = "channel.k8s.io, v4.channel.k8s.io";
+    assert_string_equal(websocket_choose_protocol(&h, websocket_channel_protocols),
+                        "channel.k8s.io");
     assert_null(websocket_choose_protocol(&h, websocket_portforward_protocols));
 }
 
