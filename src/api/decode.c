@@ -30,6 +30,7 @@ struct decoder {
     const char *go_struct; /* innermost type, for messages */
     enum api_unknown unknown;
     bool without_managers;
+    const struct api_keep *keep;
     struct str_list findings;
     struct frame path[LIMIT_JSON_DEPTH + 2];
     unsigned depth;
@@ -259,6 +260,31 @@ static int check_memory(struct decoder *d, size_t n, size_t size) {
 /* What an empty list points to that is there: [] and absent differ for managedFields. */
 static char nothing;
 
+static const struct api_keep *keep_of(const struct decoder *d, const struct api_type *t) {
+    for (const struct api_keep *k = d->keep; k && k->type; k++)
+        if (k->type == t) return k;
+    return NULL;
+}
+
+static bool names_field(const char *const *names, const struct api_field *f) {
+    while (*names && strcmp(*names, f->name) != 0) names++;
+    return *names;
+}
+
+/* Whether an element has what makes it worth keeping. */
+static bool worth_keeping(const struct api_keep *k, const void *element) {
+    if (!k || !k->only_with) return true;
+    for (unsigned i = 0; i < k->type->n_fields; i++) {
+        const struct api_field *f = &k->type->fields[i];
+        if (!names_field(k->only_with, f)) continue;
+        const void *place = api_at((void *)(uintptr_t)element, f);
+        if (f->shape != API_ONE ? ((const struct api_list *)place)->n > 0
+                                : *(const void *const *)place != NULL)
+            return true;
+    }
+    return false;
+}
+
 static int decode_list(struct decoder *d, const struct api_field *f, size_t size,
                        struct api_list *list) {
     struct frame *at = &d->path[d->depth - 1];
@@ -269,6 +295,7 @@ static int decode_list(struct decoder *d, const struct api_field *f, size_t size
     at->indexed = true;
     at->index = 0;
     *list = (struct api_list){0};
+    const struct api_keep *keep = f->form == API_OBJECT ? keep_of(d, f->type) : NULL;
     while ((rc = json_array_next(&d->r)) > 0) {
         if ((rc = check_memory(d, list->n, size)) < 0) return rc;
         list->v = arena_grow(d->a, list->v, list->n, size);
@@ -281,6 +308,7 @@ static int decode_list(struct decoder *d, const struct api_field *f, size_t size
         } else if ((rc = decode_value(d, f, true, place)) < 0) {
             return rc;
         }
+        if (!worth_keeping(keep, place)) list->n--;
         at->index++;
     }
     at->indexed = outer;
@@ -373,11 +401,14 @@ static int decode_members(struct decoder *d, const struct api_type *t, void *obj
     struct slice key;
     unsigned hint = 0;
     int rc;
+    const struct api_keep *keep = keep_of(d, t);
     while ((rc = json_object_next(&d->r, d->a, &key)) > 0) {
         const struct api_field *f = api_field_find(t, key, &hint);
         if (f && f->flags & API_INLINE) f = NULL;
         d->path[d->depth++] = (struct frame){.field = f, .key = key};
-        if (!f && t->flags & API_TYPE_INLINE) {
+        if (f && keep && !names_field(keep->fields, f)) {
+            rc = json_skip(&d->r) < 0 ? syntax(d) : 0;
+        } else if (!f && t->flags & API_TYPE_INLINE) {
             rc = decode_inline(d, key, &members);
         } else if (!f) {
             finding(d, "unknown");
@@ -431,7 +462,8 @@ int api_decode(struct arena *a, const struct api_type *t, struct slice json,
     struct decoder d = {.a = a,
                         .err = err ? err : &own,
                         .unknown = opts ? opts->unknown : API_UNKNOWN_IGNORE,
-                        .without_managers = opts && opts->without_managers};
+                        .without_managers = opts && opts->without_managers,
+                        .keep = opts ? opts->keep : NULL};
     json_reader_init(&d.r, json);
     d.memory_end = arena_used(a) + LIMIT_DECODE_BYTES;
     void *obj = arena_alloc(a, t->size);

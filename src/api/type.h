@@ -118,12 +118,23 @@ void cause_duplicate(struct api_causes *c, const char *field, const char *value)
 void cause_forbidden(struct api_causes *c, const char *field, const char *detail);
 void cause_not_found(struct api_causes *c, const char *field, const char *value);
 
+/* What a reader keeps: of objects of this type only these fields, of types that are not named all
+ * of them. Elements of lists that have none of only_with (NULL: no such rule) are left out. The
+ * other members are skipped without being looked into. A table ends with type NULL; such an object
+ * must never be written back. */
+struct api_keep {
+    const struct api_type *type;
+    const char *const *fields;    /* NULL-terminated */
+    const char *const *only_with; /* NULL-terminated: pointers, lists, maps and texts */
+};
+
 enum api_unknown { API_UNKNOWN_IGNORE, API_UNKNOWN_WARN, API_UNKNOWN_STRICT };
 struct api_decode_opts {
-    enum api_unknown unknown;  /* unknown and duplicate fields: drop silently, drop and list in
-                                  warnings, fail with 400 */
-    struct str_list *warnings; /* in the arena; may be NULL */
-    bool without_managers;     /* leaves metadata.managedFields out: for readers only */
+    enum api_unknown unknown;    /* unknown and duplicate fields: drop silently, drop and list in
+                                    warnings, fail with 400 */
+    struct str_list *warnings;   /* in the arena; may be NULL */
+    bool without_managers;       /* leaves metadata.managedFields out: for readers only */
+    const struct api_keep *keep; /* NULL: everything */
 };
 
 /* JSON bytes → struct. opts NULL = ignore unknown fields (reading what the server stored). */

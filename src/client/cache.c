@@ -9,11 +9,14 @@ struct entry {
     struct arena *a;
     struct api_object *o;
     unsigned mark;
+    bool forgotten; /* o is a struct api_object and nothing more */
 };
 
 struct cache {
     const struct api_kind *kind;
     bool metadata_only;
+    const struct api_keep *keep;
+    bool (*forget)(const struct api_object *o);
     unsigned mark;
     VEC(struct entry) entries;
 };
@@ -35,6 +38,13 @@ void cache_free(struct cache *c) {
 
 const struct api_kind *cache_kind(const struct cache *c) { return c->kind; }
 size_t cache_count(const struct cache *c) { return c->entries.n; }
+
+void cache_keep(struct cache *c, const struct api_keep *keep) { c->keep = keep; }
+const struct api_keep *cache_kept(const struct cache *c) { return c->keep; }
+
+void cache_forget(struct cache *c, bool (*forget)(const struct api_object *o)) {
+    c->forget = forget;
+}
 
 void cache_want_all(struct cache *c) {
     if (c->entries.n == 0) c->metadata_only = false;
@@ -67,6 +77,11 @@ const struct api_object *cache_get(const struct cache *c, const char *ns, const 
     return is_at(c, i, ns, name) ? c->entries.v[i].o : NULL;
 }
 
+const struct api_object *cache_get_whole(const struct cache *c, const char *ns, const char *name) {
+    size_t i = lower_bound(c, ns, name);
+    return is_at(c, i, ns, name) && !c->entries.v[i].forgotten ? c->entries.v[i].o : NULL;
+}
+
 const struct api_object *cache_next(const struct cache *c, const char *ns, size_t *at) {
     if (ns && *at == 0) *at = lower_bound(c, ns, "");
     if (*at >= c->entries.n) return NULL;
@@ -81,14 +96,15 @@ void cache_old_free(struct cache_old *o) {
     *o = (struct cache_old){0};
 }
 
-struct cache_old cache_put(struct cache *c, struct arena *a, struct api_object *o) {
+static struct cache_old put(struct cache *c, struct arena *a, struct api_object *o,
+                            bool forgotten) {
     const char *ns = o->metadata.namespace, *name = o->metadata.name;
     size_t i = lower_bound(c, ns, name);
-    struct entry fresh = {a, o, c->mark};
+    struct entry fresh = {a, o, c->mark, forgotten};
     if (is_at(c, i, ns, name)) {
         struct entry old = c->entries.v[i];
         c->entries.v[i] = fresh;
-        return (struct cache_old){old.a, old.o};
+        return (struct cache_old){old.a, old.o, old.forgotten};
     }
     vec_push(&c->entries, fresh);
     memmove(c->entries.v + i + 1, c->entries.v + i, (c->entries.n - 1 - i) * sizeof fresh);
@@ -104,21 +120,40 @@ static struct api_object *metadata_copy(struct arena *a, const struct api_kind *
     return meta;
 }
 
-struct cache_old cache_put_copy(struct cache *c, const struct api_object *o, size_t size_bytes) {
-    if (c->metadata_only) {
-        OWN(arena_free_p) struct arena *measure = arena_new();
-        metadata_copy(measure, c->kind, o);
-        size_bytes = arena_used(measure);
+/* All that is told of an object that is forgotten: which one it is, and how old. */
+static struct api_object *head_copy(struct arena *a, const struct api_kind *k,
+                                    const struct api_object *o) {
+    struct api_object *head = ARENA_NEW(a, struct api_object);
+    *head = (struct api_object){.api_version = k->api_version, .kind = k->kind};
+    head->metadata.name = arena_str(a, o->metadata.name);
+    head->metadata.namespace = arena_str(a, o->metadata.namespace);
+    head->metadata.uid = arena_str(a, o->metadata.uid);
+    head->metadata.resource_version = arena_str(a, o->metadata.resource_version);
+    return head;
+}
+
+struct cache_old cache_put(struct cache *c, struct arena *a, struct api_object *o) {
+    return put(c, a, o, false);
+}
+
+struct cache_old cache_put_copy(struct cache *c, const struct api_object *o) {
+    bool forgotten = c->forget && c->forget(o);
+    struct arena *a = NULL;
+    struct api_object *copy = NULL;
+    OWN(arena_free_p) struct arena *measure = arena_new();
+    for (int i = 0; i < 2; i++) { /* the first time to learn the size */
+        struct arena *to = i ? (a = arena_new_sized(arena_used(measure))) : measure;
+        copy = forgotten          ? head_copy(to, c->kind, o)
+               : c->metadata_only ? metadata_copy(to, c->kind, o)
+                                  : api_object_copy(to, c->kind, o);
     }
-    struct arena *a = arena_new_sized(size_bytes);
-    return cache_put(
-        c, a, c->metadata_only ? metadata_copy(a, c->kind, o) : api_object_copy(a, c->kind, o));
+    return put(c, a, copy, forgotten);
 }
 
 struct cache_old cache_remove(struct cache *c, const char *ns, const char *name) {
     size_t i = lower_bound(c, ns, name);
     if (!is_at(c, i, ns, name)) return (struct cache_old){0};
-    struct cache_old old = {c->entries.v[i].a, c->entries.v[i].o};
+    struct cache_old old = {c->entries.v[i].a, c->entries.v[i].o, c->entries.v[i].forgotten};
     vec_remove(&c->entries, i);
     return old;
 }
@@ -135,7 +170,7 @@ struct cache_old cache_sweep(struct cache *c, size_t *at) {
         struct entry e = c->entries.v[*at];
         if (e.mark == c->mark) continue;
         vec_remove(&c->entries, *at);
-        return (struct cache_old){e.a, e.o};
+        return (struct cache_old){e.a, e.o, e.forgotten};
     }
     return (struct cache_old){0};
 }

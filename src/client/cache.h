@@ -6,13 +6,23 @@
 
 struct cache;
 
+struct api_keep;
+
 /* metadata_only: objects keep the fields of struct api_object and nothing else. */
 struct cache *cache_new(const struct api_kind *k, bool metadata_only);
 void cache_free(struct cache *c);
 const struct api_kind *cache_kind(const struct cache *c);
 void cache_want_all(struct cache *c); /* ends metadata_only; only while the cache is empty */
+/* What its objects are decoded with; NULL: whole. */
+void cache_keep(struct cache *c, const struct api_keep *keep);
+const struct api_keep *cache_kept(const struct cache *c);
+/* Of objects that pass, only name, namespace, uid and resourceVersion stay in the copy. */
+void cache_forget(struct cache *c, bool (*forget)(const struct api_object *o));
 size_t cache_count(const struct cache *c);
+/* What was forgotten is shown as a struct api_object and nothing more, or, by cache_get_whole, not.
+ */
 const struct api_object *cache_get(const struct cache *c, const char *ns, const char *name);
+const struct api_object *cache_get_whole(const struct cache *c, const char *ns, const char *name);
 /* Walks in order; ns NULL: all. size_t at = 0. */
 const struct api_object *cache_next(const struct cache *c, const char *ns, size_t *at);
 
@@ -20,11 +30,12 @@ const struct api_object *cache_next(const struct cache *c, const char *ns, size_
 struct cache_old {
     struct arena *a;
     const struct api_object *object; /* NULL: there was none */
+    bool forgotten;                  /* object is a struct api_object and nothing more */
 };
 void cache_old_free(struct cache_old *o);
 
-/* Inserts or replaces with a copy of o; size_bytes is about what o takes in its arena. */
-struct cache_old cache_put_copy(struct cache *c, const struct api_object *o, size_t size_bytes);
+/* Inserts or replaces with a copy of o, in an arena of just its size. */
+struct cache_old cache_put_copy(struct cache *c, const struct api_object *o);
 /* The same, taking the arena that o lives in. */
 struct cache_old cache_put(struct cache *c, struct arena *a, struct api_object *o);
 struct cache_old cache_remove(struct cache *c, const char *ns, const char *name);

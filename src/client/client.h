@@ -61,6 +61,14 @@ struct informer *informer_new(struct api_client *c, const struct api_kind *k,
                               const char *field_selector, const char *label_selector,
                               informer_fn *fn, void *user);
 void informer_free(struct informer *i);
+/* Both before the loop turns. keep: what is decoded at all (api/type.h); the objects of such an
+ * informer are for reading only. forget: what has passed it is told once, whole; then only its
+ * name, namespace, uid and resourceVersion stay: informer_get gives NULL for it, informer_head
+ * these four, later events have old NULL, and a DELETED that was learnt from a list shows them
+ * alone. */
+void informer_keep(struct informer *i, const struct api_keep *keep);
+void informer_forget(struct informer *i, bool (*forget)(const struct api_object *o));
+const struct api_object *informer_head(const struct informer *i, const char *ns, const char *name);
 bool informer_synced(const struct informer *i);
 const struct api_object *informer_get(const struct informer *i, const char *ns, const char *name);
 /* Walks all: size_t at = 0; while ((o = informer_next(i, &at))) … */

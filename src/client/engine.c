@@ -3,6 +3,7 @@
 
 #include "base/own.h"
 #include "client/engine_private.h"
+#include "client/projection.h"
 
 enum { KEYS_PER_TURN = 64, IDLE_MS = 1000 };
 
@@ -180,6 +181,7 @@ static void source_make(struct engine *e, const struct api_kind *k, bool dynamic
     s->kind = k;
     s->dynamic = dynamic;
     s->cache = world_cache(e->world, k, dynamic || !named);
+    cache_keep(s->cache, projection_of(k));
     s->informer = informer_new_into(e->client, s->cache, NULL, NULL, on_informer, s);
     vec_push(&e->sources, s);
 }

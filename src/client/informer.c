@@ -86,7 +86,7 @@ static int decode(struct informer *i, struct slice json, struct api_object **ret
     const struct api_kind *k = cache_kind(i->cache);
     if (!i->scratch) i->scratch = arena_new();
     arena_reset(i->scratch);
-    const struct api_decode_opts opts = {.without_managers = true};
+    const struct api_decode_opts opts = {.without_managers = true, .keep = cache_kept(i->cache)};
     void *o;
     int r = api_decode(i->scratch, k->type, json, &opts, &o, NULL);
     if (r < 0) return r;
@@ -94,6 +94,10 @@ static int decode(struct informer *i, struct slice json, struct api_object **ret
     (*ret)->api_version = k->api_version; /* list items leave these out */
     (*ret)->kind = k->kind;
     return 0;
+}
+
+static const struct api_object *whole(const struct cache_old *old) {
+    return old->forgotten ? NULL : old->object;
 }
 
 static void take_object(struct informer *i, const struct api_object *o) {
@@ -106,19 +110,19 @@ static void take_object(struct informer *i, const struct api_object *o) {
     /* Another object of the same name: its predecessor's removal was missed. */
     if (known && !str_eq(known->metadata.uid, m->uid)) {
         struct cache_old gone = cache_remove(i->cache, m->namespace, m->name);
-        tell(i, INFORMER_DELETED, gone.object, gone.object);
+        tell(i, INFORMER_DELETED, gone.object, whole(&gone));
         cache_old_free(&gone);
         if (i->freed) return;
     }
-    struct cache_old old = cache_put_copy(i->cache, o, arena_used(i->scratch));
-    const struct api_object *now = cache_get(i->cache, m->namespace, m->name);
-    tell(i, old.object ? INFORMER_MODIFIED : INFORMER_ADDED, now, old.object);
+    struct cache_old old = cache_put_copy(i->cache, o);
+    const struct api_object *now = cache_get_whole(i->cache, m->namespace, m->name);
+    tell(i, old.object ? INFORMER_MODIFIED : INFORMER_ADDED, now ? now : o, whole(&old));
     cache_old_free(&old);
 }
 
 static void drop_object(struct informer *i, const struct api_object *last) {
     struct cache_old old = cache_remove(i->cache, last->metadata.namespace, last->metadata.name);
-    if (old.object) tell(i, INFORMER_DELETED, last, old.object);
+    if (old.object) tell(i, INFORMER_DELETED, last, whole(&old));
     cache_old_free(&old);
 }
 
@@ -171,7 +175,7 @@ static int page_take(struct informer *i, struct slice page) {
 static void list_complete(struct informer *i) {
     struct cache_old gone;
     for (size_t at = 0; !i->freed && (gone = cache_sweep(i->cache, &at)).object;) {
-        tell(i, INFORMER_DELETED, gone.object, gone.object);
+        tell(i, INFORMER_DELETED, gone.object, whole(&gone));
         cache_old_free(&gone);
     }
     if (i->freed) return;
@@ -405,7 +409,17 @@ size_t informer_count(const struct informer *i) { return cache_count(i->cache); 
 uint64_t informer_revision(const struct informer *i) { return i->revision; }
 
 const struct api_object *informer_get(const struct informer *i, const char *ns, const char *name) {
+    return cache_get_whole(i->cache, ns, name);
+}
+
+const struct api_object *informer_head(const struct informer *i, const char *ns, const char *name) {
     return cache_get(i->cache, ns, name);
+}
+
+void informer_keep(struct informer *i, const struct api_keep *keep) { cache_keep(i->cache, keep); }
+
+void informer_forget(struct informer *i, bool (*forget)(const struct api_object *o)) {
+    cache_forget(i->cache, forget);
 }
 
 const struct api_object *informer_next(const struct informer *i, size_t *at) {

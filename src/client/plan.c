@@ -1,9 +1,11 @@
 #include "client/plan.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/vec.h"
+#include "client/projection.h"
 
 struct plan {
     struct arena *a;
@@ -13,6 +15,7 @@ struct plan {
     } steps;
     bool requeue;
     uint64_t requeue_ms;
+    const char *last_failure;
 };
 
 struct plan *plan_new(void) {
@@ -45,10 +48,21 @@ static struct plan_step *step(struct plan *p, enum plan_op op, const struct api_
 }
 
 void plan_create(struct plan *p, const struct api_object *o) { step(p, PLAN_CREATE, o); }
-void plan_update(struct plan *p, const struct api_object *o) { step(p, PLAN_UPDATE, o); }
+
+/* What a reconciler sees of a projected kind is not the object: writing that back would cut it. */
+static struct plan_step *whole_step(struct plan *p, enum plan_op op, const struct api_object *o) {
+    struct plan_step *s = step(p, op, o);
+    if (projection_of(s->kind)) {
+        fprintf(stderr, "plan: %s is seen through a projection: patch it\n", s->kind->kind);
+        abort();
+    }
+    return s;
+}
+
+void plan_update(struct plan *p, const struct api_object *o) { whole_step(p, PLAN_UPDATE, o); }
 
 void plan_update_status(struct plan *p, const struct api_object *o) {
-    step(p, PLAN_UPDATE_STATUS, o)->subresource = "status";
+    whole_step(p, PLAN_UPDATE_STATUS, o)->subresource = "status";
 }
 
 void plan_delete_grace(struct plan *p, const struct api_object *o, const char *propagation,
@@ -98,6 +112,12 @@ void plan_report(struct plan *p, const struct api_object *about, const char *don
     s->report_about = about;
     s->report_done = arena_str(p->a, done_reason);
     s->report_failed = arena_str(p->a, failed_reason);
+}
+
+const char *plan_last_failure(const struct plan *p) { return p->last_failure; }
+
+void plan_set_last_failure(struct plan *p, const char *text) {
+    p->last_failure = text ? arena_str(p->a, text) : NULL;
 }
 
 void plan_requeue(struct plan *p, uint64_t after_ms) {

@@ -148,7 +148,7 @@ TEST(a_cache_can_keep_metadata_only) {
                                        &o, NULL),
                      0);
     struct cache *c = cache_new(k, true);
-    cache_put_copy(c, o, arena_used(a));
+    cache_put_copy(c, o);
     const struct api_object *kept = cache_get(c, NULL, "x");
     assert_string_equal(kept->metadata.labels.v[0].value, "b");
     assert_string_equal(kept->kind, "ConfigMap");

@@ -7,6 +7,7 @@
 #include "base/own.h"
 #include "base/times.h"
 #include "client/plan.h"
+#include "client/projection.h"
 #include "client/world.h"
 #include "client/world_private.h"
 
@@ -65,12 +66,17 @@ const struct api_object *world_add_json(struct world *w, const char *json) {
     OWN(arena_free_p) struct arena *a = arena_new();
     size_t n;
     const struct api_kind *const *kinds = api_kinds(&n);
-    struct api_object *head, *o = NULL;
+    struct api_object *head, *o;
     struct err err = {.text = "no known kind"};
     /* Any kind's table reads apiVersion and kind. */
     if (n && api_object_decode(a, kinds[0], slice_of(json), &head, &err) == 0) {
         const struct api_kind *k = api_kind_by_api_version(head->api_version, head->kind);
-        if (k && api_object_decode(a, k, slice_of(json), &o, &err) == 0) return world_add(w, o);
+        const struct api_decode_opts opts = {.keep = projection_of(k)};
+        void *seen;
+        if (k && api_decode(a, k->type, slice_of(json), &opts, &seen, &err) == 0) {
+            o = seen;
+            return world_add(w, o);
+        }
     }
     fprintf(stderr, "world_add_json: %s: %s\n", err.text, json);
     abort();

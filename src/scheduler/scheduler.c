@@ -50,20 +50,22 @@ static void bound(void *user, const struct api_object *obj, struct slice body,
                   const struct err *err) {
     struct binding *b = user;
     (void)obj, (void)body;
+    const struct api_object *head = informer_head(sched.pods, b->ns, b->name);
+    bool current = head && str_eq(head->metadata.uid, b->uid);
     const struct core_v1_pod *p =
-        (const struct core_v1_pod *)informer_get(sched.pods, b->ns, b->name);
-    bool current = p && str_eq(p->metadata.uid, b->uid);
+        current ? (const struct core_v1_pod *)informer_get(sched.pods, b->ns, b->name) : NULL;
     if (err) {
         /* Not ours any more, or the API was away: give the room back and look again. */
         log_warn("bind_failed", "pod=%s/%s error=\"%s\"", b->ns, b->name, err->text);
-        if (!current || str_empty(p->spec.node_name)) snapshot_remove_pod(&sched.snapshot, b->uid);
-        if (current && wants_node(p))
+        /* What is bound has been forgotten: it is not in p. */
+        if (!current || p) snapshot_remove_pod(&sched.snapshot, b->uid);
+        if (p && wants_node(p))
             queue_add(&sched.queue, b->uid, b->ns, b->name,
                       p->spec.priority ? *p->spec.priority : 0);
         run_soon(100);
     } else if (current) {
-        event_record(sched.events, (const struct api_object *)p, "Normal", "Scheduled",
-                     "Successfully assigned %s/%s to %s", b->ns, b->name,
+        event_record(sched.events, head, "Normal", "Scheduled", "Successfully assigned %s/%s to %s",
+                     b->ns, b->name,
                      snapshot_node_of(&sched.snapshot, b->uid)
                          ? snapshot_node_of(&sched.snapshot, b->uid)
                          : "a node");
@@ -150,6 +152,27 @@ static void run(void *user) {
     if (wait_ms != UINT64_MAX) run_soon(wait_ms + 1);
 }
 
+/* Of pods that have a node the snapshot knows all that counts. */
+static bool is_settled(const struct api_object *o) {
+    const struct core_v1_pod *p = (const struct core_v1_pod *)o;
+    return !str_empty(p->spec.node_name) || is_over(p);
+}
+
+/* No decision reads the rest of a pod. */
+static const char *const kept_metadata[] = {
+    "name",       "namespace",         "uid",    "resourceVersion",
+    "generation", "deletionTimestamp", "labels", NULL};
+static const char *const kept_container[] = {"name",  "image",         "resources",
+                                             "ports", "restartPolicy", NULL};
+static const char *const kept_volume[] = {"name", "persistentVolumeClaim", "ephemeral", NULL};
+static const char *const kept_volume_with[] = {"persistentVolumeClaim", "ephemeral", NULL};
+static const char *const kept_status[] = {"phase", "conditions", NULL};
+static const struct api_keep pod_keep[] = {{&meta_v1_object_meta_type, kept_metadata, NULL},
+                                           {&core_v1_container_type, kept_container, NULL},
+                                           {&core_v1_volume_type, kept_volume, kept_volume_with},
+                                           {&core_v1_pod_status_type, kept_status, NULL},
+                                           {NULL, NULL, NULL}};
+
 static void pod_changed(void *user, enum informer_event e, const struct api_object *now,
                         const struct api_object *old) {
     const struct core_v1_pod *p = (const struct core_v1_pod *)now;
@@ -218,6 +241,8 @@ static int start(struct service_ctx *ctx, struct err *err) {
     sched.events = event_recorder_new(sched.client, my_name, ctx->settings->node_name);
     sched.pods = informer_new(sched.client, api_kind_by_name("", "v1", "Pod"), NULL, NULL,
                               pod_changed, NULL);
+    informer_keep(sched.pods, pod_keep);
+    informer_forget(sched.pods, is_settled);
     sched.nodes = informer_new(sched.client, api_kind_by_name("", "v1", "Node"), NULL, NULL,
                                node_changed, NULL);
     service_ready(ctx);

@@ -1,0 +1,39 @@
+/* What the reconcilers read of pods, of which there are most; a reconciler that needs another field
+ * adds it here. Containers matter by their named ports, volumes by the claims they stand for. */
+#include "api/types.h"
+#include "client/projection.h"
+
+static const char *const metadata[] = {"name",
+                                       "generateName",
+                                       "namespace",
+                                       "uid",
+                                       "resourceVersion",
+                                       "creationTimestamp",
+                                       "deletionTimestamp",
+                                       "deletionGracePeriodSeconds",
+                                       "labels",
+                                       "ownerReferences",
+                                       "finalizers",
+                                       NULL};
+static const char *const spec[] = {"nodeName", "hostname",   "subdomain", "tolerations",
+                                   "volumes",  "containers", NULL};
+static const char *const container[] = {"ports", NULL};
+static const char *const volume[] = {"name", "persistentVolumeClaim", "ephemeral", NULL};
+static const char *const volume_with[] = {"persistentVolumeClaim", "ephemeral", NULL};
+static const char *const status[] = {"phase", "podIP", "conditions", "containerStatuses", NULL};
+static const char *const condition[] = {"type", "status", "lastTransitionTime", NULL};
+static const char *const container_status[] = {"restartCount", NULL};
+static const char *const template[] = {"metadata", NULL};
+
+static const struct api_keep keep[] = {{&meta_v1_object_meta_type, metadata, NULL},
+                                       {&core_v1_pod_spec_type, spec, NULL},
+                                       {&core_v1_container_type, container, container},
+                                       {&core_v1_volume_type, volume, volume_with},
+                                       {&core_v1_ephemeral_volume_source_type, template, NULL},
+                                       {&core_v1_pod_status_type, status, NULL},
+                                       {&core_v1_pod_condition_type, condition, NULL},
+                                       {&core_v1_container_status_type, container_status, NULL},
+                                       {NULL, NULL, NULL}};
+
+static const struct projection pods = {.group = "", .kind = "Pod", .keep = keep};
+PROJECTION(pods);
