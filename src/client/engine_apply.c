@@ -23,6 +23,7 @@ static void run_end(struct run *run) {
         key_failed(k, &run->err);
     } else {
         k->failures = 0;
+        free(TAKE(k->last_failure));
         if (awaits_seen(k)) {
             key_settle(k);
         } else {
@@ -60,6 +61,12 @@ static void step_report(struct engine *e, const struct plan_step *s, const struc
                      str_or(obj ? obj->metadata.name : s->name, s->name));
 }
 
+static void failure_note(struct key *k, const struct plan_step *s, const struct err *err) {
+    if (!s->report_about) return;
+    free(k->last_failure);
+    k->last_failure = strdup(err->text);
+}
+
 static void on_step(void *user, const struct api_object *obj, struct slice body,
                     const struct err *err) {
     struct step_call *call = user;
@@ -78,6 +85,7 @@ static void on_step(void *user, const struct api_object *obj, struct slice body,
     } else if (!run->failed) {
         run->failed = true;
         run->err = *err;
+        failure_note(run->key, s, err);
     }
     run_continue(run);
 }
@@ -159,6 +167,7 @@ void key_run(struct key *k) {
     run->engine = e;
     run->key = k;
     run->plan = plan_new();
+    plan_set_last_failure(run->plan, k->last_failure);
     run->list_next = e->runs;
     run->list_prev = &e->runs;
     if (e->runs) e->runs->list_prev = &run->list_next;

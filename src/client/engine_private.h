@@ -26,6 +26,7 @@ enum key_state {
 struct key {
     struct controller *controller;
     char *text;
+    char *last_failure; /* plan_last_failure of the next plan */
     enum key_state state;
     bool again; /* changed while running or waiting */
     unsigned failures;

@@ -131,6 +131,7 @@ static void awaits_clear(struct key *k) {
 void key_free(struct key *k) {
     awaits_clear(k);
     free(k->text);
+    free(k->last_failure);
     free(k);
 }
 

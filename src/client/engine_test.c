@@ -12,11 +12,17 @@ static struct {
     unsigned runs, stale;
     uint64_t requeue_ms;
     bool fail;
+    char last_failure[64]; /* the newest that a plan told of */
+    unsigned told;
 } probe;
 
 static int reconcile(const struct world *w, const char *key, struct plan *p, struct err *err) {
     const char *ns, *name;
     probe.runs++;
+    if (plan_last_failure(p)) {
+        probe.told++;
+        snprintf(probe.last_failure, sizeof probe.last_failure, "%s", plan_last_failure(p));
+    }
     key_split(plan_arena(p), key, &ns, &name);
     if (probe.fail) return err_set(err, ERR_INTERNAL, "told to fail");
     const struct core_v1_config_map *m =
@@ -247,4 +253,22 @@ TEST(reconcilers_register_themselves) {
     assert_int_equal(n, 1);
     assert_string_equal(list[0]->name, "test");
     free(list);
+}
+
+TEST(a_plan_knows_what_failed_before_it_until_a_run_succeeds) {
+    struct fixture f;
+    fixture_open(&f);
+    settle(&f);
+    probe.told = 0;
+    fake_api_fail_writes(f.api, 2, ERR_FORBIDDEN);
+    want(&f, "a", 1);
+    until_secrets(&f, 1);
+    settle(&f);
+    assert_int_equal(probe.told, 2);
+    assert_string_equal(probe.last_failure, "told to fail");
+    want(&f, "a", 2);
+    until_secrets(&f, 2);
+    settle(&f);
+    assert_int_equal(probe.told, 2);
+    fixture_done(&f);
 }

@@ -73,6 +73,11 @@ void plan_event(struct plan *p, const struct api_object *about, const char *type
  * "Error deleting: …". The name may come from generateName. */
 void plan_report(struct plan *p, const struct api_object *about, const char *done_reason,
                  const char *failed_reason);
+/* What the server answered to a reported create or delete that failed when this key was last
+ * reconciled; NULL: none failed. For status conditions, which must stand before those writes in the
+ * plan: after the next failure the rest is dropped again. */
+const char *plan_last_failure(const struct plan *p);
+void plan_set_last_failure(struct plan *p, const char *text); /* the engine, tests; copies */
 /* Reconcile this key again after that time (the smallest of several counts), changes or not. */
 void plan_requeue(struct plan *p, uint64_t after_ms);
 

@@ -86,9 +86,13 @@ static void create_pod(const struct apps_v1_replica_set *rs, struct plan *p) {
     plan_report(p, (const struct api_object *)rs, "SuccessfulCreate", "FailedCreate");
 }
 
+static size_t wanted(const struct apps_v1_replica_set *rs) {
+    return (size_t)MAX_OF(int_or(rs->spec.replicas, 1), 0);
+}
+
 static void scale_pods(const struct apps_v1_replica_set *rs, struct pod_list active,
                        struct plan *p) {
-    size_t want = (size_t)MAX_OF(int_or(rs->spec.replicas, 1), 0);
+    size_t want = wanted(rs);
     for (size_t i = active.n; i < want; i++) create_pod(rs, p);
     if (active.n <= want) return;
     qsort(active.v, active.n, sizeof *active.v, by_expendability);
@@ -122,13 +126,45 @@ static void count(const struct world *w, const struct apps_v1_replica_set *rs,
     if (wait_ms) plan_requeue(p, wait_ms);
 }
 
+static bool is_failure(const struct apps_v1_replica_set_condition *c) {
+    return str_eq(c->type, "ReplicaFailure");
+}
+
+/* The condition ReplicaFailure: comes when a pod could not be made or deleted, goes when there are
+ * as many as wanted. Its message is that of the first failure: that of a quota changes every time.
+ */
+static void failure_condition(const struct world *w, const struct apps_v1_replica_set *rs, size_t n,
+                              struct plan *p, struct apps_v1_replica_set_status *s) {
+    struct apps_v1_replica_set_condition_list old = s->conditions;
+    bool off = n != wanted(rs), there = false;
+    for (size_t i = 0; i < old.n; i++) there = there || is_failure(&old.v[i]);
+    if (off ? there || !plan_last_failure(p) : !there) return;
+    s->conditions = (struct apps_v1_replica_set_condition_list){0};
+    for (size_t i = 0; i < old.n; i++)
+        if (!is_failure(&old.v[i])) *ARENA_PUSH(plan_arena(p), &s->conditions) = old.v[i];
+    if (!off) return;
+    *ARENA_PUSH(plan_arena(p), &s->conditions) = (struct apps_v1_replica_set_condition){
+        .type = "ReplicaFailure",
+        .status = "True",
+        .last_transition_time = now_text(plan_arena(p), w),
+        .reason = n < wanted(rs) ? "FailedCreate" : "FailedDelete",
+        .message = plan_last_failure(p),
+    };
+}
+
 void replica_pods(const struct world *w, const struct apps_v1_replica_set *rs, struct plan *p,
-                  struct apps_v1_replica_set_status *ret) {
+                  void (*status_write)(const void *user, const struct apps_v1_replica_set_status *s,
+                                       struct plan *p),
+                  const void *user) {
     struct arena *a = plan_arena(p);
     struct pod_list mine = claim(w, rs, p), active = {0};
+    struct apps_v1_replica_set_status s = rs->status;
+    bool failed = plan_last_failure(p) != NULL;
     for (size_t i = 0; i < mine.n; i++)
         if (pod_is_active(mine.v[i])) *ARENA_PUSH(a, &active) = mine.v[i];
+    count(w, rs, active, p, &s);
+    if (!rs->metadata.deletion_timestamp) failure_condition(w, rs, active.n, p, &s);
+    if (failed) status_write(user, &s, p);
     if (!rs->metadata.deletion_timestamp) scale_pods(rs, active, p);
-    *ret = rs->status;
-    count(w, rs, active, p, ret);
+    if (!failed) status_write(user, &s, p);
 }

@@ -7,6 +7,10 @@
 
 #include "controllers/common.h"
 
-/* Claims, scales and counts. *ret: the status that follows, by what the world shows. */
+/* Claims, scales and counts. status_write(user, status, p) gets the status that follows, by what
+ * the world shows, and plans its write: after the pods' own, but before them when those failed the
+ * last time, so that the condition ReplicaFailure gets out. */
 void replica_pods(const struct world *w, const struct apps_v1_replica_set *rs, struct plan *p,
-                  struct apps_v1_replica_set_status *ret);
+                  void (*status_write)(const void *user, const struct apps_v1_replica_set_status *s,
+                                       struct plan *p),
+                  const void *user);

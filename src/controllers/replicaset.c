@@ -4,6 +4,15 @@
 #include "base/own.h"
 #include "controllers/replica_pods.h"
 
+static void status_write(const void *user, const struct apps_v1_replica_set_status *s,
+                         struct plan *p) {
+    const struct apps_v1_replica_set *rs = user;
+    if (api_equal(&apps_v1_replica_set_status_type, s, &rs->status)) return;
+    struct apps_v1_replica_set *copy = arena_copy(plan_arena(p), rs, sizeof *rs);
+    copy->status = *s;
+    plan_update_status(p, (const struct api_object *)copy);
+}
+
 static int reconcile(const struct world *w, const char *key, struct plan *p, struct err *err) {
     (void)err;
     struct arena *a = plan_arena(p);
@@ -12,12 +21,7 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     const struct apps_v1_replica_set *rs =
         (const struct apps_v1_replica_set *)world_get(w, "ReplicaSet", ns, name);
     if (!rs) return 0;
-    struct apps_v1_replica_set_status s;
-    replica_pods(w, rs, p, &s);
-    if (api_equal(&apps_v1_replica_set_status_type, &s, &rs->status)) return 0;
-    struct apps_v1_replica_set *copy = arena_copy(a, rs, sizeof *rs);
-    copy->status = s;
-    plan_update_status(p, (const struct api_object *)copy);
+    replica_pods(w, rs, p, status_write, rs);
     return 0;
 }
 

@@ -18,11 +18,46 @@ as_replica_set(struct arena *a, const struct core_v1_replication_controller *rc)
     rs->api_version = rc->api_version;
     rs->kind = rc->kind;
     rs->metadata = rc->metadata;
+    for (size_t i = 0; i < rc->status.conditions.n; i++) {
+        const struct core_v1_replication_controller_condition *c = &rc->status.conditions.v[i];
+        *ARENA_PUSH(a, &rs->status.conditions) =
+            (struct apps_v1_replica_set_condition){.type = c->type,
+                                                   .status = c->status,
+                                                   .last_transition_time = c->last_transition_time,
+                                                   .reason = c->reason,
+                                                   .message = c->message};
+    }
     rs->spec.replicas = rc->spec.replicas;
     rs->spec.min_ready_seconds = rc->spec.min_ready_seconds;
     rs->spec.selector = selector;
     if (rc->spec.template) rs->spec.template = *rc->spec.template;
     return rs;
+}
+
+static void status_write(const void *user, const struct apps_v1_replica_set_status *counted,
+                         struct plan *p) {
+    struct arena *a = plan_arena(p);
+    const struct core_v1_replication_controller *rc = user;
+    struct core_v1_replication_controller_status s = rc->status;
+    s.replicas = counted->replicas;
+    s.fully_labeled_replicas = counted->fully_labeled_replicas;
+    s.ready_replicas = counted->ready_replicas;
+    s.available_replicas = counted->available_replicas;
+    s.observed_generation = counted->observed_generation;
+    s.conditions = (struct core_v1_replication_controller_condition_list){0};
+    for (size_t i = 0; i < counted->conditions.n; i++) {
+        const struct apps_v1_replica_set_condition *c = &counted->conditions.v[i];
+        *ARENA_PUSH(a, &s.conditions) = (struct core_v1_replication_controller_condition){
+            .type = c->type,
+            .status = c->status,
+            .last_transition_time = c->last_transition_time,
+            .reason = c->reason,
+            .message = c->message};
+    }
+    if (api_equal(&core_v1_replication_controller_status_type, &s, &rc->status)) return;
+    struct core_v1_replication_controller *copy = arena_copy(a, rc, sizeof *rc);
+    copy->status = s;
+    plan_update_status(p, (const struct api_object *)copy);
 }
 
 static int reconcile(const struct world *w, const char *key, struct plan *p, struct err *err) {
@@ -34,18 +69,7 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
         (const struct core_v1_replication_controller *)world_get(w, "ReplicationController", ns,
                                                                  name);
     if (!rc || !rc->spec.template) return 0;
-    struct apps_v1_replica_set_status counted;
-    replica_pods(w, as_replica_set(a, rc), p, &counted);
-    struct core_v1_replication_controller_status s = rc->status;
-    s.replicas = counted.replicas;
-    s.fully_labeled_replicas = counted.fully_labeled_replicas;
-    s.ready_replicas = counted.ready_replicas;
-    s.available_replicas = counted.available_replicas;
-    s.observed_generation = counted.observed_generation;
-    if (api_equal(&core_v1_replication_controller_status_type, &s, &rc->status)) return 0;
-    struct core_v1_replication_controller *copy = arena_copy(a, rc, sizeof *rc);
-    copy->status = s;
-    plan_update_status(p, (const struct api_object *)copy);
+    replica_pods(w, as_replica_set(a, rc), p, status_write, rc);
     return 0;
 }
 
