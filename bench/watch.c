@@ -42,7 +42,12 @@ struct watch_load {
 static void take_line(struct watch_load *l, const struct watcher *w, uint64_t now) {
     const char *at = memmem(w->line, w->line_n, "bench-t:", 8);
     if (!at || at + 24 > w->line + w->line_n || l->lag_n == l->lag_max) return;
-    l->lag_us[l->lag_n++] = now / 1000 - strtoull(at + 8, NULL, 10);
+    uint64_t sent = 0;
+    for (int i = 8; i < 24; i++) { /* the head of a chunk may stand in between: one sample less */
+        if (at[i] < '0' || at[i] > '9') return;
+        sent = sent * 10 + (uint64_t)(at[i] - '0');
+    }
+    l->lag_us[l->lag_n++] = now / 1000 - sent;
 }
 
 static void collect(struct watch_load *l, struct watcher *w, const char *p, size_t n,
