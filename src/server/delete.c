@@ -1,4 +1,5 @@
 /* DELETE of one object and of a collection. */
+#include "api/custom/custom.h"
 #include "base/limits.h"
 #include "base/own.h"
 #include "server/convert.h"
@@ -97,6 +98,7 @@ static void collection_over(struct collection *d) {
     bool failed = d->failed;
     for (size_t i = 0; i < d->items.n; i++) object_unref(d->items.v[i]);
     vec_done(&d->items);
+    custom_kind_unref(d->kind);
     free(d);
     if (!c) return;
     if (failed)
@@ -143,9 +145,7 @@ void verb_deletecollection(struct call *c) {
         return;
     }
     if (c->kind->flags & API_NAMESPACED && !*c->route.ns) {
-        err_set(&err, ERR_METHOD_NOT_ALLOWED,
-                "the server does not allow this method on the requested resource");
-        reply_error(c, &err);
+        reply_method_not_allowed(c);
         return;
     }
     struct collection *d = calloc(1, sizeof *d);
@@ -153,6 +153,7 @@ void verb_deletecollection(struct call *c) {
     d->c = c;
     d->api = c->api;
     d->kind = storage_kind(c->kind);
+    custom_kind_ref(d->kind); /* a plugin may end the request before the deletions end */
     d->o = o;
     d->o.uid = d->o.resource_version = NULL;
     d->o.once = true;

@@ -1,5 +1,6 @@
 #include "server/remove.h"
 
+#include "api/custom/custom.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "server/admission/plugin.h"
@@ -12,7 +13,7 @@ static const char foreground_finalizer[] = "foregroundDeletion";
 
 struct removal {
     struct api *api;
-    const struct api_kind *kind;
+    const struct api_kind *kind; /* held: a definition may be replaced meanwhile */
     char *ns, *name, *uid, *version;
     struct remove_options o;
     remove_fn *done;
@@ -41,6 +42,7 @@ static void finish(struct removal *r, struct slice json, bool gone, const struct
     remove_fn *done = r->done;
     void *user = r->user;
     struct arena *a = r->arena;
+    const struct api_kind *kind = r->kind;
     settle(r, !err && !r->o.dry_run);
     free(r->ns);
     free(r->name);
@@ -49,6 +51,7 @@ static void finish(struct removal *r, struct slice json, bool gone, const struct
     free(r);
     done(user, json, gone, err);
     arena_free(a);
+    custom_kind_unref(kind);
 }
 
 static void on_written(void *user, struct slice json, const struct err *err) {
@@ -255,6 +258,7 @@ bool remove_object(struct api *api, const struct api_kind *storage, const char *
                           .o = *o,
                           .done = done,
                           .user = user};
+    custom_kind_ref(storage);
     bool asking = false;
     r->asking = o->asker ? &asking : NULL;
     attempt(r);

@@ -8,9 +8,8 @@
 #include "server/admission/service_allocation.h"
 #include "server/body.h"
 #include "server/convert.h"
-#include "server/custom/conversion.h"
+#include "server/custom/conversion_write.h"
 #include "server/custom/rules.h"
-#include "server/raw.h"
 
 enum { ATTEMPTS_MAX = 8 };
 
@@ -50,19 +49,10 @@ static void write_fail(struct write *w, const struct err *err) {
         reply_error(c, err);
 }
 
-/* The object in the version of the request, at the revision of what was stored. */
-static struct slice asked_json(struct write *w, struct slice stored) {
-    struct arena *a = w->c->a;
-    OWN(buf_done) struct buf b = {0};
-    w->asked->metadata.resource_version = raw_path_string(a, stored, "metadata.resourceVersion");
-    api_object_encode(&b, w->c->kind, w->asked);
-    return slice_from(arena_copy(a, b.p, b.n), b.n);
-}
-
 static void write_answer(struct write *w, struct slice json, bool stored) {
     struct call *c = w->c;
     write_over(w, stored);
-    if (w->asked) json = asked_json(w, json);
+    if (w->asked) json = write_asked_form(w, json);
     if (w->answer)
         w->answer(w, json);
     else
@@ -170,35 +160,16 @@ static void write_commit(struct write *w) {
     commit_submit(w->api, &commit, w->op == STORE_CREATE ? on_created : on_changed, w);
 }
 
-static void on_stored_form(void *user, const struct slice *converted, const struct err *err) {
-    struct write *w = user;
-    struct err own;
-    struct api_object *o;
-    if (converted &&
-        api_object_decode(w->c->a, storage_kind(w->c->kind), converted[0], &o, &own) < 0) {
-        converted = NULL;
-        err = &own;
-    }
-    if (!converted) {
+static void on_stored_form(struct write *w, const struct err *err) {
+    if (err)
         write_fail(w, err);
-        return;
-    }
-    w->asked = w->object;
-    w->object = o;
-    write_commit(w);
+    else
+        write_commit(w);
 }
 
 static void write_submit(struct write *w, enum store_op op) {
-    struct call *c = w->c;
-    OWN(buf_done) struct buf json = {0};
     w->op = op;
-    if (!c->kind->custom || !c->kind->custom->set->webhook) {
-        write_commit(w);
-        return;
-    }
-    api_object_encode(&json, c->kind, w->object);
-    struct slice one = buf_view(&json);
-    conversion_run(c->api, c->a, storage_kind(c->kind), &one, 1, on_stored_form, w);
+    if (!write_stored_form(w, on_stored_form)) write_commit(w);
 }
 
 /* ---- create ---- */
@@ -442,16 +413,11 @@ static void attempt_create(struct write *w) {
 
 static void attempt_change(struct write *w);
 
-static void on_current_form(void *user, const struct slice *converted, const struct err *err) {
-    struct write *w = user;
-    struct object *stored = w->current;
-    if (!converted) {
+static void on_current_form(struct write *w, const struct err *err) {
+    if (err)
         write_fail(w, err);
-        return;
-    }
-    w->current = object_new(slice_from(stored->key, stored->key_n), stored->revision, converted[0]);
-    object_unref(stored);
-    attempt_change(w);
+    else
+        attempt_change(w);
 }
 
 static void attempt(struct write *w) {
@@ -466,11 +432,7 @@ static void attempt(struct write *w) {
         return;
     }
     w->current = object_ref(current);
-    struct slice json = object_json(current);
-    if (c->kind->custom && conversion_needed(c->kind, json))
-        conversion_run(c->api, c->a, c->kind, &json, 1, on_current_form, w);
-    else
-        attempt_change(w);
+    if (!write_current_form(w, on_current_form)) attempt_change(w);
 }
 
 /* w->current is in the version of the request, or in the stored one of a kind that needs no

@@ -238,7 +238,20 @@ def label(raw, ns, **labels):
         f"pod-security.kubernetes.io/{k.replace('_', '-')}": v for k, v in labels.items()}}}, content="application/merge-patch+json")
 
 
-def test_pod_security(raw, ns):
+PREFIX = "pod-security.kubernetes.io/"
+
+
+def audit_annotations(root, ns, name, plural):
+    """What PodSecurity said about the creation of an object."""
+    def event():
+        with open(f"{root}/var/log/atoll/audit.log") as log:
+            return [e["annotations"] for e in map(json.loads, log) if e["verb"] == "create" and e["objectRef"]["resource"] == plural
+                    and e["objectRef"].get("namespace") == ns and (e["objectRef"].get("name") == name or not e["objectRef"].get("name"))]
+    found = ac.until(event, what="audit event")[-1]
+    return {k: v for k, v in found.items() if k.startswith(PREFIX)}
+
+
+def test_pod_security(raw, ns, root):
     bad = pod("bad", hostNetwork=True)
     made(raw, ns, "pods", bad)  # privileged by default
     status, answer = label(raw, ns, enforce="nonsense")
@@ -251,11 +264,17 @@ def test_pod_security(raw, ns):
     status, answer = make(raw, ns, "pods", bad)
     assert status == 403
     assert answer["message"] == 'pods "bad2" is forbidden: violates PodSecurity "baseline:latest": host namespaces (hostNetwork=true)'
+    assert audit_annotations(root, ns, "bad2", "pods") == {f"{PREFIX}enforce-policy": "baseline:latest"}
     made(raw, ns, "pods", pod("good"))
     deployment = {"metadata": {"name": "d"}, "spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": {
         "metadata": {"labels": {"a": "b"}}, "spec": {"hostPID": True, "containers": [CONTAINER]}}}}
     made(raw, ns, "deployments", deployment, "apis/apps/v1")
     assert raw.warnings == ['299 - "would violate PodSecurity \\"baseline:latest\\": host namespaces (hostPID=true)"']
+    label(raw, ns, audit="baseline", warn="privileged")
+    deployment["metadata"]["name"] = "d2"
+    made(raw, ns, "deployments", deployment, "apis/apps/v1")
+    assert not raw.warnings and audit_annotations(root, ns, "d2", "deployments") == {
+        f"{PREFIX}audit-violations": 'would violate PodSecurity "baseline:latest": host namespaces (hostPID=true)'}
     label(raw, ns, enforce="restricted", enforce_version="v1.30", warn="privileged")
     many = pod("many")
     many["spec"]["containers"] = [{**CONTAINER, "name": f"container-with-a-long-name-{i}"} for i in range(20)]

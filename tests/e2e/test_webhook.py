@@ -73,6 +73,22 @@ def test_a_validating_webhook_refuses_and_its_words_reach_the_client(cluster):
     assert request["options"]["kind"] == "CreateOptions"
 
 
+def test_audit_annotations_reach_the_log_from_writes_and_deletions(cluster):
+    s = serve(cluster, lambda path, r: {"allowed": True, "auditAnnotations": {"seen": r["operation"]}})
+    rule = {**RULE, "operations": ["CREATE", "DELETE"]}
+    configure(cluster, "Validating", hook(cluster, s, rules=[rule]))
+    config_map(cluster, "annotated", a="b")
+    cluster.kubectl("delete", "configmap", "-n", cluster.ns, "annotated")
+
+    def told():
+        with open(f"{cluster.root}/var/log/atoll/audit.log") as log:
+            return {e["verb"]: e["annotations"]["hook.example.com/seen"] for e in map(json.loads, log)
+                    if e.get("objectRef", {}).get("namespace") == cluster.ns and "hook.example.com/seen" in e.get("annotations", {})}
+
+    ac.until(lambda: len(told()) == 2, what="audit events")
+    assert told() == {"create": "CREATE", "delete": "DELETE"}
+
+
 def test_mutating_webhooks_run_in_order_and_again_when_they_ask_for_it(cluster):
     def decide(path, r):
         d = r["object"]["data"]

@@ -1,11 +1,13 @@
 /*
- * PodSecurity: pods against the level that their namespace enforces; warnings for it and for
- * workloads whose pods would break it. Without labels every namespace is privileged.
+ * PodSecurity: pods against the level that their namespace enforces; warnings and audit annotations
+ * for them and for workloads whose pods would break it. Without labels every namespace is
+ * privileged.
  */
 #include "base/map.h"
 #include "base/own.h"
 #include "server/admission/plugin.h"
 #include "server/admission/pod_security_checks.h"
+#include "server/auth/audit.h"
 #include "server/raw.h"
 
 enum { PODS_CHECKED_MAX = 3000, SHORT_MESSAGE = 900 };
@@ -49,10 +51,21 @@ static void warn(struct admission *ad, const char *text) {
     *ARENA_PUSH(ad->a, &ad->c->warnings) = text;
 }
 
-static void warn_violations(struct admission *ad, struct pod_security level, const char *what) {
+static const char *violation(struct admission *ad, struct pod_security level, const char *what) {
+    return arena_printf(ad->a, "would violate PodSecurity \"%s\": %s",
+                        pod_security_text(ad->a, level), what);
+}
+
+/* What does not refuse: the modes audit and warn. */
+static void tell_violations(struct admission *ad, const struct pod_security_policy *p,
+                            const struct meta_v1_object_meta *m,
+                            const struct core_v1_pod_spec *spec) {
+    const char *what = pod_security_violations(ad->a, p->audit, m, spec, false);
     if (what)
-        warn(ad, arena_printf(ad->a, "would violate PodSecurity \"%s\": %s",
-                              pod_security_text(ad->a, level), what));
+        audit_annotate(ad->c, "pod-security.kubernetes.io/audit-violations",
+                       violation(ad, p->audit, what));
+    what = pod_security_violations(ad->a, p->warn, m, spec, false);
+    if (what) warn(ad, violation(ad, p->warn, what));
 }
 
 /* Longer than struct err holds: answered in full here. */
@@ -89,14 +102,15 @@ static int check_pod(struct admission *ad, const struct pod_security_policy *p) 
         !str_eq(ad->subresource, "resize"))
         return 0;
     if (ad->old && !significant(pod, (const void *)ad->old)) return 0;
+    const char *level = pod_security_text(ad->a, p->enforce);
     const char *broken =
         pod_security_violations(ad->a, p->enforce, &pod->metadata, &pod->spec, false);
-    if (broken)
-        return refuse(ad, arena_printf(ad->a, "violates PodSecurity \"%s\": %s",
-                                       pod_security_text(ad->a, p->enforce), broken));
-    warn_violations(ad, p->warn,
-                    pod_security_violations(ad->a, p->warn, &pod->metadata, &pod->spec, false));
-    return 0;
+    audit_annotate(ad->c, "pod-security.kubernetes.io/enforce-policy", level);
+    size_t warned = ad->c->warnings.n;
+    tell_violations(ad, p, &pod->metadata, &pod->spec);
+    if (!broken) return 0;
+    ad->c->warnings.n = warned; /* the refusal says it */
+    return refuse(ad, arena_printf(ad->a, "violates PodSecurity \"%s\": %s", level, broken));
 }
 
 /* ---- workloads ---- */
@@ -129,13 +143,16 @@ static const struct core_v1_pod_template_spec *template_of(const struct admissio
 }
 
 static int pod_security(struct admission *ad) {
+    static const struct pod_security_policy privileged = {
+        .enforce.minor = POD_SECURITY_LATEST,
+        .audit.minor = POD_SECURITY_LATEST,
+        .warn.minor = POD_SECURITY_LATEST,
+    };
     const struct pod_security_policy *p = policies.n ? map_get(&policies, slice_of(ad->ns)) : NULL;
-    if (!p) return 0;
+    if (!p) p = &privileged;
     if (!*ad->kind->group && str_eq(ad->kind->plural, "pods")) return check_pod(ad, p);
     const struct core_v1_pod_template_spec *t = *ad->subresource ? NULL : template_of(ad);
-    if (t)
-        warn_violations(ad, p->warn,
-                        pod_security_violations(ad->a, p->warn, &t->metadata, &t->spec, false));
+    if (t) tell_violations(ad, p, &t->metadata, &t->spec);
     return 0;
 }
 

@@ -276,7 +276,8 @@ void audit_begin(struct call *c) {
 }
 
 void audit_annotate(struct call *c, const char *key, const char *value) {
-    if (c->audit) str_map_set(c->a, &c->audit->annotations, key, value);
+    if (!c->audit) return;
+    str_map_set(c->a, &c->audit->annotations, arena_str(c->a, key), arena_str(c->a, value));
 }
 
 void audit_decision(struct call *c, bool allowed) {

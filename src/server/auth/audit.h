@@ -15,8 +15,7 @@ void audit_begin(struct call *c);
 /* What authorisation just decided. */
 void audit_decision(struct call *c, bool allowed);
 
-/* An annotation of the event; value is borrowed from the request's arena. The last one of a key
- * counts. */
+/* An annotation of the event; both are copied. The last one of a key counts. */
 void audit_annotate(struct call *c, const char *key, const char *value);
 
 struct audit_counts {

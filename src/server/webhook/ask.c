@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "server/auth/audit.h"
 #include "server/egress/call.h"
 
 enum { SHOWN_BYTES_MAX = 256 };
@@ -111,6 +112,8 @@ int question_settle(const struct question *q, struct admission *ad) {
     }
     for (size_t i = 0; i < v->warnings.n; i++)
         *ARENA_PUSH(ad->a, &ad->c->warnings) = v->warnings.v[i];
+    for (size_t i = 0; i < v->annotations.n; i++)
+        audit_annotate(ad->c, v->annotations.v[i].key, v->annotations.v[i].value);
     if (v->allowed) return 0;
     ad->refusal = v->status;
     ad->refusal_code = v->code;
