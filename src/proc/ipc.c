@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/own.h"
@@ -329,8 +330,12 @@ static void on_ready(void *user, unsigned events) {
     struct ipc *c = user;
     c->refs++;
     if (events & FD_WRITE) ipc_flush(c);
-    if (events & FD_READ)
-        for (int i = 0; i < READS_PER_TURN && !c->closed && ipc_read(c); i++) continue;
+    if (events & FD_READ) {
+        /* What comes in a burst is handled in several turns: others wait for each one's end. */
+        uint64_t until = clock_span_ns() + CLOCK_SLICE_NS;
+        for (int i = 0; i < READS_PER_TURN && !c->closed && ipc_read(c); i++)
+            if (clock_span_ns() >= until) break;
+    }
     ipc_unref(c);
 }
 

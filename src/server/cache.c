@@ -72,15 +72,22 @@ void resource_on_end(struct resource *r, void (*ends)(void *user), void *user) {
 }
 
 void resource_end_watches(struct resource *r) {
+    bool before = r->announcing;
+    r->announcing = true; /* who ends may leave */
     for (size_t i = 0; i < r->listeners.n; i++)
         if (r->listeners.v[i].fn && r->listeners.v[i].ends)
             r->listeners.v[i].ends(r->listeners.v[i].user);
+    r->announcing = before;
 }
 
-/* Only marks: a listener may leave while events are being handed out. */
+/* Only marks while events are being handed out. */
 void resource_unlisten(struct resource *r, void *user) {
-    for (size_t i = 0; i < r->listeners.n; i++)
-        if (r->listeners.v[i].user == user) r->listeners.v[i].fn = NULL;
+    for (size_t i = r->listeners.n; i-- > 0;) {
+        if (r->listeners.v[i].user != user) continue;
+        r->listeners.v[i].fn = NULL;
+        if (!r->announcing) vec_remove(&r->listeners, i);
+        return;
+    }
 }
 
 struct object *resource_get(const struct resource *r, const char *ns, const char *name) {
@@ -175,8 +182,10 @@ static void history_push(struct resource *r, struct event e) {
 
 static void announce(struct resource *r, const struct event *e) {
     size_t n = r->listeners.n; /* those that come meanwhile have seen the new state already */
+    r->announcing = true;
     for (size_t i = 0; i < n; i++)
         if (r->listeners.v[i].fn) r->listeners.v[i].fn(r->listeners.v[i].user, e);
+    r->announcing = false;
     for (size_t i = r->listeners.n; i-- > 0;)
         if (!r->listeners.v[i].fn) vec_remove(&r->listeners, i);
 }

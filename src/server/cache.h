@@ -36,6 +36,7 @@ struct resource {
     size_t head, n, cap;
     size_t live_bytes, history_bytes;
     VEC(struct cache_listener) listeners;
+    bool announcing; /* an event is being handed out */
 };
 
 struct cache {

@@ -71,3 +71,14 @@ TEST(history_forgets_what_is_old_and_raises_its_floor) {
     free(big);
     cache_done(&c);
 }
+
+TEST(who_comes_and_goes_without_an_event_leaves_nothing_behind) {
+    struct cache c;
+    cache_init(&c);
+    struct resource *r = cache_resource_make(&c, "/things.test/");
+    int users[100];
+    for (int i = 0; i < 100; i++) resource_listen(r, NULL, &users[i]);
+    for (int i = 0; i < 100; i++) resource_unlisten(r, &users[i]);
+    assert_int_equal(r->listeners.n, 0);
+    cache_done(&c);
+}

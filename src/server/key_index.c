@@ -4,6 +4,7 @@
 
 enum { BLOCK_OBJECTS = 256 };
 struct key_block {
+    unsigned refs;
     size_t n;
     struct object *v[BLOCK_OBJECTS];
 };
@@ -74,11 +75,32 @@ static size_t find_at(const struct key_block *b, struct slice key, bool *ret_equ
     return lo;
 }
 
+static void block_unref(struct key_block *b) {
+    if (--b->refs) return;
+    for (size_t i = 0; i < b->n; i++) object_unref(b->v[i]);
+    free(b);
+}
+
+static struct key_block *block_new(void) {
+    struct key_block *b = malloc(sizeof *b);
+    if (!b) abort();
+    b->refs = 1;
+    b->n = 0;
+    return b;
+}
+
+/* The block as one that may be changed. */
+static struct key_block *block_own(struct key_index *x, size_t block) {
+    struct key_block *b = x->blocks.v[block];
+    if (b->refs == 1) return b;
+    struct key_block *copy = block_new();
+    for (; copy->n < b->n; copy->n++) copy->v[copy->n] = object_ref(b->v[copy->n]);
+    b->refs--;
+    return x->blocks.v[block] = copy;
+}
+
 void key_index_done(struct key_index *x) {
-    for (size_t i = 0; i < x->blocks.n; i++) {
-        for (size_t j = 0; j < x->blocks.v[i]->n; j++) object_unref(x->blocks.v[i]->v[j]);
-        free(x->blocks.v[i]);
-    }
+    for (size_t i = 0; i < x->blocks.n; i++) block_unref(x->blocks.v[i]);
     vec_done(&x->blocks);
     x->n = 0;
 }
@@ -92,9 +114,7 @@ struct object *key_index_get(const struct key_index *x, struct slice key) {
 }
 
 static struct key_block *block_insert(struct key_index *x, size_t at) {
-    struct key_block *b = malloc(sizeof *b);
-    if (!b) abort();
-    b->n = 0;
+    struct key_block *b = block_new();
     vec_push(&x->blocks, NULL);
     memmove(x->blocks.v + at + 1, x->blocks.v + at, (x->blocks.n - 1 - at) * sizeof *x->blocks.v);
     x->blocks.v[at] = b;
@@ -118,7 +138,7 @@ struct object *key_index_put(struct key_index *x, struct object *o) {
     struct slice key = slice_from(o->key, o->key_n);
     if (!x->blocks.n) block_insert(x, 0);
     size_t block = find_block(x, key);
-    struct key_block *b = x->blocks.v[block];
+    struct key_block *b = block_own(x, block);
     bool equal;
     size_t at = find_at(b, key, &equal);
     if (equal) {
@@ -141,12 +161,13 @@ struct object *key_index_remove(struct key_index *x, struct slice key) {
     bool equal;
     size_t at = find_at(b, key, &equal);
     if (!equal) return NULL;
+    b = block_own(x, block);
     struct object *old = b->v[at];
     memmove(b->v + at, b->v + at + 1, (b->n - at - 1) * sizeof *b->v);
     b->n--;
     x->n--;
     if (!b->n) {
-        free(b);
+        block_unref(b);
         vec_remove(&x->blocks, block);
     }
     return old;
@@ -168,4 +189,69 @@ struct object *key_index_next(const struct key_index *x, struct key_cursor *c) {
         c->at = 0;
     }
     return NULL;
+}
+
+/* ---- snapshots ---- */
+
+/* Where the keys with this prefix end. */
+static struct key_cursor prefix_end(const struct key_index *x, struct slice prefix) {
+    char next[512];
+    if (!prefix.n) return (struct key_cursor){x->blocks.n, 0};
+    assert(prefix.n <= sizeof next && (unsigned char)prefix.p[prefix.n - 1] < 0xff);
+    memcpy(next, prefix.p, prefix.n);
+    next[prefix.n - 1]++;
+    return key_index_seek(x, slice_from(next, prefix.n), false);
+}
+
+struct key_snapshot key_index_snapshot(const struct key_index *x, struct slice start, bool after,
+                                       struct slice prefix) {
+    struct key_snapshot s = {0};
+    if (!x->blocks.n) return s;
+    struct key_cursor from = key_index_seek(x, start.n ? start : prefix, after && start.n);
+    struct key_cursor end = prefix_end(x, prefix);
+    size_t last = end.at ? end.block + 1 : end.block; /* behind the last block that is needed */
+    if (from.block >= last) return s;
+    s.n_blocks = last - from.block;
+    s.blocks = malloc(s.n_blocks * sizeof *s.blocks);
+    if (!s.blocks) abort();
+    s.at = from.at;
+    for (size_t i = 0; i < s.n_blocks; i++) {
+        struct key_block *b = s.blocks[i] = x->blocks.v[from.block + i];
+        b->refs++;
+        s.left += b->n;
+    }
+    if (end.at) s.left -= x->blocks.v[end.block]->n - end.at;
+    if (s.left < from.at) { /* the start lies behind the prefix */
+        key_snapshot_done(&s);
+        return s;
+    }
+    s.left -= from.at;
+    return s;
+}
+
+struct object *key_snapshot_next(struct key_snapshot *s) {
+    while (s->left) {
+        struct key_block *b = s->blocks[s->block];
+        if (s->at < b->n) {
+            s->left--;
+            return b->v[s->at++];
+        }
+        block_unref(b);
+        s->block++;
+        s->at = 0;
+    }
+    return NULL;
+}
+
+struct object *key_snapshot_peek(const struct key_snapshot *s, size_t ahead) {
+    if (ahead >= s->left) return NULL;
+    size_t block = s->block, at = s->at + ahead;
+    while (at >= s->blocks[block]->n) at -= s->blocks[block++]->n;
+    return s->blocks[block]->v[at];
+}
+
+void key_snapshot_done(struct key_snapshot *s) {
+    for (; s->block < s->n_blocks; s->block++) block_unref(s->blocks[s->block]);
+    free(s->blocks);
+    *s = (struct key_snapshot){0};
 }

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,7 +33,7 @@ static inline struct slice object_json(const struct object *o) {
     return slice_from(o->json->p, o->json->n);
 }
 
-struct key_block;
+struct key_block; /* shared with snapshots: who writes to a shared one makes a copy first */
 struct key_index {
     VEC(struct key_block *) blocks;
     size_t n; /* objects */
@@ -54,3 +55,22 @@ struct object *key_index_remove(struct key_index *x, struct slice key);
 struct key_cursor key_index_seek(const struct key_index *x, struct slice key, bool after);
 struct object *key_index_next(const struct key_index *x,
                               struct key_cursor *c); /* NULL at the end */
+
+/* The objects of a moment in the order of their keys, however the index changes afterwards. Making
+ * one costs a step per block, not per object. Zero: empty. */
+struct key_snapshot {
+    struct key_block **blocks; /* references; [block, n_blocks) are still held */
+    size_t n_blocks;
+    size_t block, at;
+    size_t left; /* objects that are still to come */
+};
+
+/* All from the first key ≥ start (> start when after) on that begin with prefix, which start does,
+ * too, unless it is empty. */
+struct key_snapshot key_index_snapshot(const struct key_index *x, struct slice start, bool after,
+                                       struct slice prefix);
+/* NULL at the end. Borrowed until the next call; lets go of the blocks behind it. */
+struct object *key_snapshot_next(struct key_snapshot *s);
+/* The one that `ahead` calls of key_snapshot_next come before. NULL: not so many are left. */
+struct object *key_snapshot_peek(const struct key_snapshot *s, size_t ahead);
+void key_snapshot_done(struct key_snapshot *s);

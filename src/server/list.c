@@ -3,40 +3,22 @@
  * slowly it is read; bytes are copied into the connection piece by piece. Lists at an older
  * revision come from the cache while the resource has not changed since, else from the store's log.
  */
-#include <time.h>
-
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/own.h"
 #include "server/continue.h"
 #include "server/convert.h"
 #include "server/custom/conversion.h"
+#include "server/list_impl.h"
 #include "server/protobuf.h"
-#include "server/select.h"
-#include "server/table.h"
 
 enum {
-    PIECE_BYTES = 256 * 1024,
-    RANGE_ROWS = 500,
-    MEASURE_BYTES = 256 * 1024,
+    PIECE_BYTES = 64 * 1024,
+    MEASURE_BYTES = 64 * 1024,
     SHORT_BYTES = 16 * 1024,
     SHARE_BYTES = 16 * 1024,
-    SLICE_US = 1000
-};
-
-struct list {
-    struct call *c; /* NULL: the client went away during a range */
-    struct selection select;
-    struct arena *scratch;
-    VEC(struct object *) items;
-    size_t sent;
-    uint64_t limit; /* 0 = all */
-    struct list_meta meta;
-    bool more; /* there are objects past the limit */
-    bool streaming, ready;
-    size_t measured, item_bytes; /* protobuf: how many items were measured, and their sum */
-    VEC(uint32_t) sizes;         /* of the items' messages, but for those that know it */
-    struct buf after;            /* store key after which the next range begins */
-    size_t range_rows;
+    FREE_TOGETHER = 1000,
+    CLOCK_EVERY = 8, /* items */
 };
 
 void verb_get(struct call *c) {
@@ -58,13 +40,23 @@ void verb_get(struct call *c) {
         conversion_reply(c, 200, object_json(o));
 }
 
-static void list_free(struct list *l) {
-    for (size_t i = l->sent; i < l->items.n; i++) object_unref(l->items.v[i]);
+/* Lets go of some items; true when nothing is left of it. */
+static bool free_some(struct list *l) {
+    size_t n = MIN_OF(l->items.n - l->sent, (size_t)FREE_TOGETHER);
+    for (; n; n--) object_unref(l->items.v[l->sent++]);
+    if (l->sent < l->items.n) return false;
+    key_snapshot_done(&l->from);
     vec_done(&l->items);
     vec_done(&l->sizes);
     arena_free(l->scratch);
     buf_done(&l->after);
     free(l);
+    return true;
+}
+
+void list_free(struct list *l) {
+    l->c = NULL; /* its request may be over before */
+    if (!free_some(l)) list_wait(l);
 }
 
 /* ---- protobuf: the sum of all items stands in front of the first ---- */
@@ -178,12 +170,14 @@ static bool is_shared(const struct list *l, const struct object *o) {
 /* Fills one piece, up to the next shared object; true when the list is complete. */
 static bool put_piece(struct list *l, struct buf *b) {
     size_t enough = request_memory_is_short() ? SHORT_BYTES : PIECE_BYTES;
+    uint64_t until = clock_span_ns() + CLOCK_SLICE_NS;
     while (l->sent < l->items.n && b->n < enough) {
         struct object *o = l->items.v[l->sent];
         if (is_shared(l, o)) break;
         put_item(l, b, o);
         object_unref(o);
         l->sent++;
+        if (l->sent % CLOCK_EVERY == 0 && clock_span_ns() >= until) break;
     }
     if (l->sent < l->items.n) return false;
     if (l->c->media != MEDIA_PROTOBUF) buf_str(b, "]}\n");
@@ -198,32 +192,27 @@ static size_t write_shared(struct list *l, struct request *r) {
     return queued;
 }
 
-static uint64_t now_us(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
-/* Lists that have room to send wait here for their part of a turn of the loop, so that many long
- * ones keep nobody else waiting. */
+/* Lists with something to do wait here for their part of a turn of the loop, so that many long ones
+ * keep nobody else waiting. */
 static struct {
     VEC(struct list *) lists; /* NULL: closed meanwhile */
+    struct loop *loop;
     bool deferred;
 } ready;
 
-static void pump_ready(void *user);
+static void run_ready(void *user);
 
-static void make_ready(struct list *l) {
+void list_wait(struct list *l) {
     l->ready = true;
     vec_push(&ready.lists, l);
     if (ready.deferred) return;
     ready.deferred = true;
-    loop_defer(l->c->api->loop, pump_ready, l->c->api);
+    loop_defer(ready.loop, run_ready, NULL);
 }
 
 static void drained(struct request *r) {
     struct list *l = r->handler_data;
-    if (!l->ready) make_ready(l);
+    if (!l->ready) list_wait(l);
 }
 
 static void pump(struct list *l) {
@@ -237,34 +226,47 @@ static void pump(struct list *l) {
         list_free(l);
         request_stream_end(r);
     } else if (queued == 0) {
-        make_ready(l);
+        list_wait(l);
     }
 }
 
-static void pump_ready(void *user) {
-    struct api *api = user;
-    uint64_t until = now_us() + SLICE_US;
+static void begin(struct list *l);
+
+static void step(struct list *l) {
+    bool done = true;
+    if (!l->c)
+        done = free_some(l);
+    else if (l->state == LIST_STREAMS)
+        pump(l);
+    else if (l->state == LIST_MEASURES ? !measure_some(l) : !list_collect_some(l))
+        done = false;
+    else if (l->state == LIST_MEASURES)
+        begin(l);
+    else
+        list_send(l);
+    if (!done) list_wait(l);
+}
+
+static void run_ready(void *user) {
+    uint64_t until = clock_span_ns() + CLOCK_SLICE_NS;
     size_t n = ready.lists.n, i = 0;
-    for (; i < n && (i == 0 || now_us() < until); i++) {
+    for (; i < n && (i == 0 || clock_span_ns() < until); i++) {
         struct list *l = ready.lists.v[i];
         if (!l) continue;
         l->ready = false;
-        pump(l);
+        step(l);
     }
     memmove(ready.lists.v, ready.lists.v + i, (ready.lists.n - i) * sizeof *ready.lists.v);
     ready.lists.n -= i;
     ready.deferred = ready.lists.n > 0;
-    if (ready.deferred) loop_defer(api->loop, pump_ready, api);
+    if (ready.deferred) loop_defer(ready.loop, run_ready, NULL);
 }
 
-static void closed(struct request *r) {
+void list_closed(struct request *r) {
     struct list *l = r->handler_data;
-    for (size_t i = 0; l->ready && i < ready.lists.n; i++)
-        if (ready.lists.v[i] == l) ready.lists.v[i] = NULL;
-    if (l->streaming)
-        list_free(l);
-    else
-        l->c = NULL; /* a range or the measuring is under way */
+    bool streams = l->state == LIST_STREAMS;
+    l->c = NULL; /* who has it under way frees it */
+    if (streams && !l->ready) list_free(l);
 }
 
 static void begin(struct list *l) {
@@ -287,31 +289,21 @@ static void begin(struct list *l) {
         request_respond(r, 200, type, buf_view(b), &h);
         return;
     }
-    l->streaming = true;
+    l->state = LIST_STREAMS;
     c->r->on_drain = drained;
-    c->r->on_close = closed;
+    c->r->on_close = list_closed;
     request_stream_begin(c->r, 200, content_type(c), &h);
-    if (request_stream_write(c->r, buf_view(b)) == 0) make_ready(l);
-}
-
-static void measure(void *user) {
-    struct list *l = user;
-    if (!l->c)
-        list_free(l);
-    else if (measure_some(l))
-        begin(l);
-    else
-        loop_defer(l->c->api->loop, measure, l);
+    if (request_stream_write(c->r, buf_view(b)) == 0) list_wait(l);
 }
 
 static void send_converted(struct list *l) {
-    if (l->c->media == MEDIA_PROTOBUF && !measure_some(l)) {
-        l->c->r->handler_data = l;
-        l->c->r->on_close = closed;
-        loop_defer(l->c->api->loop, measure, l);
-    } else {
+    l->c->r->handler_data = l;
+    l->c->r->on_close = list_closed;
+    l->state = LIST_MEASURES;
+    if (l->c->media != MEDIA_PROTOBUF || measure_some(l))
         begin(l);
-    }
+    else
+        list_wait(l);
 }
 
 /* ---- versions that a webhook converts ---- */
@@ -332,7 +324,7 @@ static void on_converted(void *user, const struct slice *converted, const struct
     send_converted(l);
 }
 
-static void send(struct list *l) {
+void list_send(struct list *l) {
     struct call *c = l->c;
     bool needed = false;
     for (size_t i = 0; c->kind->custom && i < l->items.n; i++)
@@ -345,102 +337,6 @@ static void send(struct list *l) {
     struct slice *objects = ARENA_ARRAY(c->a, struct slice, l->items.n);
     for (size_t i = 0; i < l->items.n; i++) objects[i] = object_json(l->items.v[i]);
     conversion_run(c->api, c->a, c->kind, objects, l->items.n, on_converted, l);
-}
-
-/* ---- from the cache ---- */
-
-static void collect(struct list *l, struct slice start, bool after) {
-    struct resource *res = l->c->resource;
-    struct slice prefix = {0};
-    if (*l->select.ns) prefix = slice_of(arena_printf(l->c->a, "%s/", l->select.ns));
-    struct key_cursor at = key_index_seek(&res->index, start.n ? start : prefix, after && start.n);
-    struct object *o;
-    int64_t left = 0;
-    while ((o = key_index_next(&res->index, &at))) {
-        if (prefix.n && !(o->key_n >= prefix.n && !memcmp(o->key, prefix.p, prefix.n))) break;
-        if (l->more && (l->select.narrow || *l->select.name)) break;
-        if (l->more) {
-            left++;
-            continue;
-        }
-        arena_reset(l->scratch);
-        if (!selection_covers(&l->select, l->scratch, o)) continue;
-        if (l->limit && l->items.n == l->limit) {
-            l->more = true;
-            left = 1;
-            continue;
-        }
-        vec_push(&l->items, object_ref(o));
-    }
-    l->meta.remaining = l->more && !l->select.narrow ? left : -1;
-}
-
-static void collect_one(struct list *l) {
-    struct object *o = NULL;
-    if (*l->select.ns || !(l->c->kind->flags & API_NAMESPACED))
-        o = resource_get(l->c->resource, l->select.ns, l->select.name);
-    if (o && selection_covers(&l->select, l->scratch, o)) vec_push(&l->items, object_ref(o));
-}
-
-/* ---- from the store's log ---- */
-
-static void range_next(struct list *l);
-
-static void on_row(void *user, const struct store_event *row) {
-    struct list *l = user;
-    l->range_rows++;
-    buf_clear(&l->after);
-    buf_slice(&l->after, row->key);
-    if (!l->c || l->more) return;
-    size_t skip = strlen(l->c->kind->store_prefix);
-    if (row->key.n <= skip) return;
-    struct object *o =
-        object_new(slice_from(row->key.p + skip, row->key.n - skip), row->revision, row->value);
-    arena_reset(l->scratch);
-    if (!selection_covers(&l->select, l->scratch, o)) {
-        object_unref(o);
-    } else if (l->limit && l->items.n == l->limit) {
-        l->more = true;
-        object_unref(o);
-    } else {
-        vec_push(&l->items, o);
-    }
-}
-
-static void on_range_done(void *user, const struct err *err) {
-    struct list *l = user;
-    if (!l->c) {
-        list_free(l);
-        return;
-    }
-    if (err) {
-        struct call *c = l->c;
-        l->c->r->on_close = NULL;
-        list_free(l);
-        if (err->reason == ERR_EXPIRED || err->reason == ERR_GONE)
-            continue_expired(c);
-        else
-            reply_error(c, err);
-        return;
-    }
-    if (l->range_rows == RANGE_ROWS && !l->more)
-        range_next(l);
-    else
-        send(l);
-}
-
-static void range_next(struct list *l) {
-    const char *prefix = l->c->kind->store_prefix;
-    if (*l->select.ns) prefix = arena_printf(l->c->a, "%s%s/", prefix, l->select.ns);
-    l->range_rows = 0;
-    struct buf after = l->after; /* on_row replaces it */
-    l->after = (struct buf){0};
-    struct store_range range = {.prefix = slice_of(prefix),
-                                .after = buf_view(&after),
-                                .revision = l->meta.revision,
-                                .limit = RANGE_ROWS};
-    store_link_range(l->c->api->store, &range, on_row, on_range_done, l);
-    buf_done(&after);
 }
 
 /* ---- entry ---- */
@@ -466,19 +362,11 @@ void verb_list(struct call *c) {
     }
     struct list *l = list_new(c, &p);
     l->select = select;
-    if (!p.exact || c->resource->changed <= p.revision) {
-        if (*select.name && (*select.ns || !(c->kind->flags & API_NAMESPACED)))
-            collect_one(l);
-        else
-            collect(l, p.start, true);
-        send(l);
-        return;
-    }
-    if (p.start.n) {
-        buf_str(&l->after, c->kind->store_prefix);
-        buf_slice(&l->after, p.start);
-    }
     c->r->handler_data = l;
-    c->r->on_close = closed;
-    range_next(l);
+    c->r->on_close = list_closed;
+    ready.loop = c->api->loop;
+    if (!p.exact || c->resource->changed <= p.revision)
+        list_collect(l, p.start);
+    else
+        list_collect_log(l, p.start);
 }

@@ -3,6 +3,7 @@
  * the resource's history whenever its connection has room. So a slow reader costs no memory of its
  * own; when the history no longer reaches back to it, it is cut off and never skipped over.
  */
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/own.h"
 #include "server/continue.h"
@@ -15,6 +16,7 @@
 enum {
     ROOM_BYTES = 512 * 1024, /* queued past this: wait for the connection to drain */
     PIECE_BYTES = 64 * 1024,
+    CLOCK_EVERY = 16,        /* objects */
     SHARE_BYTES = 16 * 1024, /* objects from this size on are sent from where they lie */
     BOOKMARK_MS = 60 * 1000,
     TIMEOUT_MIN_S = 1800, /* upstream: between one and two times this when the client names none */
@@ -25,8 +27,8 @@ struct watch {
     struct call *c;
     struct selection select;
     struct arena *scratch;
-    VEC(struct object *) initial; /* the state at the beginning, as ADDED */
-    size_t initial_sent;
+    struct key_snapshot initial; /* what is still to come of the state at the beginning, as ADDED */
+    struct object *held;         /* the next of it, which had no room in its piece; borrowed */
     uint64_t sent_revision;
     bool bookmarks, end_of_initial; /* the annotated bookmark is still due */
     bool blocked, pumping, columns_sent;
@@ -41,6 +43,8 @@ struct watch {
 static const char *const type_names[] = {"ADDED", "MODIFIED", "DELETED"};
 
 static void pump(struct watch *w);
+
+static bool dirty_deferred; /* pump_dirty */
 
 /* Some objects in the version of the watch, made by a webhook. */
 enum { CONVERTED_TOGETHER = 64 };
@@ -77,8 +81,7 @@ static void watch_free(struct watch *w) {
         api->first_watch = w->next;
     if (w->next) w->next->prev = w->prev;
     resource_unlisten(w->c->resource, w);
-    for (size_t i = w->initial_sent; i < w->initial.n; i++) object_unref(w->initial.v[i]);
-    vec_done(&w->initial);
+    key_snapshot_done(&w->initial);
     timer_free(w->timer);
     arena_free(w->scratch);
     free(w);
@@ -209,6 +212,8 @@ struct next_frames {
     struct object *large; /* a reference */
     enum event_type type; /* of the large one */
     bool wait;            /* what follows has to be converted first */
+    uint64_t until_ns;    /* then others get the loop */
+    bool later;           /* there is more to look at, in another turn */
 };
 
 static struct object *converted(const struct watch *w, const struct object *o) {
@@ -236,14 +241,25 @@ static bool put_next(struct watch *w, struct next_frames *n, enum event_type typ
     return true;
 }
 
+/* After some more of what may take long. */
+static bool is_late(struct next_frames *n, size_t done) {
+    n->later = done % CLOCK_EVERY == 0 && clock_span_ns() >= n->until_ns;
+    return n->later;
+}
+
 static bool put_initial(struct watch *w, struct next_frames *n) {
-    while (w->initial_sent < w->initial.n && n->b->n < PIECE_BYTES && !n->large) {
-        struct object *o = w->initial.v[w->initial_sent];
-        if (!put_next(w, n, EVENT_ADDED, o)) return false;
-        w->initial_sent++;
-        object_unref(o);
+    for (size_t done = 1; n->b->n < PIECE_BYTES && !n->large; done++) {
+        struct object *o = w->held ? w->held : key_snapshot_next(&w->initial);
+        if (!o) break;
+        w->held = o;
+        arena_reset(w->scratch);
+        if (selection_covers(&w->select, w->scratch, o) && !put_next(w, n, EVENT_ADDED, o))
+            return false;
+        w->held = NULL;
+        if (is_late(n, done)) return false;
     }
-    if (w->initial_sent < w->initial.n || n->large) return false;
+    if (w->initial.left || n->large) return false;
+    key_snapshot_done(&w->initial);
     if (w->end_of_initial) put_bookmark(w, n->b, true);
     w->end_of_initial = false;
     return true;
@@ -259,6 +275,7 @@ static void put_events(struct watch *w, struct next_frames *n) {
          * except when it left the selection, where the new state at the new revision is right. */
         if (visible(w, e, &type) && !put_next(w, n, type, e->now)) return;
         w->sent_revision = e->revision;
+        if (is_late(n, i)) return;
     }
 }
 
@@ -302,8 +319,11 @@ static void convert_next(struct watch *w) {
     conversion_free(w->conversion);
     w->conversion = v;
     *v = (struct watch_conversion){.w = w, .a = arena_new(), .running = true};
-    for (size_t i = w->initial_sent; i < w->initial.n && v->n < CONVERTED_TOGETHER; i++)
-        v->from[v->n++] = object_ref(w->initial.v[i]);
+    struct object *o = w->held;
+    for (size_t i = 0; v->n < CONVERTED_TOGETHER; i++) {
+        if (o && selection_covers(&w->select, w->scratch, o)) v->from[v->n++] = object_ref(o);
+        if (!(o = key_snapshot_peek(&w->initial, i))) break;
+    }
     size_t at = resource_event_after(res, w->sent_revision);
     enum event_type type;
     for (; at < res->n && v->n < CONVERTED_TOGETHER; at++)
@@ -314,19 +334,53 @@ static void convert_next(struct watch *w) {
     conversion_run(w->c->api, v->a, w->c->kind, json, v->n, on_converted, v);
 }
 
+/* Everything that one read from the store brought goes out in one piece per watcher; what takes
+ * longer than a slice goes on in the next turn of the loop. */
+static void pump_dirty(void *user) {
+    struct api *api = user;
+    uint64_t until = clock_span_ns() + CLOCK_SLICE_NS;
+    size_t n = api->dirty_watches.n, i = 0;
+    for (; i < n && (i == 0 || clock_span_ns() < until); i++) {
+        struct watch *w = api->dirty_watches.v[i];
+        if (!w) continue;
+        w->dirty = false;
+        if (!w->blocked) pump(w);
+    }
+    __auto_type dirty = &api->dirty_watches;
+    memmove(dirty->v, dirty->v + i, (dirty->n - i) * sizeof *dirty->v);
+    dirty->n -= i;
+    dirty_deferred = dirty->n > 0;
+    if (dirty_deferred)
+        loop_defer(api->loop, pump_dirty, api);
+    else
+        vec_done(dirty);
+}
+
+static void pump_later(struct watch *w) {
+    struct api *api = w->c->api;
+    if (w->dirty) return;
+    w->dirty = true;
+    vec_push(&api->dirty_watches, w);
+    if (!dirty_deferred) loop_defer(api->loop, pump_dirty, api);
+    dirty_deferred = true;
+}
+
 static void pump(struct watch *w) {
+    uint64_t until = clock_span_ns() + CLOCK_SLICE_NS;
+    bool later = false;
     struct resource *res = w->c->resource;
     struct buf *b = &w->c->api->piece;
     w->pumping = true;
     for (;;) {
-        if (w->sent_revision < res->floor && w->initial_sent == w->initial.n) {
+        if (w->sent_revision < res->floor && !w->initial.left && !w->held) {
             finish_expired(w, res->floor);
             return;
         }
         buf_clear(b);
-        struct next_frames n = {.b = b};
+        struct next_frames n = {.b = b, .until_ns = until};
         if (put_initial(w, &n)) put_events(w, &n);
         if (!b->n && !n.large && n.wait) convert_next(w);
+        later = n.later;
         if (!b->n && !n.large) break;
         size_t queued =
             n.large ? write_large(w, n.type, n.large) : request_stream_write(w->c->r, buf_view(b));
@@ -334,33 +388,18 @@ static void pump(struct watch *w) {
             w->blocked = true;
             break;
         }
+        if ((later = later || clock_span_ns() >= until)) break;
     }
     w->pumping = false;
-    if (w->over && !w->blocked) finish(w);
-}
-
-/* Everything that one read from the store brought goes out in one piece per watcher. */
-static void pump_dirty(void *user) {
-    struct api *api = user;
-    struct watch **v = api->dirty_watches.v;
-    size_t n = api->dirty_watches.n;
-    api->dirty_watches.v = NULL;
-    api->dirty_watches.n = api->dirty_watches.cap = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (!v[i]) continue;
-        v[i]->dirty = false;
-        if (!v[i]->blocked) pump(v[i]);
-    }
-    free(v);
+    if (later && !w->blocked)
+        pump_later(w);
+    else if (w->over && !w->blocked)
+        finish(w);
 }
 
 static void on_event(void *user, const struct event *e) {
     struct watch *w = user;
-    struct api *api = w->c->api;
-    if (w->blocked || w->pumping || w->dirty) return;
-    w->dirty = true;
-    vec_push(&api->dirty_watches, w);
-    if (api->dirty_watches.n == 1) loop_defer(api->loop, pump_dirty, api);
+    if (!w->blocked && !w->pumping) pump_later(w);
 }
 
 static void on_end(void *user) {
@@ -373,7 +412,7 @@ static void on_drain(struct request *r) {
     struct watch *w = r->handler_data;
     if (!w->blocked || (w->conversion && w->conversion->running)) return;
     w->blocked = false;
-    if (!w->pumping) pump(w);
+    if (!w->pumping) pump_later(w);
 }
 
 static void on_close(struct request *r) { watch_free(r->handler_data); }
@@ -404,15 +443,9 @@ static void on_timer(void *user) {
 }
 
 static void collect_initial(struct watch *w) {
-    struct resource *res = w->c->resource;
     struct slice prefix = {0};
     if (*w->select.ns) prefix = slice_of(arena_printf(w->c->a, "%s/", w->select.ns));
-    struct key_cursor at = key_index_seek(&res->index, prefix, false);
-    for (struct object *o; (o = key_index_next(&res->index, &at));) {
-        if (prefix.n && !(o->key_n >= prefix.n && !memcmp(o->key, prefix.p, prefix.n))) break;
-        arena_reset(w->scratch);
-        if (selection_covers(&w->select, w->scratch, o)) vec_push(&w->initial, object_ref(o));
-    }
+    w->initial = key_index_snapshot(&w->c->resource->index, SLICE(""), false, prefix);
     w->sent_revision = w->c->api->cache.revision;
 }
 
@@ -501,7 +534,10 @@ void verb_watch(struct call *c) {
     resource_listen(c->resource, on_event, w);
     resource_on_end(c->resource, on_end, w);
     arm(w, now);
-    pump(w);
+    if (w->initial.left)
+        pump_later(w);
+    else
+        pump(w);
 }
 
 void watches_end(struct api *api) {

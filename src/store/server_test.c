@@ -27,8 +27,10 @@ struct client {
     bool ordered;
 };
 
-static void fixture_open(struct fixture *f) {
-    *f = (struct fixture){.l = loop_new(NULL)};
+static uint64_t fixed_ms(void *user) { return *(uint64_t *)user; }
+
+static void fixture_open_on(struct fixture *f, struct loop *l) {
+    *f = (struct fixture){.l = l};
     assert_int_equal(store_memory.open("", &f->b, NULL), 0);
     f->s = store_server_new(f->l, f->b);
     snprintf(f->dir, sizeof f->dir, "/tmp/atoll-store-test-XXXXXX");
@@ -42,6 +44,8 @@ static void fixture_open(struct fixture *f) {
     uid_t me = geteuid();
     f->listener = ipc_listen(f->l, f->fd, &me, 1, store_server_accept, f->s);
 }
+
+static void fixture_open(struct fixture *f) { fixture_open_on(f, loop_new(NULL)); }
 
 static void fixture_done(struct fixture *f) {
     ipc_listener_free(f->listener);
@@ -287,5 +291,31 @@ TEST(a_client_that_leaves_before_its_answer_does_no_harm) {
     send_write(&d, STORE_CREATE, "/b", 0, "");
     wait_for(&f, &d, 1);
     client_done(&d);
+    fixture_done(&f);
+}
+
+/* A write that arrives in the very turn in which the store tidies up after a while of silence is
+ * kept, and answered. */
+TEST(a_write_in_the_turn_of_the_idle_timer_is_not_lost) {
+    uint64_t now_ms = 1000;
+    const struct loop_env env = {.mono_ms = fixed_ms, .user = &now_ms};
+    struct fixture f;
+    struct client c;
+    fixture_open_on(&f, loop_new(&env));
+    client_open(&f, &c);
+    send_write(&c, STORE_CREATE, "/a", 0, "");
+    expect(&f, &c, 1, "2:1:1 ");
+    /* For each order in which timers and input can come. */
+    for (int i = 0; i < 8; i++) {
+        char key[8];
+        snprintf(key, sizeof key, "/%d", i);
+        size_t before = c.messages;
+        send_write(&c, STORE_CREATE, key, 0, "");
+        for (int turn = 0; turn < i; turn++) loop_run_once(f.l, 0);
+        now_ms += 10000;
+        wait_for(&f, &c, before + 1);
+    }
+    assert_null(strstr(c.seen.p, "err"));
+    client_done(&c);
     fixture_done(&f);
 }

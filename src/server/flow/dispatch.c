@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/own.h"
 #include "server/flow/flow_impl.h"
@@ -11,11 +12,11 @@
 enum {
     WINDOW_NS = 4 * 1000 * 1000, /* a flow that has had CREDIT_NS of it waits in its queue */
     CREDIT_NS = 2 * 1000 * 1000,
-    TURN_NS = 1000 * 1000, /* what the queues get in one turn of the loop */
-    LEAST_NS = 20 * 1000,  /* every request counts for so much at least: reading and answering */
-    WAIT_MS = 15 * 1000,   /* upstream: a quarter of the request time-out */
-    REFUSE_MS = 250,       /* refusals take their time: who asks again at once would keep us busy */
-    STREAM_MS = 2000,      /* a list that is sent for so long waits for its reader, not for us */
+    TURN_NS = CLOCK_SLICE_NS, /* what the queues get in one turn of the loop */
+    LEAST_NS = 20 * 1000,     /* every request counts for so much at least: reading and answering */
+    WAIT_MS = 15 * 1000,      /* upstream: a quarter of the request time-out */
+    REFUSE_MS = 250,  /* refusals take their time: who asks again at once would keep us busy */
+    STREAM_MS = 2000, /* a list that is sent for so long waits for its reader, not for us */
     TICK_MS = 50,
     REFUSALS_PER_TICK = 32,
 };
@@ -81,7 +82,12 @@ static unsigned borrowable(const struct flow *f, const struct flow_level *l) {
     return MIN_OF(lent > borrowed ? lent - borrowed : 0, l->borrow_max);
 }
 
-static bool has_seats(const struct flow *f, const struct flow_level *l, unsigned width) {
+static bool has_seats(const struct flow *f, const struct flow_level *l,
+                      const struct flow_ticket *t) {
+    unsigned width = t->width;
+    /* Long lists sit for long: a quarter of the level is kept for those who soon are gone. */
+    if (t->is_list && width > 1 && l->by_lists && l->by_lists + width > l->nominal - l->nominal / 4)
+        return false;
     if (l->in_use == 0 || l->in_use + width <= l->nominal) return true;
     return l->in_use + width <= l->nominal + borrowable(f, l);
 }
@@ -98,6 +104,7 @@ static void stand_up(struct flow_ticket *t) {
     if (!t->seated) return;
     t->seated = false;
     t->level->in_use -= t->width;
+    if (t->is_list) t->level->by_lists -= t->width;
     list_take(&t->flow->seated, t);
     if (t->flow->waiting) dispatch_later(t->flow);
 }
@@ -139,6 +146,7 @@ static uint64_t start(struct flow_ticket *t, struct call *c) {
     t->running = t->seated = true;
     t->since_ms = loop_now_ms(t->flow->api->loop);
     l->in_use += t->width;
+    if (t->is_list) l->by_lists += t->width;
     l->dispatched++;
     list_add(&t->flow->seated, t);
     t->run(c);
@@ -167,12 +175,13 @@ void flow_level_release_all(struct flow *f, struct flow_level *l) {
     while (l->active.n) start_waiting(l->queues[l->active.v[0]].waiting.first);
 }
 
-/* The queue that has had least. */
-static struct flow_queue *next_queue(struct flow_level *l) {
+/* The queue that has had least, of those whose next request has seats. */
+static struct flow_queue *next_queue(const struct flow *f, const struct flow_level *l) {
     struct flow_queue *least = NULL;
     for (size_t i = 0; i < l->active.n; i++) {
         struct flow_queue *q = &l->queues[l->active.v[i]];
-        if (!least || q->virtual_ns < least->virtual_ns) least = q;
+        if ((!least || q->virtual_ns < least->virtual_ns) && has_seats(f, l, q->waiting.first))
+            least = q;
     }
     return least;
 }
@@ -181,8 +190,8 @@ static struct flow_queue *next_queue(struct flow_level *l) {
 static bool dispatch_one(struct flow *f) {
     for (size_t i = 0; i < f->levels.n; i++) {
         struct flow_level *l = f->levels.v[(f->next_level + i) % f->levels.n];
-        struct flow_queue *q = l->waiting ? next_queue(l) : NULL;
-        if (!q || !has_seats(f, l, q->waiting.first->width)) continue;
+        struct flow_queue *q = l->waiting ? next_queue(f, l) : NULL;
+        if (!q) continue;
         f->next_level = (f->next_level + i + 1) % f->levels.n;
         start_waiting(q->waiting.first);
         return true;
@@ -343,7 +352,7 @@ void flow_run(struct call *c, void (*run)(struct call *c)) {
     t->credit = &f->credits[hash % FLOW_CREDITS];
     c->r->on_over = on_over;
     c->r->on_over_user = t;
-    if (t->level->waiting == 0 && has_seats(f, t->level, t->width) &&
+    if (t->level->waiting == 0 && has_seats(f, t->level, t) &&
         (has_credit(t->credit) || t->level->reject)) {
         start(t, c);
         tick_if_needed(f);

@@ -46,7 +46,7 @@ struct flow_level {
     char uid[40];
     bool exempt, reject, gone;
     unsigned nominal, lendable, borrow_max; /* seats */
-    unsigned in_use;
+    unsigned in_use, by_lists;              /* seats taken, and those of them that lists have */
     struct flow_queue *queues;
     unsigned n_queues, hand, queue_limit;
     VEC(unsigned) active; /* queues in which somebody waits */

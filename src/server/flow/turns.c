@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/own.h"
 #include "server/flow/flow_impl.h"
@@ -16,9 +17,9 @@
 enum {
     SLOTS = 1024,
     WINDOW_NS = 4 * 1000 * 1000,
-    CREDIT_NS = 1000 * 1000, /* of each window, without waiting */
-    SLICE_NS = 1000 * 1000,  /* of each turn of the loop, for those who wait */
-    LEAST_NS = 10 * 1000,    /* reading and answering, which are not measured */
+    CREDIT_NS = 1000 * 1000,   /* of each window, without waiting */
+    SLICE_NS = CLOCK_SLICE_NS, /* of each turn of the loop, for those who wait */
+    LEAST_NS = 10 * 1000,      /* reading and answering, which are not measured */
 };
 
 struct waiting { /* in the request's arena */

@@ -11,8 +11,9 @@
 
 enum {
     IOV_MAX_PIECES = 64,
-    READ_TURNS = 4, /* reads per event: one busy peer must not starve the others */
-    FLUSH_TURNS = 8,
+    READ_TURNS = 4,    /* TLS records per event: one busy peer must not starve the others */
+    FLUSH_RECORDS = 8, /* of TLS */
+    FLUSH_TURNS = 2,   /* each as much as the socket takes */
     LINGER_MS = 2000,
 };
 
@@ -20,7 +21,7 @@ static void conn_event(void *user, unsigned events);
 
 /* Not while input is handled: most changes would be taken back before the next event. */
 static void watch(struct conn *c) {
-    if (c->dead || c->corked) return;
+    if (c->dead || c->corked || c->queued) return;
     unsigned want = c->paused && !c->handshaking ? 0 : FD_READ;
     if (c->at_eof) want &= ~(unsigned)FD_READ;
     if (c->out.bytes > 0 || c->owes_drain) want |= FD_WRITE;
@@ -136,7 +137,8 @@ static void send_queue(struct conn *c) {
     uint64_t before = c->stalled_ms;
     for (int turn = 0;; turn++) {
         if (c->protocol && c->protocol->fill) c->protocol->fill(c);
-        if (turn == FLUSH_TURNS) break; /* what is left waits for the next event */
+        if (turn == (c->ssl ? FLUSH_RECORDS : FLUSH_TURNS))
+            break; /* what is left waits for the next event */
         if (c->broken || c->out.bytes == 0) break;
         ssize_t n = c->ssl ? send_tls(c) : send_plain(c);
         if (n < 0) conn_fail(c);
@@ -187,7 +189,7 @@ void conn_owe_drain(struct conn *c) {
 
 /* ---- Receiving ---- */
 
-static void handshake(struct conn *c) {
+void conn_handshake(struct conn *c) {
     ERR_clear_error();
     int r = SSL_do_handshake(c->ssl);
     if (r == 1) {
@@ -276,17 +278,17 @@ static void read_some(struct conn *c) {
         c->corked = false;
         if (c->dead) return;
         flush_and_drain(c);
-        if (!c->ssl && n > 0 && (size_t)n < size) break;
+        if (!c->ssl) break; /* as much as four records */
     }
 }
 
 static void conn_event(void *user, unsigned events) {
     struct conn *c = user;
     conn_hold(c);
-    if (c->handshaking) handshake(c);
+    if (c->handshaking && !c->queued) server_handshake(c);
     if (!c->dead && !c->handshaking && (events & FD_READ)) read_some(c);
     if (!c->dead && !c->handshaking && (events & FD_WRITE)) flush_and_drain(c);
-    if (!c->dead) watch(c);
+    if (!c->dead && !c->handshaking) watch(c);
     conn_release(c);
 }
 

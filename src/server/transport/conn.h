@@ -51,7 +51,9 @@ struct conn {
     unsigned holds;       /* requests and deferred calls that still point here */
     struct peer peer;
     struct arena *arena; /* the peer's strings */
+    unsigned place;      /* its peer's in listener->peers */
     bool served;         /* a whole request has arrived on it */
+    bool queued;         /* waits for its part of a turn to shake hands */
     bool handshaking, corked, flushing, paused, idle;
     bool finishing;  /* close once the queue is sent */
     bool lingering;  /* sent and shut down; reads and drops until the peer closes */
@@ -75,6 +77,12 @@ void conn_tick(struct conn *c, uint64_t now_ms);
 
 /* listener.c */
 void listener_forget(struct conn *c);
+/* Who is at the other end, as far as it has been verified: connections are counted by this, and
+ * when there are too many, those go who have most. */
+void listener_identify(struct conn *c, struct slice who);
+/* Has conn_handshake called, now or in its turn: a handshake takes longer than most requests. */
+void server_handshake(struct conn *c);
+void conn_handshake(struct conn *c);
 enum { SERVER_RECORD_BYTES = 16 * 1024 };
 /* Shared between all connections: what is being read (while the protocol handles it), and one TLS
  * record on its way out. */

@@ -10,10 +10,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/own.h"
+#include "base/vec.h"
 
-enum { ACCEPTS_PER_EVENT = 64, TICK_MS = 1000, SCRATCH_BYTES = 64 * 1024 };
+enum {
+    ACCEPTS_PER_EVENT = 16,
+    EVICT_TOGETHER = 16,
+    TICK_MS = 1000,
+    SCRATCH_BYTES = 64 * 1024,
+    HANDSHAKE_WINDOW_NS = 2 * 1000 * 1000, /* a slice of each without waiting */
+};
 
 struct server {
     struct loop *loop;
@@ -22,6 +30,16 @@ struct server {
     struct listener *listeners;
     struct timer *tick; /* runs only while there are connections */
     bool closing;
+    struct {
+        VEC(struct waiting_handshake {
+            struct conn *c;
+            unsigned place;
+        })
+        waiting;
+        uint64_t window_ns, spent_ns;
+        unsigned last_place;
+        bool deferred;
+    } handshakes;
     char date[40];
     char scratch[SCRATCH_BYTES];
     char record[SERVER_RECORD_BYTES];
@@ -95,26 +113,122 @@ void listener_forget(struct conn *c) {
     if (c->next) c->next->prev = c->prev;
     c->next = c->prev = NULL;
     l->n_conns--;
+    l->peers[c->place]--;
 }
 
-/* Makes room by closing the connection that has been idle longest, or that has longest been there
+static unsigned place_of(struct slice who) {
+    uint32_t h = 2166136261u; /* FNV-1a */
+    for (size_t i = 0; i < who.n; i++) h = (h ^ (unsigned char)who.p[i]) * 16777619u;
+    return (h ^ h >> 16) % LISTENER_PEERS;
+}
+
+void listener_identify(struct conn *c, struct slice who) {
+    c->listener->peers[c->place]--;
+    c->place = place_of(who);
+    c->listener->peers[c->place]++;
+}
+
+/* Closes some connections of a peer: those that have been idle longest, or have longest been there
  * without ever having sent a request. */
-static bool evict_idle(struct listener *l) {
-    struct conn *oldest = NULL;
-    for (struct conn *c = l->conns; c; c = c->next)
-        if ((c->idle || !c->served) && (!oldest || c->deadline_ms < oldest->deadline_ms))
-            oldest = c;
-    if (oldest) conn_kill(oldest);
-    return oldest != NULL;
+static bool evict_idle(struct listener *l, unsigned place) {
+    struct conn *oldest[EVICT_TOGETHER];
+    size_t n = 0;
+    for (struct conn *c = l->conns; c; c = c->next) {
+        if (c->place != place || !(c->idle || !c->served)) continue;
+        if (n == EVICT_TOGETHER && c->deadline_ms >= oldest[n - 1]->deadline_ms) continue;
+        size_t at = n < EVICT_TOGETHER ? n++ : n - 1;
+        for (; at && oldest[at - 1]->deadline_ms > c->deadline_ms; at--)
+            oldest[at] = oldest[at - 1];
+        oldest[at] = c;
+    }
+    for (size_t i = 0; i < n; i++) conn_hold(oldest[i]);
+    for (size_t i = 0; i < n; i++) {
+        conn_kill(oldest[i]);
+        conn_release(oldest[i]);
+    }
+    return n > 0;
 }
 
-static bool set_unix_peer(struct conn *c) {
-    struct ucred cred;
-    socklen_t n = sizeof cred;
-    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) < 0) return false;
-    c->peer.kind = PEER_UNIX;
-    c->peer.uid = cred.uid;
-    return true;
+static unsigned biggest_peer(const struct listener *l) {
+    unsigned most = 0;
+    for (unsigned i = 1; i < LISTENER_PEERS; i++)
+        if (l->peers[i] > l->peers[most]) most = i;
+    return most;
+}
+
+/* There are too many: who has most makes room, with a connection that is not used or, for somebody
+ * who has fewer, with the one that came last. */
+static bool make_room(struct listener *l, unsigned place) {
+    unsigned most = biggest_peer(l);
+    bool has_most = l->peers[place] >= l->peers[most];
+    if (evict_idle(l, has_most ? place : most)) return true;
+    struct conn *c = has_most ? NULL : l->conns;
+    while (c && c->place != most) c = c->next;
+    if (c) conn_kill(c);
+    return c;
+}
+
+/* ---- handshakes ---- */
+
+/* The next one; those of one peer and of others take turns. */
+static struct conn *next_handshake(struct server *s) {
+    __auto_type w = &s->handshakes.waiting;
+    size_t at = 0;
+    while (at < w->n && w->v[at].place == s->handshakes.last_place) at++;
+    if (at == w->n) at = 0;
+    struct conn *c = w->v[at].c;
+    s->handshakes.last_place = w->v[at].place;
+    vec_remove(w, at);
+    return c;
+}
+
+static void run_handshakes(void *user) {
+    struct server *s = user;
+    uint64_t until = clock_span_ns() + CLOCK_SLICE_NS;
+    s->handshakes.deferred = false;
+    do {
+        struct conn *c = next_handshake(s);
+        c->queued = false;
+        if (!c->dead) conn_handshake(c);
+        conn_release(c);
+    } while (s->handshakes.waiting.n && clock_span_ns() < until);
+    if (!s->handshakes.waiting.n) vec_done(&s->handshakes.waiting);
+    if (!s->handshakes.waiting.n || s->handshakes.deferred) return;
+    s->handshakes.deferred = true;
+    loop_defer(s->loop, run_handshakes, s);
+}
+
+void server_handshake(struct conn *c) {
+    struct server *s = c->server;
+    uint64_t now = clock_span_ns();
+    if (now - s->handshakes.window_ns >= HANDSHAKE_WINDOW_NS) {
+        s->handshakes.window_ns = now;
+        s->handshakes.spent_ns = 0;
+    }
+    if (!s->handshakes.waiting.n && s->handshakes.spent_ns < CLOCK_SLICE_NS) {
+        conn_handshake(c);
+        s->handshakes.spent_ns += clock_span_ns() - now;
+        return;
+    }
+    c->queued = true;
+    fd_watch_set(c->watch, c->watching = 0);
+    conn_hold(c);
+    vec_push(&s->handshakes.waiting, (struct waiting_handshake){c, c->place});
+    if (s->handshakes.deferred) return;
+    s->handshakes.deferred = true;
+    loop_defer(s->loop, run_handshakes, s);
+}
+
+/* ---- accepting ---- */
+
+static unsigned place_of_address(const struct sockaddr_storage *from) {
+    const struct sockaddr_in6 *six = (const void *)from;
+    const struct sockaddr_in *four = (const void *)from;
+    enum { NETWORK_BYTES = 8 }; /* who has one address of IPv6 has all of its network */
+    if (from->ss_family != AF_INET6) return place_of(slice_from(&four->sin_addr, 4));
+    bool mapped = IN6_IS_ADDR_V4MAPPED(&six->sin6_addr);
+    const char *p = (const char *)&six->sin6_addr;
+    return place_of(mapped ? slice_from(p + 12, 4) : slice_from(p, NETWORK_BYTES));
 }
 
 static void set_tcp_peer(struct conn *c, const struct sockaddr_storage *from) {
@@ -134,7 +248,12 @@ static void set_tcp_peer(struct conn *c, const struct sockaddr_storage *from) {
 
 static void admit(struct listener *l, int fd_in, const struct sockaddr_storage *from) {
     OWN(close_p) int fd = fd_in;
-    if (l->n_conns >= LIMIT_HTTP_CONNECTIONS && !evict_idle(l)) return;
+    struct ucred cred = {.uid = (uid_t)-1};
+    socklen_t cred_n = sizeof cred;
+    if (!l->tls && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &cred_n) < 0) return;
+    unsigned place =
+        l->tls ? place_of_address(from) : place_of(slice_from(&cred.uid, sizeof cred.uid));
+    if (l->n_conns >= LIMIT_HTTP_CONNECTIONS && !make_room(l, place)) return;
     SSL *ssl = l->tls ? tls_accept(l->tls, fd) : NULL;
     if (l->tls && !ssl) return;
     struct conn *c = conn_open(l, TAKE_FD(fd), ssl);
@@ -142,16 +261,16 @@ static void admit(struct listener *l, int fd_in, const struct sockaddr_storage *
     if (l->conns) l->conns->prev = c;
     l->conns = c;
     l->n_conns++;
+    c->place = place;
+    l->peers[place]++;
     struct server *s = l->server;
     if (!timer_active(s->tick)) {
         update_date(s);
         timer_start(s->tick, TICK_MS, TICK_MS);
     }
     conn_start(c, s, s->loop);
-    if (l->tls)
-        set_tcp_peer(c, from);
-    else if (!set_unix_peer(c))
-        conn_kill(c);
+    c->peer = (struct peer){.kind = PEER_UNIX, .uid = cred.uid};
+    if (l->tls) set_tcp_peer(c, from);
 }
 
 static void on_accept(void *user, unsigned events) {
@@ -166,7 +285,7 @@ static void on_accept(void *user, unsigned events) {
         }
         /* Out of descriptors: the tick tries again, instead of a busy loop. */
         if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-            if (!evict_idle(l)) fd_watch_set(l->watch, 0);
+            if (!evict_idle(l, biggest_peer(l))) fd_watch_set(l->watch, 0);
             timer_start(l->server->tick, TICK_MS, TICK_MS);
             return;
         }
@@ -214,6 +333,8 @@ void server_free(struct server *s) {
         while (l->conns) conn_kill(l->conns);
         free(l);
     }
+    for (size_t i = 0; i < s->handshakes.waiting.n; i++) conn_release(s->handshakes.waiting.v[i].c);
+    vec_done(&s->handshakes.waiting);
     timer_free(s->tick);
     free(s);
 }

@@ -6,6 +6,8 @@
 
 #include "server/transport/conn.h"
 
+enum { LISTENER_PEERS = 1024 };
+
 struct listener {
     struct listener *next;
     struct server *server;
@@ -14,6 +16,7 @@ struct listener {
     struct fd_watch *watch;
     struct conn *conns; /* newest first */
     size_t n_conns;
+    uint16_t peers[LISTENER_PEERS]; /* connections by who is at their other end (a hash of it) */
 };
 
 size_t server_connections(const struct server *s);

@@ -171,4 +171,5 @@ void tls_read_peer(struct conn *c) {
     c->peer.has_certificate = true;
     c->peer.common_name = common_name;
     c->peer.organizations = organizations;
+    listener_identify(c, slice_of(common_name));
 }
