@@ -2,8 +2,8 @@
 #include "server/admission/policy.h"
 
 #include "base/own.h"
+#include "server/admission/authorizer.h"
 #include "server/auth/audit.h"
-#include "server/auth/authz.h"
 #include "server/webhook/review.h"
 
 enum { MESSAGE_BYTES_MAX = 5 * 1024, ANNOTATION_BYTES_MAX = 10 * 1024, WARNINGS_MAX = 64 };
@@ -26,32 +26,6 @@ struct denial {
 };
 
 /* ---- expressions ---- */
-
-static void authorize(void *user, struct arena *a, const struct cel_check *check, bool *ret_allowed,
-                      const char **ret_reason) {
-    struct admission *ad = user;
-    struct attributes at = {.verb = check->verb,
-                            .group = check->group,
-                            .resource = check->resource,
-                            .subresource = check->subresource,
-                            .name = check->name,
-                            .ns = check->ns,
-                            .path = check->path,
-                            .field_selector =
-                                str_empty(check->field_selector) ? NULL : check->field_selector};
-    struct user as = ad->c->user;
-    if (!str_empty(check->service_account)) {
-        const char **groups = ARENA_ARRAY(a, const char *, 3);
-        groups[0] = "system:serviceaccounts";
-        groups[1] = arena_printf(a, "system:serviceaccounts:%s", check->service_account_ns);
-        groups[2] = "system:authenticated";
-        as = (struct user){.name = arena_printf(a, "system:serviceaccount:%s:%s",
-                                                check->service_account_ns, check->service_account),
-                           .groups = {groups, 3}};
-    }
-    *ret_allowed = authz_allows(ad->api->authz, &as, &at);
-    *ret_reason = "";
-}
 
 /* variables.NAME: worked out when first asked for. */
 static int variable(struct cel_run *run, void *user, struct slice name, struct cel_value *ret) {
@@ -93,30 +67,18 @@ static void evaluation_init(struct evaluation *e, struct admission *ad,
     review_init(&r, ad, form);
     review_request(&request, &r, false);
     struct slice text = slice_from(arena_copy(ad->a, request.p, request.n), request.n);
-    struct cel_check *about = ARENA_NEW(ad->a, struct cel_check);
-    *about = (struct cel_check){.group = form->group,
-                                .version = form->version,
-                                .resource = form->plural,
-                                .subresource = ad->subresource,
-                                .ns = ad->ns,
-                                .name = ad->name,
-                                .verb = "",
-                                .field_selector = "",
-                                .label_selector = "",
-                                .service_account_ns = "",
-                                .service_account = ""};
     e->vars[POLICY_OBJECT] = cel_json(ad->a, dyn, r.object);
     e->vars[POLICY_OLD_OBJECT] = cel_json(ad->a, dyn, r.old);
     e->vars[POLICY_REQUEST] = cel_json(ad->a, policy_request_type(ad->a), text);
     e->vars[POLICY_NAMESPACE_OBJECT] = namespace_object(ad);
     e->vars[POLICY_VARIABLES] = cel_computed(ad->a, variable, e);
-    e->vars[POLICY_AUTHORIZER] = cel_authorizer(ad->a, about);
+    e->vars[POLICY_AUTHORIZER] = admission_authorizer(ad, form);
     e->run = (struct cel_run){.a = ad->a,
                               .vars = e->vars,
                               .n_vars = POLICY_VARIABLE_COUNT,
                               .budget = CEL_COST_BUDGET,
                               .now_ns = loop_wall_ns(ad->api->loop),
-                              .authorize = authorize,
+                              .authorize = admission_authorize,
                               .user = ad};
 }
 

@@ -2,7 +2,7 @@
 #include "server/webhook/hooks.h"
 
 #include "cel/cel.h"
-#include "server/auth/authz.h"
+#include "server/admission/authorizer.h"
 
 /* Expressions know: object, oldObject, request, authorizer. */
 struct webhook_conditions {
@@ -37,43 +37,18 @@ webhook_conditions_new(struct arena *a,
     return w;
 }
 
-static void authorize(void *user, struct arena *a, const struct cel_check *check, bool *ret_allowed,
-                      const char **ret_reason) {
-    struct admission *ad = user;
-    struct attributes at = {.verb = check->verb,
-                            .group = check->group,
-                            .resource = check->resource,
-                            .subresource = check->subresource,
-                            .name = check->name,
-                            .ns = check->ns,
-                            .path = check->path};
-    *ret_allowed = authz_allows(ad->api->authz, &ad->c->user, &at);
-    *ret_reason = "";
-}
-
 int webhook_conditions_hold(const struct webhook_conditions *w, struct admission *ad,
                             struct slice request, struct slice object, struct slice old,
                             const char **ret_problem) {
-    struct cel_check about = {.group = ad->kind->group,
-                              .version = ad->kind->version,
-                              .resource = ad->kind->plural,
-                              .subresource = ad->subresource,
-                              .ns = ad->ns,
-                              .name = ad->name,
-                              .verb = "",
-                              .field_selector = "",
-                              .label_selector = "",
-                              .service_account_ns = "",
-                              .service_account = ""};
     const struct cel_type *dyn = cel_type(CEL_DYN);
     struct cel_value vars[] = {cel_json(ad->a, dyn, object), cel_json(ad->a, dyn, old),
-                               cel_json(ad->a, dyn, request), cel_authorizer(ad->a, &about)};
+                               cel_json(ad->a, dyn, request), admission_authorizer(ad, ad->kind)};
     struct cel_run run = {.a = ad->a,
                           .vars = vars,
                           .n_vars = 4,
                           .budget = CEL_COST_BUDGET,
                           .now_ns = loop_wall_ns(ad->api->loop),
-                          .authorize = authorize,
+                          .authorize = admission_authorize,
                           .user = ad};
     int holds = 1;
     for (size_t i = 0; i < w->n; i++) {
