@@ -68,8 +68,8 @@ struct api_behavior {
     /* Clears what a client may not set on this path: status on create, immutable server fields on
      * update. */
     void (*prepare)(struct arena *a, void *obj, const void *old);
-    /* The same for a subresource other than status and scale: takes from old what it does not
-     * write. May be NULL. */
+    /* The same for a subresource: takes from old what it does not write, of status and scale beyond
+     * what is kept for every kind. May be NULL. */
     void (*prepare_subresource)(struct arena *a, void *obj, const void *old,
                                 const char *subresource);
     /* Cross-field rules; old NULL on create. subresource "" or "status", … */

@@ -147,8 +147,24 @@ static bool collision(struct view *v) {
     return true;
 }
 
+/* Whether the replicas of some set were chosen for another number of replicas of the Deployment. */
+static bool scaling(const struct view *v) {
+    const char *want = arena_printf(v->a, "%d", int_or(v->d->spec.replicas, 1));
+    for (size_t i = 0; i < v->n_old + (v->current != NULL); i++) {
+        const replica_set *rs = i < v->n_old ? v->old[i] : v->current;
+        const char *chosen = str_map_get(&rs->metadata.annotations, desired_key);
+        if (int_or(rs->spec.replicas, 1) > 0 && chosen && !str_eq(chosen, want)) return true;
+    }
+    return false;
+}
+
+/* In the middle of a rolling update a new number of replicas is shared out first. */
+static bool scales_apart(const struct view *v) {
+    return scaling(v) && !str_eq(v->d->spec.strategy.type, "Recreate");
+}
+
 static void scale_set(struct view *v, const replica_set *rs, int32_t want, bool current) {
-    bool paused = v->d->spec.paused;
+    bool shared = v->d->spec.paused || scales_apart(v);
     int32_t was = int_or(rs->spec.replicas, 1);
     replica_set *copy = arena_copy(v->a, rs, sizeof *rs);
     copy->metadata.annotations = current ? carried_annotations(v, &rs->metadata.annotations)
@@ -159,7 +175,7 @@ static void scale_set(struct view *v, const replica_set *rs, int32_t want, bool 
             str_map_set(v->a, &copy->metadata.annotations, revision_key,
                         arena_printf(v->a, "%lld", (long long)revision));
         copy->spec.min_ready_seconds = v->d->spec.min_ready_seconds;
-    } else if (was == want && !paused)
+    } else if (was == want && !shared)
         return;
     copy->spec.replicas = int_new(v->a, want);
     if (was == want && copy->spec.min_ready_seconds == rs->spec.min_ready_seconds) {
@@ -185,17 +201,6 @@ static int32_t pods_of(const struct view *v, const replica_set *rs, bool leaving
     return MAX_OF(n, rs->status.replicas);
 }
 
-/* Whether the replicas of some set were chosen for another number of replicas of the Deployment. */
-static bool scaling(const struct view *v) {
-    const char *want = arena_printf(v->a, "%d", int_or(v->d->spec.replicas, 1));
-    for (size_t i = 0; i < v->n_old + (v->current != NULL); i++) {
-        const replica_set *rs = i < v->n_old ? v->old[i] : v->current;
-        const char *chosen = str_map_get(&rs->metadata.annotations, desired_key);
-        if (int_or(rs->spec.replicas, 1) > 0 && chosen && !str_eq(chosen, want)) return true;
-    }
-    return false;
-}
-
 static struct rollout plan_rollout(struct view *v) {
     struct rollout r = {.replicas = int_or(v->d->spec.replicas, 1),
                         .surge = v->surge,
@@ -213,7 +218,7 @@ static struct rollout plan_rollout(struct view *v) {
         old_pods += pods_of(v, v->old[i], true);
         r.old[i].available = v->old[i]->status.available_replicas;
     }
-    if (v->d->spec.paused)
+    if (v->d->spec.paused || scales_apart(v))
         rollout_scale(&r);
     else if (str_eq(v->d->spec.strategy.type, "Recreate"))
         rollout_recreate(&r, old_pods);
@@ -224,7 +229,7 @@ static struct rollout plan_rollout(struct view *v) {
 
 static void roll(struct view *v) {
     struct rollout r = plan_rollout(v);
-    if (v->d->spec.paused) {
+    if (v->d->spec.paused || scales_apart(v)) {
         /* No rollout and no new set, but what there is follows spec.replicas. */
         bool none = v->current && int_or(v->current->spec.replicas, 1) == 0 && r.current.want > 0;
         if (!scaling(v) && !none) return;

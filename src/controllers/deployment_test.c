@@ -277,6 +277,44 @@ TEST(scaling_in_the_middle_of_a_paused_rollout_is_shared) {
     assert_int_equal(old.want + r.current.want, 0);
 }
 
+TEST(shares_of_a_scaling_are_rounded_and_add_up) {
+    struct rollout_set old = {.replicas = 8};
+    struct rollout r = {
+        .replicas = 30, .surge = 3, .current = {.replicas = 5}, .old = &old, .n_old = 1};
+    rollout_scale(&r);
+    assert_int_equal(old.want, 20);
+    assert_int_equal(r.current.want, 13);
+}
+
+/* Everything but the node goes on. */
+static void no_pod_starts(struct world *w) {
+    for (int i = 0; i < 12; i++) {
+        const struct api_object *o;
+        run(w, "deployment", key);
+        for (size_t at = 0; (o = world_next(w, "ReplicaSet", "default", &at));) {
+            OWN(buf_done) struct buf set = {0};
+            buf_printf(&set, "default/%s", o->metadata.name);
+            run(w, "replicaset", set.p);
+        }
+    }
+}
+
+TEST(a_rolling_update_that_is_stuck_is_scaled_in_proportion) {
+    struct world *w = world_test_new();
+    struct cluster c = {w, 10, 100, -1};
+    add_deployment(w, 10,
+                   "{\"type\":\"RollingUpdate\",\"rollingUpdate\":{\"maxSurge\":3,"
+                   "\"maxUnavailable\":2}}");
+    converge(&c);
+    set_image(w, "two");
+    no_pod_starts(w);
+    set_replicas(w, 30);
+    no_pod_starts(w);
+    assert_int_equal(pods_of_image(w, "one"), 20);
+    assert_int_equal(pods_of_image(w, "two"), 13);
+    world_free(w);
+}
+
 TEST(history_is_kept_up_to_its_limit) {
     struct world *w = world_test_new();
     struct cluster c = {w, 5, 100, -1};

@@ -87,10 +87,11 @@ void rollout_scale(struct rollout *r) {
         return;
     }
     left = (r->replicas > 0 ? r->replicas + r->surge : 0) - total;
-    int64_t change = left;
+    int64_t change = left, whole = total + change;
     for (size_t i = 0; i <= r->n_old; i++) {
         struct rollout_set *s = i < r->n_old ? &r->old[i] : &r->current;
-        int64_t share = change * s->replicas / total;
+        int64_t share = (2 * s->replicas * whole + total) / (2 * total) - s->replicas; /* rounded */
+        share = change > 0 ? MIN_OF(share, left) : MAX_OF(share, left);
         s->want += (int32_t)share;
         left -= share;
     }

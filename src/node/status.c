@@ -77,11 +77,9 @@ static void state_waiting(struct arena *a, const struct container *c,
     bool has_init = false;
     for (size_t i = 0; i < p->n_containers; i++)
         has_init |= p->containers[i].kind != CONTAINER_MAIN;
-    bool after_init =
-        c->kind == CONTAINER_MAIN ? has_init && !p->initialized : has_init && c->index;
     s->waiting = ARENA_NEW(a, struct core_v1_container_state_waiting);
     s->waiting->reason = arena_str(a, c->wait_reason ? c->wait_reason
-                                      : after_init   ? "PodInitializing"
+                                      : has_init     ? "PodInitializing"
                                                      : "ContainerCreating");
     s->waiting->message = arena_str(a, c->wait_message);
 }

@@ -12,16 +12,18 @@
 #include "base/times.h"
 #include "node/cri_log.h"
 #include "node/stream.h"
+#include "proto/websocket.h"
 
 enum { READ_BYTES = 64 * 1024, POLL_MS = 50 };
 
 struct log_stream {
     struct stream *s;
     struct agent *agent;
+    const struct stream_request *request; /* as old as the stream */
     struct pod *pod;
     char *container;
     uint32_t attempt;
-    bool follow, timestamps, limited, begun, opening, closed, last_partial;
+    bool follow, timestamps, limited, begun, opening, closed, last_partial, messages;
     int64_t tail_lines; /* −1 = all */
     int64_t since_ns;   /* 0 = all */
     uint64_t limit_bytes;
@@ -58,9 +60,19 @@ static const struct stream_ops ops = {NULL, on_drain, on_closed};
 
 /* ---- output ---- */
 
+static void log_end(struct log_stream *l) {
+    if (l->messages)
+        stream_close(l->s, WEBSOCKET_NORMAL);
+    else
+        stream_end(l->s);
+}
+
 static void put(struct log_stream *l, struct slice s) {
     if (l->limited) s.n = (size_t)MIN_OF((uint64_t)s.n, l->limit_bytes);
-    if (s.n) stream_write(l->s, s);
+    if (s.n && l->messages)
+        stream_message(l->s, s);
+    else if (s.n)
+        stream_write(l->s, s);
     if (l->limited) l->limit_bytes -= s.n;
 }
 
@@ -143,7 +155,7 @@ static void open_log(struct log_stream *l, link_reply_fn *fn) {
 
 static void at_end(struct log_stream *l, bool was_ended) {
     if (!l->follow || was_ended) {
-        stream_end(l->s);
+        log_end(l);
         return;
     }
     if (l->at >= LIMIT_LOG_FILE_BYTES / 2) {
@@ -160,7 +172,7 @@ static void pump(void *user) {
     for (;;) {
         bool was_ended = ended(l); /* before the read: what is written later is read again */
         if (l->limited && !l->limit_bytes) {
-            stream_end(l->s);
+            log_end(l);
             return;
         }
         if (stream_queued(l->s) > STREAM_HIGH_BYTES) return; /* drain() goes on */
@@ -173,6 +185,23 @@ static void pump(void *user) {
         decode(l, slice_from(tmp, (size_t)n));
         if (l->closed) return;
     }
+}
+
+/* Chunks of text, or WebSocket messages (binary.k8s.io) for those who ask for an upgrade. */
+static bool log_begin(struct log_stream *l) {
+    static const char *const protocols[] = {"binary.k8s.io", NULL};
+    const char *protocol;
+    struct err err = {0};
+    if (!http_header(&l->request->headers, "upgrade")) {
+        stream_begin(l->s, 200, "text/plain");
+        return true;
+    }
+    if (stream_upgrade(l->s, protocols, &protocol, &err) < 0) {
+        stream_fail(l->s, &err);
+        return false;
+    }
+    l->messages = true;
+    return true;
 }
 
 static void on_reopened(void *user, struct ipc_msg *m, const struct err *err) {
@@ -216,8 +245,7 @@ static void on_opened(void *user, struct ipc_msg *m, const struct err *err) {
     m->fds[0] = -1;
     l->inode = st.st_ino;
     if (l->tail_lines >= 0) l->at = tail_offset(l->fd, st.st_size, l->tail_lines);
-    stream_begin(l->s, 200, "text/plain");
-    pump(l);
+    if (log_begin(l)) pump(l);
 }
 
 /* ---- the request ---- */
@@ -306,7 +334,8 @@ void stream_logs(struct agent *g, struct stream *s, const struct stream_request 
     }
     struct log_stream *l = calloc(1, sizeof *l);
     if (!l) abort();
-    *l = (struct log_stream){.s = s, .agent = g, .pod = p, .attempt = attempt, .fd = -1};
+    *l = (struct log_stream){
+        .s = s, .agent = g, .request = r, .pod = p, .attempt = attempt, .fd = -1};
     l->container = strdup(c->name);
     l->poll = timer_new(g->loop, pump, l);
     pod_ref(p);

@@ -20,6 +20,15 @@ static void deployment_prepare(struct arena *a, void *obj, const void *old) {
     if (!old) d->status = (struct apps_v1_deployment_status){0};
 }
 
+/* A status write leaves the labels alone. */
+static void deployment_prepare_subresource(struct arena *a, void *obj, const void *old,
+                                           const char *subresource) {
+    struct apps_v1_deployment *d = obj;
+    const struct apps_v1_deployment *was = old;
+    (void)a;
+    if (was && str_eq(subresource, "status")) d->metadata.labels = was->metadata.labels;
+}
+
 static void strategy_validate(const struct apps_v1_deployment_strategy *s,
                               struct api_causes *causes) {
     const struct apps_v1_rolling_update_deployment *r = s->rolling_update;
@@ -80,6 +89,7 @@ static const struct api_behavior deployment_behavior = {
     .kind = "Deployment",
     .defaults = deployment_defaults,
     .prepare = deployment_prepare,
+    .prepare_subresource = deployment_prepare_subresource,
     .validate = deployment_validate,
     .columns = columns,
     .n_columns = ARRAY_LEN(columns),
