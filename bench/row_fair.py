@@ -1,0 +1,186 @@
+"""Fairness: what a neighbour's GETs wait for while another client does what it likes. Both are service accounts on the unix socket.
+The neighbour sends at a fixed rate, and his latency counts from when each request was due. Rounds of quiet and of each attack
+alternate in one run. Since everybody shares the machine's cores, the turns of the api service's loop are told beside it, out of
+its own atoll_loop_turn_seconds, and so is how long it was ready to run and did not get a processor.
+
+  bench/row_fair.py --build DIR [--rounds N] [--ms N] [ATTACK…]      by itself, as root, in network and mount namespaces
+"""
+import argparse
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from instance import Instance
+from measure import Measure, percentile, say
+
+RATE, CONNECTIONS = 500, 1000
+PODS, BIG_BYTES = 10_000, 1_000_000
+NEIGHBOUR = "/api/v1/namespaces/default/configmaps/fair"
+CONFIG_MAPS = "/api/v1/namespaces/abuse/configmaps"
+PODS_PATH = "/api/v1/namespaces/abuse/pods"
+
+# name: what the clients do with an answer, method, path, content type, body, connections
+ATTACKS = {
+    "GET": ("ask", "GET", CONFIG_MAPS + "/big", None, None, CONNECTIONS),
+    "GET small": ("ask", "GET", CONFIG_MAPS + "/small", None, None, CONNECTIONS),
+    "LIST": ("ask", "GET", PODS_PATH, None, None, CONNECTIONS),
+    "LIST by field": ("ask", "GET", PODS_PATH + "?fieldSelector=spec.nodeName%3Dnone", None, None, CONNECTIONS),
+    "create": ("ask", "POST", CONFIG_MAPS, "application/json", {"metadata": {"generateName": "x"}, "data": {"k": "v" * 500}}, CONNECTIONS),
+    "patch": ("ask", "PATCH", CONFIG_MAPS + "/big", "application/merge-patch+json", {"data": {"k": "########" + "y" * BIG_BYTES}}, 100),
+    "watch": ("drop", "GET", PODS_PATH + "?watch=1&resourceVersion=0", None, None, CONNECTIONS),
+    "unread lists": ("hold", "GET", PODS_PATH, None, None, CONNECTIONS),
+}
+
+
+def request(token, method, path, kind=None, body=None):
+    data = b"" if body is None else json.dumps(body).encode()
+    head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+    if kind:
+        head += f"Content-Type: {kind}\r\nContent-Length: {len(data)}\r\n"
+    return head.encode() + b"\r\n" + data
+
+
+def account(a, name):
+    """A service account that may do everything; its token."""
+    a.call("POST", "/api/v1/namespaces/abuse/serviceaccounts", {"metadata": {"name": name}})
+    a.call("POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", {
+        "metadata": {"name": f"fair-{name}"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": "abuse"}]})
+    path = f"/api/v1/namespaces/abuse/serviceaccounts/{name}/token"
+    return json.loads(a.call("POST", path, {"spec": {"expirationSeconds": 3600}}))["status"]["token"]
+
+
+def fill(a):
+    a.call("POST", "/api/v1/namespaces", {"metadata": {"name": "abuse"}})
+    for path, name, n in ((NEIGHBOUR.rsplit("/", 1)[0], "fair", 1800), (CONFIG_MAPS, "small", 1800), (CONFIG_MAPS, "big", BIG_BYTES)):
+        a.call("POST", path, {"metadata": {"name": name}, "data": {"k": "x" * n}})
+    pod = {"schedulerName": "nobody", "containers": [{"name": "c", "image": "none", "env": [{"name": f"V{i}", "value": "x" * 30} for i in range(10)]}]}
+    a.create_all(PODS_PATH, ({"metadata": {"name": f"pod-{i:05}", "labels": {"n": str(i % 10)}}, "spec": pod} for i in range(PODS)))
+
+
+class Turns:
+    """What the api service tells about its loop, as differences."""
+
+    def __init__(self, a):
+        self.a, self.pid = a, a.pid("api")
+
+    def now(self):
+        text = self.a.call("GET", "/metrics").decode()
+        found = re.findall(r'^atoll_loop_turn_seconds_bucket\{le="([^"]+)"\} (\d+)$', text, re.M)
+        waited = sum(int(open(f"/proc/{self.pid}/task/{t}/schedstat").read().split()[1]) for t in os.listdir(f"/proc/{self.pid}/task"))
+        return {float(le): int(n) for le, n in found}, waited
+
+    @staticmethod
+    def between(before, after):
+        """Bounds in ms below which 99 % of the turns, and all, have ended."""
+        n = {le: after[0][le] - before[0][le] for le in after[0]}
+        total = n[float("inf")]
+        bound = {part: next((le * 1000 for le in sorted(n) if n[le] >= total * part), 0) for part in (0.99, 0.999, 1)}
+        return {"turns": total, "bound": bound, "waited_ms": (after[1] - before[1]) / 1e6}
+
+
+def steady(program, sock, file, ms):
+    cores = os.cpu_count() or 1
+    return subprocess.Popen([program, "steady", sock, file, str(RATE), str(ms)], stdout=subprocess.PIPE, text=True,
+                            preexec_fn=lambda: os.sched_setaffinity(0, {cores - 1}))
+
+
+def one_round(program, a, turns, files, attack, ms):
+    evil = None
+    if attack:
+        mode, n = ATTACKS[attack][0], ATTACKS[attack][-1]
+        evil = subprocess.Popen([program, mode, a.sock, files[attack], str(n), str(ms + 1500)], stdout=subprocess.PIPE, text=True)
+        try:
+            evil.wait(timeout=0.7)  # all have connected and asked
+        except subprocess.TimeoutExpired:
+            pass
+    before = turns.now()
+    p = steady(program, a.sock, files["neighbour"], ms)
+    out = json.loads(p.communicate(timeout=60)[0])
+    out["turns"] = Turns.between(before, turns.now())
+    if evil:
+        out["evil"] = json.loads(evil.communicate(timeout=60)[0])
+    if out["refused"] or out["lost"]:
+        raise RuntimeError(f"the neighbour was refused {out['refused']} times and lost {out['lost']} connections")
+    return out
+
+
+def run(build, directory, rounds, ms, attacks):
+    program = str(Path(build) / "bench/bench_fair")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+    a, results = Instance(build), {}
+    try:
+        a.up()
+        fill(a)
+        tokens = {name: account(a, name) for name in ("neighbour", "abuser")}
+        files = {}
+        for name, data in {"neighbour": request(tokens["neighbour"], "GET", NEIGHBOUR),
+                           **{n: request(tokens["abuser"], *x[1:5]) for n, x in ATTACKS.items()}}.items():
+            files[name] = os.path.join(directory, name.replace(" ", "-"))
+            Path(files[name]).write_bytes(data)
+        turns = Turns(a)
+        for _ in range(rounds):
+            for attack in attacks:
+                for which in (None, attack):
+                    r = one_round(program, a, turns, files, which, ms)
+                    results.setdefault(which, []).append(r)
+                    t = r["turns"]
+                    say(f"{which or 'quiet'}: p50 {r['p50_us'] / 1000:.2f} p99 {r['p99_us'] / 1000:.2f} max {r['max_us'] / 1000:.1f} ms; "
+                        f"{t['turns']} turns, 99 % < {t['bound'][0.99]:g}, 99.9 % < {t['bound'][0.999]:g}, all < {t['bound'][1]:g} ms; no processor "
+                        f"{t['waited_ms']:.0f} ms" + (f"; abuser {r['evil']['answered']} answered {r['evil']['refused']} refused" if which else ""))
+    finally:
+        a.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return results
+
+
+def measure(build, directory, rounds, limits, rows, notes):
+    results, out = run(build, str(directory), rounds, 2000, list(ATTACKS)), []
+    quiet = percentile([r["p99_us"] for r in results[None]], 0.5)
+    for attack, rs in results.items():
+        m = Measure("fair", f"neighbour's GET p99, {attack or 'quiet'}", "ms")
+        m.add(*(r["p99_us"] / 1000 for r in rs))
+        if attack:
+            m.add_limit("quiet", quiet / 1000)
+        out.append(m)
+    worst = max(r["turns"]["bound"][0.99] for rs in results.values() for r in rs)
+    notes.append(f"Fairness: one service account's {CONNECTIONS} connections against another's {RATE} GETs/s, load generators on the same "
+                 f"cores. 99 % of the turns of the api service's loop were shorter than {worst:g} ms in every round.")
+    return out
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("attacks", nargs="*", metavar="ATTACK", help=", ".join(ATTACKS))
+    p.add_argument("--build", required=True)
+    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--ms", type=int, default=2000)
+    o = p.parse_args()
+    if os.environ.get("ATOLL_BENCH_INSIDE") != "1":
+        argv = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private", sys.executable, *sys.argv]
+        return subprocess.run(argv, env=dict(os.environ, ATOLL_BENCH_INSIDE="1")).returncode
+    import run as bench
+    bench.network()
+    bench.cover_unified()
+    directory = tempfile.mkdtemp(prefix="atoll-fair-")
+    try:
+        results = run(os.path.abspath(o.build), directory, o.rounds, o.ms, o.attacks or list(ATTACKS))
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    quiet = percentile([r["p99_us"] for r in results[None]], 0.5)
+    for attack, rs in results.items():
+        p50, p99 = (percentile([r[k] for r in rs], 0.5) / 1000 for k in ("p50_us", "p99_us"))
+        bound = percentile([r["turns"]["bound"][0.99] for r in rs], 0.5)
+        print(f"{attack or 'quiet':14} p50 {p50:8.2f} ms  p99 {p99:8.2f} ms  × {p99 * 1000 / quiet:5.1f} of quiet  99 % of turns < {bound:g} ms")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
