@@ -4,7 +4,7 @@ ROOT ?= .atoll
 MESON_FLAGS ?=
 PYTHON := /usr/bin/python3
 
-.PHONY: all setup build run test e2e unit bench conformance crash fuzz install fmt lint clean
+.PHONY: all setup build run test e2e unit bench conformance prometheus crash fuzz install fmt lint clean
 
 all: build
 
@@ -37,6 +37,10 @@ FOCUS ?=
 SKIP ?=
 conformance: build
 	@$(PYTHON) tests/peers/conformance.py --focus '$(FOCUS)' --skip '$(SKIP)'
+
+# Prometheus with Kubernetes discovery (Debian's has none), built from Debian's source into the same cache, for the e2e test.
+prometheus:
+	@tests/peers/prometheus/build.sh
 
 # Crash consistency: kill -9, power failure, failing I/O, histories and watches. `make crash SEED=7` repeats a run.
 SEED ?= 1

@@ -36,7 +36,7 @@ def network_namespace():
         stack.callback(ns.delete)
         ns.outside = ac.NetworkNamespace(ns.name + "-out")
         stack.callback(ns.outside.delete)
-        before = ns.enter()
+        before = ns.before = ns.enter()
         stack.callback(ac.set_namespace, before)
         cable(ns.outside.name)
         yield ns

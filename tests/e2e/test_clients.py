@@ -1,4 +1,5 @@
 """Clients that people have: python's dynamic client, @kubernetes/client-node, and Prometheus that discovers its targets."""
+import contextlib
 import json
 import os
 import shutil
@@ -37,7 +38,7 @@ def test_the_dynamic_client_finds_kinds_and_applies(atoll, namespace):
 # ---- JavaScript ----
 
 @pytest.fixture(scope="module")
-def client_node(tmp_path_factory):
+def client_node(network_namespace):
     """The library from npm, kept in the user's cache; the script stands beside it, since modules are found from there."""
     if not shutil.which("npm"):
         pytest.skip("npm is not installed")
@@ -45,7 +46,7 @@ def client_node(tmp_path_factory):
     if not os.path.isdir(f"{cache}/node_modules/@kubernetes/client-node"):
         os.makedirs(cache, exist_ok=True)
         # The tests run in a namespace without a way out; the installation does not.
-        r = run("nsenter", "--net=/proc/1/ns/net", "npm", "install", "--no-audit", "--no-fund", "--no-save", "--prefix", cache,
+        r = run("nsenter", f"--net=/proc/{os.getpid()}/fd/{network_namespace.before}", "npm", "install", "--no-audit", "--no-fund", "--no-save", "--prefix", cache,
                 CLIENT_NODE, check=False, timeout=180, cwd=cache)
         if r.returncode:
             pytest.skip(f"npm cannot install {CLIENT_NODE}: {r.stderr[-300:]}")
@@ -63,44 +64,61 @@ def test_client_node_informer_apply_and_exec(atoll, pods, client_node):
 
 # ---- Prometheus ----
 
-PROMETHEUS = """
+BUILT = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "peers", "prometheus-2.42", "bin", "prometheus")
+HOW = "Debian's prometheus has no kubernetes_sd_configs: `make prometheus` builds one that has them"
+ROLES = ("pod", "endpoints", "endpointslice", "node", "service", "ingress")
+SCRAPE = """
 global: {{scrape_interval: 1s}}
 scrape_configs:
-{jobs}
 - job_name: atoll
+  static_configs: [{{targets: ["{address}"]}}]
+  scheme: https
+  tls_config: {{ca_file: {ca}}}
+  authorization: {{credentials_file: {token}}}
+"""
+DISCOVER = """
+- job_name: {role}
+  kubernetes_sd_configs: [{{role: {role}, kubeconfig_file: {kubeconfig}}}]
+"""
+DISCOVERED_API = """
+- job_name: discovered
   kubernetes_sd_configs: [{{role: endpoints, kubeconfig_file: {kubeconfig}, namespaces: {{names: [default]}}}}]
   scheme: https
-  tls_config: {{ca_file: {ca}, insecure_skip_verify: true}}
+  tls_config: {{ca_file: {ca}}}
   authorization: {{credentials_file: {token}}}
   relabel_configs: [{{source_labels: [__meta_kubernetes_service_name], regex: kubernetes, action: keep}}]
 """
 
 
-@pytest.fixture
-def prometheus(atoll, tmp_path):
-    """Prometheus that looks for pods, endpoints, nodes and services, and scrapes the API itself."""
+@pytest.fixture(scope="module")
+def account(atoll, tmp_path_factory):
+    """What Prometheus scrapes the API with: the token of a service account that may read /metrics, and the CA."""
     atoll.kubectl("create", "serviceaccount", "prometheus", "-n", "default")
     atoll.kubectl("create", "clusterrole", "prometheus", "--verb=get", "--non-resource-url=/metrics")
     atoll.kubectl("create", "clusterrolebinding", "prometheus", "--clusterrole=prometheus", "--serviceaccount=default:prometheus")
-    token, ca = tmp_path / "token", tmp_path / "ca.crt"
-    token.write_text(atoll_token(atoll))
-    ca.write_text(json.loads(atoll.kubectl("get", "configmap", "kube-root-ca.crt", "-n", "default", "-o", "json").stdout)["data"]["ca.crt"])
-    jobs = "\n".join(f"- job_name: {role}\n  kubernetes_sd_configs: [{{role: {role}, kubeconfig_file: {atoll.kubeconfig}}}]"
-                     for role in ("pod", "endpoints", "endpointslice", "node", "service", "ingress"))
-    config = tmp_path / "prometheus.yml"
-    config.write_text(PROMETHEUS.format(jobs=jobs, kubeconfig=atoll.kubeconfig, ca=ca, token=token))
-    port = free_port()
-    log = open(tmp_path / "prometheus.log", "w")
-    p = subprocess.Popen(["prometheus", f"--config.file={config}", f"--storage.tsdb.path={tmp_path}/data",
-                          f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
-    try:
-        yield f"http://127.0.0.1:{port}", tmp_path / "prometheus.log"
-    finally:
-        p.terminate()
-        p.wait(20)
-        log.close()
-        for kind in ("serviceaccount", "clusterrole", "clusterrolebinding"):
-            atoll.kubectl("delete", kind, "prometheus", "-n", "default", check=False)
+    directory = tmp_path_factory.mktemp("account")
+    ca = json.loads(atoll.kubectl("get", "configmap", "kube-root-ca.crt", "-n", "default", "-o", "json").stdout)["data"]["ca.crt"]
+    (directory / "ca.crt").write_text(ca)
+    (directory / "token").write_text(atoll_token(atoll))
+    yield {"ca": directory / "ca.crt", "token": directory / "token", "kubeconfig": atoll.kubeconfig,
+           "address": json.loads(atoll.kubectl("config", "view", "-o", "json").stdout)["clusters"][0]["cluster"]["server"].split("://")[1]}
+    for kind in ("serviceaccount", "clusterrole", "clusterrolebinding"):
+        atoll.kubectl("delete", kind, "prometheus", "-n", "default", check=False)
+
+
+@contextlib.contextmanager
+def prometheus(program, config, directory):
+    """A Prometheus of this configuration; gives its URL and its log."""
+    (directory / "prometheus.yml").write_text(config)
+    port, log = free_port(), directory / "prometheus.log"
+    with open(log, "w") as out:
+        p = subprocess.Popen([program, f"--config.file={directory}/prometheus.yml", f"--storage.tsdb.path={directory}/data",
+                              f"--web.listen-address=127.0.0.1:{port}"], stdout=out, stderr=out)
+        try:
+            yield f"http://127.0.0.1:{port}", log
+        finally:
+            p.terminate()
+            p.wait(20)
 
 
 def atoll_token(atoll):
@@ -114,31 +132,62 @@ def ask(url):
         return json.load(r)["data"]
 
 
-def test_prometheus_finds_its_targets_and_scrapes_the_api(atoll, pods, prometheus):
-    url, log = prometheus
-    pods.make([{"command": ["sleep", "600"], "image": IMAGE, "ports": [{"containerPort": 9100}]}], name="scraped")
-    pods.running("scraped")
-    atoll.apply({"kind": "Service", "metadata": {"name": "scraped"},
-                 "spec": {"selector": {"app": "scraped"}, "ports": [{"port": 80, "targetPort": 9100}]}}, namespace=pods.namespace)
-
-    def found():
+def asked(url, log, check, what):
+    """Waits until check() of the answer is true; Prometheus' own words are in the failure."""
+    def once():
         try:
-            targets = ask(f"{url}/api/v1/targets")["activeTargets"]
+            return check(ask(url))
         except OSError:
             return None
-        by_job = {}
-        for t in targets:
-            by_job.setdefault(t["scrapePool"], []).append(t)
-        here = [t for job in ("pod", "endpoints", "endpointslice", "service") for t in by_job.get(job, [])
-                if t["discoveredLabels"].get("__meta_kubernetes_namespace") == pods.namespace]
-        jobs = {t["scrapePool"] for t in here}
-        nodes = [t["discoveredLabels"]["__meta_kubernetes_node_name"] for t in by_job.get("node", [])]
-        up = [t for t in by_job.get("atoll", []) if t["health"] == "up"]
-        return (jobs, nodes, up) if jobs == {"pod", "endpoints", "endpointslice", "service"} and nodes and up else None
     try:
-        _, nodes, _ = until(found, 30, every=0.3, what="Prometheus' targets")
+        return until(once, 30, every=0.3, what=what)
     except AssertionError as e:
         raise AssertionError(f"{e}\n{log.read_text()[-3000:]}") from None
-    assert nodes == [atoll.node]
-    result = until(lambda: ask(f"{url}/api/v1/query?query=sum(apiserver_request_total)")["result"], 15, what="apiserver_request_total")
-    assert float(result[0]["value"][1]) > 0
+
+
+def test_prometheus_scrapes_the_api(account, tmp_path):
+    program = shutil.which("prometheus") or (BUILT if os.access(BUILT, os.X_OK) else None)
+    if not program:
+        pytest.skip("neither Debian's prometheus nor the one of `make prometheus` is there")
+    with prometheus(program, SCRAPE.format(**account), tmp_path) as (url, log):
+        up = f"{url}/api/v1/query?query=up%7Bjob=%22atoll%22%7D"
+        asked(up, log, lambda d: d["result"] and d["result"][0]["value"][1] == "1", "Atoll's /metrics to be up")
+        total = f"{url}/api/v1/query?query=sum(apiserver_request_total)"
+        asked(total, log, lambda d: d["result"] and float(d["result"][0]["value"][1]) > 0, "apiserver_request_total")
+
+
+def test_prometheus_finds_its_targets(atoll, pods, account, tmp_path):
+    if not os.access(BUILT, os.X_OK):
+        pytest.skip(HOW)
+    pods.make([{"command": ["sleep", "600"], "image": IMAGE, "ports": [{"containerPort": 9100}]}], name="scraped")
+    pods.running("scraped")
+    port = {"port": 80, "targetPort": 9100}
+    atoll.apply({"kind": "Service", "metadata": {"name": "scraped"}, "spec": {"selector": {"app": "scraped"}, "ports": [port]}},
+                namespace=pods.namespace)
+    backend = {"service": {"name": "scraped", "port": {"number": 80}}}
+    atoll.apply({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "scraped"}, "spec": {"rules": [
+        {"host": "scraped.test", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}]}}, namespace=pods.namespace)
+    config = SCRAPE.format(**account) + "".join(DISCOVER.format(role=r, **account) for r in ROLES) + DISCOVERED_API.format(**account)
+
+    def found(data):
+        jobs, nodes, up = set(), [], False
+        for t in data["activeTargets"]:
+            labels = t["discoveredLabels"]
+            if labels.get("__meta_kubernetes_namespace") == pods.namespace:
+                jobs.add(t["scrapePool"])
+            if t["scrapePool"] == "node":
+                nodes.append(labels["__meta_kubernetes_node_name"])
+            up |= t["scrapePool"] == "discovered" and t["health"] == "up"
+        return (nodes, by_port(data, pods)) if jobs >= set(ROLES) - {"node"} and nodes and up else None
+    with prometheus(BUILT, config, tmp_path) as (url, log):
+        nodes, ports = asked(f"{url}/api/v1/targets", log, found, "Prometheus' targets")
+        assert nodes == [atoll.node]
+        assert ports == {"pod", "endpoints", "endpointslice"}
+        pods.kubectl("delete", "pod", "scraped", "--now")
+        asked(f"{url}/api/v1/targets", log, lambda d: not by_port(d, pods), "the deleted pod's targets to go")
+
+
+def by_port(data, pods):
+    """The roles that know the pod by its own port."""
+    return {t["scrapePool"] for t in data["activeTargets"] if t["discoveredLabels"]["__address__"].endswith(":9100")
+            and t["discoveredLabels"].get("__meta_kubernetes_namespace") == pods.namespace}
