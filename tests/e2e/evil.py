@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 import time
+import zlib
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 CLOSED = "closed"
@@ -301,3 +302,91 @@ class Neighbour:
 
     def p99_ms(self):
         return 1000 * sorted(self.times)[int(0.99 * len(self.times))] if self.times else 0.0
+
+
+# ---- after an upgrade: WebSocket and SPDY frames ----
+
+def upgraded(path, target, *headers):
+    """A connection behind 101."""
+    s = connect(path)
+    s.sendall(request("POST" if any("SPDY" in h for h in headers) else "GET", target, ["Connection: Upgrade", *headers]))
+    got = b""
+    while b"\r\n\r\n" not in got:
+        piece = s.recv(1)
+        assert piece, got
+        got += piece
+    assert got.startswith(b"HTTP/1.1 101 "), got
+    return s
+
+
+WEBSOCKET = ["Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Protocol: v4.channel.k8s.io"]
+SPDY = ["Upgrade: SPDY/3.1", "X-Stream-Protocol-Version: v4.channel.k8s.io"]
+
+
+def ws(first, length, body=b"", mask=0x80):
+    """A frame whose header says `length`, whatever follows."""
+    n = bytes([mask | length]) if length < 126 else bytes([mask | 126]) + struct.pack(">H", length) if length < 1 << 16 else bytes([mask | 127]) + struct.pack(">Q", length)
+    return bytes([first]) + n + (b"\0\0\0\0" if mask else b"") + body
+
+
+def spdy(kind, body, flags=0, length=None):
+    n = len(body) if length is None else length
+    return struct.pack(">HHI", 0x8003, kind, flags << 24 | n) + body
+
+
+def syn_stream(i, headers):
+    return spdy(1, struct.pack(">IIH", i, 0, 0) + headers)
+
+
+def bomb(megabytes):
+    z = zlib.compressobj(9)
+    return z.compress(b"\0\0\1\0" + b"\0" * (megabytes << 20)) + z.flush(zlib.Z_SYNC_FLUSH)
+
+
+PIECE = b"\0" + b"x" * 65535  # channel 0
+# What is sent once, and what is sent until the server has had enough.
+AFTER_WEBSOCKET = {
+    "a frame of 2^62 bytes": (ws(0x82, 1 << 62), PIECE),
+    "a length with its highest bit": (ws(0x82, 1 << 63), PIECE),
+    "a message of fragments without an end": (ws(0x02, len(PIECE), PIECE), ws(0x00, len(PIECE), PIECE)),
+    "empty fragments, then 100 MB": (ws(0x02, 0) + ws(0x00, 0) * 10_000, ws(0x00, len(PIECE), PIECE)),
+    "a ping of 1 MB": (ws(0x89, 1 << 20), PIECE),
+    "a frame without a mask": (ws(0x82, 10, b"0123456789", 0), b""),
+    "reserved bits": (ws(0xf2, 1, b"\0"), b""),
+    "an unknown kind": (ws(0x8b, 1, b"\0"), b""),
+    "a sequel to nothing": (ws(0x80, 1, b"\0"), b""),
+}
+AFTER_SPDY = {
+    "headers that inflate to 60 MB": (syn_stream(1, bomb(60)), b""),
+    "headers of noise": (syn_stream(1, b"\xff" * 1000), b""),
+    "a control frame of 16 MB": (spdy(1, b"", length=(1 << 24) - 1), PIECE),
+    "a million headers in a block": (syn_stream(1, zlib.compress(struct.pack(">I", 1_000_000) + struct.pack(">I", 1) * 4000)), b""),
+    "a header of 4 GB": (syn_stream(1, zlib.compress(struct.pack(">III", 1, 0xffffffff, 0))), b""),
+    "streams without an end": (b"", b"".join(syn_stream(i, b"") for i in range(1, 2001, 2))),
+    "data for nobody": (b"", struct.pack(">II", 7, len(PIECE)) + PIECE),
+    "another version": (struct.pack(">HHI", 0x8002, 1, 0), b""),
+}
+
+
+HARMLESS = {"data for nobody"}  # dropped as it comes: a peer may not know yet that its stream is closed
+
+
+def tell_until_closed(s, once, again, most=64 << 20):
+    """Bytes that were taken, and whether the server has closed."""
+    taken = 0
+    s.settimeout(5)
+    try:
+        s.sendall(once)
+        taken = len(once)
+        while again and taken < most:
+            s.sendall(again)
+            taken += len(again)
+        while s.recv(65536):
+            pass
+        return taken, True
+    except TimeoutError:
+        return taken, False
+    except ConnectionError:
+        return taken, True
+    finally:
+        s.close()

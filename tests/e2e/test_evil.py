@@ -11,7 +11,7 @@ import time
 import pytest
 
 import evil
-from atoll_cluster import until
+from atoll_cluster import IMAGE, run, sh, until
 from evil import CLOSED, CONFIG_MAPS, connect, exchange
 
 MEMORY_BYTES = 96 << 20  # what an attack may cost while it lasts
@@ -210,6 +210,70 @@ def test_connections_that_come_and_go(victim):
             s = socket.socket(socket.AF_UNIX)
             s.connect(victim.sock)
             s.close()
+
+
+@pytest.fixture(scope="module")
+def exec_target(atoll):
+    """The path of exec in a pod that reads nothing, and the process that speaks WebSocket and SPDY."""
+    atoll.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "evil-exec"}, "spec": {"terminationGracePeriodSeconds": 0, "containers": [{"name": "c", "image": IMAGE, **sh("exec sleep 1000")}]}})
+    until(lambda: atoll.get("pod", "evil-exec")["status"]["phase"] == "Running", 30, what="the pod runs")
+    yield atoll, "/api/v1/namespaces/default/pods/evil-exec/exec?command=sleep&command=60&stdin=true&stdout=true&stderr=true"
+    atoll.kubectl("delete", "pod", "evil-exec", "--wait=false")
+
+
+@pytest.mark.parametrize("protocol, table", [(evil.WEBSOCKET, evil.AFTER_WEBSOCKET), (evil.SPDY, evil.AFTER_SPDY)], ids=["websocket", "spdy"])
+def test_frames_of_exec(exec_target, protocol, table):
+    atoll, target = exec_target
+    services = {name: atoll.pid(name) for name in ("node", "api", "broker")}
+    before = {name: pss(pid) for name, pid in services.items()}
+    problems = {}
+    for name, (once, again) in table.items():
+        taken, closed = evil.tell_until_closed(evil.upgraded(atoll.sock, target, *protocol), once, again)
+        if not closed and name not in evil.HARMLESS:
+            problems[name] = f"the connection lives on after {taken} bytes"
+    assert not problems, problems
+    for name, pid in services.items():
+        assert atoll.pid(name) == pid, f"{name} has died"
+        grown = lambda n=name, p=pid: pss(p) - before[n]  # noqa: E731
+        until(lambda: grown() < 16 << 20, 30, what=f"memory of {name}")
+    assert atoll.kubectl("exec", "evil-exec", "--", "echo", "alive").stdout == "alive\n"
+
+
+def test_an_exec_that_reads_nothing(exec_target):
+    """Input that nobody takes, output that nobody reads: both ends wait, and nothing grows."""
+    atoll, target = exec_target
+    pid, conns = atoll.pid("node"), []
+    before = pss(pid)
+    output = target.split("?")[0] + "?command=yes&stdout=true"
+    for i in range(20):
+        s = evil.upgraded(atoll.sock, target if i % 2 else output, *evil.WEBSOCKET)
+        s.settimeout(0.1)
+        conns.append(s)
+        with contextlib.suppress(OSError):
+            for _ in range(200 if i % 2 else 0):
+                s.sendall(evil.ws(0x82, len(evil.PIECE), evil.PIECE))
+    time.sleep(1)
+    assert pss(pid) - before < 32 << 20
+    close_all(conns)
+    until(lambda: pss(pid) - before < 16 << 20, 30, what="memory given back")
+
+
+def test_who_has_most_connections_makes_room(new_atoll, victim):
+    """One peer has all the connections there may be, each of them in use; others come in all the same."""
+    version = json.loads(Connection(victim.sock).ask("GET", CONFIG_MAPS + "?limit=1")[1])["metadata"]["resourceVersion"]
+    conns = open_all(victim, 4200, evil.get(f"{CONFIG_MAPS}?watch=1&resourceVersion={version}"))
+    try:
+        run("python3", "-c", f"""
+import os, socket
+os.chdir({os.path.dirname(victim.sock)!r})
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+for _ in range(50):
+    s = socket.socket(socket.AF_UNIX); s.connect('api.sock'); s.settimeout(10)
+    s.sendall(b"GET /version HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+    assert s.recv(100).startswith(b"HTTP/1.1 "), "no answer"
+""", timeout=30)
+    finally:
+        close_all(conns)
 
 
 def test_nothing_is_left(victim):
