@@ -68,6 +68,9 @@ void world_remove(struct world *w, const struct api_kind *k, const char *ns, con
 
 /* A world from nothing: knows every stored kind, now = 2026-01-01T00:00:00Z. */
 struct world *world_test_new(void);
+/* world_put of what a reconciler sees of o (client/projection.h); returns that. */
+const struct api_object *world_put_seen(struct world *w, const struct api_kind *k, struct arena *a,
+                                        struct api_object *o);
 /* Adds a copy of o (its apiVersion and kind must be set). uid and resourceVersion are made up when
  * empty, creationTimestamp = now when empty. Returns the copy that is in the world. */
 const struct api_object *world_add(struct world *w, const struct api_object *o);

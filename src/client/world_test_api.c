@@ -47,6 +47,25 @@ static void identity_set(struct world *w, struct arena *a, struct api_object *o)
     if (str_empty(m->creation_timestamp)) m->creation_timestamp = now_text(a, w);
 }
 
+const struct api_object *world_put_seen(struct world *w, const struct api_kind *k, struct arena *a,
+                                        struct api_object *o) {
+    const struct api_decode_opts opts = {.keep = projection_of(k)};
+    if (opts.keep) {
+        OWN(buf_done) struct buf json = {0};
+        struct arena *seen = arena_new();
+        void *decoded;
+        api_encode(&json, k->type, o);
+        if (api_decode(seen, k->type, buf_view(&json), &opts, &decoded, NULL) < 0) abort();
+        arena_free(a);
+        a = seen;
+        o = decoded;
+        o->api_version = k->api_version;
+        o->kind = k->kind;
+    }
+    world_put(w, k, a, o);
+    return o;
+}
+
 const struct api_object *world_add(struct world *w, const struct api_object *o) {
     const struct api_kind *k = api_kind_by_api_version(o->api_version, o->kind);
     if (!k) {
@@ -58,8 +77,7 @@ const struct api_object *world_add(struct world *w, const struct api_object *o) 
     struct api_object *copy = api_object_copy(a, k, o);
     if (str_empty(copy->metadata.resource_version)) revision_set(a, copy);
     identity_set(w, a, copy);
-    world_put(w, k, a, copy);
-    return copy;
+    return world_put_seen(w, k, a, copy);
 }
 
 const struct api_object *world_add_json(struct world *w, const char *json) {
@@ -71,12 +89,7 @@ const struct api_object *world_add_json(struct world *w, const char *json) {
     /* Any kind's table reads apiVersion and kind. */
     if (n && api_object_decode(a, kinds[0], slice_of(json), &head, &err) == 0) {
         const struct api_kind *k = api_kind_by_api_version(head->api_version, head->kind);
-        const struct api_decode_opts opts = {.keep = projection_of(k)};
-        void *seen;
-        if (k && api_decode(a, k->type, slice_of(json), &opts, &seen, &err) == 0) {
-            o = seen;
-            return world_add(w, o);
-        }
+        if (k && api_object_decode(a, k, slice_of(json), &o, &err) == 0) return world_add(w, o);
     }
     fprintf(stderr, "world_add_json: %s: %s\n", err.text, json);
     abort();
@@ -105,7 +118,7 @@ static int apply_create(struct world *w, const struct plan_step *s, struct err *
     revision_set(a, o);
     identity_set(w, a, o);
     if (s->kind->flags & API_GENERATION) o->metadata.generation = 1;
-    world_put(w, s->kind, a, o);
+    world_put_seen(w, s->kind, a, o);
     return 1;
 }
 
@@ -136,7 +149,7 @@ static int apply_update(struct world *w, const struct plan_step *s, struct err *
         world_remove(w, s->kind, s->ns, s->name);
         return 1;
     }
-    world_put(w, s->kind, a, o);
+    world_put_seen(w, s->kind, a, o);
     return 1;
 }
 
@@ -161,7 +174,7 @@ static int apply_delete(struct world *w, const struct plan_step *s, struct err *
         *ARENA_PUSH(a, &o->metadata.finalizers) = "foregroundDeletion";
     else if (str_eq(s->propagation, "Orphan"))
         *ARENA_PUSH(a, &o->metadata.finalizers) = "orphan";
-    world_put(w, s->kind, a, o);
+    world_put_seen(w, s->kind, a, o);
     return 1;
 }
 

@@ -129,11 +129,18 @@ static void converge(struct cluster *c) {
     fail_msg("no rest after 20000 steps (seed %u)", c->seed);
 }
 
+/* Reconcilers, and so this world, do not see the images of pods: those of their sets. */
 static size_t pods_of_image(const struct world *w, const char *image) {
     size_t n = 0;
     const struct api_object *o;
-    for (size_t at = 0; (o = world_next(w, "Pod", "default", &at));)
-        n += str_eq(((const struct core_v1_pod *)o)->spec.containers.v[0].image, image);
+    for (size_t at = 0; (o = world_next(w, "Pod", "default", &at));) {
+        const struct meta_v1_owner_reference *owner = api_controller_of(o);
+        const struct apps_v1_replica_set *rs =
+            owner ? (const struct apps_v1_replica_set *)world_get(w, "ReplicaSet", "default",
+                                                                  owner->name)
+                  : NULL;
+        n += rs && str_eq(rs->spec.template.spec.containers.v[0].image, image);
+    }
     return n;
 }
 

@@ -58,7 +58,7 @@ struct api_object *edit(const struct api_object *o, struct arena **ret_a) {
 }
 
 void edit_done(struct world *w, struct arena *a, struct api_object *o) {
-    world_put(w, api_kind_by_api_version(o->api_version, o->kind), a, o);
+    world_put_seen(w, api_kind_by_api_version(o->api_version, o->kind), a, o);
 }
 
 void pod_runs(struct world *w, const struct api_object *pod, bool ready) {

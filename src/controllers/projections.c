@@ -12,6 +12,7 @@ static const char *const metadata[] = {"name",
                                        "deletionTimestamp",
                                        "deletionGracePeriodSeconds",
                                        "labels",
+                                       "annotations",
                                        "ownerReferences",
                                        "finalizers",
                                        NULL};

@@ -105,16 +105,16 @@ TEST(replicaset_obeys_the_deletion_cost) {
     world_add_json(w, set_json);
     set_replicas(w, 1);
     for (int i = 0; i < 2; i++) {
-        pod_runs(w, add_pod(w, i ? "cheap" : "dear", "web", "u-web"), true);
+        pod_runs(w, add_pod(w, i ? "z-cheap" : "a-dear", "web", "u-web"), true);
         struct arena *a;
-        struct api_object *o = edit(world_get(w, "Pod", "default", i ? "cheap" : "dear"), &a);
+        struct api_object *o = edit(world_get(w, "Pod", "default", i ? "z-cheap" : "a-dear"), &a);
         str_map_set(a, &o->metadata.annotations, "controller.kubernetes.io/pod-deletion-cost",
                     i ? "-10" : "5");
         edit_done(w, a, o);
     }
     settle(w, "replicaset", "default/web");
-    assert_null(pod_get(w, "cheap"));
-    assert_non_null(pod_get(w, "dear"));
+    assert_null(pod_get(w, "z-cheap"));
+    assert_non_null(pod_get(w, "a-dear"));
     world_free(w);
 }
 
