@@ -119,7 +119,7 @@ static int invalid(struct decoder *d, const char *head, const char *value, const
 
 /* Checks and canonical form of texts that are more than strings. */
 static int canonical(struct decoder *d, enum api_form form, struct slice s, const char **ret) {
-    int64_t ns;
+    int64_t wall_s, ns;
     char text[TIME_TEXT_MAX];
     const char *raw = arena_strn(d->a, s);
     switch (form) {
@@ -131,10 +131,10 @@ static int canonical(struct decoder *d, enum api_form form, struct slice s, cons
                          "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
     case API_TIME:
     case API_MICROTIME:
-        if (time_parse(raw, &ns) < 0)
+        if (time_parse_parts(raw, &wall_s, &ns) < 0)
             return invalid(d, "parsing time ", raw,
                            " as \"2006-01-02T15:04:05Z07:00\": cannot parse");
-        (form == API_TIME ? time_format : time_format_micro)(text, ns);
+        time_format_parts(text, wall_s, ns, form == API_MICROTIME);
         *ret = arena_str(d->a, text);
         return 0;
     case API_DURATION:

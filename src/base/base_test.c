@@ -94,6 +94,20 @@ TEST(time_formats_and_parses_rfc3339) {
     assert_string_equal(out, "2026-11-21T06:00:00.500000Z");
 }
 
+TEST(times_beyond_the_reach_of_nanoseconds_are_kept) {
+    static const char *const texts[] = {"0001-01-01T00:00:02.000000Z",
+                                        "9999-12-31T23:59:59.999999Z",
+                                        "1969-12-31T23:59:59.250000Z"};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        char out[TIME_TEXT_MAX];
+        int64_t s, ns;
+        assert_int_equal(time_parse_parts(texts[i], &s, &ns), 0);
+        time_format_parts(out, s, ns, true);
+        assert_string_equal(out, texts[i]);
+        assert_int_equal(time_parse(texts[i], &ns), i < 2 ? -EINVAL : 0);
+    }
+}
+
 TEST(arena_push_grows_a_list) {
     OWN(arena_free_p) struct arena *a = arena_new();
     struct {

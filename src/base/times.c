@@ -6,27 +6,26 @@
 
 static const int64_t NS = 1000000000;
 
-static int split(int64_t wall_ns, struct tm *tm) {
-    int64_t sec = wall_ns / NS, ns = wall_ns % NS;
-    if (ns < 0) ns += NS, sec--;
-    time_t t = (time_t)sec;
-    gmtime_r(&t, tm);
-    return (int)ns;
-}
-
-static void format(char *out, int64_t wall_ns, int digits) {
-    struct tm tm;
-    int ns = split(wall_ns, &tm), n;
-    n = snprintf(out, TIME_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900,
-                 tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+void time_format_parts(char out[TIME_TEXT_MAX], int64_t wall_s, int64_t ns, bool micro) {
+    struct tm tm = {0};
+    time_t t = (time_t)wall_s;
+    gmtime_r(&t, &tm);
+    int n = snprintf(out, TIME_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900,
+                     tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
     if (n < 0 || n >= TIME_TEXT_MAX - 12) n = 0;
-    if (digits == 6) n += snprintf(out + n, TIME_TEXT_MAX - (size_t)n, ".%06d", ns / 1000);
+    if (micro) n += snprintf(out + n, TIME_TEXT_MAX - (size_t)n, ".%06d", (int)(ns / 1000));
     snprintf(out + n, TIME_TEXT_MAX - (size_t)n, "Z");
 }
 
-void time_format(char out[TIME_TEXT_MAX], int64_t wall_ns) { format(out, wall_ns, 0); }
+static void format(char out[TIME_TEXT_MAX], int64_t wall_ns, bool micro) {
+    int64_t s = wall_ns / NS, ns = wall_ns % NS;
+    if (ns < 0) ns += NS, s--;
+    time_format_parts(out, s, ns, micro);
+}
 
-void time_format_micro(char out[TIME_TEXT_MAX], int64_t wall_ns) { format(out, wall_ns, 6); }
+void time_format(char out[TIME_TEXT_MAX], int64_t wall_ns) { format(out, wall_ns, false); }
+
+void time_format_micro(char out[TIME_TEXT_MAX], int64_t wall_ns) { format(out, wall_ns, true); }
 
 static bool digits(const char **s, int n, int *ret) {
     int v = 0;
@@ -64,7 +63,7 @@ static bool offset(const char **s, int *ret_minutes) {
     return true;
 }
 
-int time_parse(const char *s, int64_t *ret_wall_ns) {
+int time_parse_parts(const char *s, int64_t *ret_wall_s, int64_t *ret_ns) {
     struct tm tm = {0};
     int64_t ns = 0;
     int off;
@@ -81,8 +80,18 @@ int time_parse(const char *s, int64_t *ret_wall_ns) {
     int day = tm.tm_mday;
     int64_t sec = (int64_t)timegm(&tm) - (int64_t)off * 60;
     if (tm.tm_mday != day && tm.tm_sec < 60) return -EINVAL;
-    if (__builtin_mul_overflow(sec, NS, &sec)) return -EINVAL;
-    *ret_wall_ns = sec + ns;
+    *ret_wall_s = sec;
+    *ret_ns = ns;
+    return 0;
+}
+
+int time_parse(const char *s, int64_t *ret_wall_ns) {
+    int64_t sec, ns;
+    int rc = time_parse_parts(s, &sec, &ns);
+    if (rc < 0) return rc;
+    if (__builtin_mul_overflow(sec, NS, &sec) || __builtin_add_overflow(sec, ns, &sec))
+        return -EINVAL;
+    *ret_wall_ns = sec;
     return 0;
 }
 

@@ -85,14 +85,13 @@ static void put_time(struct buf *b, struct slice s, bool micro) {
     struct wire_field seconds = {0}, nanos = {0};
     char text[TIME_TEXT_MAX];
     find(s, 2, &nanos);
-    int64_t limit_s = INT64_MAX / 1000000000 - 1;
-    if (!find(s, 1, &seconds) || (int64_t)seconds.value > limit_s ||
-        (int64_t)seconds.value < -limit_s) {
+    const int64_t year_1_s = -62135596800, year_10000_s = 253402300800;
+    if (!find(s, 1, &seconds) || (int64_t)seconds.value >= year_10000_s ||
+        (int64_t)seconds.value < year_1_s) {
         buf_str(b, "null");
         return;
     }
-    int64_t ns = (int64_t)seconds.value * 1000000000 + (int64_t)(nanos.value % 1000000000);
-    (micro ? time_format_micro : time_format)(text, ns);
+    time_format_parts(text, (int64_t)seconds.value, (int64_t)(nanos.value % 1000000000), micro);
     buf_json_str(b, slice_of(text));
 }
 

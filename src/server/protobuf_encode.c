@@ -70,11 +70,9 @@ static void end(struct buf *b, size_t at) {
 static int put_message(struct encoder *e, const struct api_type *t);
 
 static int put_time(struct buf *b, unsigned number, const char *text) {
-    int64_t ns;
+    int64_t s, rest;
     if (!*text) return 0;
-    if (time_parse(text, &ns) < 0) return -EINVAL;
-    int64_t s = ns / 1000000000, rest = ns % 1000000000;
-    if (rest < 0) rest += 1000000000, s--;
+    if (time_parse_parts(text, &s, &rest) < 0) return -EINVAL;
     size_t at = begin(b, number);
     put_number(b, 1, s);
     put_number(b, 2, rest);

@@ -146,6 +146,15 @@ TEST(times_durations_and_negative_numbers) {
     assert_bytes(b, "\x38\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x4a\x04\x08\x05\x10\x00");
 }
 
+TEST(a_time_of_the_first_year_is_one) {
+    OWN(buf_done) struct buf b = {0};
+    OWN(arena_free_p) struct arena *a = arena_new();
+    assert_int_equal(protobuf_message(&b, a, &meta_v1_object_meta_type,
+                                      SLICE("{\"deletionTimestamp\":\"0001-01-01T00:00:02Z\"}")),
+                     0);
+    assert_bytes(b, "\x4a\x0d\x08\x82\x92\xb8\xc3\x98\xfe\xff\xff\xff\x01\x10\x00");
+}
+
 TEST(a_watch_frame_holds_an_envelope_in_an_event) {
     OWN(buf_done) struct buf b = {0};
     OWN(arena_free_p) struct arena *a = arena_new();
