@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/own.h"
 #include "proc/ipc.h"
 
 enum {
@@ -11,6 +12,7 @@ enum {
     RETRY_MAX_MS = 500,
     WAIT_MS = 5000,
     WAITING_MAX = 4096,
+    DONE_MAX = 4096,        /* writes that are remembered as done */
     HISTORY_EVENTS = 10000, /* that watches can resume from after a restart of this service */
 };
 
@@ -23,6 +25,7 @@ struct pending {
     void *user;
     struct buf body; /* kept until it is answered */
     bool resent;     /* sent again on a new connection: the first one may have had its effect */
+    uint64_t change; /* which version of which object it ends; 0 = none, a creation */
     uint64_t deadline_ms;
 };
 
@@ -43,6 +46,8 @@ struct store_link {
     VEC(struct pending *) waiting; /* for a connection, in order */
     uint32_t last_id;
     uint64_t writes;
+    uint64_t done[DONE_MAX]; /* the last changes that were answered as done, a ring */
+    size_t n_done;
 };
 
 static void finish(struct pending *p, uint64_t revision, const struct err *err) {
@@ -132,6 +137,25 @@ static bool already_done(struct store_link *s, const struct pending *p, uint64_t
                   w.value.n - w.rv_offset) == 0;
 }
 
+/* Of several writes that would end the same version, one did. */
+static uint64_t change_of(const struct store_write *w) {
+    uint64_t h = UINT64_C(0xcbf29ce484222325) ^ w->expected_revision; /* FNV-1a */
+    if (w->op == STORE_CREATE) return 0;
+    for (size_t i = 0; i < w->key.n; i++)
+        h = (h ^ (unsigned char)w->key.p[i]) * UINT64_C(0x100000001b3);
+    return h ? h : 1;
+}
+
+static void remember_done(struct store_link *s, const struct pending *p) {
+    if (p->change) s->done[s->n_done++ % DONE_MAX] = p->change;
+}
+
+static bool done_by_another(const struct store_link *s, const struct pending *p) {
+    for (size_t i = 0; p->change && i < MIN_OF(s->n_done, (size_t)DONE_MAX); i++)
+        if (s->done[i] == p->change) return true;
+    return false;
+}
+
 static void transmit(struct store_link *s, struct pending *p) {
     map_put(&s->sent, slice_from(&p->id, sizeof p->id), p);
     ipc_send(s->ipc, p->type, p->id, buf_view(&p->body), NULL, 0);
@@ -204,7 +228,9 @@ static void on_reply(struct store_link *s, struct ipc_msg *m) {
     } else if (m->type == IPC_ERROR) {
         ipc_decode_error(m->body, &err);
     }
-    if (p->resent && err.reason && already_done(s, p, &revision)) err.reason = ERR_NONE;
+    if (p->resent && err.reason && !done_by_another(s, p) && already_done(s, p, &revision))
+        err.reason = ERR_NONE;
+    if (!err.reason) remember_done(s, p);
     finish(p, revision, err.reason ? &err : NULL);
 }
 
@@ -341,6 +367,7 @@ void store_link_write(struct store_link *s, const struct store_write *w, store_w
     struct buf b = {0}, sealed = {0};
     struct store_write out = *w;
     struct err err;
+    p->change = change_of(w);
     if (seal_applies(w->key)) {
         if (seal_close(s->seal, w->key, w->value, w->rv_offset, &sealed, &out.rv_offset, &err) <
             0) {
