@@ -50,6 +50,22 @@ static bool known(const char *group) {
     return false;
 }
 
+/* The highest first; equals stay in their order. */
+static void sort_groups(struct arena *a, struct str_list *l) {
+    int32_t *rank = ARENA_ARRAY(a, int32_t, l->n);
+    for (size_t i = 0; i < l->n; i++) {
+        const char *group = l->v[i];
+        int32_t own = aggregation_group_priority(group);
+        size_t at = i;
+        for (; at > 0 && rank[at - 1] < own; at--) {
+            rank[at] = rank[at - 1];
+            l->v[at] = l->v[at - 1];
+        }
+        rank[at] = own;
+        l->v[at] = group;
+    }
+}
+
 static struct str_list groups(struct arena *a) {
     size_t n;
     struct str_list ret = {0};
@@ -60,6 +76,7 @@ static struct str_list groups(struct arena *a) {
         if (*kinds[i]->group) add(a, &ret, kinds[i]->group);
     struct aggregated *const *remote = aggregation_list(&n);
     for (size_t i = 0; i < n; i++) add(a, &ret, remote[i]->group);
+    sort_groups(a, &ret);
     return ret;
 }
 
@@ -94,6 +111,11 @@ static bool comes_first(const char *x, const char *y) {
     return a.minor > b.minor;
 }
 
+static bool version_first(const char *group, const char *x, const char *y) {
+    int32_t a = aggregation_version_priority(group, x), b = aggregation_version_priority(group, y);
+    return a != b ? a > b : comes_first(x, y);
+}
+
 static struct str_list versions(struct arena *a, const char *group) {
     size_t n;
     struct str_list ret = {0};
@@ -104,7 +126,7 @@ static struct str_list versions(struct arena *a, const char *group) {
     for (size_t i = 0; i < n; i++)
         if (str_eq(remote[i]->group, group)) add(a, &ret, remote[i]->version);
     for (size_t i = 1; i < ret.n; i++) /* few: sorting by insertion will do */
-        for (size_t j = i; j > 0 && comes_first(ret.v[j], ret.v[j - 1]); j--) {
+        for (size_t j = i; j > 0 && version_first(group, ret.v[j], ret.v[j - 1]); j--) {
             const char *swapped = ret.v[j];
             ret.v[j] = ret.v[j - 1];
             ret.v[j - 1] = swapped;

@@ -1,7 +1,7 @@
 /* /openapi/v3, its documents, and /openapi/v2: made when asked for, they are too big to keep. */
 #include "api/openapi.h"
 #include "base/own.h"
-#include "server/api.h"
+#include "server/aggregation/aggregation.h"
 
 static bool document(struct call *c, const char *path) {
     struct slice left = slice_of(path), kind, group = SLICE(""), version = SLICE("");
@@ -18,6 +18,14 @@ static bool document(struct call *c, const char *path) {
     return true;
 }
 
+/* Also the documents of aggregated APIs whose servers answer. */
+static void put_index(struct buf *b) {
+    openapi_v3_index(b);
+    b->n -= strlen("}}");
+    aggregation_put_openapi_paths(b);
+    buf_str(b, "}}");
+}
+
 /* kubectl asks for the old document in protobuf. */
 static bool wants_protobuf(const struct call *c) {
     const char *accept = http_header(&c->r->headers, "accept");
@@ -28,7 +36,7 @@ bool openapi_handle(struct call *c) {
     const char *path = c->r->path;
     OWN(buf_done) struct buf b = {0};
     if (str_eq(path, "/openapi/v3") || str_eq(path, "/openapi/v3/")) {
-        openapi_v3_index(&b);
+        put_index(&b);
     } else if (str_eq(path, "/openapi/v2")) {
         if (wants_protobuf(c)) {
             openapi_v2_protobuf(&b);

@@ -107,6 +107,24 @@ def test_discovery_knows_the_aggregated_group(cluster, toys):
     assert [s["subresource"] for s in resource["subresources"]] == ["status"]
 
 
+def test_the_openapi_index_and_the_order_of_groups_know_it(cluster, toys):
+    def raw(path):
+        return json.loads(cluster.kubectl("get", "--raw", path).stdout)
+
+    entry = raw("/openapi/v3")["paths"][f"apis/{GROUP}/{VERSION}"]["serverRelativeURL"]
+    assert entry.startswith(f"/openapi/v3/apis/{GROUP}/{VERSION}?hash=") and raw(entry) == {"openapi": "3.0.0", "paths": {}}
+    names = [g["name"] for g in raw("/apis")["groups"]]
+    assert names[0] == "apiregistration.k8s.io" and names.index("apps") < names.index(GROUP) < names.index("metrics.k8s.io"), names
+    cluster.kubectl("patch", "apiservice", f"{VERSION}.{GROUP}", "--type=merge", "-p", '{"spec":{"groupPriorityMinimum":17850}}')
+    ac.until(lambda: [g["name"] for g in raw("/apis")["groups"]].index(GROUP) == 1, what="the group before apps")
+
+
+def test_the_figures_of_nodes_and_pods_are_explained(cluster):
+    text = cluster.kubectl("explain", "nodes", "--api-version=metrics.k8s.io/v1beta1", "--recursive").stdout
+    assert "KIND:       NodeMetrics" in text and "usage" in text and "ownerReferences" in text
+    assert "Name of the container." in cluster.kubectl("explain", "pods.containers", "--api-version=metrics.k8s.io/v1beta1").stdout
+
+
 def test_without_its_server_an_api_is_unavailable(cluster, toys):
     def endpoints(*ports):
         subsets = [{"addresses": [{"ip": "192.0.2.1"}], "ports": [{"port": p}]} for p in ports]

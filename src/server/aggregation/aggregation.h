@@ -46,6 +46,8 @@ bool aggregation_handle(struct call *c);
 /* The versions of an aggregated group in the aggregated form of discovery (apidiscovery.k8s.io):
  * {"version":…,"resources":[…],"freshness":…} */
 void aggregation_put_version(struct buf *b, const struct aggregated *g);
+/* Members for "paths" of /openapi/v3, each after a comma: those that are available. */
+void aggregation_put_openapi_paths(struct buf *b);
 
 /* ---- probe.c ---- */
 void aggregation_probe(struct api *api, struct aggregated *g);
@@ -57,3 +59,6 @@ void aggregation_condition(struct api *api, const char *name, bool available, co
 /* APIServices of what this server serves itself: makes those that are missing, removes those of
  * custom groups that are gone. Cheap when nothing is to be done. */
 void aggregation_keep_local(struct api *api);
+/* Places in discovery, the highest first; what a remote APIService says counts. */
+int32_t aggregation_group_priority(const char *group);
+int32_t aggregation_version_priority(const char *group, const char *version);

@@ -47,6 +47,23 @@ static int32_t group_priority(const char *group, bool *ret_known) {
     return OTHER_GROUP;
 }
 
+int32_t aggregation_group_priority(const char *group) {
+    size_t n;
+    bool known;
+    int32_t most = group_priority(group, &known);
+    if (str_eq(group, "apiregistration.k8s.io")) most = INT32_MAX; /* upstream: always the first */
+    struct aggregated *const *all = aggregation_list(&n);
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(all[i]->group, group) && (most == OTHER_GROUP || all[i]->group_priority > most))
+            most = all[i]->group_priority;
+    return most;
+}
+
+int32_t aggregation_version_priority(const char *group, const char *version) {
+    const struct aggregated *g = aggregation_find(group, version);
+    return g ? g->version_priority : OTHER_VERSION;
+}
+
 /* v1 → 15, v2 → 30; what is not stable yet lower. */
 static int32_t version_priority(const char *version, bool known_group) {
     if (!known_group) return OTHER_VERSION;

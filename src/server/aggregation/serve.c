@@ -1,5 +1,6 @@
 /* Requests for aggregated APIs on their way to the servers, and what discovery says of these. */
 #include "api/patch.h"
+#include "base/map.h"
 #include "base/own.h"
 #include "proto/json.h"
 #include "server/aggregation/aggregation.h"
@@ -168,4 +169,20 @@ void aggregation_put_version(struct buf *b, const struct aggregated *g) {
         }
     }
     buf_printf(b, "],\"freshness\":\"%s\"}", g->available ? "Current" : "Stale");
+}
+
+/* What a server says of itself may change without a change of what it serves, and nobody tells: its
+ * list of resources stands for the document. */
+void aggregation_put_openapi_paths(struct buf *b) {
+    size_t n;
+    struct aggregated *const *all = aggregation_list(&n);
+    for (size_t i = 0; i < n; i++) {
+        const struct aggregated *g = all[i];
+        if (!g->available) continue;
+        buf_printf(b,
+                   ",\"apis/%s/%s\":{\"serverRelativeURL\":\"/openapi/v3/apis/%s/%s?hash="
+                   "%016llX\"}",
+                   g->group, g->version, g->group, g->version,
+                   (unsigned long long)map_hash(g->resources));
+    }
 }

@@ -194,10 +194,9 @@ static bool takes_json(const struct call *c) {
 void metrics_api_serve(struct call *c) {
     struct err err;
     if (!c->route.is_resource) {
-        if (str_starts(c->r->path, "/apis/"))
-            reply_json(c, 200, slice_of(metrics_api_resources));
-        else
-            reply_page_not_found(c);
+        OWN(buf_done) struct buf document = {0};
+        if (str_starts(c->r->path, "/openapi/")) metrics_api_openapi(&document);
+        reply_json(c, 200, document.n ? buf_view(&document) : slice_of(metrics_api_resources));
         return;
     }
     bool nodes = str_eq(c->route.plural, "nodes"), pods = str_eq(c->route.plural, "pods");

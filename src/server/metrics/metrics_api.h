@@ -11,3 +11,5 @@
 extern const char metrics_api_resources[]; /* the APIResourceList */
 
 void metrics_api_serve(struct call *c);
+/* metrics_openapi.c: its OpenAPI document, version 3. */
+void metrics_api_openapi(struct buf *b);
