@@ -22,6 +22,18 @@ static const char *patch(struct buf *b, struct pod *p) {
     return b->p;
 }
 
+TEST(containers_of_a_pod_with_init_containers_wait_for_initialization) {
+    OWN(unref_p)
+    struct pod *p =
+        test_pod("\"spec\":{\"initContainers\":[{\"name\":\"i\",\"image\":\"x\"}],\"containers\":["
+                 "{\"name\":\"a\",\"image\":\"x\"}]}");
+    OWN(buf_done) struct buf b = {0};
+    p->state = POD_SANDBOX;
+    const char *s = patch(&b, p);
+    assert_null(strstr(s, "ContainerCreating")); /* neither does the first init container */
+    assert_non_null(strstr(s, "\"waiting\":{\"reason\":\"PodInitializing\"}"));
+}
+
 TEST(status_of_a_new_pod_is_pending_and_creating) {
     OWN(unref_p) struct pod *p = test_pod(one);
     OWN(buf_done) struct buf b = {0};
