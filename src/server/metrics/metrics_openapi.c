@@ -6,109 +6,46 @@
 #include "server/raw.h"
 
 #define PREFIX "io.k8s.metrics.pkg.apis.metrics.v1beta1."
-#define REF(name) "{\"allOf\":[{\"$ref\":\"#/components/schemas/" name "\"}],\"default\":{}}"
-#define GVK(kind)                                                                                  \
-    "{\"group\":\"" METRICS_GROUP "\",\"kind\":\"" kind "\",\"version\":\"" METRICS_VERSION "\"}"
-#define TEXT(description) "{\"type\":\"string\",\"description\":\"" description "\"}"
+#define AT "#/components/schemas/"
+#define GVK_OF "\"x-kubernetes-group-version-kind\":[{\"group\":\"" METRICS_GROUP "\",\"kind\":\""
+#define GVK_END "\",\"version\":\"" METRICS_VERSION "\"}]"
 #define IDENTITY                                                                                   \
-    "\"apiVersion\":" TEXT("APIVersion of the object.") ",\"kind\":" TEXT("Kind of the object.")
+    "\"apiVersion\":{\"type\":\"string\",\"description\":\"APIVersion of the object.\"},"          \
+    "\"kind\":{\"type\":\"string\",\"description\":\"Kind of the object.\"}"
+#define METADATA                                                                                   \
+    "\"metadata\":{\"allOf\":[{\"$ref\":\"" AT OPENAPI_META "ObjectMeta\"}],\"default\":{}}"
+#define LIST_METADATA                                                                              \
+    "\"metadata\":{\"allOf\":[{\"$ref\":\"" AT OPENAPI_META "ListMeta\"}],\"default\":{}}"
+#define ITEMS_OF                                                                                   \
+    "\"items\":{\"type\":\"array\",\"items\":{\"default\":{},\"allOf\":[{\"$ref\":\"" AT PREFIX
+#define ITEMS_END "\"}]}}"
 #define USAGE                                                                                      \
     "\"usage\":{\"type\":\"object\",\"description\":\"Memory is that of the working set.\","       \
     "\"additionalProperties\":{\"type\":\"string\"}}"
 #define TIMES                                                                                      \
-    "\"timestamp\":{\"type\":\"string\",\"format\":\"date-time\",\"description\":\"The end of "    \
-    "the "                                                                                         \
-    "interval that the figures are of.\"},\"window\":" TEXT("The length of that interval.")
+    "\"timestamp\":{\"type\":\"string\",\"format\":\"date-time\","                                 \
+    "\"description\":\"The end of the interval that the figures are of.\"},"                       \
+    "\"window\":{\"type\":\"string\",\"description\":\"The length of that interval.\"}"
 
 /* The two kinds, their lists, and what containers use. */
-static const char
-    schemas
-        [] =
-            "\"" PREFIX "ContainerMetrics\":{\"type\":\"object\",\"required\":[\"name\",\"usage\"],"
-            "\"description\":\"What one container uses.\",\"properties\":{\"name\":" TEXT(
-                "Name of the container.") "," USAGE "}},"
-                                          "\"" PREFIX "NodeMetrics\":{\"type\":\"object\","
-                                                      "\"required\":[\"timestamp\",\"window\","
-                                          "\"usage\"],\"description\":\"What a node "
-                                          "uses.\",\"properties\":{" IDENTITY
-                                          ",\"metadata\":" REF(OPENAPI_META "ObjectMeta") "," TIMES "," USAGE "},\"x-kubernetes-group-version-kind\":[" GVK(
-                                              "NodeMetrics") "]},"
-                                                             "\"" PREFIX
-                                                             "NodeMetricsList\":{\"type\":"
-                                                             "\"object\",\"required\":[\"items\"],"
-                                                             "\"description\":\"A list of "
-                                                             "NodeMetrics.\",\"properties\":"
-                                                             "{" IDENTITY
-                                                             ",\"metadata\":" REF(OPENAPI_META "Lis"
-                                                                                               "tMe"
-                                                                                               "ta") ",\"items\":{\"type\":\"array\",\"items\":" REF(PREFIX "NodeMetrics") "}},\"x-kubernetes-group-version-kind\":[" GVK(
-                                                                 "NodeMetricsList") "]},"
-                                                                                    "\"" PREFIX
-                                                                                    "PodMetrics\":{"
-                                                                                    "\"type\":"
-                                                                                    "\"object\","
-                                                                                    "\"required\":["
-                                                                                    "\"timestamp\","
-                                                                                    "\"window\","
-                                                                                    "\"containers\""
-                                                                                    "],"
-                                                                                    "\"description"
-                                                                                    "\":\"What a "
-                                                                                    "pod "
-                                                                                    "uses.\","
-                                                                                    "\"properties\""
-                                                                                    ":{" IDENTITY
-                                                                                    ",\"metadata\""
-                                                                                    ":" REF(
-                                                                                        OPENAPI_META
-                                                                                        "ObjectMet"
-                                                                                        "a") "," TIMES
-                                                                                             ",\"co"
-                                                                                             "ntain"
-                                                                                             "ers\""
-                                                                                             ":{"
-                                                                                             "\"typ"
-                                                                                             "e\":"
-                                                                                             "\"arr"
-                                                                                             "ay\","
-                                                                                             "\"des"
-                                                                                             "cript"
-                                                                                             "ion\""
-                                                                                             ":\"Wh"
-                                                                                             "at "
-                                                                                             "each "
-                                                                                             "conta"
-                                                                                             "iner "
-                                                                                             "uses."
-                                                                                             "\","
-                                                                                             "\"ite"
-                                                                                             "ms\""
-                                                                                             ":" REF(
-                                                                                                 PREFIX
-                                                                                                 "C"
-                                                                                                 "o"
-                                                                                                 "n"
-                                                                                                 "t"
-                                                                                                 "a"
-                                                                                                 "i"
-                                                                                                 "n"
-                                                                                                 "e"
-                                                                                                 "r"
-                                                                                                 "M"
-                                                                                                 "e"
-                                                                                                 "t"
-                                                                                                 "r"
-                                                                                                 "i"
-                                                                                                 "c"
-                                                                                                 "s") "}},"
-                                                                                                      "\"x-kubernetes-group-version-kind\":[" GVK(
-                                                                                                          "PodMetrics") "]},"
-                                                                                                                        "\"" PREFIX
-                                                                                                                        "PodMetricsList\":{\"type\":\"object\",\"required\":[\"items\"],"
-                                                                                                                        "\"description\":\"A list of PodMetrics.\",\"properties\":{" IDENTITY
-                                                                                                                        ",\"metadata\":" REF(OPENAPI_META "ListMeta") ",\"items\":{\"type\":\"array\",\"items\":" REF(
-                                                                                                                            PREFIX
-                                                                                                                            "PodMetrics") "}},\"x-kubernetes-group-version-kind\":[" GVK("PodMetricsList") "]}";
+static const char schemas[] =
+    "\"" PREFIX "ContainerMetrics\":{\"type\":\"object\",\"required\":[\"name\",\"usage\"],"
+    "\"description\":\"What one container uses.\",\"properties\":{\"name\":{\"type\":\"string\","
+    "\"description\":\"Name of the container.\"}," USAGE "}},"
+    "\"" PREFIX "NodeMetrics\":{\"type\":\"object\",\"required\":[\"timestamp\",\"window\","
+    "\"usage\"],\"description\":\"What a node uses.\",\"properties\":{" IDENTITY "," METADATA
+    "," TIMES "," USAGE "}," GVK_OF "NodeMetrics" GVK_END "},"
+    "\"" PREFIX "NodeMetricsList\":{\"type\":\"object\",\"required\":[\"items\"],"
+    "\"description\":\"A list of NodeMetrics.\",\"properties\":{" IDENTITY "," LIST_METADATA
+    "," ITEMS_OF "NodeMetrics" ITEMS_END "}," GVK_OF "NodeMetricsList" GVK_END "},"
+    "\"" PREFIX "PodMetrics\":{\"type\":\"object\",\"required\":[\"timestamp\",\"window\","
+    "\"containers\"],\"description\":\"What a pod uses.\",\"properties\":{" IDENTITY "," METADATA
+    "," TIMES ",\"containers\":{\"description\":\"What each container uses.\","
+    "\"type\":\"array\",\"items\":{\"default\":{},\"allOf\":[{\"$ref\":\"" AT PREFIX
+    "ContainerMetrics" ITEMS_END "}," GVK_OF "PodMetrics" GVK_END "},"
+    "\"" PREFIX "PodMetricsList\":{\"type\":\"object\",\"required\":[\"items\"],"
+    "\"description\":\"A list of PodMetrics.\",\"properties\":{" IDENTITY "," LIST_METADATA
+    "," ITEMS_OF "PodMetrics" ITEMS_END "}," GVK_OF "PodMetricsList" GVK_END "}";
 
 static const struct {
     const char *path, *kind, *action;
@@ -160,10 +97,8 @@ static void put_metadata(struct buf *b) {
 }
 
 void metrics_api_openapi(struct buf *b) {
-    buf_str(
-        b,
-        "{\"openapi\":\"3.0.0\",\"info\":{\"title\":\"Kubernetes\",\"version\":\"" METRICS_VERSION
-        "\"},\"paths\":{");
+    buf_str(b, "{\"openapi\":\"3.0.0\",\"info\":{\"title\":\"Kubernetes\",");
+    buf_str(b, "\"version\":\"" METRICS_VERSION "\"},\"paths\":{");
     put_paths(b);
     buf_printf(b, "},\"components\":{\"schemas\":{%s", schemas);
     put_metadata(b);
