@@ -175,3 +175,15 @@ TEST(rows_of_workloads) {
                                NEVER) "}}}}")),
         "x|@daily|<none>|False|0|<none>|60s|c|i|<none>");
 }
+
+TEST(a_status_write_leaves_the_labels_of_a_deployment) {
+    const struct api_kind *k = api_kind_by_name("apps", "v1", "Deployment");
+    struct str_pair was[] = {{"app", "web"}}, sent[] = {{"app", "other"}};
+    struct apps_v1_deployment old = {.metadata.labels = {was, 1}},
+                              now = {.metadata.labels = {sent, 1}};
+    api_kind_behavior(k)->prepare_subresource(NULL, &now, &old, "status");
+    assert_string_equal(str_map_get(&now.metadata.labels, "app"), "web");
+    now.metadata.labels = (struct str_map){sent, 1};
+    api_kind_behavior(k)->prepare_subresource(NULL, &now, &old, "scale");
+    assert_string_equal(str_map_get(&now.metadata.labels, "app"), "other");
+}
