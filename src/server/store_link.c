@@ -13,7 +13,7 @@ enum {
     WAIT_MS = 5000,
     WAITING_MAX = 4096,
     DONE_MAX = 4096,        /* writes that are remembered as done */
-    HISTORY_EVENTS = 10000, /* that watches can resume from after a restart of this service */
+    HISTORY_EVENTS = 12000, /* that watches can resume from after a restart of this service */
 };
 
 struct pending {
