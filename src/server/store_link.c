@@ -111,7 +111,26 @@ static bool same_but_revision(struct slice x, struct slice y) {
     return memcmp(x.p + n + digits, y.p + n, y.n - n) == 0;
 }
 
-/* The write was refused the second time because the first time it was done: the cache shows it. */
+/* The event that ended the version which w expected (a creation: that made the object), or NULL. */
+static const struct event *event_of(const struct resource *r, struct slice name,
+                                    const struct store_write *w, struct slice value) {
+    for (size_t i = r->n; i-- > 0;) {
+        const struct event *e = resource_event(r, i);
+        if (!slice_eq(slice_from(e->now->key, e->now->key_n), name)) continue;
+        bool creation = e->type == EVENT_ADDED;
+        if (w->op == STORE_CREATE) {
+            if (creation && same_but_revision(object_json(e->now), value)) return e;
+        } else if (!creation && e->old && e->old->revision == w->expected_revision) {
+            if (w->op == STORE_DELETE) return e->type == EVENT_DELETED ? e : NULL;
+            bool same = same_but_revision(object_json(e->now), value);
+            return e->type == EVENT_MODIFIED && same ? e : NULL;
+        }
+    }
+    return NULL;
+}
+
+/* The write was refused the second time because the first time it was done: the history of the
+ * cache shows it. What the object is by now says nothing: others may have written since. */
 static bool already_done(struct store_link *s, const struct pending *p, uint64_t *ret_revision) {
     struct store_write w;
     if (store_write_unpack(buf_view(&p->body), &w) < 0) return false;
@@ -119,22 +138,15 @@ static bool already_done(struct store_link *s, const struct pending *p, uint64_t
     if (!slash) return false;
     size_t n = (size_t)(slash + 1 - w.key.p);
     const struct resource *r = map_get(&s->cache->resources, slice_from(w.key.p, n));
-    if (!r) return false;
-    const struct object *o = key_index_get(&r->index, slice_from(w.key.p + n, w.key.n - n));
-    *ret_revision = o ? o->revision : s->cache->revision;
-    if (w.op == STORE_DELETE) return !o;
+    struct slice value = w.value;
     buf_clear(&s->opened);
-    if (seal_applies(w.key)) {
-        /* Sealed with no revision, it opens to what was given to seal_close. */
-        struct slice value;
-        if (seal_open(s->seal, w.key, w.value, &s->opened, &value, NULL) < 0) return false;
-        return o && same_but_revision(object_json(o), value);
-    }
-    if (!o || o->json->n < w.value.n) return false;
-    size_t digits = o->json->n - w.value.n;
-    return memcmp(o->json->p, w.value.p, w.rv_offset) == 0 &&
-           memcmp(o->json->p + w.rv_offset + digits, w.value.p + w.rv_offset,
-                  w.value.n - w.rv_offset) == 0;
+    /* Sealed with no revision, it opens to what was given to seal_close. */
+    if (!r ||
+        (seal_applies(w.key) && seal_open(s->seal, w.key, w.value, &s->opened, &value, NULL) < 0))
+        return false;
+    const struct event *e = event_of(r, slice_from(w.key.p + n, w.key.n - n), &w, value);
+    if (e) *ret_revision = e->revision;
+    return e;
 }
 
 /* Of several writes that would end the same version, one did. */
