@@ -74,14 +74,6 @@ struct reaper *reaper_new(struct loop *l) {
     return r;
 }
 
-void reaper_free(struct reaper *r) {
-    if (!r) return;
-    timer_free(r->again);
-    vec_done(&r->watched);
-    vec_done(&r->ended);
-    free(r);
-}
-
 void reaper_watch(struct reaper *r, pid_t pid, reaped_fn *fn, void *user) {
     vec_push(&r->watched, (struct watched){pid, fn, user});
     timer_start(r->again, 0, 0);

@@ -10,7 +10,6 @@ struct reaper;
 typedef void reaped_fn(void *user, pid_t pid, int status);
 
 struct reaper *reaper_new(struct loop *l);
-void reaper_free(struct reaper *r);
 /* Calls fn once when pid ends, also when it already did (then from the loop, soon). */
 void reaper_watch(struct reaper *r, pid_t pid, reaped_fn *fn, void *user);
 /* fork() with what every child needs: default signals and mask, resource limits fit for containers.

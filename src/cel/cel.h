@@ -190,7 +190,6 @@ struct cel_run {
     size_t n_vars;
     uint64_t budget; /* cost units left; an evaluation takes from it what it used, and never more
                         than CEL_COST_PER_CALL */
-    int64_t now_ns;
     cel_authorize_fn *authorize; /* NULL: nothing is allowed */
     void *user;                  /* for authorize */
     /* The rest is the evaluator's. */

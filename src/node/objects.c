@@ -38,15 +38,6 @@ static void entry_free(struct entry *e) {
     free(e);
 }
 
-void objects_free(struct objects *o) {
-    if (!o) return;
-    size_t at = 0;
-    struct map_entry *m;
-    while ((m = map_next(&o->entries, &at))) entry_free(m->value);
-    map_done(&o->entries);
-    free(o);
-}
-
 static void on_event(void *user, enum informer_event e, const struct api_object *now,
                      const struct api_object *old) {
     struct entry *entry = user;

@@ -11,7 +11,6 @@ struct objects;
 struct pod;
 
 struct objects *objects_new(struct api_client *c, void (*changed)(struct pod *holder));
-void objects_free(struct objects *o);
 /* Watches for pod p from now on. */
 enum lookup objects_get(struct objects *o, struct pod *p, const struct api_kind *k, const char *ns,
                         const char *name, const struct api_object **ret);

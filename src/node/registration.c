@@ -322,17 +322,6 @@ struct registration *registration_new(struct agent *g) {
     return r;
 }
 
-void registration_free(struct registration *r) {
-    if (!r) return;
-    timer_free(r->lease);
-    timer_free(r->check);
-    timer_free(r->retry);
-    arena_free(r->conditions_arena);
-    arena_free(r->images_arena);
-    free(r->why);
-    free(r);
-}
-
 void registration_set_ready(struct registration *r, bool ready, const char *why) {
     r->ready = ready;
     free(r->why);

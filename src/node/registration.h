@@ -8,7 +8,6 @@
 
 struct registration;
 struct registration *registration_new(struct agent *g);
-void registration_free(struct registration *r);
 /* Pods can run: the node is Ready from now on. */
 void registration_set_ready(struct registration *r, bool ready, const char *why);
 /* The list of images changed. */

@@ -39,6 +39,7 @@ static void check_finished(void *user) {
     size_t left = server_connections(api->server);
     if (left && loop_now_ms(api->loop) < finish_at_ms) return;
     if (left) log_warn("api_connections_cut", "connections=%zu", left);
+    seal_done(&api->seal);
     loop_stop(api->loop);
 }
 

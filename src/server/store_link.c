@@ -323,24 +323,6 @@ struct store_link *store_link_new(struct loop *l, const char *path, struct cache
     return s;
 }
 
-void store_link_free(struct store_link *s) {
-    if (!s) return;
-    timer_free(s->retry);
-    if (s->ipc) {
-        struct ipc_handler none = {0};
-        ipc_set_handler(s->ipc, &none);
-        ipc_close(s->ipc);
-    }
-    fail_all(s, "the api service is stopping");
-    struct err err;
-    err_set(&err, ERR_UNAVAILABLE, "the api service is stopping");
-    for (size_t i = 0; i < s->waiting.n; i++) finish(s->waiting.v[i], 0, &err);
-    vec_done(&s->waiting);
-    buf_done(&s->opened);
-    free(s->path);
-    free(s);
-}
-
 bool store_link_connected(const struct store_link *s) { return s->live; }
 uint64_t store_link_writes(const struct store_link *s) { return s->writes; }
 

@@ -23,7 +23,6 @@ struct store_link_events {
 /* What belongs to sealed resources goes out sealed and comes in opened. */
 struct store_link *store_link_new(struct loop *l, const char *path, struct cache *c,
                                   struct seal *seal, const struct store_link_events *ev);
-void store_link_free(struct store_link *s); /* pending calls are answered with an error */
 bool store_link_connected(const struct store_link *s);
 
 /* revision is the write's; on failure err says why: ERR_ALREADY_EXISTS, ERR_CONFLICT,

@@ -121,7 +121,7 @@ static void on_mutated(struct admission *ad, int answer) {
     if (b && b->validate) b->validate(w->object, w->old, w->subresource, &causes);
     form_validate(w, &causes);
     if (c->kind->custom)
-        custom_object_validate(c->kind, w->object, w->old, loop_wall_ns(c->api->loop), &causes);
+        custom_object_validate(c->kind, w->object, w->old, &causes);
     if (!write_invalid(w, &causes)) admission_validate(ad, on_validated);
 }
 

@@ -37,5 +37,5 @@ def test_the_node_lists_its_pods(pods):
     name = pods.make([sh("exec sleep 1000")])
     pods.running(name)
     out = pods.kubectl("get", "--raw", f"/api/v1/nodes/{pods.atoll.node}/proxy/pods").stdout
-    mine = [p for p in json.loads(out)["items"] if p["metadata"]["name"] == name]
+    mine = [p for p in json.loads(out)["items"] if (p["metadata"]["namespace"], p["metadata"]["name"]) == (pods.namespace, name)]
     assert mine and mine[0]["status"]["phase"] == "Running" and mine[0]["kind"] == "Pod"

@@ -66,6 +66,19 @@ void resource_field_validate(const struct core_v1_resource_field_selector *f, bo
 void workload_validate(const struct meta_v1_label_selector *selector,
                        const struct core_v1_pod_template_spec *pod_template, const char *workload,
                        struct api_causes *causes);
+/* replicas.c */
+struct replica_count {
+    const char *field; /* "status.readyReplicas" */
+    int32_t value;
+};
+void replica_counts_validate(int32_t replicas, const struct replica_count *counts, size_t n,
+                             struct api_causes *causes);
+void replica_status_validate(int32_t replicas, int32_t labeled, int32_t ready, int32_t available,
+                             struct api_causes *causes);
+enum { REPLICA_COLUMNS = 8 };
+extern const struct api_column replica_columns[REPLICA_COLUMNS];
+extern const char *const replica_fields[];
+const char *replica_field(struct arena *a, const char *path, int32_t replicas);
 /* A template wherever it stands; path is that of the template. title says whose it is. */
 void pod_template_validate(const struct core_v1_pod_template_spec *pod_template, const char *path,
                            const char *title, struct api_causes *causes);

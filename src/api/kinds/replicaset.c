@@ -11,41 +11,16 @@ static void replicaset_prepare(struct arena *a, void *obj, const void *old) {
     if (!old) rs->status = (struct apps_v1_replica_set_status){0};
 }
 
-static void status_validate(const struct apps_v1_replica_set_status *s, struct api_causes *causes) {
-    const struct {
-        const char *field;
-        int32_t value;
-    } counts[] = {{"status.fullyLabeledReplicas", s->fully_labeled_replicas},
-                  {"status.readyReplicas", s->ready_replicas},
-                  {"status.availableReplicas", s->available_replicas}};
-    for (size_t i = 0; i < ARRAY_LEN(counts); i++)
-        if (counts[i].value > s->replicas)
-            cause_invalid_int(causes, counts[i].field, counts[i].value,
-                              "cannot be greater than status.replicas");
-    if (s->available_replicas > s->ready_replicas)
-        cause_invalid_int(causes, "status.availableReplicas", s->available_replicas,
-                          "cannot be greater than readyReplicas");
-}
-
 static void replicaset_validate(const void *obj, const void *old, const char *subresource,
                                 struct api_causes *causes) {
     const struct apps_v1_replica_set *rs = obj;
+    const struct apps_v1_replica_set_status *s = &rs->status;
     if (str_eq(subresource, "status"))
-        status_validate(&rs->status, causes);
+        replica_status_validate(s->replicas, s->fully_labeled_replicas, s->ready_replicas,
+                                s->available_replicas, causes);
     else
         workload_validate(rs->spec.selector, &rs->spec.template, "deployment", causes);
 }
-
-static const struct api_column columns[] = {
-    COLUMN_NAME,
-    COLUMN_INT("Desired", "Number of desired pods."),
-    COLUMN_INT("Current", "Number of pods that exist."),
-    COLUMN_INT("Ready", "Number of pods that are ready."),
-    COLUMN_AGE,
-    COLUMN_WIDE("Containers", "Names of each container in the template."),
-    COLUMN_WIDE("Images", "Images referenced by each container in the template."),
-    COLUMN_WIDE("Selector", "Label selector for the pods."),
-};
 
 static void replicaset_row(struct arena *a, const void *obj, int64_t now_ns,
                            struct api_cell *cells) {
@@ -60,12 +35,9 @@ static void replicaset_row(struct arena *a, const void *obj, int64_t now_ns,
     cells[7] = cell_text(label_selector_text(a, rs->spec.selector));
 }
 
-static const char *const fields[] = {"status.replicas", NULL};
-
 static const char *replicaset_field(struct arena *a, const void *obj, const char *path) {
     const struct apps_v1_replica_set *rs = obj;
-    if (!str_eq(path, "status.replicas")) return NULL;
-    return arena_printf(a, "%d", rs->status.replicas);
+    return replica_field(a, path, rs->status.replicas);
 }
 
 static const struct api_behavior replicaset_behavior = {
@@ -74,10 +46,10 @@ static const struct api_behavior replicaset_behavior = {
     .defaults = replicaset_defaults,
     .prepare = replicaset_prepare,
     .validate = replicaset_validate,
-    .columns = columns,
-    .n_columns = ARRAY_LEN(columns),
+    .columns = replica_columns,
+    .n_columns = REPLICA_COLUMNS,
     .row = replicaset_row,
     .field = replicaset_field,
-    .fields = fields,
+    .fields = replica_fields,
 };
 API_BEHAVIOR(replicaset_behavior);

@@ -16,25 +16,13 @@ static void controller_prepare(struct arena *a, void *obj, const void *old) {
     if (!old) rc->status = (struct core_v1_replication_controller_status){0};
 }
 
-static void status_validate(const struct core_v1_replication_controller_status *s,
-                            struct api_causes *causes) {
-    const struct {
-        const char *field;
-        int32_t value;
-    } counts[] = {{"status.fullyLabeledReplicas", s->fully_labeled_replicas},
-                  {"status.readyReplicas", s->ready_replicas},
-                  {"status.availableReplicas", s->available_replicas}};
-    for (size_t i = 0; i < ARRAY_LEN(counts); i++)
-        if (counts[i].value > s->replicas)
-            cause_invalid_int(causes, counts[i].field, counts[i].value,
-                              "cannot be greater than status.replicas");
-}
-
 static void controller_validate(const void *obj, const void *old, const char *subresource,
                                 struct api_causes *causes) {
     const struct core_v1_replication_controller *rc = obj;
     if (str_eq(subresource, "status")) {
-        status_validate(&rc->status, causes);
+        const struct core_v1_replication_controller_status *s = &rc->status;
+        replica_status_validate(s->replicas, s->fully_labeled_replicas, s->ready_replicas,
+                                s->available_replicas, causes);
         return;
     }
     if (!rc->spec.selector.n) cause_required(causes, "spec.selector", NULL);
@@ -49,17 +37,6 @@ static void controller_validate(const void *obj, const void *old, const char *su
                           "`selector` does not match template `labels`");
     pod_template_validate(rc->spec.template, "spec.template", "ReplicationController", causes);
 }
-
-static const struct api_column controller_columns[] = {
-    COLUMN_NAME,
-    COLUMN_INT("Desired", "Number of desired pods."),
-    COLUMN_INT("Current", "Number of pods that exist."),
-    COLUMN_INT("Ready", "Number of pods that are ready."),
-    COLUMN_AGE,
-    COLUMN_WIDE("Containers", "Names of each container in the template."),
-    COLUMN_WIDE("Images", "Images referenced by each container in the template."),
-    COLUMN_WIDE("Selector", "Label selector for the pods."),
-};
 
 static void controller_row(struct arena *a, const void *obj, int64_t now_ns,
                            struct api_cell *cells) {
@@ -76,12 +53,9 @@ static void controller_row(struct arena *a, const void *obj, int64_t now_ns,
     cells[7] = cell_text(labels_text(a, &rc->spec.selector));
 }
 
-static const char *const controller_fields[] = {"status.replicas", NULL};
-
 static const char *controller_field(struct arena *a, const void *obj, const char *path) {
     const struct core_v1_replication_controller *rc = obj;
-    if (!str_eq(path, "status.replicas")) return NULL;
-    return arena_printf(a, "%d", rc->status.replicas);
+    return replica_field(a, path, rc->status.replicas);
 }
 
 static const struct api_behavior controller_behavior = {
@@ -90,11 +64,11 @@ static const struct api_behavior controller_behavior = {
     .defaults = controller_defaults,
     .prepare = controller_prepare,
     .validate = controller_validate,
-    .columns = controller_columns,
-    .n_columns = ARRAY_LEN(controller_columns),
+    .columns = replica_columns,
+    .n_columns = REPLICA_COLUMNS,
     .row = controller_row,
     .field = controller_field,
-    .fields = controller_fields,
+    .fields = replica_fields,
 };
 API_BEHAVIOR(controller_behavior);
 

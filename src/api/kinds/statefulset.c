@@ -39,17 +39,11 @@ static void statefulset_prepare(struct arena *a, void *obj, const void *old) {
 
 static void status_validate(const struct apps_v1_stateful_set_status *s,
                             struct api_causes *causes) {
-    const struct {
-        const char *field;
-        int32_t value;
-    } counts[] = {{"status.readyReplicas", s->ready_replicas},
-                  {"status.currentReplicas", s->current_replicas},
-                  {"status.updatedReplicas", s->updated_replicas},
-                  {"status.availableReplicas", s->available_replicas}};
-    for (size_t i = 0; i < ARRAY_LEN(counts); i++)
-        if (counts[i].value > s->replicas)
-            cause_invalid_int(causes, counts[i].field, counts[i].value,
-                              "cannot be greater than status.replicas");
+    const struct replica_count counts[] = {{"status.readyReplicas", s->ready_replicas},
+                                           {"status.currentReplicas", s->current_replicas},
+                                           {"status.updatedReplicas", s->updated_replicas},
+                                           {"status.availableReplicas", s->available_replicas}};
+    replica_counts_validate(s->replicas, counts, ARRAY_LEN(counts), causes);
     if (s->available_replicas > s->ready_replicas)
         cause_invalid_int(causes, "status.availableReplicas", s->available_replicas,
                           "cannot be greater than status.readyReplicas");

@@ -77,7 +77,6 @@ static void evaluation_init(struct evaluation *e, struct admission *ad,
                               .vars = e->vars,
                               .n_vars = POLICY_VARIABLE_COUNT,
                               .budget = CEL_COST_BUDGET,
-                              .now_ns = loop_wall_ns(ad->api->loop),
                               .authorize = admission_authorize,
                               .user = ad};
 }

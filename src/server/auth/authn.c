@@ -68,8 +68,6 @@ void *authn_public_key(const char *pem) {
     return key;
 }
 
-void authn_public_key_free(void *key) { EVP_PKEY_free(key); }
-
 const char *authn_issuer(struct api *api, struct arena *a) {
     return arena_printf(a, "https://kubernetes.default.svc.%s", api->settings->cluster_domain);
 }

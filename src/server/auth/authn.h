@@ -43,7 +43,6 @@ int authn_impersonate(struct call *c, struct err *err);
 const char *authn_issuer(struct api *api, struct arena *a);
 /* The token's public key, from PEM; EVP_PKEY, NULL when it is none. */
 void *authn_public_key(const char *pem);
-void authn_public_key_free(void *key);
 
 /* ---- checkers: 0, < 0 with ask->err, AUTHN_LATER or AUTHN_NOT_MINE ---- */
 int bootstrap_token_check(struct authn_ask *ask);

@@ -163,8 +163,7 @@ static bool blocked(const struct api_causes *causes) {
 }
 
 void custom_object_validate(const struct api_kind *k, const struct api_object *o,
-                            const struct api_object *old, int64_t now_ns,
-                            struct api_causes *causes) {
+                            const struct api_object *old, struct api_causes *causes) {
     struct value now, before;
     custom_validate(k, o, old, causes);
     if (!k->custom->rules) return;
@@ -177,8 +176,7 @@ void custom_object_validate(const struct api_kind *k, const struct api_object *o
     OWN(arena_free_p) struct arena *a = arena_new();
     bool has_old = old && custom_value(a, k, old, &before) == 0;
     if (custom_value(a, k, o, &now) < 0) return;
-    struct runner r = {
-        .a = a, .causes = causes, .run = {.a = a, .budget = CEL_COST_BUDGET, .now_ns = now_ns}};
+    struct runner r = {.a = a, .causes = causes, .run = {.a = a, .budget = CEL_COST_BUDGET}};
     walk(&r, k->custom->rules, &now, has_old ? &before : NULL);
     buf_done(&r.path.text);
 }

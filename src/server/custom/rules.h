@@ -40,5 +40,4 @@ void custom_rules_compile(struct custom_version *v);
 
 /* custom_validate, then the rules. */
 void custom_object_validate(const struct api_kind *k, const struct api_object *o,
-                            const struct api_object *old, int64_t now_ns,
-                            struct api_causes *causes);
+                            const struct api_object *old, struct api_causes *causes);

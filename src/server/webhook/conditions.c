@@ -47,7 +47,6 @@ int webhook_conditions_hold(const struct webhook_conditions *w, struct admission
                           .vars = vars,
                           .n_vars = 4,
                           .budget = CEL_COST_BUDGET,
-                          .now_ns = loop_wall_ns(ad->api->loop),
                           .authorize = admission_authorize,
                           .user = ad};
     int holds = 1;
