@@ -8,7 +8,7 @@
 #include "base/own.h"
 #include "server/continue.h"
 #include "server/convert.h"
-#include "server/custom/conversion.h"
+#include "server/custom/conversion_watch.h"
 #include "server/protobuf.h"
 #include "server/select.h"
 #include "server/table.h"
@@ -46,31 +46,8 @@ static void pump(struct watch *w);
 
 static bool dirty_deferred; /* pump_dirty */
 
-/* Some objects in the version of the watch, made by a webhook. */
-enum { CONVERTED_TOGETHER = 64 };
-struct watch_conversion {
-    struct watch *w; /* NULL: gone meanwhile */
-    struct arena *a;
-    bool running;
-    struct object *from[CONVERTED_TOGETHER], *to[CONVERTED_TOGETHER]; /* references */
-    size_t n;
-};
-
-static void conversion_free(struct watch_conversion *v) {
-    if (!v) return;
-    for (size_t i = 0; i < v->n; i++) {
-        object_unref(v->from[i]);
-        object_unref(v->to[i]);
-    }
-    arena_free(v->a);
-    free(v);
-}
-
 static void watch_free(struct watch *w) {
-    if (w->conversion && w->conversion->running)
-        w->conversion->w = NULL;
-    else
-        conversion_free(w->conversion);
+    conversion_watch_free(w->conversion);
     struct api *api = w->c->api;
     for (size_t i = 0; w->dirty && i < api->dirty_watches.n; i++)
         if (api->dirty_watches.v[i] == w) api->dirty_watches.v[i] = NULL;
@@ -174,23 +151,10 @@ static void finish(struct watch *w) {
     request_stream_end(r);
 }
 
-static void finish_failed(struct watch *w, const struct err *err) {
-    OWN(buf_done) struct buf status = {0}, b = {0};
-    failure_encode(&status, err->reason, &(struct failure){.message = err->text});
-    status.n--; /* its newline */
-    buf_printf(&b, "{\"type\":\"ERROR\",\"object\":%.*s}\n", (int)status.n, status.p);
-    request_stream_write(w->c->r, buf_view(&b));
-    finish(w);
-}
-
 /* ERROR event, then the end. */
-static void finish_expired(struct watch *w, uint64_t have) {
-    OWN(buf_done) struct buf b = {0}, status = {0};
-    failure_encode(
-        &status, ERR_EXPIRED,
-        &(struct failure){.message = arena_printf(w->c->a, "too old resource version: %llu (%llu)",
-                                                  (unsigned long long)w->sent_revision,
-                                                  (unsigned long long)have)});
+static void finish_failed(struct watch *w, enum err_reason reason, const char *message) {
+    OWN(buf_done) struct buf status = {0}, b = {0};
+    failure_encode(&status, reason, &(struct failure){.message = message});
     status.n--; /* its newline */
     if (w->c->media == MEDIA_PROTOBUF)
         protobuf_watch_frame(&b, w->scratch, "ERROR", &meta_v1_status_type, "v1", "Status",
@@ -199,6 +163,12 @@ static void finish_expired(struct watch *w, uint64_t have) {
         buf_printf(&b, "{\"type\":\"ERROR\",\"object\":%.*s}\n", (int)status.n, status.p);
     request_stream_write(w->c->r, buf_view(&b));
     finish(w);
+}
+
+static void finish_expired(struct watch *w, uint64_t have) {
+    finish_failed(w, ERR_EXPIRED,
+                  arena_printf(w->c->a, "too old resource version: %llu (%llu)",
+                               (unsigned long long)w->sent_revision, (unsigned long long)have));
 }
 
 static bool is_shared(const struct watch *w, const struct object *o) {
@@ -216,21 +186,12 @@ struct next_frames {
     bool later;           /* there is more to look at, in another turn */
 };
 
-static struct object *converted(const struct watch *w, const struct object *o) {
-    const struct watch_conversion *v = w->conversion;
-    for (size_t i = 0; v && !v->running && i < v->n; i++)
-        if (v->from[i] == o) return v->to[i];
-    return NULL;
-}
-
 /* False: it is large and something stands before it, or has to be converted first. */
 static bool put_next(struct watch *w, struct next_frames *n, enum event_type type,
                      struct object *o) {
-    if (w->c->kind->custom && conversion_needed(w->c->kind, object_json(o))) {
-        o = converted(w, o);
-        if (!o) n->wait = true;
-        if (!o) return false;
-    }
+    o = conversion_watch_form(w->conversion, w->c->kind, o);
+    if (!o) n->wait = true;
+    if (!o) return false;
     if (!is_shared(w, o)) {
         put_frame(w, n->b, type, object_json(o));
         return true;
@@ -291,47 +252,33 @@ static size_t write_large(struct watch *w, enum event_type type, struct object *
 
 /* ---- versions that a webhook converts ---- */
 
-static void on_converted(void *user, const struct slice *json, const struct err *err) {
-    struct watch_conversion *v = user;
-    struct watch *w = v->w;
-    v->running = false;
-    if (!w) {
-        conversion_free(v);
-        return;
-    }
+static void on_converted(void *user, const struct err *err) {
+    struct watch *w = user;
     if (err) {
-        finish_failed(w, err);
+        finish_failed(w, err->reason, err->text);
         return;
     }
-    for (size_t i = 0; i < v->n; i++)
-        v->to[i] = object_new(slice_from(v->from[i]->key, v->from[i]->key_n), v->from[i]->revision,
-                              json[i]);
     w->blocked = false;
     pump(w);
 }
 
 /* The objects that come next, as far as they need it. */
 static void convert_next(struct watch *w) {
-    struct watch_conversion *v = calloc(1, sizeof *v);
     struct resource *res = w->c->resource;
-    struct slice json[CONVERTED_TOGETHER];
-    if (!v) abort();
-    conversion_free(w->conversion);
-    w->conversion = v;
-    *v = (struct watch_conversion){.w = w, .a = arena_new(), .running = true};
+    conversion_watch_free(w->conversion);
+    struct watch_conversion *v = w->conversion = conversion_watch_new();
     struct object *o = w->held;
-    for (size_t i = 0; v->n < CONVERTED_TOGETHER; i++) {
-        if (o && selection_covers(&w->select, w->scratch, o)) v->from[v->n++] = object_ref(o);
+    for (size_t i = 0; !conversion_watch_is_full(v); i++) {
+        if (o && selection_covers(&w->select, w->scratch, o)) conversion_watch_add(v, o);
         if (!(o = key_snapshot_peek(&w->initial, i))) break;
     }
-    size_t at = resource_event_after(res, w->sent_revision);
     enum event_type type;
-    for (; at < res->n && v->n < CONVERTED_TOGETHER; at++)
+    for (size_t at = resource_event_after(res, w->sent_revision);
+         at < res->n && !conversion_watch_is_full(v); at++)
         if (visible(w, resource_event(res, at), &type))
-            v->from[v->n++] = object_ref(resource_event(res, at)->now);
-    for (size_t i = 0; i < v->n; i++) json[i] = object_json(v->from[i]);
+            conversion_watch_add(v, resource_event(res, at)->now);
     w->blocked = true;
-    conversion_run(w->c->api, v->a, w->c->kind, json, v->n, on_converted, v);
+    conversion_watch_run(v, w->c->api, w->c->kind, on_converted, w);
 }
 
 /* Everything that one read from the store brought goes out in one piece per watcher; what takes
@@ -410,7 +357,7 @@ static void on_end(void *user) {
 
 static void on_drain(struct request *r) {
     struct watch *w = r->handler_data;
-    if (!w->blocked || (w->conversion && w->conversion->running)) return;
+    if (!w->blocked || conversion_watch_is_running(w->conversion)) return;
     w->blocked = false;
     if (!w->pumping) pump_later(w);
 }
