@@ -3,6 +3,7 @@
 
 #include "cel/cel.h"
 #include "server/admission/authorizer.h"
+#include "server/admission/policy.h"
 
 /* Expressions know: object, oldObject, request, authorizer. */
 struct webhook_conditions {
@@ -21,7 +22,7 @@ webhook_conditions_new(struct arena *a,
     struct cel_env *env = cel_env_new(a);
     cel_declare(env, "object", cel_type(CEL_DYN));
     cel_declare(env, "oldObject", cel_type(CEL_DYN));
-    cel_declare(env, "request", cel_type(CEL_DYN));
+    cel_declare(env, "request", policy_request_type(a));
     cel_declare(env, "authorizer", cel_type(CEL_AUTHORIZER));
     w->v = arena_array(a, list->n, sizeof *w->v);
     for (size_t i = 0; i < list->n; i++) {
@@ -42,7 +43,8 @@ int webhook_conditions_hold(const struct webhook_conditions *w, struct admission
                             const char **ret_problem) {
     const struct cel_type *dyn = cel_type(CEL_DYN);
     struct cel_value vars[] = {cel_json(ad->a, dyn, object), cel_json(ad->a, dyn, old),
-                               cel_json(ad->a, dyn, request), admission_authorizer(ad, ad->kind)};
+                               cel_json(ad->a, policy_request_type(ad->a), request),
+                               admission_authorizer(ad, ad->kind)};
     struct cel_run run = {.a = ad->a,
                           .vars = vars,
                           .n_vars = 4,
