@@ -111,3 +111,40 @@ TEST(rules_of_a_removed_service_delete_chains_last) {
     assert_true(strstr(out.p, "flush chain") < strstr(out.p, "delete chain"));
     rules_done(&from);
 }
+
+TEST(rules_keep_a_client_for_the_time_of_its_service) {
+    struct rules from = {0}, to = {0}, none = {0};
+    OWN(buf_done) struct buf out = {0};
+    struct rules_port p = web(2);
+    p.affinity_s = 7;
+    rules_add(&from, &p);
+    rules_diff(&out, "t", &none, &from);
+    assert_non_null(strstr(out.p, "{ type ipv4_addr; flags dynamic,timeout; timeout 7s; size"));
+    assert_non_null(strstr(out.p, "{ ip saddr }\nadd rule"));
+    assert_non_null(strstr(out.p, " meta l4proto tcp dnat ip to 10.244.0.3:8080\n"));
+    assert_non_null(strstr(out.p, " numgen random mod 2 vmap { 0 : goto b_"));
+    assert_null(strstr(out.p, "jhash"));
+    const char *set = strstr(out.p, "add set ip t c_"), *asks = strstr(out.p, " ip saddr @c_");
+    assert_non_null(set);
+    assert_true(set < strstr(out.p, "add rule") && strstr(out.p, "update @c_"));
+    assert_true(asks && asks < strstr(out.p, "numgen"));
+    /* Another time: other sets, the old ones last. */
+    buf_clear(&out);
+    p.affinity_s = 8;
+    rules_add(&to, &p);
+    rules_diff(&out, "t", &from, &to);
+    assert_non_null(strstr(out.p, "timeout 8s"));
+    assert_null(strstr(out.p, "element"));
+    assert_true(strstr(out.p, "flush chain ip t b_") < strstr(out.p, "delete chain ip t b_"));
+    assert_true(strstr(out.p, "delete chain ip t b_") < strstr(out.p, "delete set ip t c_"));
+    /* One backend goes: what the other remembers stays. */
+    buf_clear(&out);
+    p.n_backends = 1;
+    rules_done(&from);
+    rules_add(&from, &p);
+    rules_diff(&out, "t", &to, &from);
+    assert_null(strstr(out.p, "add set"));
+    assert_non_null(strstr(out.p, "delete set ip t c_"));
+    rules_done(&from);
+    rules_done(&to);
+}

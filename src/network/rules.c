@@ -7,6 +7,8 @@
 #include "base/own.h"
 #include "network/ipam.h"
 
+enum { CLIENTS_MAX = 65536 }; /* that one backend remembers, then it takes others in without */
+
 static void put(struct rules *r, const char *key, struct buf *text) {
     free(map_put(&r->pieces, slice_of(key), buf_steal(text)));
 }
@@ -33,7 +35,7 @@ static void address_element(struct rules *r, const char *map, uint32_t ip,
     element(r, map, key, verdict);
 }
 
-static void backend_chain(struct rules *r, const struct rules_port *p, const char *chain) {
+static void spread_chain(struct rules *r, const struct rules_port *p, const char *chain) {
     OWN(buf_done) struct buf body = {0}, key = {0};
     char ip[IPV4_TEXT_MAX];
     buf_printf(&body, "meta l4proto %s ", p->protocol);
@@ -41,8 +43,7 @@ static void backend_chain(struct rules *r, const struct rules_port *p, const cha
         ipv4_format(ip, p->backends[0].ip);
         buf_printf(&body, "dnat ip to %s:%u", ip, p->backends[0].port);
     } else {
-        buf_printf(&body, "dnat ip to %s mod %zu map { ",
-                   p->client_ip_affinity ? "jhash ip saddr" : "numgen random", p->n_backends);
+        buf_printf(&body, "dnat ip to numgen random mod %zu map { ", p->n_backends);
         for (size_t i = 0; i < p->n_backends; i++) {
             ipv4_format(ip, p->backends[i].ip);
             buf_printf(&body, "%s%zu : %s . %u", i ? ", " : "", i, ip, p->backends[i].port);
@@ -50,6 +51,39 @@ static void backend_chain(struct rules *r, const struct rules_port *p, const cha
         buf_str(&body, " }");
     }
     buf_printf(&key, "chain %s", chain);
+    put(r, key.p, &body);
+}
+
+/* The backend's chain and the set of its clients. Their names hold everything that they consist of:
+ * a set cannot be changed, so what is different is another one. */
+static void sticky_backend(struct rules *r, const struct rules_port *p, size_t i, char chain[32],
+                           char clients[32]) {
+    OWN(buf_done) struct buf id = {0}, body = {0}, key = {0}, set = {0}, set_key = {0};
+    char ip[IPV4_TEXT_MAX];
+    ipv4_format(ip, p->backends[i].ip);
+    buf_printf(&id, "%s/%s:%u/%u", p->id, ip, p->backends[i].port, p->affinity_s);
+    chain_name(chain, 'b', id.p);
+    chain_name(clients, 'c', id.p);
+    buf_printf(&set, "{ type ipv4_addr; flags dynamic,timeout; timeout %us; size %d; }",
+               p->affinity_s, CLIENTS_MAX);
+    buf_printf(&set_key, "set %s", clients);
+    put(r, set_key.p, &set);
+    buf_printf(&body, "update @%s { ip saddr }\nmeta l4proto %s dnat ip to %s:%u", clients,
+               p->protocol, ip, p->backends[i].port);
+    buf_printf(&key, "chain %s", chain);
+    put(r, key.p, &body);
+}
+
+static void sticky_chain(struct rules *r, const struct rules_port *p, const char *name) {
+    OWN(buf_done) struct buf body = {0}, choice = {0}, key = {0};
+    for (size_t i = 0; i < p->n_backends; i++) {
+        char chain[32], clients[32];
+        sticky_backend(r, p, i, chain, clients);
+        buf_printf(&body, "ip saddr @%s goto %s\n", clients, chain);
+        buf_printf(&choice, "%s%zu : goto %s", i ? ", " : "", i, chain);
+    }
+    buf_printf(&body, "numgen random mod %zu vmap { %s }", p->n_backends, choice.p);
+    buf_printf(&key, "chain %s", name);
     put(r, key.p, &body);
 }
 
@@ -66,7 +100,10 @@ static void live_port(struct rules *r, const struct rules_port *p) {
     chain_name(marked, 'x', p->id);
     snprintf(verdict, sizeof verdict, "goto %s", chain);
     snprintf(marked_verdict, sizeof marked_verdict, "goto %s", p->local_only ? chain : marked);
-    backend_chain(r, p, chain);
+    if (p->affinity_s)
+        sticky_chain(r, p, chain);
+    else
+        spread_chain(r, p, chain);
     if (p->cluster_ip) address_element(r, "services", p->cluster_ip, p, verdict);
     bool outside = p->node_port || p->n_external_ips;
     if (outside && !p->local_only) masquerade_chain(r, marked, chain);
@@ -130,7 +167,7 @@ void rules_base(struct buf *out, const char *table, const char *bridge, const ch
                pod_cidr, pod_cidr, bridge);
 }
 
-static bool is_chain(const struct map_entry *e) { return strncmp(e->key, "chain ", 6) == 0; }
+static bool is(const struct map_entry *e, const char *kind) { return str_starts(e->key, kind); }
 
 static void element_command(struct buf *out, const char *verb, const char *table,
                             const struct map_entry *e) {
@@ -139,19 +176,49 @@ static void element_command(struct buf *out, const char *verb, const char *table
                *verdict && *verb == 'a' ? " : " : "", *verb == 'a' ? verdict : "");
 }
 
+static const char *piece(const struct rules *r, const struct map_entry *e) {
+    return map_get(&r->pieces, slice_from(e->key, e->key_n));
+}
+
+/* Sets and empty chains; then the rules, which may name any of them. */
 static void write_chains(struct buf *out, const char *table, const struct rules *from,
                          const struct rules *to) {
     size_t at = 0;
     struct map_entry *e;
-    while ((e = map_next(&to->pieces, &at)))
-        if (is_chain(e) && !map_get(&from->pieces, slice_from(e->key, e->key_n)))
+    while ((e = map_next(&to->pieces, &at))) {
+        if (piece(from, e)) continue;
+        if (is(e, "set "))
+            buf_printf(out, "add set ip %s %s %s\n", table, e->key + 4, (const char *)e->value);
+        else if (is(e, "chain "))
             buf_printf(out, "add chain ip %s %s\n", table, e->key + 6);
+    }
     at = 0;
     while ((e = map_next(&to->pieces, &at))) {
-        const char *was = map_get(&from->pieces, slice_from(e->key, e->key_n));
-        if (!is_chain(e) || (was && strcmp(was, e->value) == 0)) continue;
+        const char *was = piece(from, e);
+        if (!is(e, "chain ") || (was && strcmp(was, e->value) == 0)) continue;
         if (was) buf_printf(out, "flush chain ip %s %s\n", table, e->key + 6);
-        buf_printf(out, "add rule ip %s %s %s\n", table, e->key + 6, (const char *)e->value);
+        for (const char *line = e->value; *line;) {
+            size_t n = strcspn(line, "\n");
+            buf_printf(out, "add rule ip %s %s %.*s\n", table, e->key + 6, (int)n, line);
+            line += n + (line[n] == '\n');
+        }
+    }
+}
+
+/* Chains go when nothing jumps to them any more; first all are emptied, since they may jump to each
+ * other. Then the sets, which no rule names by then. */
+static void delete_chains(struct buf *out, const char *table, const struct rules *from,
+                          const struct rules *to) {
+    static const struct {
+        const char *kind, *verb;
+    } passes[] = {{"chain ", "flush"}, {"chain ", "delete"}, {"set ", "delete"}};
+    for (size_t i = 0; i < sizeof passes / sizeof passes[0]; i++) {
+        size_t at = 0;
+        struct map_entry *e;
+        while ((e = map_next(&from->pieces, &at)))
+            if (is(e, passes[i].kind) && !piece(to, e))
+                buf_printf(out, "%s %sip %s %s\n", passes[i].verb, passes[i].kind, table,
+                           e->key + strlen(passes[i].kind));
     }
 }
 
@@ -161,23 +228,15 @@ void rules_diff(struct buf *out, const char *table, const struct rules *from,
     struct map_entry *e;
     write_chains(out, table, from, to);
     while ((e = map_next(&from->pieces, &at))) {
-        const char *now = map_get(&to->pieces, slice_from(e->key, e->key_n));
-        if (!is_chain(e) && (!now || strcmp(now, e->value) != 0))
+        const char *now = piece(to, e);
+        if (is(e, "element ") && (!now || strcmp(now, e->value) != 0))
             element_command(out, "delete", table, e);
     }
     at = 0;
     while ((e = map_next(&to->pieces, &at))) {
-        const char *was = map_get(&from->pieces, slice_from(e->key, e->key_n));
-        if (!is_chain(e) && (!was || strcmp(was, e->value) != 0))
+        const char *was = piece(from, e);
+        if (is(e, "element ") && (!was || strcmp(was, e->value) != 0))
             element_command(out, "add", table, e);
     }
-    /* Chains go last, when nothing jumps to them any more; first all are emptied, since they may
-     * jump to each other. */
-    for (int pass = 0; pass < 2; pass++) {
-        at = 0;
-        while ((e = map_next(&from->pieces, &at)))
-            if (is_chain(e) && !map_get(&to->pieces, slice_from(e->key, e->key_n)))
-                buf_printf(out, "%s chain ip %s %s\n", pass ? "delete" : "flush", table,
-                           e->key + 6);
-    }
+    delete_chains(out, table, from, to);
 }

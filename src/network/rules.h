@@ -5,8 +5,10 @@
  *
  * One table per Atoll. A packet's (destination, protocol, port) is looked up once in the verdict
  * map `services` — or `nodeports` for local addresses — and jumps to the chain of that port, which
- * picks a backend at random (or by source address, with ClientIP affinity) and rewrites the
- * destination. The cost does not depend on the number of services.
+ * picks a backend at random and rewrites the destination. The cost does not depend on the number of
+ * services. With ClientIP affinity every backend has a chain and a set of its own: the set holds
+ * the addresses that connected to it and forgets each `affinity_s` after its last connection; the
+ * chain of the port asks these sets first.
  */
 #pragma once
 
@@ -27,15 +29,16 @@ struct rules_port {       /* one port of one service */
     const uint32_t *external_ips;
     size_t n_external_ips;
     uint16_t port;
-    uint16_t node_port; /* 0 = none */
-    bool client_ip_affinity;
-    bool local_only; /* externalTrafficPolicy Local: keep the client's address */
+    uint16_t node_port;  /* 0 = none */
+    uint32_t affinity_s; /* a client stays so long after its last connection; 0: no affinity */
+    bool local_only;     /* externalTrafficPolicy Local: keep the client's address */
     const struct rules_backend *backends;
     size_t n_backends;
 };
 
 struct rules {
-    struct map pieces; /* "chain NAME" → body, "element MAP { KEY" → verdict; values malloc'd */
+    struct map pieces; /* "chain NAME" → rules, one per line; "set NAME" → what it is;
+                        * "element MAP { KEY" → verdict; values malloc'd */
 };
 
 void rules_add(struct rules *r, const struct rules_port *p);

@@ -91,6 +91,13 @@ static const char *protocol_name(const char *p) {
     return str_eq(p, "SCTP") ? "sctp" : "tcp";
 }
 
+static uint32_t affinity_seconds(const struct core_v1_service_spec *s) {
+    if (!str_eq(s->session_affinity, "ClientIP")) return 0;
+    const struct core_v1_session_affinity_config *c = s->session_affinity_config;
+    const int32_t *timeout = c && c->client_ip ? c->client_ip->timeout_seconds : NULL;
+    return timeout && *timeout > 0 ? (uint32_t)*timeout : 10800;
+}
+
 static void add_service(struct arena *a, const struct core_v1_service *s,
                         const struct slice_list *list, struct rules *out) {
     uint32_t ip = 0;
@@ -108,7 +115,7 @@ static void add_service(struct arena *a, const struct core_v1_service *s,
             .cluster_ip = ip,
             .port = (uint16_t)sp->port,
             .node_port = (uint16_t)sp->node_port,
-            .client_ip_affinity = str_eq(s->spec.session_affinity, "ClientIP"),
+            .affinity_s = affinity_seconds(&s->spec),
             .local_only = str_eq(s->spec.external_traffic_policy, "Local"),
             .backends = ready.v,
             .n_backends = ready.n,

@@ -132,6 +132,26 @@ def test_session_affinity_keeps_a_client_at_one_pod(web):
     assert len({fetch(f"http://{web.ip('sticky')}/").stdout for _ in range(20)}) == 1
 
 
+def test_session_affinity_ends_after_its_time(web):
+    web.atoll.apply(service("forgets", "web", type="NodePort", sessionAffinity="ClientIP",
+                            sessionAffinityConfig={"clientIP": {"timeoutSeconds": 3}}), namespace=web.ns)
+    port = web.atoll.get("service", "forgets", web.ns)["spec"]["ports"][0]["nodePort"]
+    node = next(a["address"] for a in web.atoll.items("nodes")[0]["status"]["addresses"] if a["type"] == "InternalIP")
+    for url in [f"http://{web.ip('forgets')}/", f"http://{node}:{port}/"]:
+        until(lambda: fetch(url).stdout, what=f"an answer of {url}")
+        assert len({fetch(url).stdout for _ in range(20)}) == 1
+    # Every connection counts from the beginning: used all the time, longer than the time, it stays.
+    script = "for i in $(seq 8); do wget -qO- URL; sleep 0.5; done; sleep 4; wget -qO- URL".replace("URL", f"http://{web.ip('forgets')}/")
+    seen = set()
+
+    def other():
+        *stayed, after = web.exec(script).split()
+        assert len(stayed) == 8 and len(set(stayed)) == 1, stayed
+        seen.update([stayed[0], after])
+        return len(seen) > 1
+    until(other, 90, what="another pod after the time")
+
+
 def test_service_without_endpoints_refuses_at_once(web):
     r = run("curl", "-sS", "--max-time", "5", "-w", "%{time_total}", f"http://{web.ip('nobody')}/", check=False)
     assert r.returncode == 7 and float(r.stdout) < 1, (r.stdout, r.stderr)
