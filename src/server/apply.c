@@ -283,6 +283,8 @@ static int build_scale(struct write *w, struct object *current, const struct api
 
 void apply_scale(struct call *c, void (*answer)(struct write *w, struct slice json)) {
     if (!named_manager(c)) return;
-    write_existing(c,
-                   &(struct write){.build = build_scale, .answer = answer, .subresource = "scale"});
+    write_existing(c, &(struct write){.build = build_scale,
+                                      .answer = answer,
+                                      .subresource = "scale",
+                                      .view = &scale_view});
 }

@@ -2,6 +2,7 @@
 #include "api/custom/custom.h"
 #include "base/own.h"
 #include "server/body.h"
+#include "server/convert.h"
 #include "server/raw.h"
 #include "server/write.h"
 
@@ -96,6 +97,47 @@ static struct slice scale_json(struct arena *a, const struct api_kind *k, struct
     return slice_from(arena_copy(a, b.p, b.n), b.n);
 }
 
+static int set_replicas(struct call *c, struct api_object *o, int32_t n, struct err *err) {
+    for (size_t i = 0; i < ARRAY_LEN(scaled); i++)
+        if (str_eq(scaled[i].plural, c->kind->plural) && str_eq(scaled[i].group, c->kind->group))
+            *scaled[i].replicas(o) = arena_copy(c->a, &n, sizeof n);
+    if (c->kind->custom && custom_set_number(c->a, o, c->kind->custom->spec_replicas, n) < 0)
+        return err_set(err, ERR_INTERNAL, "the stored object is not JSON");
+    return 0;
+}
+
+/* ---- what admission sees ---- */
+
+static int show(struct write *w, const struct api_object *o, struct api_object **ret,
+                struct err *err) {
+    struct call *c = w->c;
+    OWN(buf_done) struct buf b = {0};
+    const struct api_kind *k = storage_kind(c->kind);
+    const char *version = o->metadata.resource_version;
+    void *p;
+    api_object_encode(&b, k, o);
+    int rc = api_decode(c->a, &autoscaling_v1_scale_type, scale_json(c->a, c->kind, buf_view(&b)),
+                        &(struct api_decode_opts){0}, &p, err);
+    if (rc < 0) return rc;
+    struct autoscaling_v1_scale *s = p;
+    s->metadata.resource_version = version;
+    *ret = p;
+    return 0;
+}
+
+static int take(struct write *w, const struct api_object *shown, struct err *err) {
+    const struct autoscaling_v1_scale *s = (const void *)shown;
+    return set_replicas(w->c, w->object, s->spec.replicas, err);
+}
+
+static const struct api_kind scale_kind = {.group = "autoscaling",
+                                           .version = "v1",
+                                           .kind = "Scale",
+                                           .plural = "scales",
+                                           .type = &autoscaling_v1_scale_type,
+                                           .api_version = "autoscaling/v1"};
+const struct write_view scale_view = {&scale_kind, show, take};
+
 static int build(struct write *w, struct object *current, const struct api_object *old,
                  struct api_object **ret, struct err *err) {
     struct call *c = w->c;
@@ -116,12 +158,7 @@ static int build(struct write *w, struct object *current, const struct api_objec
         return 1;
     }
     struct api_object *o = api_object_copy(c->a, c->kind, old);
-    for (size_t i = 0; i < ARRAY_LEN(scaled); i++)
-        if (str_eq(scaled[i].plural, c->kind->plural) && str_eq(scaled[i].group, c->kind->group))
-            *scaled[i].replicas(o) = arena_copy(c->a, &s->spec.replicas, sizeof s->spec.replicas);
-    if (c->kind->custom &&
-        (rc = custom_set_number(c->a, o, c->kind->custom->spec_replicas, s->spec.replicas)) < 0)
-        return err_set(err, ERR_INTERNAL, "the stored object is not JSON");
+    if ((rc = set_replicas(c, o, s->spec.replicas, err)) < 0) return rc;
     const char *version = s->metadata.resource_version;
     w->conditional = !str_empty(version) && !str_eq(c->route.verb, "patch");
     if (!str_empty(version)) o->metadata.resource_version = version;
@@ -155,6 +192,7 @@ void scale_handle(struct call *c) {
     if (str_eq(c->route.verb, "patch") && patch_is_apply(c))
         apply_scale(c, answer);
     else
-        write_existing(c,
-                       &(struct write){.build = build, .answer = answer, .subresource = "scale"});
+        write_existing(
+            c, &(struct write){
+                   .build = build, .answer = answer, .subresource = "scale", .view = &scale_view});
 }

@@ -110,7 +110,13 @@ static void on_mutated(struct admission *ad, int answer) {
         write_refused(w, answer);
         return;
     }
-    w->object = ad->object;
+    struct err err;
+    if (!w->view) {
+        w->object = ad->object;
+    } else if (ad->defaults_again && w->view->take(w, ad->object, &err) < 0) {
+        write_fail(w, &err);
+        return;
+    }
     if (ad->defaults_again) apply_defaults(w);
     if (ad->defaults_again && c->kind->custom) custom_read(c->a, c->kind, w->object, NULL, NULL);
     const struct api_kind *k = storage_kind(c->kind);
@@ -120,9 +126,23 @@ static void on_mutated(struct admission *ad, int answer) {
     api_validate(k->type, w->object, w->old, "", &causes);
     if (b && b->validate) b->validate(w->object, w->old, w->subresource, &causes);
     form_validate(w, &causes);
-    if (c->kind->custom)
-        custom_object_validate(c->kind, w->object, w->old, &causes);
-    if (!write_invalid(w, &causes)) admission_validate(ad, on_validated);
+    if (c->kind->custom) custom_object_validate(c->kind, w->object, w->old, &causes);
+    if (write_invalid(w, &causes)) return;
+    if (w->admitted)
+        on_validated(ad, ADMISSION_OK);
+    else
+        admission_validate(ad, on_validated);
+}
+
+/* Admission is asked about what the client sees. */
+static int show_view(struct write *w, struct admission *ad, struct err *err) {
+    struct api_object *now, *old = NULL;
+    int rc = w->view->show(w, w->object, &now, err);
+    if (rc == 0 && w->old) rc = w->view->show(w, w->old, &old, err);
+    ad->object_kind = w->view->kind;
+    ad->object = now;
+    ad->old = old;
+    return rc;
 }
 
 /* w->object and w->old are there: defaults, admission, validation, store, answer. */
@@ -145,7 +165,13 @@ static void write_run(struct write *w) {
                              .dry_run = c->dry_run,
                              .user = w};
     w->admission = ad;
-    admission_mutate(ad, on_mutated);
+    struct err err;
+    if (w->view && show_view(w, ad, &err) < 0)
+        write_fail(w, &err);
+    else if (w->admitted)
+        on_mutated(ad, ADMISSION_OK);
+    else
+        admission_mutate(ad, on_mutated);
 }
 
 /* ---- the store ---- */

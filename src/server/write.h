@@ -8,6 +8,17 @@
 #include "api/managed/managed.h"
 #include "server/commit.h"
 
+struct write;
+
+/* What admission is shown instead of the object itself (a Scale of a Deployment). */
+struct write_view {
+    const struct api_kind *kind;
+    int (*show)(struct write *w, const struct api_object *o, struct api_object **ret,
+                struct err *err);
+    /* What a webhook made of it, into w->object. */
+    int (*take)(struct write *w, const struct api_object *shown, struct err *err);
+};
+
 struct write {
     struct call *c;
     struct api *api;
@@ -19,10 +30,12 @@ struct write {
     void (*answer)(struct write *w, struct slice json);
     const char *subresource; /* "", "status", "finalize", … */
     void *user;
-    bool conditional; /* the client named the version it saw: no second attempt */
-    bool untracked;   /* what it changes gets no manager */
-    bool creates;     /* makes the object when there is none: build() gets NULL, then */
-    int status;       /* of a success */
+    bool conditional;              /* the client named the version it saw: no second attempt */
+    const struct write_view *view; /* NULL = admission sees the object */
+    bool admitted;                 /* admission has been asked already, about something else */
+    bool untracked;                /* what it changes gets no manager */
+    bool creates; /* makes the object when there is none: build() gets NULL, then */
+    int status;   /* of a success */
     /* The rest is write.c's; all of it lives in the arena of the request. */
     unsigned attempts;
     bool sent; /* the store has been asked */
@@ -49,6 +62,8 @@ struct managed_write write_manager(struct write *w);
 /* apply.c: PATCH with application/apply-patch+yaml. */
 bool patch_is_apply(struct call *c);
 void apply_handle(struct call *c);
+/* scale.c: an object as its Scale. */
+extern const struct write_view scale_view;
 void apply_scale(struct call *c, void (*answer)(struct write *w, struct slice json));
 /* The request's patch applied to a document of this type; the result is in the call's arena. */
 int update_patched(struct call *c, const struct api_type *type, struct slice before,

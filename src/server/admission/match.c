@@ -84,11 +84,15 @@ bool match_namespace(struct admission *ad, const struct selector *s) {
     return selector_matches(s, &map);
 }
 
+const struct api_object *match_old(const struct admission *ad) {
+    return ad->operation == ADMIT_CREATE && ad->object_kind ? NULL : ad->old;
+}
+
 bool match_object(const struct admission *ad, const struct selector *s) {
     if (selector_empty(s)) return true;
     if (ad->operation == ADMIT_CONNECT) return false; /* options have no labels */
     if (ad->object && selector_matches(s, &ad->object->metadata.labels)) return true;
-    return ad->old && !ad->object_kind && selector_matches(s, &ad->old->metadata.labels);
+    return match_old(ad) && selector_matches(s, &ad->old->metadata.labels);
 }
 
 bool match_exempt(const struct admission *ad) {

@@ -27,6 +27,8 @@ const struct api_kind *match_rules(const struct match_rule *rules, size_t n,
 /* The object's namespace has these labels. Objects without one always match; a Namespace is
  * matched by its own labels. */
 bool match_namespace(struct admission *ad, const struct selector *s);
+/* What the object was before; NULL: nothing (also where old is what a new Eviction is about). */
+const struct api_object *match_old(const struct admission *ad);
 /* The new or the old object has these labels. */
 bool match_object(const struct admission *ad, const struct selector *s);
 /* Webhook configurations and policies themselves: nothing may lock them. */

@@ -36,7 +36,7 @@ struct admission {
     const struct api_kind *kind; /* storage kind */
     struct api_object *object;   /* of that kind; a plugin of the mutating pass may replace it */
     /* Of object where it is another one: Eviction, TokenRequest, … (created on a subresource; old
-     * is then the object it is about). NULL: as kind. */
+     * is then the object it is about) or Scale (old is one, too). NULL: as kind. */
     const struct api_kind *object_kind;
     const struct api_object *old; /* NULL on create */
     struct object *current;       /* old as stored, with a reference; NULL on create */

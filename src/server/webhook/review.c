@@ -213,7 +213,7 @@ void review_init(struct review *r, struct admission *ad, const struct api_kind *
     }
     const struct api_kind *k = ad->object_kind ? ad->object_kind : kind;
     if (ad->object) r->object = encoded(ad, k, ad->object);
-    if (ad->old && !ad->object_kind) r->old = encoded(ad, kind, ad->old);
+    if (match_old(ad)) r->old = encoded(ad, k, match_old(ad));
 }
 
 /* ---- the answer ---- */
