@@ -96,24 +96,33 @@ void arena_finally(struct arena *a, void (*fn)(void *user), void *user) {
 
 size_t arena_used(const struct arena *a) { return a->total; }
 
-void *arena_alloc(struct arena *a, size_t size) {
-    size_t need;
-    if (__builtin_add_overflow(size, (size_t)(ALIGN - 1), &need)) abort();
-    need &= ~(size_t)(ALIGN - 1);
-    if (!need) need = ALIGN;
+/* total is the place of the next byte if there were one chunk only, so that a chunk of arena_used()
+ * bytes holds the same contents again. */
+static void *alloc(struct arena *a, size_t size, size_t align) {
+    if (!size) size = 1;
     struct chunk *c = a->head;
-    if (!c || c->size - c->used < need) {
+    size_t at = c ? (c->used + align - 1) & ~(align - 1) : 0;
+    if (!c || at > c->size || c->size - at < size) {
         size_t size_next =
             c ? (c->size * 2 < CHUNK_MAX ? c->size * 2 : CHUNK_MAX) : CHUNK_MIN - sizeof *c;
-        if (size_next < need) size_next = need;
+        if (size_next < size) size_next = size;
         struct chunk *fresh = chunk_new(size_next);
         fresh->next = c;
         a->head = c = fresh;
+        at = 0;
     }
-    void *p = c->data + c->used;
-    c->used += need;
-    a->total += need;
-    return memset(p, 0, need);
+    c->used = at + size;
+    a->total = ((a->total + align - 1) & ~(align - 1)) + size;
+    return memset(c->data + at, 0, size);
+}
+
+void *arena_alloc(struct arena *a, size_t size) { return alloc(a, size, ALIGN); }
+
+/* Of text, which needs no alignment. */
+static char *alloc_text(struct arena *a, size_t n) {
+    size_t size;
+    if (__builtin_add_overflow(n, (size_t)1, &size)) abort();
+    return alloc(a, size, 1);
 }
 
 void *arena_array(struct arena *a, size_t count, size_t size) {
@@ -128,12 +137,10 @@ void *arena_copy(struct arena *a, const void *p, size_t n) {
     return q;
 }
 
-char *arena_str(struct arena *a, const char *s) {
-    return s ? arena_copy(a, s, strlen(s) + 1) : NULL;
-}
+char *arena_str(struct arena *a, const char *s) { return s ? arena_strn(a, slice_of(s)) : NULL; }
 
 char *arena_strn(struct arena *a, struct slice s) {
-    char *p = arena_alloc(a, s.n + 1);
+    char *p = alloc_text(a, s.n);
     if (s.n) memcpy(p, s.p, s.n);
     return p;
 }
@@ -143,7 +150,7 @@ char *arena_vprintf(struct arena *a, const char *fmt, va_list ap) {
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, ap);
     assert(n >= 0);
-    char *p = arena_alloc(a, (size_t)n + 1);
+    char *p = alloc_text(a, (size_t)n);
     vsnprintf(p, (size_t)n + 1, fmt, again);
     va_end(again);
     return p;

@@ -18,7 +18,7 @@ struct arena *arena_new_sized(size_t size_bytes);
 void arena_free(struct arena *a);         /* NULL is allowed */
 void arena_free_p(struct arena **a);      /* for OWN(arena_free_p) */
 void arena_reset(struct arena *a);        /* frees all that was allocated, keeps the first chunk */
-size_t arena_used(const struct arena *a); /* bytes handed out */
+size_t arena_used(const struct arena *a); /* bytes handed out, and between them */
 
 /* fn(user) is called when the arena is freed or reset, the last one first: for what the arena's
  * contents hold on to. */
