@@ -190,6 +190,10 @@ static void on_asked(struct admission *ad, int answer) {
     keep_warnings(r);
     if (answer == ADMISSION_OK) {
         carry_out(r);
+    } else if (ad->refusal.n) { /* the plugin's own Status, whole */
+        struct err none = {0};
+        admission_reply(ad, answer);
+        finish(r, SLICE(""), false, &none);
     } else {
         struct err err = ad->err;
         finish(r, SLICE(""), false, &err);
