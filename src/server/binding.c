@@ -1,6 +1,7 @@
 /* Binding a pod to a node: the scheduler's one write. */
 #include "api/pods.h"
 #include "base/own.h"
+#include "server/admission/plugin.h"
 #include "server/body.h"
 #include "server/write.h"
 
@@ -42,6 +43,7 @@ static int build(struct write *w, struct object *current, const struct api_objec
 
 static void answer(struct write *w, struct slice json) { reply_success(w->c, 201, NULL, NULL); }
 
+/* Admission has been asked about the Binding, so it is not about the change of the pod. */
 void binding_create(struct call *c, struct api_object *obj) {
     struct core_v1_binding *binding = (void *)obj;
     struct api_causes causes = {.a = c->a};
@@ -60,8 +62,18 @@ void binding_create(struct call *c, struct api_object *obj) {
     write_existing(c, &(struct write){.build = build,
                                       .answer = answer,
                                       .subresource = "binding",
+                                      .admitted = true,
                                       .untracked = true,
                                       .user = obj});
+}
+
+static void on_admitted(struct admission *ad, int result) {
+    if (result != ADMISSION_OK) {
+        admission_refused(ad, result);
+        return;
+    }
+    admission_over(ad, false);
+    binding_create(ad->c, ad->object);
 }
 
 void binding_subresource(struct call *c) {
@@ -78,5 +90,8 @@ void binding_subresource(struct call *c) {
         reply_error(c, &err);
         return;
     }
-    binding_create(c, obj);
+    struct admission *ad = admission_new(c, ADMIT_CREATE, NULL, NULL);
+    ad->object = obj;
+    ad->object_kind = k;
+    admission_ask(ad, on_admitted);
 }

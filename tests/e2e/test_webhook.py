@@ -6,6 +6,7 @@ import pytest
 
 import atoll_cluster as ac
 import webhook_server as ws
+from test_api import Api
 
 RULE = {"operations": ["CREATE", "UPDATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
 
@@ -245,3 +246,89 @@ def test_connections_are_told_and_may_be_refused(atoll, namespace):
         atoll.kubectl("delete", "validatingwebhookconfiguration", namespace)
         s.close()
     atoll.kubectl("exec", "-n", namespace, "p", "--", "true")
+
+
+DEPLOYMENT = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {
+    "replicas": 0, "selector": {"matchLabels": {"a": "b"}},
+    "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "none"}]}}}}
+
+
+def rules(group, *resources, operations=("*",), versions=("*",)):
+    return [{"operations": list(operations), "apiGroups": [group], "apiVersions": list(versions), "resources": list(resources)}]
+
+
+def requests(server):
+    return [json.loads(b)["request"] for _, _, _, b in server.seen]
+
+
+def test_scaling_is_told_as_a_scale_and_may_be_changed(cluster):
+    seen = serve(cluster, lambda path, r: {"allowed": True})
+    fixed = serve(cluster, lambda path, r: ws.json_patch({"op": "replace", "path": "/spec/replicas", "value": 0})
+                  if r["object"]["spec"]["replicas"] == 7 else {"allowed": True})
+    configure(cluster, "Mutating", hook(cluster, fixed, rules=rules("apps", "deployments/scale")))
+    configure(cluster, "Validating", hook(cluster, seen, rules=rules("apps", "deployments/scale")))
+    cluster.apply(DEPLOYMENT, namespace=cluster.ns)
+    cluster.kubectl("patch", "deployment", "d", "-n", cluster.ns, "--subresource=scale", "--type=merge", "-p", '{"spec":{"replicas":7}}')
+    assert cluster.get("deployment", "d", namespace=cluster.ns)["spec"]["replicas"] == 0
+    asked, told = requests(fixed)[0], requests(seen)[0]
+    for r in (asked, told):
+        assert r["kind"] == r["requestKind"] == {"group": "autoscaling", "version": "v1", "kind": "Scale"}
+        assert r["resource"] == {"group": "apps", "version": "v1", "resource": "deployments"} and r["subResource"] == "scale"
+        assert r["operation"] == "UPDATE" and r["object"]["kind"] == r["oldObject"]["kind"] == "Scale"
+        assert r["oldObject"]["spec"].get("replicas", 0) == 0 and "template" not in r["object"]["spec"]
+        assert r["oldObject"]["metadata"]["resourceVersion"]
+    assert asked["object"]["spec"]["replicas"] == 7 and told["object"]["spec"].get("replicas", 0) == 0
+
+
+def test_reviews_and_bindings_are_told_and_may_be_refused(cluster):
+    s = serve(cluster, lambda path, r: {"allowed": r["kind"]["kind"] != "Binding", "status": {"message": "no bindings"}})
+    everywhere = {k: v for k, v in hook(cluster, s).items() if k != "namespaceSelector"}
+    everywhere["matchConditions"] = [{"name": "mine", "expression":
+        "request.kind.kind == 'Binding' ? object.metadata.name == 'no' : request.kind.kind == 'TokenReview' ? object.spec.token == 'mine' : "
+        f"object.spec.resourceAttributes.namespace == '{cluster.ns}'"}]
+    configure(cluster, "Validating",
+              {**everywhere, "name": "a.example.com", "rules": rules("authorization.k8s.io", "*") + rules("authentication.k8s.io", "tokenreviews")},
+              {**everywhere, "name": "b.example.com", "rules": rules("", "bindings", "pods/binding")})
+
+    def create(api_version, kind, spec, path):
+        status, answer = Api(cluster.sock)("POST", path, {"apiVersion": api_version, "kind": kind, "spec": spec})
+        assert status == 201, answer
+
+    access = {"user": "u", "resourceAttributes": {"namespace": cluster.ns, "verb": "get", "resource": "pods"}}
+    z, n = "/apis/authorization.k8s.io/v1", "/apis/authentication.k8s.io/v1"
+    for kind, spec, path in (("SubjectAccessReview", access, f"{z}/subjectaccessreviews"),
+                             ("SelfSubjectAccessReview", {k: access[k] for k in ("resourceAttributes",)}, f"{z}/selfsubjectaccessreviews"),
+                             ("LocalSubjectAccessReview", access, f"{z}/namespaces/{cluster.ns}/localsubjectaccessreviews")):
+        s.seen.clear()
+        create("authorization.k8s.io/v1", kind, spec, path)
+        r = requests(s)[0]
+        assert r["kind"]["kind"] == kind and r["operation"] == "CREATE" and r["oldObject"] is None
+        assert r["object"]["spec"]["resourceAttributes"]["namespace"] == cluster.ns
+    s.seen.clear()
+    create("authentication.k8s.io/v1", "TokenReview", {"token": "mine"}, f"{n}/tokenreviews")
+    assert requests(s)[0]["resource"]["resource"] == "tokenreviews"
+    target = {"kind": "Node", "name": "x"}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "no"}, "spec": {"schedulerName": "nobody", "containers": [{"name": "c", "image": "none"}]}}
+    cluster.apply(pod, namespace=cluster.ns)
+    for path, resource, sub in ((f"/api/v1/namespaces/{cluster.ns}/bindings", "bindings", None),
+                                (f"/api/v1/namespaces/{cluster.ns}/pods/no/binding", "pods", "binding")):
+        s.seen.clear()
+        o = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "no"}, "target": target}
+        assert "denied the request: no bindings" in Api(cluster.sock)("POST", path, o)[1]["message"]
+        r, = requests(s)
+        assert r["kind"]["kind"] == "Binding" and r["resource"]["resource"] == resource and r.get("subResource") == sub
+        assert r["object"]["target"]["name"] == "x" and r["operation"] == "CREATE"
+    assert "nodeName" not in cluster.get("pod", "no", namespace=cluster.ns)["spec"]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_the_status_of_a_webhook_that_refuses_a_deletion_reaches_the_client(cluster, several):
+    s = serve(cluster, lambda path, r: {"allowed": False, "status": {"code": 418, "reason": "Teapot", "message": "it stays"}, "warnings": ["careful"]})
+    configure(cluster, "Validating", hook(cluster, s, rules=rules("", "configmaps", operations=["DELETE"])))
+    config_map(cluster, "kept", a="b")
+    status, headers, body = Api(cluster.sock).raw("DELETE", f"/api/v1/namespaces/{cluster.ns}/configmaps" + ("" if several else "/kept"))
+    body = json.loads(body)
+    assert status == body["code"] == 418 and body["reason"] == "Teapot"
+    assert body["message"] == 'admission webhook "hook.example.com" denied the request: it stays'
+    assert "careful" in headers.get("warning", "")
+    assert cluster.get("configmap", "kept", namespace=cluster.ns)

@@ -105,7 +105,7 @@ struct admission *admission_new(struct call *c, enum admission_operation operati
                              .operation = operation,
                              .kind = storage_kind(c->kind),
                              .old = old,
-                             .current = object_ref(current),
+                             .current = current ? object_ref(current) : NULL,
                              .subresource = str_or(c->route.subresource, ""),
                              .ns = c->kind->flags & API_NAMESPACED ? c->route.ns : "",
                              .name = c->route.name,

@@ -1,6 +1,7 @@
 /* POST of kinds that are never stored: reviews of access, of tokens and of oneself. The answer is
  * the object with its status filled in. */
 #include "base/own.h"
+#include "server/admission/plugin.h"
 #include "server/auth/authn.h"
 #include "server/auth/authz.h"
 #include "server/auth/node_authz.h"
@@ -121,7 +122,6 @@ static void subject_access(struct call *c, struct api_object *obj) {
 
 static void local_subject_access(struct call *c, struct api_object *obj) {
     struct authorization_v1_local_subject_access_review *r = (void *)obj;
-    obj->metadata.namespace = c->route.ns;
     subject_access_spec(c, obj, &r->spec, &r->status, c->route.ns);
 }
 
@@ -228,10 +228,34 @@ static const struct {
     {"bindings", binding_create},
 };
 
+struct admitting {
+    void (*run)(struct call *c, struct api_object *obj);
+};
+
+static void on_admitted(struct admission *ad, int result) {
+    const struct admitting *w = ad->user;
+    struct call *c = ad->c;
+    if (result != ADMISSION_OK) {
+        admission_refused(ad, result);
+        return;
+    }
+    struct api_object *obj = ad->object;
+    if (ad->defaults_again) api_default(c->a, c->kind->type, obj);
+    admission_over(ad, false);
+    w->run(c, obj);
+}
+
 void review_create(struct call *c, struct api_object *obj) {
     for (size_t i = 0; i < ARRAY_LEN(reviews); i++) {
         if (!str_eq(reviews[i].plural, c->kind->plural)) continue;
-        reviews[i].run(c, obj);
+        struct admitting *w = ARENA_NEW(c->a, struct admitting);
+        *w = (struct admitting){reviews[i].run};
+        if (c->kind->flags & API_NAMESPACED) obj->metadata.namespace = c->route.ns;
+        struct admission *ad = admission_new(c, ADMIT_CREATE, NULL, NULL);
+        ad->object = obj;
+        ad->name = str_or(obj->metadata.name, "");
+        ad->user = w;
+        admission_ask(ad, on_admitted);
         return;
     }
     reply_method_not_allowed(c);
