@@ -6,6 +6,7 @@
 
 #include "api/table.h"
 #include "base/own.h"
+#include "base/plain.h"
 
 static void put(struct buf *b, const char *p, size_t n) {
     if (b->cap - b->n <= n) buf_reserve(b, n);
@@ -16,10 +17,9 @@ static void put(struct buf *b, const char *p, size_t n) {
 static void put_char(struct buf *b, char c) { put(b, &c, 1); }
 
 static void put_string(struct buf *b, const char *s) {
-    size_t n = 0;
     if (!s) s = "";
-    while ((unsigned char)s[n] >= 0x20 && s[n] != '"' && s[n] != '\\') n++;
-    if (s[n]) {
+    size_t n = strlen(s);
+    if (plain_length(s, n, false) < n) {
         buf_json_str(b, slice_of(s));
         return;
     }

@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "base/own.h"
 #include "base/pack.h"
+#include "base/plain.h"
 #include "base/test.h"
 #include "base/times.h"
 #include "base/vec.h"
@@ -25,6 +26,26 @@ TEST(buf_json_string_escapes_controls) {
     OWN(buf_done) struct buf b = {0};
     buf_json_str(&b, SLICE("a\"b\\\n\x01"));
     assert_string_equal(b.p, "\"a\\\"b\\\\\\n\\u0001\"");
+}
+
+/* Whatever stands where in the eight bytes, and behind them. */
+TEST(plain_length_stops_at_the_first_special_byte) {
+    for (unsigned c = 0; c < 256; c++) {
+        for (size_t at = 0; at < 20; at++) {
+            char text[20];
+            memset(text, at % 2 ? 'x' : 0x7f, sizeof text);
+            text[at] = (char)c;
+            bool special = c < 0x20 || c == '"' || c == '\\';
+            size_t end = special ? at : sizeof text, ascii = special || c >= 0x80 ? at : end;
+            assert_int_equal(plain_length(text, sizeof text, false), end);
+            assert_int_equal(plain_length(text, sizeof text, true), ascii);
+            if (at + 1 < sizeof text) { /* one behind the other */
+                text[at + 1] = '"';
+                assert_int_equal(plain_length(text, sizeof text, false), special ? at : at + 1);
+            }
+        }
+    }
+    assert_int_equal(plain_length(NULL, 0, true), 0);
 }
 
 TEST(map_survives_deletion_of_every_other_key) {

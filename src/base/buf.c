@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/plain.h"
+
 void buf_done(struct buf *b) {
     free(b->p);
     *b = (struct buf){0};
@@ -94,8 +96,9 @@ void buf_json_str(struct buf *b, struct slice s) {
     buf_reserve(b, s.n + 2);
     buf_char(b, '"');
     for (size_t i = 0; i < s.n; i++) {
+        i += plain_length(s.p + i, s.n - i, false);
+        if (i == s.n) break;
         unsigned char c = (unsigned char)s.p[i];
-        if (c >= 0x20 && c != '"' && c != '\\') continue;
         buf_append(b, s.p + from, i - from);
         const char *esc = json_escape(c);
         if (esc)

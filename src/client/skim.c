@@ -1,6 +1,7 @@
 #include "client/skim.h"
 
 #include "base/limits.h"
+#include "base/plain.h"
 
 static void skip_space(struct slice *s) {
     while (s->n && (*s->p == ' ' || *s->p == '\t' || *s->p == '\n' || *s->p == '\r'))
@@ -16,6 +17,8 @@ static void advance(struct slice *s, size_t n) {
 static size_t string_length(struct slice s) {
     if (!s.n || *s.p != '"') return 0;
     for (size_t i = 1; i < s.n; i++) {
+        i += plain_length(s.p + i, s.n - i, false);
+        if (i == s.n) break;
         if (s.p[i] == '\\')
             i++;
         else if (s.p[i] == '"')

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/plain.h"
 
 const char *json_kind_name(enum json_kind kind) {
     static const char *const names[] = {"nothing", "object", "array", "string",
@@ -168,9 +169,7 @@ static int unescape(struct json_reader *r, char **out) {
 static int scan_plain(struct json_reader *r) {
     const char *p = r->p, *end = r->end;
     for (;;) {
-        while (p < end && (unsigned char)*p >= 0x20 && (unsigned char)*p < 0x80 && *p != '"' &&
-               *p != '\\')
-            p++;
+        p += plain_length(p, (size_t)(end - p), true);
         r->p = p;
         if (p == end) return fail(r, "unexpected end in a string");
         if (*p == '"' || *p == '\\') return 0;
