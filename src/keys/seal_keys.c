@@ -13,19 +13,18 @@
 #include "base/own.h"
 #include "base/slice.h"
 
-/* "seal-00000007.key" → 7; 0: another file. */
-static uint32_t id_of(const char *name) {
-    uint64_t id;
-    if (strlen(name) != 17 || strncmp(name, "seal-", 5) != 0 || strcmp(name + 13, ".key") != 0)
-        return 0;
-    if (slice_u64(slice_from(name + 5, 8), &id) < 0) return 0;
-    return (uint32_t)id;
+enum { PATH_BYTES = 4300 };
+
+static void key_path(char ret[PATH_BYTES], const char *directory, uint32_t id) {
+    char name[KEYS_SEAL_NAME_MAX];
+    keys_seal_name(name, id);
+    snprintf(ret, PATH_BYTES, "%s/%s", directory, name);
 }
 
 static int key_read(const char *directory, uint32_t id, struct keys_seal_key *ret,
                     struct err *err) {
-    char path[4300];
-    snprintf(path, sizeof path, "%s/seal-%08u.key", directory, id);
+    char path[PATH_BYTES];
+    key_path(path, directory, id);
     OWN(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) return err_errno(err, errno, "%s", path);
     char extra;
@@ -40,11 +39,11 @@ static int key_read(const char *directory, uint32_t id, struct keys_seal_key *re
 }
 
 static int key_make(const char *directory, struct keys_seal_key *ret, struct err *err) {
-    char path[4300];
+    char path[PATH_BYTES];
     ret->id = 1;
     if (RAND_bytes(ret->bytes, sizeof ret->bytes) != 1)
         return err_set(err, ERR_INTERNAL, "no random numbers for a key");
-    snprintf(path, sizeof path, "%s/seal-%08u.key", directory, ret->id);
+    key_path(path, directory, ret->id);
     OWN(close_p) int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     errno = fd < 0 ? errno : ENOSPC; /* what a short write means */
     if (fd >= 0 && write(fd, ret->bytes, sizeof ret->bytes) == (ssize_t)sizeof ret->bytes &&
@@ -66,7 +65,7 @@ int seal_keys_open(const char *directory, struct keys_seal *ret, struct err *err
     struct keys_seal keys = {0};
     int r = 0;
     for (struct dirent *e; r == 0 && (e = readdir(d));) {
-        uint32_t id = id_of(e->d_name);
+        uint32_t id = keys_seal_id(e->d_name);
         if (!id) continue;
         if (keys.n == KEYS_SEAL_MAX)
             r = err_set(err, ERR_INTERNAL, "%s holds more than %d sealing keys", directory,

@@ -123,11 +123,13 @@ int seal_open(struct seal *s, struct slice store_key, struct slice stored, struc
         return err_set(err, ERR_INTERNAL, "%.*s is not a sealed row",
                        (int)MIN_OF(store_key.n, 300u), store_key.p);
     const struct keys_seal_key *k = key_of(s, in.id);
+    char name[KEYS_SEAL_NAME_MAX];
+    keys_seal_name(name, in.id);
     if (!k)
         return err_set(err, ERR_INTERNAL,
                        "%.*s is sealed with key %u, which is not there: put "
-                       "var/lib/atoll/keys/seal-%08u.key back",
-                       (int)MIN_OF(store_key.n, 300u), store_key.p, in.id, in.id);
+                       "var/lib/atoll/keys/%s back",
+                       (int)MIN_OF(store_key.n, 300u), store_key.p, in.id, name);
     if (k != &s->keys.v[s->keys.n - 1]) s->stale++;
     OWN(wipe_done) struct buf plain = {0};
     buf_reserve(&plain, in.text.n + 1);

@@ -1,6 +1,7 @@
 #include "wire/keys.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 void keys_public_pack(struct buf *b, const struct keys_public *k) {
@@ -41,6 +42,24 @@ int keys_certificate_unpack(struct slice s, struct arena *a, struct keys_certifi
     int r = unpack_end(&u);
     if (r == 0) *ret = c;
     return r;
+}
+
+static const char seal_head[] = "seal-", seal_tail[] = ".key";
+enum { SEAL_DIGITS = 8 };
+
+void keys_seal_name(char ret[KEYS_SEAL_NAME_MAX], uint32_t id) {
+    snprintf(ret, KEYS_SEAL_NAME_MAX, "%s%0*u%s", seal_head, SEAL_DIGITS, id, seal_tail);
+}
+
+uint32_t keys_seal_id(const char *name) {
+    struct slice s = slice_of(name);
+    uint64_t id;
+    if (s.n != sizeof seal_head - 1 + SEAL_DIGITS + sizeof seal_tail - 1 ||
+        !slice_starts(s, seal_head) ||
+        strcmp(name + sizeof seal_head - 1 + SEAL_DIGITS, seal_tail) != 0)
+        return 0;
+    return slice_u64(slice_from(name + sizeof seal_head - 1, SEAL_DIGITS), &id) < 0 ? 0
+                                                                                    : (uint32_t)id;
 }
 
 void keys_seal_pack(struct buf *b, const struct keys_seal *k) {

@@ -63,5 +63,11 @@ struct keys_seal {
     size_t n;
 };
 
+/* Names of their files, "seal-00000007.key". */
+enum { KEYS_SEAL_NAME_MAX = 24 };
+void keys_seal_name(char ret[KEYS_SEAL_NAME_MAX], uint32_t id);
+/* 0: no name of such a file. */
+uint32_t keys_seal_id(const char *name);
+
 void keys_seal_pack(struct buf *b, const struct keys_seal *k);
 int keys_seal_unpack(struct slice s, struct keys_seal *ret);

@@ -30,20 +30,19 @@ struct rotation {
 };
 
 static const char *key_path(const struct rotation *r, uint32_t id) {
-    return arena_printf(r->a, "%s/seal-%08u.key", r->directory, id);
+    char name[KEYS_SEAL_NAME_MAX];
+    keys_seal_name(name, id);
+    return arena_printf(r->a, "%s/%s", r->directory, name);
 }
 
 static int find_keys(struct rotation *r, struct err *err) {
     DIR *d = opendir(r->directory);
     if (!d) return err_errno(err, errno, "%s", r->directory);
     for (struct dirent *e; (e = readdir(d)) && r->n < IDS_MAX;) {
-        uint64_t id;
-        struct slice name = slice_of(e->d_name);
-        if (name.n != 17 || !slice_starts(name, "seal-") || strcmp(name.p + 13, ".key") != 0 ||
-            slice_u64(slice_from(name.p + 5, 8), &id) < 0)
-            continue;
-        r->ids[r->n++] = (uint32_t)id;
-        if (id >= r->fresh) r->fresh = (uint32_t)id + 1;
+        uint32_t id = keys_seal_id(e->d_name);
+        if (!id) continue;
+        r->ids[r->n++] = id;
+        if (id >= r->fresh) r->fresh = id + 1;
     }
     closedir(d);
     if (!r->n)
