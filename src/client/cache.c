@@ -16,16 +16,20 @@ struct cache {
     const struct api_kind *kind;
     bool metadata_only;
     const struct api_keep *keep;
+    struct api_keep head_only[2]; /* what metadata_only decodes */
     bool (*forget)(const struct api_object *o);
     unsigned mark;
     VEC(struct entry) entries;
 };
+
+static const char *const head_fields[] = {"metadata", NULL};
 
 struct cache *cache_new(const struct api_kind *k, bool metadata_only) {
     struct cache *c = calloc(1, sizeof *c);
     if (!c) abort();
     c->kind = k;
     c->metadata_only = metadata_only;
+    c->head_only[0] = (struct api_keep){k->type, head_fields, NULL};
     return c;
 }
 
@@ -40,7 +44,9 @@ const struct api_kind *cache_kind(const struct cache *c) { return c->kind; }
 size_t cache_count(const struct cache *c) { return c->entries.n; }
 
 void cache_keep(struct cache *c, const struct api_keep *keep) { c->keep = keep; }
-const struct api_keep *cache_kept(const struct cache *c) { return c->keep; }
+const struct api_keep *cache_kept(const struct cache *c) {
+    return c->keep || !c->metadata_only ? c->keep : c->head_only;
+}
 
 void cache_forget(struct cache *c, bool (*forget)(const struct api_object *o)) {
     c->forget = forget;

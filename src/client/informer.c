@@ -13,6 +13,7 @@
 #include "client/client_private.h"
 #include "client/connection.h"
 #include "client/path.h"
+#include "client/projection.h"
 #include "client/skim.h"
 #include "client/status.h"
 
@@ -86,14 +87,7 @@ static int decode(struct informer *i, struct slice json, struct api_object **ret
     const struct api_kind *k = cache_kind(i->cache);
     if (!i->scratch) i->scratch = arena_new();
     arena_reset(i->scratch);
-    const struct api_decode_opts opts = {.without_managers = true, .keep = cache_kept(i->cache)};
-    void *o;
-    int r = api_decode(i->scratch, k->type, json, &opts, &o, NULL);
-    if (r < 0) return r;
-    *ret = o;
-    (*ret)->api_version = k->api_version; /* list items leave these out */
-    (*ret)->kind = k->kind;
-    return 0;
+    return projection_decode(i->scratch, k, cache_kept(i->cache), json, ret);
 }
 
 static const struct api_object *whole(const struct cache_old *old) {

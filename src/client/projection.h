@@ -11,10 +11,17 @@
 struct projection {
     const char *group, *kind;
     const struct api_keep *keep;
+    /* Objects that are seen whole all the same, told by their metadata; NULL: none. */
+    bool (*whole)(const struct api_object *o);
 };
 
 /* NULL: reconcilers see the whole of it. */
 const struct api_keep *projection_of(const struct api_kind *k);
+
+/* Decodes into a: with keep (NULL: whole), or whole when the kind has a projection with that keep
+ * that wants this object so. 0 or < 0. */
+int projection_decode(struct arena *a, const struct api_kind *k, const struct api_keep *keep,
+                      struct slice json, struct api_object **ret);
 
 #define PROJECTION(sym)                                                                            \
     __attribute__((                                                                                \

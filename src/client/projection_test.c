@@ -40,6 +40,45 @@ TEST(a_projected_object_has_what_is_kept_and_nothing_else) {
     world_free(w);
 }
 
+static bool is_wanted(const struct api_object *o) { return str_eq(o->metadata.name, "wanted"); }
+static const char *const head_fields[] = {"metadata", NULL};
+static const struct api_keep head_keep[] = {{&core_v1_secret_type, head_fields, NULL},
+                                            {NULL, NULL, NULL}};
+static const struct projection secrets = {
+    .kind = "Secret", .group = "", .keep = head_keep, .whole = is_wanted};
+PROJECTION(secrets);
+
+TEST(an_object_that_is_wanted_is_seen_whole) {
+    struct world *w = world_test_new();
+    const struct core_v1_secret *other = (const struct core_v1_secret *)world_add_json(
+        w, "{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":\"other\","
+           "\"namespace\":\"d\",\"finalizers\":[\"x/y\"]},\"type\":\"t\"}");
+    const struct core_v1_secret *wanted = (const struct core_v1_secret *)world_add_json(
+        w, "{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":\"wanted\","
+           "\"namespace\":\"d\"},\"type\":\"t\"}");
+    assert_int_equal(other->metadata.finalizers.n, 1);
+    assert_true(!other->type);
+    assert_string_equal(wanted->type, "t");
+    world_free(w);
+}
+
+TEST(a_copy_of_metadata_decodes_no_more) {
+    const struct api_kind *k = api_kind_by_name("", "v1", "Secret");
+    struct cache *c = cache_new(k, true);
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct api_object *o;
+    struct slice json =
+        SLICE("{\"metadata\":{\"name\":\"s\"},\"type\":\"t\",\"data\":{\"k\":\"dg==\"}}");
+    assert_int_equal(projection_decode(a, k, cache_kept(c), json, &o), 0);
+    assert_string_equal(o->metadata.name, "s");
+    assert_string_equal(o->kind, "Secret");
+    assert_int_equal(((struct core_v1_secret *)o)->data.n, 0);
+    cache_want_all(c);
+    assert_int_equal(projection_decode(a, k, cache_kept(c), json, &o), 0);
+    assert_int_equal(((struct core_v1_secret *)o)->data.n, 1);
+    cache_free(c);
+}
+
 static bool ends_the_program(void (*write)(struct plan *p, const struct api_object *o)) {
     struct world *w = world_test_new();
     const struct api_object *o = world_add_json(w, text);

@@ -49,18 +49,14 @@ static void identity_set(struct world *w, struct arena *a, struct api_object *o)
 
 const struct api_object *world_put_seen(struct world *w, const struct api_kind *k, struct arena *a,
                                         struct api_object *o) {
-    const struct api_decode_opts opts = {.keep = projection_of(k)};
-    if (opts.keep) {
+    const struct api_keep *keep = projection_of(k);
+    if (keep) {
         OWN(buf_done) struct buf json = {0};
         struct arena *seen = arena_new();
-        void *decoded;
         api_encode(&json, k->type, o);
-        if (api_decode(seen, k->type, buf_view(&json), &opts, &decoded, NULL) < 0) abort();
+        if (projection_decode(seen, k, keep, buf_view(&json), &o) < 0) abort();
         arena_free(a);
         a = seen;
-        o = decoded;
-        o->api_version = k->api_version;
-        o->kind = k->kind;
     }
     world_put(w, k, a, o);
     return o;

@@ -276,9 +276,12 @@ TEST(every_namespace_has_an_account_and_the_root_certificate) {
     struct core_v1_config_map *cm = (struct core_v1_config_map *)edit(
         world_get(w, "ConfigMap", "default", "kube-root-ca.crt"), &a);
     str_map_set(a, &cm->data, "ca.crt", "forged");
+    str_map_set(a, &cm->data, "other", "x");
     edit_done(w, a, (struct api_object *)cm);
     settle(w, "serviceaccount", "default");
     assert_string_equal(root_of(w, "default"), "PEM");
+    cm = (void *)(uintptr_t)world_get(w, "ConfigMap", "default", "kube-root-ca.crt");
+    assert_int_equal(cm->data.n, 1);
     world_remove(w, world_kind(w, "ServiceAccount"), "default", "default");
     settle(w, "serviceaccount", "default");
     assert_non_null(world_get(w, "ServiceAccount", "default", "default"));
