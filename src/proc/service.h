@@ -12,13 +12,15 @@
 #include "base/err.h"
 #include "proc/loop.h"
 
-/* Who else may prove who somebody is, and what is written down; "" = not given. Files are paths. */
+/* Who else may prove who somebody is, what is written down, which admission plugins run; "" = not
+ * given. Files are paths. */
 struct settings_auth {
     const char *oidc_issuer_url, *oidc_client_id, *oidc_ca_file, *oidc_username_claim,
         *oidc_username_prefix, *oidc_groups_claim, *oidc_groups_prefix, *oidc_required_claim,
         *oidc_signing_algs;
     const char *token_webhook_file;
     const char *audit_policy_file;
+    const char *enable_admission_plugins, *disable_admission_plugins; /* A,B,… */
 };
 
 /* What `atoll up` was told; the same for every service; borrowed strings live as long as the

@@ -28,7 +28,7 @@ int settings_resolve(const struct settings_choice *choice, struct arena *a, stru
 int settings_load(struct settings_choice *choice, bool has_state, struct arena *a, struct err *err);
 int settings_save(const struct settings *s, struct err *err); /* atomically */
 
-/* ---- settings_auth.c: identities and audit ---- */
+/* ---- settings_auth.c: identities, audit and admission ---- */
 struct settings_option {
     const char *name, *argument, *help;
     size_t at; /* of its member in struct settings_auth */
@@ -42,6 +42,11 @@ void settings_auth_read(struct slice text, struct arena *a, struct settings_auth
 /* Files must be there; their paths become absolute. */
 int settings_auth_resolve(const struct settings_auth *choice, struct arena *a,
                           struct settings_auth *ret, struct err *err);
+
+/* The admission plugins that can be switched off, by kube-apiserver's names; NULL ends them. */
+extern const char *const settings_admission_plugins[];
+/* Whether a NAME,… option names it. */
+bool settings_list_has(const char *list, const char *name);
 
 /* The key=value form of all members, for the handover. */
 void settings_write(struct buf *b, const struct settings *s);

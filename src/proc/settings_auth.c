@@ -1,4 +1,4 @@
-/* The options about identities and audit, as kube-apiserver names them. */
+/* The options about identities, audit and admission, as kube-apiserver names them. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -27,6 +27,10 @@ const struct settings_option settings_auth_options[] = {
         "kubeconfig of a service that is asked about other tokens (TokenReview)"),
     ROW("--audit-policy-file", "FILE", audit_policy_file,
         "audit.k8s.io/v1 Policy; default: writes, refusals and reads of secrets, at Metadata"),
+    ROW("--enable-admission-plugins", "NAME,…", enable_admission_plugins,
+        "admission plugins that are to run; all that Atoll has run by default"),
+    ROW("--disable-admission-plugins", "NAME,…", disable_admission_plugins,
+        "admission plugins that are not to run, e.g. LimitRanger"),
 };
 const size_t settings_auth_options_n = ARRAY_LEN(settings_auth_options);
 
@@ -67,6 +71,56 @@ static int absolute(struct arena *a, const char *option, const char **path, stru
     return 0;
 }
 
+const char *const settings_admission_plugins[] = {
+    "CertificateApproval",
+    "CertificateSigning",
+    "CertificateSubjectRestriction",
+    "DefaultIngressClass",
+    "DefaultStorageClass",
+    "DefaultTolerationSeconds",
+    "LimitRanger",
+    "MutatingAdmissionWebhook",
+    "NamespaceLifecycle",
+    "NodeRestriction",
+    "PersistentVolumeClaimResize",
+    "PodSecurity",
+    "Priority",
+    "ResourceQuota",
+    "RuntimeClass",
+    "ServiceAccount",
+    "StorageObjectInUseProtection",
+    "TaintNodesByCondition",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionWebhook",
+    NULL,
+};
+
+bool settings_list_has(const char *list, const char *name) {
+    struct slice rest = slice_of(str_or(list, "")), one;
+    while (slice_cut(&rest, ',', &one))
+        if (slice_is(slice_trim(one), name)) return true;
+    return false;
+}
+
+/* Every name of the option is a plugin that Atoll has, and the other option does not name it. */
+static int check_plugins(const char *option, const char *list, const char *other, struct err *err) {
+    struct slice rest = slice_of(list), one;
+    while (*list && slice_cut(&rest, ',', &one)) {
+        size_t i = 0;
+        one = slice_trim(one);
+        while (settings_admission_plugins[i] && !slice_is(one, settings_admission_plugins[i])) i++;
+        if (!settings_admission_plugins[i])
+            return err_field(err, ERR_BAD_REQUEST, option, "%s plugin \"%.*s\" is unknown",
+                             option + 2, (int)one.n, one.p);
+        if (settings_list_has(other, settings_admission_plugins[i]))
+            return err_field(err, ERR_BAD_REQUEST, option,
+                             "[%s] in enable-admission-plugins and disable-admission-plugins "
+                             "overlapped",
+                             settings_admission_plugins[i]);
+    }
+    return 0;
+}
+
 int settings_auth_resolve(const struct settings_auth *choice, struct arena *a,
                           struct settings_auth *ret, struct err *err) {
     struct settings_auth s = {0};
@@ -88,6 +142,11 @@ int settings_auth_resolve(const struct settings_auth *choice, struct arena *a,
     if (r == 0)
         r = absolute(a, "--authentication-token-webhook-config-file", &s.token_webhook_file, err);
     if (r == 0) r = absolute(a, "--audit-policy-file", &s.audit_policy_file, err);
+    if (r == 0)
+        r = check_plugins("--enable-admission-plugins", s.enable_admission_plugins, "", err);
+    if (r == 0)
+        r = check_plugins("--disable-admission-plugins", s.disable_admission_plugins,
+                          s.enable_admission_plugins, err);
     if (r == 0) *ret = s;
     return r;
 }

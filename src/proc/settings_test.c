@@ -106,3 +106,22 @@ TEST(settings_of_identities_go_along) {
     assert_true(settings_resolve(&choice, a, &s, &err) < 0);
     assert_non_null(strstr(err.text, "--audit-policy-file"));
 }
+
+TEST(admission_plugins_are_switched_by_their_names) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct settings s;
+    struct err err;
+    struct settings_choice choice = {
+        .root = "", .node_name = "n1", .auth.disable_admission_plugins = "LimitRanger, Priority"};
+    assert_int_equal(settings_resolve(&choice, a, &s, &err), 0);
+    assert_true(settings_list_has(s.auth.disable_admission_plugins, "Priority"));
+    assert_false(settings_list_has(s.auth.disable_admission_plugins, "Limit"));
+    assert_false(settings_list_has(NULL, "Limit"));
+    choice.auth.enable_admission_plugins = "Priority";
+    assert_int_equal(settings_resolve(&choice, a, &s, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "[Priority] in enable-admission-plugins and"));
+    choice.auth.enable_admission_plugins = "AlwaysNo";
+    assert_int_equal(settings_resolve(&choice, a, &s, &err), -EINVAL);
+    assert_string_equal(err.field, "--enable-admission-plugins");
+    assert_non_null(strstr(err.text, "enable-admission-plugins plugin \"AlwaysNo\" is unknown"));
+}

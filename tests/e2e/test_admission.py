@@ -432,3 +432,17 @@ def test_new_nodes_are_not_ready(raw):
     status, node = raw("POST", "/api/v1/nodes", {"metadata": {"name": "new"}})
     assert status == 201 and {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"} in node["spec"]["taints"]
     raw("DELETE", "/api/v1/nodes/new")
+
+
+def test_plugins_are_switched_off_by_name(new_atoll):
+    a = new_atoll(start=False)
+    with pytest.raises(AssertionError, match='disable-admission-plugins plugin "NoSuch" is unknown'):
+        a.up("--disable-admission-plugins", "LimitRanger,NoSuch")
+    a.up("--disable-admission-plugins", "NamespaceLifecycle,DefaultTolerationSeconds")
+    raw = Raw(a.root)
+    ac.until(lambda: a.items("serviceaccounts"), what="default service account")
+    o = {"metadata": {"name": "lost"}, "spec": {"schedulerName": "nobody", "containers": [CONTAINER]}}
+    assert raw("POST", "/api/v1/namespaces/nowhere/configmaps", {"metadata": {"name": "c"}})[0] == 201
+    status, pod = raw("POST", "/api/v1/namespaces/default/pods", o)
+    assert status == 201 and "tolerations" not in pod["spec"] and pod["spec"]["serviceAccountName"] == "default"
+    assert "disable_admission_plugins=NamespaceLifecycle,DefaultTolerationSeconds" in open(f"{a.root}/etc/atoll/settings").read()

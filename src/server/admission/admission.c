@@ -5,6 +5,7 @@
 
 #include "base/own.h"
 #include "base/vec.h"
+#include "proc/settings.h"
 #include "server/convert.h"
 
 /* Weak: a program without plugins (unit tests) has no such section. */
@@ -27,13 +28,22 @@ static int by_order(const void *x, const void *y) {
     return (int)(*a)->order - (int)(*b)->order;
 }
 
-static void load_plugins(void) {
+/* What upstream has no plugin for cannot be switched off. */
+static bool is_off(const struct api *api, const char *name) {
+    const char *off = api->settings ? api->settings->auth.disable_admission_plugins : NULL;
+    for (size_t i = 0; !str_empty(off) && settings_admission_plugins[i]; i++)
+        if (str_eq(settings_admission_plugins[i], name)) return settings_list_has(off, name);
+    return false;
+}
+
+static void load_plugins(const struct api *api) {
     size_t n = (size_t)(__stop_atoll_admission - __start_atoll_admission);
     plugins.v = calloc(n ? n : 1, sizeof *plugins.v);
     if (!plugins.v) abort();
-    for (size_t i = 0; i < n; i++) plugins.v[i] = __start_atoll_admission[i];
-    qsort(plugins.v, n, sizeof *plugins.v, by_order);
-    plugins.n = n;
+    for (size_t i = 0; i < n; i++)
+        if (!is_off(api, __start_atoll_admission[i]->name))
+            plugins.v[plugins.n++] = __start_atoll_admission[i];
+    qsort(plugins.v, plugins.n, sizeof *plugins.v, by_order);
 }
 
 static bool applies(const struct admission_plugin *p, const struct admission *ad) {
@@ -61,7 +71,7 @@ static void run(struct admission *ad) {
 }
 
 static void start(struct admission *ad, bool validating, void (*done)(struct admission *, int)) {
-    if (!plugins.v) load_plugins();
+    if (!plugins.v) load_plugins(ad->api);
     ad->validating = validating;
     ad->done = done;
     ad->next = 0;
@@ -69,7 +79,7 @@ static void start(struct admission *ad, bool validating, void (*done)(struct adm
 }
 
 void admission_start(struct api *api) {
-    if (!plugins.v) load_plugins();
+    if (!plugins.v) load_plugins(api);
     for (size_t i = 0; i < plugins.n; i++)
         if (plugins.v[i]->start) plugins.v[i]->start(api);
 }
