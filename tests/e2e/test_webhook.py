@@ -90,6 +90,29 @@ def test_audit_annotations_reach_the_log_from_writes_and_deletions(cluster):
     assert told() == {"create": "CREATE", "delete": "DELETE"}
 
 
+def annotations(cluster, uri):
+    """Of the newest finished write to this path."""
+    with open(f"{cluster.root}/var/log/atoll/audit.log") as log:
+        found = [e["annotations"] for e in map(json.loads, log) if e["requestURI"].startswith(uri) and e["verb"] == "create"]
+    return found[-1] if found else None
+
+
+def test_the_audit_log_says_who_changed_and_who_was_not_asked(cluster):
+    s = serve(cluster, lambda path, r: ws.json_patch({"op": "add", "path": "/data/more", "value": "x"}) if path.startswith("/change") else {"allowed": True})
+    away = {"url": f"https://127.0.0.1:{ac.free_port()}/", "caBundle": s.bundle}
+    configure(cluster, "Mutating", hook(cluster, s, "a.example.com"), hook(cluster, s, "b.example.com", "/change"),
+              hook(cluster, s, "c.example.com", failurePolicy="Ignore", clientConfig=away))
+    configure(cluster, "Validating", hook(cluster, s, "d.example.com"), hook(cluster, s, "e.example.com", failurePolicy="Ignore", clientConfig=away))
+    config_map(cluster, "audited", a="b")
+    found = ac.until(lambda: annotations(cluster, f"/api/v1/namespaces/{cluster.ns}/configmaps"), what="the audit event")
+    for index, name in enumerate("abc"):
+        assert json.loads(found[f"mutation.webhook.admission.k8s.io/round_0_index_{index}"]) == {
+            "configuration": f"{cluster.ns}-mut", "webhook": f"{name}.example.com", "mutated": name == "b"}
+    assert found["failed-open.mutation.webhook.admission.k8s.io/round_0_index_2"] == "c.example.com"
+    assert found["failed-open.validating.webhook.admission.k8s.io/round_0_index_1"] == "e.example.com"
+    assert not [k for k in found if k.startswith("patch.")]
+
+
 def test_mutating_webhooks_run_in_order_and_again_when_they_ask_for_it(cluster):
     def decide(path, r):
         d = r["object"]["data"]

@@ -280,6 +280,10 @@ void audit_annotate(struct call *c, const char *key, const char *value) {
     str_map_set(c->a, &c->audit->annotations, arena_str(c->a, key), arena_str(c->a, value));
 }
 
+bool audit_holds_bodies(const struct call *c) {
+    return c->audit && c->audit->decision.level >= AUDIT_REQUEST && !holds_token(&c->route);
+}
+
 void audit_decision(struct call *c, bool allowed) {
     if (!c->audit) return;
     c->audit->decided = allowed ? "allow" : "forbid";

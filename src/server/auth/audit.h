@@ -18,6 +18,9 @@ void audit_decision(struct call *c, bool allowed);
 /* An annotation of the event; both are copied. The last one of a key counts. */
 void audit_annotate(struct call *c, const char *key, const char *value);
 
+/* Whether the event holds what was sent, so that annotations may, too. */
+bool audit_holds_bodies(const struct call *c);
+
 struct audit_counts {
     uint64_t events, dropped;
 };

@@ -105,7 +105,14 @@ void question_ask(struct question *q, struct admission *ad) {
 
 int question_settle(const struct question *q, struct admission *ad) {
     const struct verdict *v = &q->verdict;
-    if (q->outcome > 0) return 0;
+    if (q->outcome > 0) {
+        audit_annotate(
+            ad->c,
+            arena_printf(ad->a, "failed-open.%s.webhook.admission.k8s.io/round_%u_index_%u",
+                         q->hook->mutating ? "mutation" : "validating", q->round, q->index),
+            q->hook->name);
+        return 0;
+    }
     if (q->outcome < 0) {
         ad->err = q->err;
         return -1;

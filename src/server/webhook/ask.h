@@ -14,6 +14,7 @@ struct question {
     struct review review;
     question_fn *done; /* from the loop */
     void *user;
+    unsigned round, index; /* of the call, as audit annotations count them */
     /* When it is done: 0 = verdict holds; < 0 = err says why it could not be asked, and the policy
      * is Fail; 1 = the same, and the policy is Ignore. */
     int outcome;

@@ -5,6 +5,7 @@
  */
 #include "api/patch.h"
 #include "base/own.h"
+#include "server/auth/audit.h"
 #include "server/convert.h"
 #include "server/webhook/ask.h"
 
@@ -74,6 +75,30 @@ static int apply(struct webhook_run *run, struct question *q) {
     return 0;
 }
 
+/* ---- what the audit log is told ---- */
+
+static void annotate(struct question *q, const char *what, const char *rest, struct slice json) {
+    struct admission *ad = q->review.ad;
+    OWN(buf_done) struct buf b = {0};
+    buf_str(&b, "{\"configuration\":");
+    buf_json_str(&b, slice_of(q->hook->configuration));
+    buf_str(&b, ",\"webhook\":");
+    buf_json_str(&b, slice_of(q->hook->name));
+    buf_str(&b, rest);
+    buf_slice(&b, json);
+    buf_str(&b, str_eq(what, "patch") ? ",\"patchType\":\"JSONPatch\"}" : "}");
+    audit_annotate(ad->c,
+                   arena_printf(ad->a, "%s.webhook.admission.k8s.io/round_%u_index_%u", what,
+                                q->round, q->index),
+                   arena_strn(ad->a, buf_view(&b)));
+}
+
+static void tell_audit(struct question *q, bool mutated, bool patched) {
+    annotate(q, "mutation", ",\"mutated\":", mutated ? SLICE("true") : SLICE("false"));
+    if (patched && audit_holds_bodies(q->review.ad->c))
+        annotate(q, "patch", ",\"patch\":", q->verdict.patch);
+}
+
 /* ---- one after the other ---- */
 
 static int step(struct webhook_run *run);
@@ -82,7 +107,10 @@ static void on_done(struct question *q) {
     struct webhook_run *run = q->user;
     struct admission *ad = run->ad;
     int answer = question_settle(q, ad);
-    if (answer == 0 && q->outcome == 0) answer = apply(run, q);
+    unsigned before = run->changes;
+    bool asked = answer == 0 && q->outcome == 0;
+    if (asked) answer = apply(run, q);
+    tell_audit(q, run->changes > before, asked && answer == 0 && q->verdict.patch.n);
     run->seen[q->hook - run->hooks->list.v] = run->changes + 1;
     if (answer == 0) answer = step(run);
     if (answer != ADMISSION_LATER) admission_resume(ad, answer);
@@ -105,7 +133,8 @@ static int step(struct webhook_run *run) {
             if (has_turn(run, i) && answer < 0) return answer;
             continue;
         }
-        run->question = (struct question){.hook = h, .done = on_done, .user = run};
+        run->question = (struct question){
+            .hook = h, .done = on_done, .user = run, .round = run->again, .index = (unsigned)i};
         review_init(&run->question.review, ad, k);
         question_ask(&run->question, ad);
         return ADMISSION_LATER;

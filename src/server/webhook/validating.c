@@ -34,8 +34,9 @@ static int validate(struct admission *ad) {
         struct webhook *h = &hooks->list.v[i];
         const struct api_kind *k = question_wanted(h, ad, &answer);
         if (!k) continue;
+        unsigned index = (unsigned)v->n;
         struct question *q = &v->questions[v->n++];
-        *q = (struct question){.hook = h, .done = on_done, .user = v};
+        *q = (struct question){.hook = h, .done = on_done, .user = v, .index = index};
         review_init(&q->review, ad, k);
     }
     if (answer < 0 || !v->n) return answer;
