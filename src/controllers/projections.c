@@ -21,9 +21,12 @@ static const char *const spec[] = {"nodeName", "hostname",   "subdomain", "toler
 static const char *const container[] = {"ports", NULL};
 static const char *const volume[] = {"name", "persistentVolumeClaim", "ephemeral", NULL};
 static const char *const volume_with[] = {"persistentVolumeClaim", "ephemeral", NULL};
-static const char *const status[] = {"phase", "podIP", "conditions", "containerStatuses", NULL};
+static const char *const status[] = {
+    "phase", "podIP", "conditions", "containerStatuses", "initContainerStatuses", NULL};
 static const char *const condition[] = {"type", "status", "lastTransitionTime", NULL};
-static const char *const container_status[] = {"restartCount", NULL};
+static const char *const container_status[] = {"name", "restartCount", "state", NULL};
+static const char *const container_state[] = {"terminated", NULL};
+static const char *const terminated[] = {"exitCode", "finishedAt", NULL};
 static const char *const template[] = {"metadata", NULL};
 
 static const struct api_keep keep[] = {{&meta_v1_object_meta_type, metadata, NULL},
@@ -34,6 +37,8 @@ static const struct api_keep keep[] = {{&meta_v1_object_meta_type, metadata, NUL
                                        {&core_v1_pod_status_type, status, NULL},
                                        {&core_v1_pod_condition_type, condition, NULL},
                                        {&core_v1_container_status_type, container_status, NULL},
+                                       {&core_v1_container_state_type, container_state, NULL},
+                                       {&core_v1_container_state_terminated_type, terminated, NULL},
                                        {NULL, NULL, NULL}};
 
 static const struct projection pods = {.group = "", .kind = "Pod", .keep = keep};
