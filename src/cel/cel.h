@@ -75,6 +75,7 @@ struct cel_type {
     const void *source;          /* of objects: for `field` */
     enum cel_list_type list_type;
     const char *const *list_keys; /* of CEL_LIST_MAP, NULL-terminated */
+    uint64_t size_max;            /* bytes of text, elements: no value has more; 0: not known */
     struct cel_type *bound;       /* of CEL_PARAM: what it turned out to be */
 };
 
@@ -166,11 +167,15 @@ int cel_compile(struct arena *a, const struct cel_env *env, const char *source,
 const struct cel_type *cel_program_type(const struct cel_program *p);
 /* Whether a variable is used: `oldSelf` makes a rule one about transitions. */
 bool cel_program_uses(const struct cel_program *p, const char *variable);
+/* The most that an evaluation can cost, from the bounds (size_max) in the types of the variables.
+ * What has no bound and is not walked over is taken as small. */
+double cel_cost_estimate(const struct cel_program *p);
 
 enum {
-    CEL_COST_PER_CALL = 1000000,    /* of one expression */
-    CEL_COST_BUDGET = 10000000,     /* of all expressions of one policy or one object */
-    CEL_EXPRESSION_MAX = 10 * 1024, /* bytes of one expression */
+    CEL_COST_PER_CALL = 1000000,     /* of one expression */
+    CEL_COST_BUDGET = 10000000,      /* of all expressions of one policy or one object */
+    CEL_EXPRESSION_MAX = 10 * 1024,  /* bytes of one expression */
+    CEL_REQUEST_BYTES_MAX = 3 << 20, /* that estimates take a document to have at most */
 };
 
 /* What authorizer.….check() asks. Texts are "" when not given. */

@@ -38,6 +38,10 @@ void custom_rules_check(const struct schema *s, const char *path, struct api_cau
 /* Sets v->rules; rules that do not compile (the definition was checked) are left out. */
 void custom_rules_compile(struct custom_version *v);
 
+/* The type of whole objects for those who may see all metadata, as policies may; dyn when the
+ * schema (NULL: there is none) says nothing. */
+const struct cel_type *custom_rules_whole_type(struct arena *a, const struct schema *s);
+
 /* custom_validate, then the rules. */
 void custom_object_validate(const struct api_kind *k, const struct api_object *o,
                             const struct api_object *old, struct api_causes *causes);

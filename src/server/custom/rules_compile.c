@@ -2,12 +2,15 @@
 #include "api/names.h"
 #include "base/own.h"
 #include "server/custom/rules.h"
+#include "server/custom/rules_cost.h"
 
 struct compiler {
     struct arena *a;
     struct value_path path;
     struct api_causes *causes; /* NULL: nothing is told */
     const char *uncorrelated;  /* path of the list whose elements have no old values; or NULL */
+    double places; /* where this part of the schema applies in one object; 0: any number */
+    double cost;   /* of all rules */
 };
 
 /* ---- types ---- */
@@ -35,11 +38,14 @@ static const struct cel_type *resource_field(struct arena *a, const struct cel_t
     return object_field(a, t, name);
 }
 
-static const struct cel_type *text_type(const struct schema *s) {
+static const struct cel_type *text_type(struct arena *a, const struct schema *s) {
     const char *format = s->limits ? s->limits->format : NULL;
     if (str_eq(format, "date-time") || str_eq(format, "date")) return cel_type(CEL_TIMESTAMP);
     if (str_eq(format, "duration")) return cel_type(CEL_DURATION);
-    return cel_type(str_eq(format, "byte") ? CEL_BYTES : CEL_STRING);
+    struct cel_type *t = ARENA_NEW(a, struct cel_type);
+    t->kind = str_eq(format, "byte") ? CEL_BYTES : CEL_STRING;
+    t->size_max = rules_size_max(s);
+    return t;
 }
 
 static const struct cel_type *list_type(struct arena *a, const struct schema *s) {
@@ -49,6 +55,7 @@ static const struct cel_type *list_type(struct arena *a, const struct schema *s)
                    : s->flags & SCHEMA_LIST_MAP ? CEL_LIST_MAP
                                                 : CEL_LIST_ATOMIC;
     t->list_keys = s->sorted_keys;
+    t->size_max = rules_size_max(s);
     return t;
 }
 
@@ -57,18 +64,33 @@ static const struct cel_type *type_of(struct arena *a, const struct schema *s, b
     resource = resource || s->flags & SCHEMA_EMBEDDED;
     switch (s->type) {
     case SCHEMA_ANY: return cel_type(CEL_DYN);
-    case SCHEMA_STRING: return text_type(s);
+    case SCHEMA_STRING: return text_type(a, s);
     case SCHEMA_INTEGER: return cel_type(CEL_INT);
     case SCHEMA_NUMBER: return cel_type(CEL_DOUBLE);
     case SCHEMA_BOOLEAN: return cel_type(CEL_BOOL);
     case SCHEMA_ARRAY: return list_type(a, s);
     case SCHEMA_OBJECT: break;
     }
-    if (s->additional)
-        return cel_map_type(a, cel_type(CEL_STRING), type_of(a, s->additional, false));
+    if (s->additional) {
+        struct cel_type *t =
+            cel_map_type(a, cel_type(CEL_STRING), type_of(a, s->additional, false));
+        t->size_max = rules_size_max(s);
+        return t;
+    }
     if (!resource && !s->properties.n && s->flags & (SCHEMA_PRESERVE | SCHEMA_ADDITIONAL_ANY))
         return cel_type(CEL_DYN);
     return cel_object_type(a, "object", resource ? resource_field : object_field, s);
+}
+
+static const struct cel_type *whole_field(struct arena *a, const struct cel_type *t,
+                                          struct slice name) {
+    if (slice_is(name, "metadata")) return cel_api_type(a, &meta_v1_object_meta_type);
+    return resource_field(a, t, name);
+}
+
+const struct cel_type *custom_rules_whole_type(struct arena *a, const struct schema *s) {
+    bool any = !s || (!s->properties.n && s->flags & SCHEMA_PRESERVE);
+    return any ? cel_type(CEL_DYN) : cel_object_type(a, "object", whole_field, s);
 }
 
 /* ---- one rule ---- */
@@ -141,6 +163,21 @@ static void check_words(struct compiler *c, const struct schema *s, size_t i) {
              "fieldPath must be a valid path: does not refer to a valid field");
 }
 
+/* At every place where the rule may run. */
+static void check_cost(struct compiler *c, const struct schema *s, size_t i, const char *member,
+                       const struct cel_program *p) {
+    if (!c->causes || !p) return;
+    double cost = cel_cost_estimate(p) * (c->places > 0 ? c->places : rules_places_max(s));
+    c->cost += cost;
+    if (cost > RULES_COST_RULE_MAX)
+        cause_forbidden(c->causes,
+                        arena_printf(c->causes->a, "%s.x-kubernetes-validations[%zu].%s",
+                                     value_path_text(&c->path), i, member),
+                        rules_cost_text(c->causes->a,
+                                        arena_printf(c->causes->a, "estimated %s cost", member),
+                                        cost, RULES_COST_RULE_MAX));
+}
+
 static void compile_rule(struct compiler *c, struct custom_rules *out, size_t i) {
     const struct schema_rule *r = &out->schema->rules.v[i];
     struct cel_env *env = cel_env_new(c->a);
@@ -155,6 +192,7 @@ static void compile_rule(struct compiler *c, struct custom_rules *out, size_t i)
     }
     rule.program = compile(c, env, i, "rule", r->rule, CEL_BOOL);
     if (!rule.program) return;
+    check_cost(c, out->schema, i, "rule", rule.program);
     rule.transition = cel_program_uses(rule.program, "oldSelf");
     if (rule.transition && c->uncorrelated && c->causes)
         tell(c, i, "rule", r->rule,
@@ -164,6 +202,7 @@ static void compile_rule(struct compiler *c, struct custom_rules *out, size_t i)
                           c->uncorrelated));
     if (r->message_expression)
         rule.message = compile(c, env, i, "messageExpression", r->message_expression, CEL_STRING);
+    check_cost(c, out->schema, i, "messageExpression", rule.message);
     *ARENA_PUSH(c->a, &out->rules) = rule;
 }
 
@@ -184,6 +223,13 @@ static struct custom_rules *below(struct compiler *c, const struct schema *s, co
     return r;
 }
 
+/* Without a bound it is the request that bounds, whatever stands above. */
+static double places_below(const struct compiler *c, const struct schema *s) {
+    int64_t n = !s->limits ? -1 : s->items ? s->limits->max_items : s->limits->max_properties;
+    if (!s->items && !s->additional) return c->places;
+    return n < 0 ? 0 : c->places * (double)(n ? n : 1);
+}
+
 static struct custom_rules *walk(struct compiler *c, const struct schema *s, bool root) {
     struct custom_rules *out = ARENA_NEW(c->a, struct custom_rules);
     const struct slice none = {0};
@@ -195,16 +241,24 @@ static struct custom_rules *walk(struct compiler *c, const struct schema *s, boo
         struct custom_rules *r = below(c, s->properties.v[i].schema, "properties", name, true);
         if (r) *ARENA_PUSH(c->a, &out->properties) = (struct custom_rules_property){name, r};
     }
+    double places = c->places;
+    c->places = places_below(c, s);
     out->items = below(c, s->items, "items", none, s->flags & SCHEMA_LIST_MAP);
     out->additional = below(c, s->additional, "additionalProperties", none, true);
+    c->places = places;
     return out;
 }
 
 void custom_rules_check(const struct schema *s, const char *path, struct api_causes *causes) {
     OWN(arena_free_p) struct arena *a = arena_new();
-    struct compiler c = {.a = a, .causes = causes};
+    struct compiler c = {.a = a, .causes = causes, .places = 1};
     buf_str(&c.path.text, path);
     walk(&c, s, true);
+    if (c.cost > RULES_COST_SCHEMA_MAX)
+        cause_forbidden(causes, path,
+                        rules_cost_text(causes->a,
+                                        "estimated rule cost total for entire OpenAPIv3 schema",
+                                        c.cost, RULES_COST_SCHEMA_MAX));
     buf_done(&c.path.text);
 }
 
