@@ -7,6 +7,7 @@
 #include "base/own.h"
 #include "server/admission/policy.h"
 #include "server/commit.h"
+#include "server/custom/rules.h"
 
 enum { KINDS_MAX = 10 }; /* looked at per policy, as upstream */
 
@@ -52,7 +53,8 @@ static void on_finding(void *user, const char *path, const char *expression, con
 }
 
 static const struct cel_type *type_of(struct arena *a, const struct api_kind *k) {
-    return k && !k->custom ? cel_api_type(a, k->type) : cel_type(CEL_DYN);
+    if (!k) return cel_type(CEL_DYN);
+    return k->custom ? custom_rules_whole_type(a, k->custom->schema) : cel_api_type(a, k->type);
 }
 
 static void check_types(struct arena *a, policy_object *p) {
