@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "base/plain.h"
 #include "base/vec.h"
 #include "proto/http.h"
 
@@ -379,8 +380,9 @@ int http1_eof(struct http1 *p) {
 /* ---- Writing ---- */
 
 static void write_field(struct buf *b, const char *s) {
-    size_t start = b->n;
-    buf_str(b, s);
+    size_t start = b->n, n = s ? strlen(s) : 0;
+    buf_append(b, s, n);
+    if (plain_length(b->p + start, n, false) == n) return;
     for (size_t i = start; i < b->n; i++) /* a value can never start another header */
         if (b->p[i] == '\r' || b->p[i] == '\n') b->p[i] = ' ';
 }

@@ -86,12 +86,28 @@ static void key_of(const struct call *c, char key[KEY_BYTES]) {
         r->is_resource ? api_kind_by_plural(r->group, r->version, r->plural) : NULL;
     bool known_sub = is_stream(r) || str_eq(r->subresource, "status") ||
                      str_eq(r->subresource, "scale") || str_eq(r->subresource, "log");
-    snprintf(key, KEY_BYTES,
-             "component=\"apiserver\",dry_run=\"%s\",group=\"%s\",resource=\"%s\",scope=\"%s\","
-             "subresource=\"%s\",verb=\"%s\",version=\"%s\"",
-             http_query_get(&c->r->query, "dryRun") ? "All" : "", k ? k->group : "",
-             k ? k->plural : "", k ? scope_of(r) : "", k && known_sub ? r->subresource : "",
-             verb_name(c), k ? k->version : "");
+    const char *const parts[] = {"component=\"apiserver\",dry_run=\"",
+                                 http_query_get(&c->r->query, "dryRun") ? "All" : "",
+                                 "\",group=\"",
+                                 k ? k->group : "",
+                                 "\",resource=\"",
+                                 k ? k->plural : "",
+                                 "\",scope=\"",
+                                 k ? scope_of(r) : "",
+                                 "\",subresource=\"",
+                                 k && known_sub ? r->subresource : "",
+                                 "\",verb=\"",
+                                 verb_name(c),
+                                 "\",version=\"",
+                                 k ? k->version : "",
+                                 "\""};
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        size_t more = MIN_OF(strlen(parts[i]), KEY_BYTES - 1 - n);
+        memcpy(key + n, parts[i], more);
+        n += more;
+    }
+    key[n] = 0;
 }
 
 static struct series *series_of(const struct call *c) {
