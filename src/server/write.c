@@ -411,12 +411,15 @@ static void store_change(struct write *w) {
         object_encode_at(&json, k, obj, current->revision);
     }
     bool gone = deletion_complete(w, obj);
-    if (c->dry_run || (!gone && slice_eq(buf_view(&json), object_json(current)))) {
+    bool same = !gone && slice_eq(buf_view(&json), object_json(current));
+    if (!same) managed_stamp(&w->managed, time_now(c));
+    obj->metadata.managed_fields = w->managed.entries;
+    if (c->dry_run || same) {
+        buf_clear(&json);
+        object_encode_at(&json, k, obj, current->revision);
         write_answer(w, buf_view(&json), false);
         return;
     }
-    managed_stamp(&w->managed, time_now(c));
-    obj->metadata.managed_fields = w->managed.entries;
     write_submit(w, gone ? STORE_DELETE : STORE_UPDATE);
 }
 
