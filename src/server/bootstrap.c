@@ -1,5 +1,6 @@
 #include "server/bootstrap.h"
 
+#include "api/managed/managed.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "server/auth/roles.h"
@@ -98,6 +99,28 @@ static bool wants_update(struct seeding *s, const struct api_kind *k, struct obj
     return !slice_eq(buf_view(&json), object_json(current));
 }
 
+/* Who wrote it: Atoll itself. */
+static void track(struct seeding *s, const struct api_kind *k, struct api_object *o,
+                  struct object *current) {
+    OWN(buf_done) struct buf empty = {0}, json = {0};
+    struct managed managed;
+    managed_list was = o->metadata.managed_fields;
+    api_encode(&empty, k->type, api_new(s->arena, k->type));
+    o->metadata.managed_fields = (managed_list){0};
+    api_object_encode(&json, k, o);
+    struct managed_write by = {.a = s->arena,
+                               .shape = shape_of_kind(k),
+                               .part = k->flags & API_HAS_STATUS ? FIELDS_MAIN : FIELDS_ALL,
+                               .manager = "atoll",
+                               .api_version = k->api_version,
+                               .now = s->now,
+                               .empty = buf_view(&empty)};
+    if (current) by.before = object_json(current);
+    managed_update(&by, &was, buf_view(&json), &managed);
+    managed_stamp(&managed, s->now);
+    o->metadata.managed_fields = managed.entries;
+}
+
 /* The object as it should be; an existing one is corrected only when `correct`. */
 static void ensure(struct seeding *s, const char *group, const char *plural, const char *json,
                    bool correct) {
@@ -119,10 +142,12 @@ static void ensure(struct seeding *s, const char *group, const char *plural, con
     struct object *current =
         resource_get(cache_of_kind(&s->api->cache, k), str_or(m->namespace, ""), m->name);
     if (current) {
-        if (correct && wants_update(s, k, current, o))
-            submit(s, STORE_UPDATE, k, o, current->revision);
+        if (!correct || !wants_update(s, k, current, o)) return;
+        track(s, k, o, current);
+        submit(s, STORE_UPDATE, k, o, current->revision);
         return;
     }
+    track(s, k, o, NULL);
     m->uid = uuid_new(s->arena);
     m->creation_timestamp = s->now;
     if (k->flags & API_GENERATION) m->generation = 1;

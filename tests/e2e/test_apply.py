@@ -469,6 +469,23 @@ def version(api, path):
     return o["metadata"]["resourceVersion"] if status == 200 else None
 
 
+def test_a_dry_run_tells_the_time_of_now(api, ns, name):
+    path = f"/api/v1/namespaces/{ns}/configmaps"
+    _, o = api("POST", f"{path}?fieldManager=one", cm(name, a="1"))
+    time.sleep(1.1)
+    _, dry = api("PATCH", f"{path}/{name}?fieldManager=one&dryRun=All", {"data": {"a": "2"}}, content=MERGE)
+    before, now = o["metadata"]["managedFields"][0]["time"], dry["metadata"]["managedFields"][0]["time"]
+    assert now > before and dry["metadata"]["creationTimestamp"] == before
+    assert api("GET", f"{path}/{name}")[1]["metadata"]["managedFields"][0]["time"] == before
+
+
+def test_what_a_cluster_begins_with_says_whose_it_is(api):
+    for path in ("/api/v1/namespaces/kube-system", "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication",
+                 "/apis/rbac.authorization.k8s.io/v1/clusterroles/view", "/apis/scheduling.k8s.io/v1/priorityclasses/system-node-critical"):
+        entry, = api("GET", path)[1]["metadata"]["managedFields"][:1]
+        assert entry["manager"] == "atoll" and entry["operation"] == "Update" and entry["fieldsV1"] and entry["time"]
+
+
 def test_dry_runs_change_nothing(api, ns, name):
     path, pods = maps(ns, name), f"/api/v1/namespaces/{ns}/pods"
     status, o = api("POST", maps(ns) + "?dryRun=All", cm(name, a="1"))
