@@ -1,9 +1,11 @@
-/* Placement: every filter on every node, then the scores; says why when nothing fits. */
+/* Placement: the root of the tournament, or one pass over the nodes that fit when pods elsewhere
+ * matter; says why when nothing fits. */
+#include "scheduler/place.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/own.h"
-#include "scheduler/plugin.h"
 
 extern const struct sched_plugin *const __start_atoll_sched_plugins[];
 extern const struct sched_plugin *const __stop_atoll_sched_plugins[];
@@ -15,83 +17,159 @@ static int by_order(const void *x, const void *y) {
 }
 
 size_t sched_plugins(const struct sched_plugin *ret[SCHED_PLUGINS_MAX]) {
-    size_t n = (size_t)(__stop_atoll_sched_plugins - __start_atoll_sched_plugins);
-    if (n > SCHED_PLUGINS_MAX) abort();
-    memcpy(ret, __start_atoll_sched_plugins, n * sizeof *ret);
-    qsort(ret, n, sizeof *ret, by_order);
+    static const struct sched_plugin *sorted[SCHED_PLUGINS_MAX];
+    static size_t n;
+    if (!n) {
+        n = (size_t)(__stop_atoll_sched_plugins - __start_atoll_sched_plugins);
+        if (n > SCHED_PLUGINS_MAX) abort();
+        memcpy(sorted, __start_atoll_sched_plugins, n * sizeof *sorted);
+        qsort(sorted, n, sizeof *sorted, by_order);
+    }
+    memcpy(ret, sorted, n * sizeof *ret);
     return n;
 }
 
-struct tally {
-    struct {
-        struct refusal {
-            const char *reason;
-            size_t nodes;
-        } * v;
-        size_t n;
-    } list;
-};
-
-static void refuse(struct arena *a, struct tally *t, const char *reason) {
-    for (size_t i = 0; i < t->list.n; i++)
-        if (strcmp(t->list.v[i].reason, reason) == 0) {
-            t->list.v[i].nodes++;
-            return;
+static bool prepare(struct sched_query *q) {
+    const struct sched_plugin *plugins[SCHED_PLUGINS_MAX];
+    size_t n = sched_plugins(plugins);
+    bool any = false;
+    for (size_t i = 0; i < n; i++)
+        if (plugins[i]->reads == SCHED_READS_ALL) {
+            q->state[i] = plugins[i]->prepare(q);
+            any = any || q->state[i];
         }
-    *ARENA_PUSH(a, &t->list) = (struct refusal){arena_str(a, reason), 1};
+    return any;
 }
 
-static int by_reason(const void *x, const void *y) {
-    return strcmp(((const struct refusal *)x)->reason, ((const struct refusal *)y)->reason);
-}
-
-static const char *explain(struct arena *a, const struct snapshot *s, struct tally *t) {
-    OWN(buf_done) struct buf b = {0};
-    buf_printf(&b, "0/%zu nodes are available", s->nodes.n);
-    if (t->list.n) qsort(t->list.v, t->list.n, sizeof *t->list.v, by_reason);
-    for (size_t i = 0; i < t->list.n; i++)
-        buf_printf(&b, "%s %zu %s", i ? "," : ":", t->list.v[i].nodes, t->list.v[i].reason);
-    buf_char(&b, '.');
-    return arena_strn(a, buf_view(&b));
-}
-
-static bool fits(const struct sched_plugin *const *plugins, size_t n, const struct sched_query *q,
-                 const struct sched_node *node, struct arena *a, struct tally *t) {
-    char reason[SCHED_REASON_MAX];
-    for (size_t i = 0; i < n; i++) {
-        if (!plugins[i]->filter || plugins[i]->filter(q, node, reason)) continue;
-        refuse(a, t, reason);
-        return false;
+static bool filters(const struct sched_query *q, const struct sched_node *n, unsigned reads,
+                    struct sched_why *why) {
+    const struct sched_plugin *plugins[SCHED_PLUGINS_MAX];
+    size_t count = sched_plugins(plugins);
+    for (size_t i = 0; i < count; i++) {
+        const struct sched_plugin *p = plugins[i];
+        if (!(reads & 1u << p->reads) || !p->filter) continue;
+        if (p->reads == SCHED_READS_ALL && !q->state[i]) continue;
+        if (!p->filter(q, n, q->state[i], why)) return false;
     }
     return true;
 }
 
-static int64_t score(const struct sched_plugin *const *plugins, size_t n,
-                     const struct sched_query *q, const struct sched_node *node) {
-    int64_t sum = 0;
-    for (size_t i = 0; i < n; i++)
-        if (plugins[i]->score) sum += (int64_t)plugins[i]->weight * plugins[i]->score(q, node);
-    return sum;
+enum {
+    OBJECT = 1 << SCHED_READS_OBJECT,
+    USE = 1 << SCHED_READS_USE,
+    ALL = 1 << SCHED_READS_ALL,
+    EVERYTHING = OBJECT | USE | ALL
+};
+
+static void count_nominated(const struct sched_query *q, struct sched_node *n, int sign) {
+    for (size_t i = 0; i < q->snapshot->nominated.n; i++) {
+        const struct nominated *m = q->snapshot->nominated.v[i];
+        if (m->node == n && m->class->priority >= q->class->priority && !str_eq(m->uid, q->uid))
+            node_count(n, m->class, sign);
+    }
 }
 
-struct sched_result sched_place(struct arena *a, const struct snapshot *s,
-                                const struct core_v1_pod *pod, size_t *rotor) {
-    const struct sched_plugin *plugins[SCHED_PLUGINS_MAX];
-    size_t n = sched_plugins(plugins), best_at = 0;
-    struct sched_query q = {.pod = pod, .asks = pod_asks(a, pod), .snapshot = s};
-    pod_asks_nonzero(pod, &q.nonzero_cpu_milli, &q.nonzero_memory_bytes);
-    q.n_ports = pod_host_ports(a, pod, &q.ports);
+/* Does it also fit when those have come that made room there? */
+static bool leaves_room(const struct sched_query *q, struct sched_node *n, struct sched_why *why) {
+    if (!n->n_nominated) return true;
+    count_nominated(q, n, 1);
+    bool fits = filters(q, n, USE, why);
+    count_nominated(q, n, -1);
+    return fits;
+}
+
+struct sched_query *sched_query_of(struct arena *a, struct snapshot *s,
+                                   const struct core_v1_pod *pod) {
+    struct sched_query *q = ARENA_NEW(a, struct sched_query);
+    *q = place_class_of(s, pod)->query;
+    q->a = a;
+    q->uid = pod->metadata.uid;
+    return q;
+}
+
+bool sched_fits(struct sched_query *q, struct sched_node *n, struct sched_why *why) {
+    prepare(q);
+    return filters(q, n, EVERYTHING, why) && leaves_room(q, n, why);
+}
+
+static struct sched_result nothing_fits(struct arena *a, struct sched_query *q) {
+    struct snapshot *s = q->snapshot;
+    if (!s->nodes.n) return (struct sched_result){.message = "no nodes available to schedule pods"};
     struct tally t = {0};
-    const struct sched_node *best = NULL;
-    int64_t best_score = -1;
+    bool *hopeless = ARENA_ARRAY(a, bool, s->nodes.n);
     for (size_t i = 0; i < s->nodes.n; i++) {
-        size_t at = (*rotor + i) % s->nodes.n;
-        const struct sched_node *node = s->nodes.v[at];
-        if (!fits(plugins, n, &q, node, a, &t)) continue;
-        int64_t sum = score(plugins, n, &q, node);
-        if (sum > best_score) best = node, best_score = sum, best_at = at;
+        struct sched_why why = {.n = 0};
+        if (filters(q, s->nodes.v[i], EVERYTHING, &why)) leaves_room(q, s->nodes.v[i], &why);
+        for (size_t j = 0; j < why.n; j++) tally_add(a, &t, why.text[j]);
+        hopeless[i] = why.hopeless;
     }
-    if (!best) return (struct sched_result){.message = explain(a, s, &t)};
-    *rotor = best_at + 1;
-    return (struct sched_result){.node = arena_str(a, best->name)};
+    return (struct sched_result){.message = tally_text(a, s->nodes.n, &t), .hopeless = hopeless};
+}
+
+struct scan {
+    uint64_t *leaves; /* of nodes that fit */
+    size_t n;
+    int64_t *total;
+};
+
+static void add_scores(struct sched_query *q, struct scan *scan, const struct sched_plugin *p,
+                       const void *state) {
+    int64_t *scores = ARENA_ARRAY(q->a, int64_t, scan->n), min = INT64_MAX, max = INT64_MIN;
+    for (size_t i = 0; i < scan->n; i++) {
+        scores[i] = p->score(q, q->snapshot->nodes.v[leaf_at(scan->leaves[i])], state);
+        min = MIN_OF(min, scores[i]);
+        max = MAX_OF(max, scores[i]);
+    }
+    for (size_t i = 0; i < scan->n; i++)
+        scan->total[i] += p->weight * (p->scale ? p->scale(scores[i], min, max) : scores[i]);
+}
+
+/* Every node that fits by itself, with what other nodes' pods say about it. */
+static struct sched_node *best_of_all(struct sched_query *q, const struct place_class *c) {
+    const struct sched_plugin *plugins[SCHED_PLUGINS_MAX];
+    size_t count = sched_plugins(plugins), best = SIZE_MAX;
+    struct snapshot *s = q->snapshot;
+    struct scan scan = {.leaves = ARENA_ARRAY(q->a, uint64_t, s->nodes.n + 1)};
+    for (size_t i = 0; i < s->nodes.n; i++) {
+        uint64_t leaf = c->tree[c->width + i];
+        if (leaf && filters(q, s->nodes.v[i], ALL, NULL) && leaves_room(q, s->nodes.v[i], NULL))
+            scan.leaves[scan.n++] = leaf;
+    }
+    scan.total = ARENA_ARRAY(q->a, int64_t, scan.n + 1);
+    for (size_t i = 0; i < scan.n; i++) scan.total[i] = leaf_score(scan.leaves[i]);
+    for (size_t i = 0; i < count; i++)
+        if (plugins[i]->reads == SCHED_READS_ALL && q->state[i] && plugins[i]->score &&
+            (!plugins[i]->scores || plugins[i]->scores(q->state[i])))
+            add_scores(q, &scan, plugins[i], q->state[i]);
+    for (size_t i = 0; i < scan.n; i++)
+        if (best == SIZE_MAX || scan.total[i] > scan.total[best] ||
+            (scan.total[i] == scan.total[best] && scan.leaves[i] << 16 > scan.leaves[best] << 16))
+            best = i;
+    return best == SIZE_MAX ? NULL : s->nodes.v[leaf_at(scan.leaves[best])];
+}
+
+/* The node that the pod made room on, once it fits. */
+static struct sched_node *own_room(struct sched_query *q) {
+    for (size_t i = 0; i < q->snapshot->nominated.n; i++) {
+        const struct nominated *m = q->snapshot->nominated.v[i];
+        if (str_eq(m->uid, q->uid))
+            return m->node->at != SIZE_MAX && filters(q, m->node, EVERYTHING, NULL) &&
+                           leaves_room(q, m->node, NULL)
+                       ? m->node
+                       : NULL;
+    }
+    return NULL;
+}
+
+struct sched_result sched_place(struct arena *a, struct snapshot *s,
+                                const struct core_v1_pod *pod) {
+    struct place_class *c = place_class_of(s, pod);
+    struct sched_query q = c->query;
+    q.a = a;
+    q.uid = pod->metadata.uid;
+    bool wide = prepare(&q) || s->nominated.n;
+    struct sched_node *best = s->nominated.n ? own_room(&q) : NULL;
+    if (!best && c->tree[1]) best = wide ? best_of_all(&q, c) : s->nodes.v[leaf_at(c->tree[1])];
+    if (!best) return nothing_fits(a, &q);
+    return (struct sched_result){.node = best->name};
 }

@@ -1,48 +1,111 @@
 /*
  * A scheduler plugin: a pure filter and/or score of one node for one pod. One file in plugins/,
- * registered by SCHED_PLUGIN(). Filters run in the order of their names' `order`, cheapest and most
- * selective first.
+ * registered by SCHED_PLUGIN(). Filters run in the order of their `order`, cheapest and most
+ * selective first. What a plugin reads decides how long its answers are kept.
  */
 #pragma once
 
 #include "scheduler/snapshot.h"
 
-struct sched_query { /* the pod that is placed; prepared once, read by every plugin */
-    const struct core_v1_pod *pod;
-    struct resources asks;
-    int64_t nonzero_cpu_milli, nonzero_memory_bytes;
-    struct host_port *ports;
-    size_t n_ports;
-    const struct snapshot *snapshot;
+enum { SCHED_REASON_MAX = 160, SCHED_SCORE_MAX = 100, SCHED_PLUGINS_MAX = 64 };
+
+struct sched_why { /* reasons why one node does not fit */
+    char text[8][SCHED_REASON_MAX];
+    size_t n;
+    bool hopeless; /* to remove pods from the node would not help */
+};
+/* Both return false, for filters to return. why may be NULL: nobody asks. */
+bool sched_refuse(struct sched_why *why, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+bool sched_refuse_for_good(struct sched_why *why, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+struct weighted_term {
+    struct sched_term *term;
+    int weight; /* negative: anti-affinity */
+};
+struct spread_rule {
+    struct sched_term *term;    /* over the rule's label */
+    struct sched_term *by_node; /* the same pods by node; NULL when all nodes count */
+    const struct core_v1_topology_spread_constraint *constraint;
+    bool hard, self, by_affinity, by_taints;
 };
 
-enum { SCHED_REASON_MAX = 160, SCHED_SCORE_MAX = 100 };
+/* A pod as a question; shared by pods that ask the same. Everything in the arena of its cache. */
+struct sched_query {
+    const char *uid;               /* of the one that is placed now */
+    const struct core_v1_pod *pod; /* namespace, labels and what its spec says about nodes */
+    struct snapshot *snapshot;
+    struct pod_class *class;
+    /* prepared when the cache is made */
+    struct sched_term **affinity, **anti;
+    size_t n_affinity, n_anti;
+    bool affinity_self; /* matches all its own affinity terms */
+    struct weighted_term *preferred;
+    size_t n_preferred;
+    struct spread_rule *spread;
+    size_t n_spread;
+    /* prepared anew for each decision, in `a` */
+    struct arena *a;
+    void *state[SCHED_PLUGINS_MAX];
+};
+
+enum sched_reads {
+    SCHED_READS_OBJECT, /* the pod and the node's object: kept until the object changes */
+    SCHED_READS_USE,    /* also what is used on this node */
+    SCHED_READS_ALL     /* also other nodes: asked for each decision */
+};
 
 struct sched_plugin {
     const char *name;
     int order;  /* filters: smaller runs earlier */
     int weight; /* scores */
-    /* True when the pod may run there; else writes why, as `kubectl describe pod` shows it behind a
-     * count of nodes. */
-    bool (*filter)(const struct sched_query *q, const struct sched_node *n,
-                   char reason[SCHED_REASON_MAX]);
-    /* 0…SCHED_SCORE_MAX */
-    int (*score)(const struct sched_query *q, const struct sched_node *n);
+    enum sched_reads reads;
+    /* True when the pod may run there; else says why (why may be NULL). */
+    bool (*filter)(const struct sched_query *q, const struct sched_node *n, const void *state,
+                   struct sched_why *why);
+    /* 0…SCHED_SCORE_MAX; with `scale` any number. */
+    int64_t (*score)(const struct sched_query *q, const struct sched_node *n, const void *state);
+    /* The rest for SCHED_READS_ALL only. prepare: NULL = this pod is no concern of the plugin. */
+    void *(*prepare)(const struct sched_query *q);
+    bool (*scores)(const void *state); /* NULL: always when it has a score */
+    /* From what nodes that fit scored to 0…SCHED_SCORE_MAX. */
+    int64_t (*scale)(int64_t score, int64_t min, int64_t max);
 };
 
 #define SCHED_PLUGIN(sym)                                                                          \
     __attribute__((used, retain, section("atoll_sched_plugins"))) static const struct sched_plugin \
         *const sched_plugin_p_##sym = &sym
 
-/* All that are linked in, by order, then name; at most SCHED_PLUGINS_MAX. */
-enum { SCHED_PLUGINS_MAX = 64 };
+/* All that are linked in, by order, then name; at most SCHED_PLUGINS_MAX. Sorted once. */
 size_t sched_plugins(const struct sched_plugin *ret[SCHED_PLUGINS_MAX]);
 
+/* What several plugins ask. */
+bool sched_node_selected(const struct core_v1_pod *pod, const struct sched_node *n);
+bool sched_taints_tolerated(const struct core_v1_pod *pod, const struct sched_node *n,
+                            const struct core_v1_taint **ret_first);
+
 struct sched_result {
-    const char *node;    /* NULL: none fits */
+    const char *node;    /* NULL: none fits; lives as long as the node */
     const char *message; /* when none fits: "0/3 nodes are available: 2 Insufficient cpu, 1 node(s)
                             were unschedulable." */
+    bool *hopeless;      /* then by node: preemption cannot help there */
 };
-/* Filters and scores every node; the best wins, ties go to the one after the last winner. */
-struct sched_result sched_place(struct arena *a, const struct snapshot *s,
-                                const struct core_v1_pod *pod, size_t *rotor);
+/* The best of the nodes that fit; the emptiest of equals. Looks only at nodes that changed since an
+ * equal pod was placed, unless other nodes' pods matter to this one. */
+struct sched_result sched_place(struct arena *a, struct snapshot *s, const struct core_v1_pod *pod);
+
+/* For preemption: a question and whether that one node fits now. */
+struct sched_query *sched_query_of(struct arena *a, struct snapshot *s,
+                                   const struct core_v1_pod *pod);
+bool sched_fits(struct sched_query *q, struct sched_node *n, struct sched_why *why);
+/* "0/3 nodes are available: …" out of the reasons of nodes. */
+struct tally {
+    struct refusal {
+        const char *reason;
+        size_t nodes;
+    } * v;
+    size_t n;
+};
+void tally_add(struct arena *a, struct tally *t, const char *reason);
+const char *tally_text(struct arena *a, size_t n_nodes, const struct tally *t);

@@ -60,6 +60,8 @@ void pod_asks_nonzero(const struct core_v1_pod *pod, int64_t *ret_cpu_milli,
         *ret_memory_bytes = add(*ret_memory_bytes, str_map_get(m, "memory") ? amount(m, "memory")
                                                                             : default_memory_bytes);
     }
+    *ret_cpu_milli = add(*ret_cpu_milli, amount(&pod->spec.overhead, "cpu"));
+    *ret_memory_bytes = add(*ret_memory_bytes, amount(&pod->spec.overhead, "memory"));
 }
 
 struct resources node_offers(struct arena *a, const struct core_v1_node *node) {

@@ -21,7 +21,6 @@ static struct scheduler {
     struct timer *wake;
     struct snapshot snapshot;
     struct queue queue;
-    size_t rotor;
 } sched;
 
 struct binding { /* a request under way */
@@ -132,7 +131,7 @@ static void schedule_one(struct queued *q) {
         queue_remove(&sched.queue, q->uid);
         return;
     }
-    struct sched_result r = sched_place(a, &sched.snapshot, pod, &sched.rotor);
+    struct sched_result r = sched_place(a, &sched.snapshot, pod);
     if (!r.node) {
         report_failure(pod, r.message);
         queue_failed(&sched.queue, q, loop_now_ms(sched.ctx->loop));

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "base/times.h"
 
 static char *copy_str(const char *s) {
     char *p = strdup(s);
@@ -56,34 +57,40 @@ bool host_ports_clash(const struct host_port *x, const struct host_port *y) {
            (!*x->ip || !*y->ip || strcmp(x->ip, y->ip) == 0);
 }
 
-/* Adds (sign 1) or takes away (sign −1) what a pod uses. */
-static void count(struct sched_node *n, const struct sched_pod *p, int sign) {
-    n->used_cpu_milli += sign * p->asks.cpu_milli;
-    n->used_memory_bytes += sign * p->asks.memory_bytes;
-    n->used_ephemeral_bytes += sign * p->asks.ephemeral_bytes;
+void node_count(struct sched_node *n, const struct pod_class *c, int sign) {
+    n->used_cpu_milli += sign * c->asks.cpu_milli;
+    n->used_memory_bytes += sign * c->asks.memory_bytes;
+    n->used_ephemeral_bytes += sign * c->asks.ephemeral_bytes;
     n->used_pods += sign;
-    n->nonzero_cpu_milli += sign * p->nonzero_cpu_milli;
-    n->nonzero_memory_bytes += sign * p->nonzero_memory_bytes;
-    for (size_t i = 0; i < p->asks.n; i++) {
-        struct extended *e = map_gets(&n->used_extended, p->asks.v[i].name);
+    n->nonzero_cpu_milli += sign * c->nonzero_cpu_milli;
+    n->nonzero_memory_bytes += sign * c->nonzero_memory_bytes;
+    for (size_t i = 0; i < c->asks.n; i++) {
+        struct extended *e = map_gets(&n->used_extended, c->asks.v[i].name);
         if (!e) {
             e = calloc(1, sizeof *e);
             if (!e) abort();
-            map_put(&n->used_extended, slice_of(p->asks.v[i].name), e);
+            map_put(&n->used_extended, slice_of(c->asks.v[i].name), e);
         }
-        e->amount += sign * p->asks.v[i].amount;
+        e->amount += sign * c->asks.v[i].amount;
     }
-    for (size_t i = 0; i < p->ports.n; i++) {
+    for (size_t i = 0; i < c->n_ports; i++) {
         if (sign > 0) {
-            vec_push(&n->ports, p->ports.v[i]);
+            vec_push(&n->ports, c->ports[i]);
             continue;
         }
         for (size_t j = 0; j < n->ports.n; j++)
-            if (same_port(&n->ports.v[j], &p->ports.v[i])) {
+            if (same_port(&n->ports.v[j], &c->ports[i])) {
                 vec_swap_remove(&n->ports, j);
                 break;
             }
     }
+}
+
+void snapshot_changed(struct snapshot *s, const struct sched_node *n, bool object) {
+    if (n->at == SIZE_MAX) return;
+    if (!s->changes) s->changes = calloc(SNAPSHOT_CHANGES, sizeof *s->changes);
+    if (!s->changes) abort();
+    s->changes[s->n_changes++ % SNAPSHOT_CHANGES] = (struct node_change){(uint32_t)n->at, object};
 }
 
 static void node_free(struct sched_node *n) {
@@ -92,88 +99,244 @@ static void node_free(struct sched_node *n) {
     while ((e = map_next(&n->used_extended, &at))) free(e->value);
     map_done(&n->used_extended);
     vec_done(&n->ports);
+    vec_done(&n->pods);
+    vec_done(&n->domains);
     arena_free(n->arena);
     free(n->name);
     free(n);
 }
 
-static void pod_free(struct sched_pod *p) {
-    arena_free(p->arena);
-    free(p->uid);
-    free(p->node);
-    free(p);
+static struct sched_node *node_of(struct snapshot *s, const char *name) {
+    struct sched_node *n = map_gets(&s->node_by_name, name);
+    if (n) return n;
+    n = calloc(1, sizeof *n);
+    if (!n) abort();
+    n->name = copy_str(name);
+    n->at = SIZE_MAX;
+    map_put(&s->node_by_name, slice_of(n->name), n);
+    return n;
 }
 
-void snapshot_done(struct snapshot *s) {
-    size_t at = 0;
-    struct map_entry *e;
-    while ((e = map_next(&s->pod_by_uid, &at))) pod_free(e->value);
-    for (size_t i = 0; i < s->nodes.n; i++) node_free(s->nodes.v[i]);
-    vec_done(&s->nodes);
-    map_done(&s->node_by_name);
-    map_done(&s->pod_by_uid);
+/* A node that only its pods name goes with the last of them. */
+static void node_forget(struct snapshot *s, struct sched_node *n) {
+    if (n->at != SIZE_MAX || n->pods.n || n->n_nominated) return;
+    map_del(&s->node_by_name, slice_of(n->name));
+    node_free(n);
+}
+
+static void count_images(struct snapshot *s, const struct sched_node *n, int sign) {
+    for (size_t i = 0; n->object && i < n->object->status.images.n; i++) {
+        const struct core_v1_container_image *m = &n->object->status.images.v[i];
+        for (size_t j = 0; j < m->names.n; j++) {
+            uintptr_t have = (uintptr_t)map_gets(&s->images, m->names.v[j]);
+            if (have + (uintptr_t)sign)
+                map_put(&s->images, slice_of(m->names.v[j]), (void *)(have + (uintptr_t)sign));
+            else
+                map_del(&s->images, slice_of(m->names.v[j]));
+        }
+    }
+}
+
+static bool same_images(const struct core_v1_node *x, const struct core_v1_node *y) {
+    if (!x || x->status.images.n != y->status.images.n) return false;
+    for (size_t i = 0; i < x->status.images.n; i++)
+        if (!api_equal(&core_v1_container_image_type, &x->status.images.v[i],
+                       &y->status.images.v[i]))
+            return false;
+    return true;
+}
+
+static void count_pods(struct sched_node *n, int sign) {
+    for (size_t i = 0; i < n->pods.n; i++) terms_count_pod(n->pods.v[i]->class, n, sign);
 }
 
 void snapshot_put_node(struct snapshot *s, const struct core_v1_node *node) {
-    struct sched_node *n = map_gets(&s->node_by_name, node->metadata.name);
-    if (!n) {
-        n = calloc(1, sizeof *n);
-        if (!n) abort();
-        n->name = copy_str(node->metadata.name);
+    struct sched_node *n = node_of(s, node->metadata.name);
+    if (n->at == SIZE_MAX) {
+        n->at = s->nodes.n;
         vec_push(&s->nodes, n);
-        map_put(&s->node_by_name, slice_of(n->name), n);
-        size_t at = 0;
-        struct map_entry *e;
-        while ((e = map_next(&s->pod_by_uid, &at))) {
-            const struct sched_pod *p = e->value;
-            if (strcmp(p->node, n->name) == 0) count(n, p, 1);
-        }
-    }
+        s->epoch++;
+    } else
+        count_pods(n, -1);
+    if (!same_images(n->object, node) && (n->object || node->status.images.n)) s->epoch++;
+    count_images(s, n, -1);
     arena_free(n->arena);
     n->arena = arena_new();
     n->object = api_copy(n->arena, &core_v1_node_type, node);
     n->offers = node_offers(n->arena, n->object);
+    count_images(s, n, 1);
+    topology_place_node(s, n, false);
+    count_pods(n, 1);
+    snapshot_changed(s, n, true);
 }
 
 void snapshot_remove_node(struct snapshot *s, const char *name) {
-    struct sched_node *n = map_del(&s->node_by_name, slice_of(name));
-    for (size_t i = 0; n && i < s->nodes.n; i++)
-        if (s->nodes.v[i] == n) {
-            vec_remove(&s->nodes, i);
-            break;
-        }
-    if (n) node_free(n);
+    struct sched_node *n = map_gets(&s->node_by_name, name);
+    if (!n || n->at == SIZE_MAX) return;
+    count_pods(n, -1);
+    topology_place_node(s, n, true);
+    count_images(s, n, -1);
+    vec_remove(&s->nodes, n->at);
+    for (size_t i = n->at; i < s->nodes.n; i++) s->nodes.v[i]->at = i;
+    n->at = SIZE_MAX;
+    arena_free(TAKE(n->arena));
+    n->object = NULL;
+    n->offers = (struct resources){0};
+    s->epoch++;
+    node_forget(s, n);
+}
+
+void snapshot_lift_pod(struct snapshot *s, struct sched_pod *p) {
+    (void)s;
+    node_count(p->node, p->class, -1);
+    terms_count_pod(p->class, p->node, -1);
+}
+
+void snapshot_drop_pod(struct snapshot *s, struct sched_pod *p) {
+    (void)s;
+    node_count(p->node, p->class, 1);
+    terms_count_pod(p->class, p->node, 1);
+}
+
+static int64_t start_of(const struct core_v1_pod *pod) {
+    int64_t wall_ns = 0;
+    if (!str_empty(pod->status.start_time)) time_parse(pod->status.start_time, &wall_ns);
+    return wall_ns / 1000000000;
 }
 
 void snapshot_add_pod(struct snapshot *s, const struct core_v1_pod *pod, const char *node) {
-    struct sched_pod *p = map_gets(&s->pod_by_uid, pod->metadata.uid);
-    if (p && strcmp(p->node, node) == 0) return;
-    snapshot_remove_pod(s, pod->metadata.uid);
-    p = calloc(1, sizeof *p);
+    const char *uid = str_or(pod->metadata.uid, ""), *name = str_or(pod->metadata.name, "");
+    struct sched_pod *p = map_gets(&s->pod_by_uid, uid);
+    struct pod_class *c = class_use(s, pod);
+    if (p && p->class == c && strcmp(p->node->name, node) == 0) {
+        p->start_s = start_of(pod);
+        class_release(s, c);
+        return;
+    }
+    snapshot_remove_pod(s, uid);
+    size_t uid_n = strlen(uid) + 1, name_n = strlen(name) + 1;
+    p = calloc(1, sizeof *p + uid_n + name_n);
     if (!p) abort();
-    p->arena = arena_new();
-    p->uid = copy_str(pod->metadata.uid);
-    p->node = copy_str(node);
-    p->asks = pod_asks(p->arena, pod);
-    for (size_t i = 0; i < p->asks.n; i++)
-        p->asks.v[i].name = arena_str(p->arena, p->asks.v[i].name);
-    pod_asks_nonzero(pod, &p->nonzero_cpu_milli, &p->nonzero_memory_bytes);
-    p->ports.n = pod_host_ports(p->arena, pod, &p->ports.v);
-    map_put(&s->pod_by_uid, slice_of(p->uid), p);
-    struct sched_node *n = map_gets(&s->node_by_name, node);
-    if (n) count(n, p, 1);
+    memcpy(p->text, uid, uid_n);
+    memcpy(p->text + uid_n, name, name_n);
+    p->name_at = (uint32_t)uid_n;
+    p->class = c;
+    p->node = node_of(s, node);
+    p->start_s = start_of(pod);
+    p->at_node = (uint32_t)p->node->pods.n;
+    vec_push(&p->node->pods, p);
+    map_put(&s->pod_by_uid, slice_of(uid), p);
+    snapshot_drop_pod(s, p);
+    snapshot_changed(s, p->node, false);
+    snapshot_unnominate(s, uid);
 }
 
 bool snapshot_remove_pod(struct snapshot *s, const char *uid) {
     struct sched_pod *p = map_del(&s->pod_by_uid, slice_of(uid));
     if (!p) return false;
-    struct sched_node *n = map_gets(&s->node_by_name, p->node);
-    if (n) count(n, p, -1);
-    pod_free(p);
+    struct sched_node *n = p->node;
+    snapshot_lift_pod(s, p);
+    vec_swap_remove(&n->pods, p->at_node);
+    if (p->at_node < n->pods.n) n->pods.v[p->at_node]->at_node = p->at_node;
+    snapshot_changed(s, n, false);
+    class_release(s, p->class);
+    free(p);
+    node_forget(s, n);
     return true;
 }
 
 const char *snapshot_node_of(const struct snapshot *s, const char *uid) {
     const struct sched_pod *p = map_gets(&s->pod_by_uid, uid);
-    return p ? p->node : NULL;
+    return p ? p->node->name : NULL;
+}
+
+void snapshot_nominate(struct snapshot *s, const struct core_v1_pod *pod, const char *node) {
+    snapshot_unnominate(s, pod->metadata.uid);
+    struct nominated *m = calloc(1, sizeof *m);
+    if (!m) abort();
+    m->uid = copy_str(pod->metadata.uid);
+    m->class = class_use(s, pod);
+    m->node = node_of(s, node);
+    m->node->n_nominated++;
+    vec_push(&s->nominated, m);
+}
+
+void snapshot_unnominate(struct snapshot *s, const char *uid) {
+    for (size_t i = 0; i < s->nominated.n; i++) {
+        struct nominated *m = s->nominated.v[i];
+        if (!str_eq(m->uid, uid)) continue;
+        vec_swap_remove(&s->nominated, i);
+        m->node->n_nominated--;
+        node_forget(s, m->node);
+        class_release(s, m->class);
+        free(m->uid);
+        free(m);
+        return;
+    }
+}
+
+struct namespace_labels {
+    struct arena *arena;
+    struct str_map labels;
+};
+
+static void namespace_free(struct namespace_labels *l) {
+    if (!l) return;
+    arena_free(l->arena);
+    free(l);
+}
+
+const struct str_map *snapshot_namespace(const struct snapshot *s, const char *name) {
+    static const struct str_map none;
+    const struct namespace_labels *l = map_gets(&s->namespaces, name);
+    return l ? &l->labels : &none;
+}
+
+void snapshot_put_namespace(struct snapshot *s, const char *name, const struct str_map *labels) {
+    const struct str_map *have = snapshot_namespace(s, name);
+    bool same = have->n == labels->n;
+    for (size_t i = 0; same && i < labels->n; i++)
+        same = str_eq(have->v[i].key, labels->v[i].key) &&
+               str_eq(have->v[i].value, labels->v[i].value);
+    if (same) return;
+    struct namespace_labels *l = calloc(1, sizeof *l);
+    if (!l) abort();
+    l->arena = arena_new_sized(256);
+    for (size_t i = 0; i < labels->n; i++)
+        *ARENA_PUSH(l->arena, &l->labels) =
+            (struct str_pair){arena_str(l->arena, labels->v[i].key),
+                              arena_str(l->arena, str_or(labels->v[i].value, ""))};
+    namespace_free(map_put(&s->namespaces, slice_of(name), l));
+    terms_rematch(s, name);
+}
+
+void snapshot_remove_namespace(struct snapshot *s, const char *name) {
+    struct namespace_labels *l = map_del(&s->namespaces, slice_of(name));
+    if (l) terms_rematch(s, name);
+    namespace_free(l);
+}
+
+void snapshot_done(struct snapshot *s) {
+    size_t at;
+    struct map_entry *e;
+    places_done(s);
+    while (s->nominated.n) snapshot_unnominate(s, s->nominated.v[0]->uid);
+    while (s->pod_by_uid.n) {
+        at = 0;
+        e = map_next(&s->pod_by_uid, &at);
+        snapshot_remove_pod(s, sched_pod_uid(e->value));
+    }
+    while (s->nodes.n) snapshot_remove_node(s, s->nodes.v[s->nodes.n - 1]->name);
+    for (at = 0; (e = map_next(&s->namespaces, &at));) namespace_free(e->value);
+    vec_done(&s->nodes);
+    vec_done(&s->nominated);
+    vec_done(&s->topologies);
+    map_done(&s->node_by_name);
+    map_done(&s->pod_by_uid);
+    map_done(&s->class_by_key);
+    map_done(&s->term_by_key);
+    map_done(&s->namespaces);
+    map_done(&s->images);
+    free(s->changes);
+    *s = (struct snapshot){0};
 }

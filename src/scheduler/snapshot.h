@@ -1,12 +1,12 @@
 /*
  * What the scheduler decides on: its nodes with what is used on each, and the pods that use it. A
- * pod counts from the moment its binding is sent (assumed), not only when the API shows it.
+ * pod counts from the moment its binding is sent (assumed), not only when the API shows it. Pods
+ * that ask for the same share one pod_class; a stored pod is three pointers and its names.
  */
 #pragma once
 
-#include "base/map.h"
-#include "base/vec.h"
 #include "scheduler/resources.h"
+#include "scheduler/terms.h"
 
 struct host_port {
     int32_t port;
@@ -14,8 +14,33 @@ struct host_port {
     char ip[46]; /* "" = all addresses */
 };
 
+struct class_term { /* a term that pods of the class bear */
+    struct sched_term *term;
+    bool anti;  /* required anti-affinity */
+    int weight; /* otherwise: of a preference, negative for anti-affinity */
+};
+
+struct pod_class { /* all that a placed pod means to others */
+    char *key;
+    size_t key_n;
+    size_t users;
+    struct arena *arena;
+    const char *namespace;
+    struct str_map labels;
+    int32_t priority;
+    bool terminating;
+    struct resources asks;
+    int64_t nonzero_cpu_milli, nonzero_memory_bytes;
+    struct host_port *ports;
+    size_t n_ports;
+    struct class_term *bears;
+    size_t n_bears;
+    VEC(struct sched_term *) matches; /* every term that selects these pods */
+};
+
 struct sched_node {
     char *name;
+    size_t at;                   /* in snapshot.nodes; SIZE_MAX: pods name it, but it is unknown */
     struct core_v1_node *object; /* a copy in `arena`: labels, taints, images */
     struct arena *arena;         /* replaced with the object */
     struct resources offers;     /* in arena */
@@ -23,35 +48,96 @@ struct sched_node {
     int64_t nonzero_cpu_milli, nonzero_memory_bytes;
     struct map used_extended; /* resource name → struct extended, malloc'd */
     VEC(struct host_port) ports;
+    VEC(struct sched_pod *) pods;
+    VEC(uint32_t) domains; /* by topology */
+    size_t n_nominated;    /* of snapshot.nominated, those that name it */
 };
 
 struct sched_pod { /* a pod that uses a node */
-    char *uid;
-    char *node;
-    struct arena *arena;
-    struct resources asks;
-    int64_t nonzero_cpu_milli, nonzero_memory_bytes;
-    struct {
-        struct host_port *v;
-        size_t n;
-    } ports;
+    struct pod_class *class;
+    struct sched_node *node;
+    uint32_t at_node; /* in node->pods */
+    uint32_t name_at; /* in text */
+    int64_t start_s;  /* 0: not started */
+    char text[];      /* uid, then name */
 };
+static inline const char *sched_pod_uid(const struct sched_pod *p) { return p->text; }
+static inline const char *sched_pod_name(const struct sched_pod *p) { return p->text + p->name_at; }
+
+struct nominated { /* a pod that made room on a node and waits for it */
+    char *uid;
+    struct sched_node *node;
+    struct pod_class *class;
+};
+
+/* What happened to nodes lately, for caches: which one, and whether more than its use changed. */
+struct node_change {
+    uint32_t at;
+    bool object;
+};
+enum { SNAPSHOT_CHANGES = 16384 };
 
 struct snapshot {
     VEC(struct sched_node *) nodes; /* order of arrival */
-    struct map node_by_name;
+    struct map node_by_name;        /* unknown ones too */
     struct map pod_by_uid;
+    struct map class_by_key;
+    struct map term_by_key;
+    struct map namespaces;             /* name → struct namespace_labels */
+    struct map images;                 /* name → nodes that have it */
+    VEC(struct topology *) topologies; /* NULL: free slot */
+    VEC(struct nominated *) nominated;
+    struct node_change *changes; /* ring */
+    uint64_t n_changes;          /* ever */
+    uint64_t epoch;              /* nodes moved or images spread: caches begin again */
+    struct place_class **places; /* caches of place.c */
+    size_t n_places;
+    uint64_t clock; /* of their use */
 };
 
 void snapshot_done(struct snapshot *s);
 void snapshot_put_node(struct snapshot *s, const struct core_v1_node *node);
 void snapshot_remove_node(struct snapshot *s, const char *name);
+void snapshot_put_namespace(struct snapshot *s, const char *name, const struct str_map *labels);
+void snapshot_remove_namespace(struct snapshot *s, const char *name);
+const struct str_map *snapshot_namespace(const struct snapshot *s, const char *name);
 /* Counts the pod on that node (which need not be known yet); the same uid again replaces. */
 void snapshot_add_pod(struct snapshot *s, const struct core_v1_pod *pod, const char *node);
 /* True when it was counted. */
 bool snapshot_remove_pod(struct snapshot *s, const char *uid);
 const char *snapshot_node_of(const struct snapshot *s,
                              const char *uid); /* NULL when the pod is not counted */
+/* Takes a counted pod off its node and back, to try what would be; no cache hears of it. */
+void snapshot_lift_pod(struct snapshot *s, struct sched_pod *p);
+void snapshot_drop_pod(struct snapshot *s, struct sched_pod *p);
+/* The same for the use of resources and ports alone. sign: 1 or −1 */
+void node_count(struct sched_node *n, const struct pod_class *c, int sign);
+/* A node's change that its caches must hear of. */
+void snapshot_changed(struct snapshot *s, const struct sched_node *n, bool object);
+
+/* The pod gets the room on that node before others of at most its priority; NULL: no longer. */
+void snapshot_nominate(struct snapshot *s, const struct core_v1_pod *pod, const char *node);
+void snapshot_unnominate(struct snapshot *s, const char *uid);
+
+/* place.c: forgets the caches. */
+void places_done(struct snapshot *s);
+
+/* classes.c */
+struct pod_class *class_use(struct snapshot *s, const struct core_v1_pod *pod);
+void class_release(struct snapshot *s, struct pod_class *c);
+void class_key(struct buf *b, const struct core_v1_pod *pod);
+void key_text(struct buf *b, const char *text);
+void key_map(struct buf *b, const struct str_map *m);
+
+/* topologies.c: the slot of a node label, with one more user; all nodes have their domains. */
+size_t topology_use(struct snapshot *s, const char *key);
+void topology_release(struct snapshot *s, size_t at);
+/* Gives the node its domains anew, or none when it leaves. */
+void topology_place_node(struct snapshot *s, struct sched_node *n, bool leaves);
+/* A namespace has other labels: what its pods match is found again. */
+void terms_rematch(struct snapshot *s, const char *namespace);
+/* Counts or discounts all that a pod means to terms on its node. */
+void terms_count_pod(const struct pod_class *c, const struct sched_node *n, int sign);
 
 /* The host ports a pod wants, in the arena. */
 size_t pod_host_ports(struct arena *a, const struct core_v1_pod *pod, struct host_port **ret);

@@ -1,6 +1,5 @@
 /* nodeSelector and node affinity, required and preferred. */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/own.h"
@@ -47,7 +46,7 @@ static bool term_holds(const struct core_v1_node_selector_term *t, const struct 
     return true;
 }
 
-static bool selected(const struct core_v1_pod *pod, const struct sched_node *n) {
+bool sched_node_selected(const struct core_v1_pod *pod, const struct sched_node *n) {
     const struct str_map *want = &pod->spec.node_selector;
     for (size_t i = 0; i < want->n; i++) {
         const char *have = str_map_get(&n->object->metadata.labels, want->v[i].key);
@@ -63,14 +62,15 @@ static bool selected(const struct core_v1_pod *pod, const struct sched_node *n) 
     return false;
 }
 
-static bool filter(const struct sched_query *q, const struct sched_node *n,
-                   char reason[SCHED_REASON_MAX]) {
-    if (selected(q->pod, n)) return true;
-    snprintf(reason, SCHED_REASON_MAX, "node(s) didn't match Pod's node affinity/selector");
-    return false;
+static bool filter(const struct sched_query *q, const struct sched_node *n, const void *state,
+                   struct sched_why *why) {
+    (void)state;
+    return sched_node_selected(q->pod, n) ||
+           sched_refuse_for_good(why, "node(s) didn't match Pod's node affinity/selector");
 }
 
-static int score(const struct sched_query *q, const struct sched_node *n) {
+static int64_t score(const struct sched_query *q, const struct sched_node *n, const void *state) {
+    (void)state;
     const struct core_v1_node_affinity *affinity =
         q->pod->spec.affinity ? q->pod->spec.affinity->node_affinity : NULL;
     if (!affinity) return 0;
@@ -81,7 +81,7 @@ static int score(const struct sched_query *q, const struct sched_node *n) {
         all += t->weight;
         if (term_holds(&t->preference, n)) sum += t->weight;
     }
-    return all ? (int)(sum * SCHED_SCORE_MAX / all) : 0;
+    return all ? sum * SCHED_SCORE_MAX / all : 0;
 }
 
 static const struct sched_plugin node_affinity = {

@@ -1,7 +1,5 @@
 /* Taints and tolerations, and spec.unschedulable, which acts like a taint
  * (node.kubernetes.io/unschedulable). */
-#include <stdio.h>
-
 #include "base/own.h"
 #include "scheduler/plugin.h"
 
@@ -20,31 +18,39 @@ static bool tolerated(const struct core_v1_pod *pod, const char *key, const char
     return false;
 }
 
-static bool filter_unschedulable(const struct sched_query *q, const struct sched_node *n,
-                                 char reason[SCHED_REASON_MAX]) {
-    if (!n->object->spec.unschedulable ||
-        tolerated(q->pod, "node.kubernetes.io/unschedulable", "", "NoSchedule"))
-        return true;
-    snprintf(reason, SCHED_REASON_MAX, "node(s) were unschedulable");
-    return false;
-}
-
-static bool filter_taints(const struct sched_query *q, const struct sched_node *n,
-                          char reason[SCHED_REASON_MAX]) {
+bool sched_taints_tolerated(const struct core_v1_pod *pod, const struct sched_node *n,
+                            const struct core_v1_taint **ret_first) {
     for (size_t i = 0; i < n->object->spec.taints.n; i++) {
         const struct core_v1_taint *t = &n->object->spec.taints.v[i];
         if (str_eq(t->effect, "PreferNoSchedule") ||
-            tolerated(q->pod, t->key, str_or(t->value, ""), t->effect))
+            tolerated(pod, t->key, str_or(t->value, ""), t->effect))
             continue;
-        snprintf(reason, SCHED_REASON_MAX, "node(s) had untolerated taint {%.80s: %.40s}", t->key,
-                 str_or(t->value, ""));
+        *ret_first = t;
         return false;
     }
     return true;
 }
 
-static int score(const struct sched_query *q, const struct sched_node *n) {
+static bool filter_unschedulable(const struct sched_query *q, const struct sched_node *n,
+                                 const void *state, struct sched_why *why) {
+    (void)state;
+    return !n->object->spec.unschedulable ||
+           tolerated(q->pod, "node.kubernetes.io/unschedulable", "", "NoSchedule") ||
+           sched_refuse_for_good(why, "node(s) were unschedulable");
+}
+
+static bool filter_taints(const struct sched_query *q, const struct sched_node *n,
+                          const void *state, struct sched_why *why) {
+    const struct core_v1_taint *t;
+    (void)state;
+    return sched_taints_tolerated(q->pod, n, &t) ||
+           sched_refuse_for_good(why, "node(s) had untolerated taint {%.80s: %.40s}", t->key,
+                                 str_or(t->value, ""));
+}
+
+static int64_t score(const struct sched_query *q, const struct sched_node *n, const void *state) {
     int unwanted = 0;
+    (void)state;
     for (size_t i = 0; i < n->object->spec.taints.n; i++) {
         const struct core_v1_taint *t = &n->object->spec.taints.v[i];
         unwanted += str_eq(t->effect, "PreferNoSchedule") &&

@@ -1,0 +1,136 @@
+/* Topology spread constraints: hard ones as a filter, the others as a score (KEP-895, 3022, 3094).
+ */
+#include <math.h>
+
+#include "base/own.h"
+#include "scheduler/plugin.h"
+
+struct spread_count { /* one constraint now */
+    const struct spread_rule *rule;
+    int32_t *own; /* pods per domain of eligible nodes; NULL: those of the term */
+    int32_t least;
+    double weight; /* of scores */
+};
+struct spread_state {
+    struct spread_count *v;
+    size_t n;
+    bool scores;
+};
+
+static uint32_t domain(const struct sched_node *n, const struct sched_term *t) {
+    return n->domains.v[t->topology];
+}
+
+static bool has_all_keys(const struct sched_query *q, const struct sched_node *n, bool hard) {
+    for (size_t i = 0; i < q->n_spread; i++)
+        if (q->spread[i].hard == hard && domain(n, q->spread[i].term) == NO_DOMAIN) return false;
+    return true;
+}
+
+static bool eligible(const struct sched_query *q, const struct spread_rule *r,
+                     const struct sched_node *n) {
+    const struct core_v1_taint *first;
+    return has_all_keys(q, n, r->hard) && (!r->by_affinity || sched_node_selected(q->pod, n)) &&
+           (!r->by_taints || sched_taints_tolerated(q->pod, n, &first));
+}
+
+/* Returns the number of domains; fewer than minDomains make the least 0. */
+static size_t count_own(const struct sched_query *q, struct spread_count *c,
+                        const struct topology *topology) {
+    const struct snapshot *s = q->snapshot;
+    const struct spread_rule *r = c->rule;
+    size_t n = topology->nodes.n, live = 0;
+    bool *seen = ARENA_ARRAY(q->a, bool, n + 1);
+    c->own = ARENA_ARRAY(q->a, int32_t, n + 1);
+    for (size_t i = 0; i < s->nodes.n; i++) {
+        const struct sched_node *node = s->nodes.v[i];
+        if (!eligible(q, r, node)) continue;
+        uint32_t d = domain(node, r->term);
+        live += !seen[d];
+        seen[d] = true;
+        c->own[d] += term_matched(r->by_node, domain(node, r->by_node));
+    }
+    c->least = live ? INT32_MAX : 0;
+    for (size_t i = 0; i < n; i++)
+        if (seen[i]) c->least = MIN_OF(c->least, c->own[i]);
+    return live;
+}
+
+static size_t count_shared(struct spread_count *c, const struct topology *topology) {
+    c->least = topology->n_live ? INT32_MAX : 0;
+    for (size_t i = 0; i < topology->nodes.n; i++)
+        if (topology->nodes.v[i])
+            c->least = MIN_OF(c->least, term_matched(c->rule->term, (uint32_t)i));
+    return topology->n_live;
+}
+
+static void *prepare(const struct sched_query *q) {
+    if (!q->n_spread) return NULL;
+    struct spread_state *st = ARENA_NEW(q->a, struct spread_state);
+    st->v = ARENA_ARRAY(q->a, struct spread_count, q->n_spread);
+    for (size_t i = 0; i < q->n_spread; i++) {
+        const struct spread_rule *r = &q->spread[i];
+        struct spread_count *c = &st->v[st->n++];
+        const struct topology *topology = q->snapshot->topologies.v[r->term->topology];
+        c->rule = r;
+        size_t live = r->by_node ? count_own(q, c, topology) : count_shared(c, topology);
+        if (r->constraint->min_domains && live < (size_t)MAX_OF(*r->constraint->min_domains, 0))
+            c->least = 0;
+        c->weight = log((double)live + 2);
+        st->scores |= !r->hard;
+    }
+    return st;
+}
+
+static int32_t count_at(const struct spread_count *c, uint32_t d) {
+    return c->own ? c->own[d] : term_matched(c->rule->term, d);
+}
+
+static bool filter(const struct sched_query *q, const struct sched_node *n, const void *state,
+                   struct sched_why *why) {
+    const struct spread_state *st = state;
+    (void)q;
+    for (size_t i = 0; i < st->n; i++) {
+        const struct spread_count *c = &st->v[i];
+        if (!c->rule->hard) continue;
+        uint32_t d = domain(n, c->rule->term);
+        if (d == NO_DOMAIN)
+            return sched_refuse_for_good(why, "node(s) didn't match pod topology spread "
+                                              "constraints (missing required label)");
+        if ((int64_t)count_at(c, d) + c->rule->self - c->least > c->rule->constraint->max_skew)
+            return sched_refuse(why, "node(s) didn't match pod topology spread constraints");
+    }
+    return true;
+}
+
+static bool scores(const void *state) { return ((const struct spread_state *)state)->scores; }
+
+/* Fewer is better. A node without the labels is none of the others: it gets nothing. */
+static int64_t score(const struct sched_query *q, const struct sched_node *n, const void *state) {
+    const struct spread_state *st = state;
+    double sum = 0;
+    if (!has_all_keys(q, n, false)) return INT32_MAX;
+    for (size_t i = 0; i < st->n; i++) {
+        const struct spread_count *c = &st->v[i];
+        if (!c->rule->hard)
+            sum += count_at(c, domain(n, c->rule->term)) * c->weight +
+                   (c->rule->constraint->max_skew - 1);
+    }
+    return llround(sum);
+}
+
+static int64_t scale(int64_t value, int64_t min, int64_t max) {
+    if (value == INT32_MAX) return 0;
+    return max > 0 ? SCHED_SCORE_MAX * (max + min - value) / max : SCHED_SCORE_MAX;
+}
+
+static const struct sched_plugin topology_spread = {.name = "PodTopologySpread",
+                                                    .order = 90,
+                                                    .weight = 2,
+                                                    .reads = SCHED_READS_ALL,
+                                                    .prepare = prepare,
+                                                    .filter = filter,
+                                                    .scores = scores,
+                                                    .score = score,
+                                                    .scale = scale};
+SCHED_PLUGIN(topology_spread);

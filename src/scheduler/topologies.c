@@ -1,0 +1,125 @@
+/* Topologies: node labels whose values are domains, and what pods count for in them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/own.h"
+#include "scheduler/snapshot.h"
+
+uint32_t topology_domain(struct topology *t, const char *value) {
+    uintptr_t id = (uintptr_t)map_gets(&t->ids, value);
+    if (!id) {
+        vec_push(&t->nodes, 0);
+        id = t->nodes.n;
+        map_put(&t->ids, slice_of(value), (void *)id);
+    }
+    return (uint32_t)id - 1;
+}
+
+void topology_count_node(struct topology *t, uint32_t domain, int sign) {
+    if (domain == NO_DOMAIN) return;
+    if (sign < 0) {
+        t->n_live -= --t->nodes.v[domain] == 0;
+        t->n_nodes--;
+        return;
+    }
+    t->n_live += t->nodes.v[domain]++ == 0;
+    t->n_nodes++;
+}
+
+static uint32_t domain_of(struct topology *t, const struct sched_node *n) {
+    const char *value = *t->key ? str_map_get(&n->object->metadata.labels, t->key) : n->name;
+    return value ? topology_domain(t, value) : NO_DOMAIN;
+}
+
+static void assign(struct snapshot *s, struct sched_node *n, size_t at) {
+    while (n->domains.n <= at) vec_push(&n->domains, NO_DOMAIN);
+    n->domains.v[at] = domain_of(s->topologies.v[at], n);
+    topology_count_node(s->topologies.v[at], n->domains.v[at], 1);
+}
+
+size_t topology_use(struct snapshot *s, const char *key) {
+    size_t slot = s->topologies.n;
+    for (size_t i = 0; i < s->topologies.n; i++) {
+        struct topology *t = s->topologies.v[i];
+        if (!t)
+            slot = i;
+        else if (str_eq(t->key, key)) {
+            t->users++;
+            return i;
+        }
+    }
+    struct topology *t = calloc(1, sizeof *t);
+    if (!t || !(t->key = strdup(str_or(key, "")))) abort();
+    t->users = 1;
+    if (slot == s->topologies.n)
+        vec_push(&s->topologies, t);
+    else
+        s->topologies.v[slot] = t;
+    for (size_t i = 0; i < s->nodes.n; i++) assign(s, s->nodes.v[i], slot);
+    return slot;
+}
+
+void topology_release(struct snapshot *s, size_t at) {
+    struct topology *t = s->topologies.v[at];
+    if (--t->users) return;
+    s->topologies.v[at] = NULL;
+    map_done(&t->ids);
+    vec_done(&t->nodes);
+    free(t->key);
+    free(t);
+    for (size_t i = 0; i < s->nodes.n; i++) s->nodes.v[i]->domains.v[at] = NO_DOMAIN;
+}
+
+void topology_place_node(struct snapshot *s, struct sched_node *n, bool leaves) {
+    for (size_t i = 0; i < s->topologies.n; i++) {
+        if (!s->topologies.v[i]) {
+            while (n->domains.n <= i) vec_push(&n->domains, NO_DOMAIN);
+            continue;
+        }
+        if (i < n->domains.n) topology_count_node(s->topologies.v[i], n->domains.v[i], -1);
+        if (leaves) {
+            if (i < n->domains.n) n->domains.v[i] = NO_DOMAIN;
+        } else
+            assign(s, n, i);
+    }
+}
+
+void terms_count_pod(const struct pod_class *c, const struct sched_node *n, int sign) {
+    if (n->at == SIZE_MAX) return;
+    for (size_t i = 0; i < c->matches.n; i++)
+        term_count_match(c->matches.v[i], n->domains.v[c->matches.v[i]->topology], sign);
+    for (size_t i = 0; i < c->n_bears; i++) {
+        const struct class_term *b = &c->bears[i];
+        uint32_t domain = n->domains.v[b->term->topology];
+        if (b->anti)
+            term_count_anti(b->term, domain, sign);
+        else
+            term_count_weight(b->term, domain, b->weight, sign);
+    }
+}
+
+static void count_namespace(struct snapshot *s, const char *namespace, int sign) {
+    size_t at = 0;
+    struct map_entry *e;
+    while ((e = map_next(&s->pod_by_uid, &at))) {
+        const struct sched_pod *p = e->value;
+        if (str_eq(p->class->namespace, namespace)) terms_count_pod(p->class, p->node, sign);
+    }
+}
+
+void terms_rematch(struct snapshot *s, const char *namespace) {
+    if (!s->term_by_key.n) return;
+    count_namespace(s, namespace, -1);
+    size_t at = 0;
+    struct map_entry *e;
+    while ((e = map_next(&s->class_by_key, &at))) {
+        struct pod_class *c = e->value;
+        if (!str_eq(c->namespace, namespace)) continue;
+        c->matches.n = 0;
+        size_t term_at = 0;
+        struct map_entry *te;
+        while ((te = map_next(&s->term_by_key, &term_at)))
+            if (term_matches(s, te->value, c)) vec_push(&c->matches, te->value);
+    }
+    count_namespace(s, namespace, 1);
+}
