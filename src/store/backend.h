@@ -51,8 +51,9 @@ struct store_backend_ops {
      */
     int (*maintain)(struct store_backend *b, struct err *err);
     void (*stats)(struct store_backend *b, struct store_stats *ret);
-    /* Gives memory back; called when nothing has happened for a while. */
-    void (*idle)(struct store_backend *b);
+    /* Housekeeping that waits for a quiet moment, and gives memory back; called when nothing has
+     * happened for a while. Failure: as write. */
+    int (*idle)(struct store_backend *b, struct err *err);
     void (*close)(struct store_backend *b); /* NULL is allowed */
 };
 

@@ -218,7 +218,7 @@ static void memory_stats(struct store_backend *b, struct store_stats *ret) {
 
 static int memory_maintain(struct store_backend *b, struct err *err) { return 0; }
 
-static void memory_idle(struct store_backend *b) {}
+static int memory_idle(struct store_backend *b, struct err *err) { return 0; }
 
 const struct store_backend_ops store_memory = {
     .name = "memory",

@@ -191,7 +191,9 @@ static void on_idle(void *user) {
     vec_done(&s->pending);
     arena_free(s->arena);
     s->arena = arena_new();
-    s->backend->ops->idle(s->backend);
+    struct err err;
+    int r = s->backend->ops->idle(s->backend, &err);
+    if (r < 0 && r != err_code(ERR_UNAVAILABLE)) fatal(&err);
 }
 
 /* ---- streams ---- */

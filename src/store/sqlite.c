@@ -6,18 +6,20 @@
  *            at a retained revision still needs: a row goes when its successor is compacted
  *   meta     the revision counter and the compacted revision, written in every transaction
  *
+ * One transaction holds many batches of writes; each is durable before its end by the redo log
+ * (redo.h). sqlite_upkeep.c ends the transaction, and makes it anew from the redo log.
+ *
  * An object that changes after its own log row was compacted gets that row back first, so that its
  * former version can be listed until the change itself is compacted.
  */
 #include <assert.h>
 #include <errno.h>
-#include <malloc.h>
 #include <stdlib.h>
 
 #include "base/own.h"
 #include "store/sqlite.h"
 
-enum { CHECKPOINT_PAGES = 1000, VACUUM_PAGES_MIN = 256, OP_OLD_VERSION = STORE_UPDATE };
+enum { OP_OLD_VERSION = STORE_UPDATE };
 
 static const char *const sql_text[SQL_COUNT_] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -92,7 +94,7 @@ int sqlite_error(struct sqlite_backend *s, const char *doing, struct err *err) {
 }
 
 /* The prepared statement, reset. */
-static int statement(struct sqlite_backend *s, enum sql_id id, sqlite3_stmt **ret,
+int sqlite_statement(struct sqlite_backend *s, enum sql_id id, sqlite3_stmt **ret,
                      struct err *err) {
     sqlite3_stmt **q = &s->statements[id];
     if (!*q && sqlite3_prepare_v3(s->db, sql_text[id], -1, SQLITE_PREPARE_PERSISTENT, q, NULL))
@@ -105,47 +107,24 @@ static void bind_blob(sqlite3_stmt *q, int i, struct slice s) {
     sqlite3_bind_blob64(q, i, s.n ? s.p : "", s.n, SQLITE_STATIC);
 }
 
-static void bind_u64(sqlite3_stmt *q, int i, uint64_t v) {
+void sqlite_bind_u64(sqlite3_stmt *q, int i, uint64_t v) {
     sqlite3_bind_int64(q, i, (sqlite3_int64)v);
 }
 
 /* Runs a statement that gives no rows. */
-static int run(struct sqlite_backend *s, sqlite3_stmt *q, const char *doing, struct err *err) {
+int sqlite_run(struct sqlite_backend *s, sqlite3_stmt *q, const char *doing, struct err *err) {
     int r = sqlite3_step(q) == SQLITE_DONE ? 0 : sqlite_error(s, doing, err);
     sqlite3_reset(q);
     return r;
 }
 
-static int run_id(struct sqlite_backend *s, enum sql_id id, const char *doing, struct err *err) {
+int sqlite_run_id(struct sqlite_backend *s, enum sql_id id, const char *doing, struct err *err) {
     sqlite3_stmt *q;
-    int r = statement(s, id, &q, err);
-    return r < 0 ? r : run(s, q, doing, err);
-}
-
-/* After a failure inside a transaction; SQLite may have rolled back by itself. */
-static int undo(struct sqlite_backend *s, int result) {
-    if (!sqlite3_get_autocommit(s->db)) run_id(s, SQL_ROLLBACK, "rolling back", NULL);
-    /* A roll-back that fails leaves a transaction open: nothing after it may be acknowledged. */
-    return sqlite3_get_autocommit(s->db) ? result : -EIO;
-}
-
-static int meta_store(struct sqlite_backend *s, uint64_t revision, uint64_t compacted,
-                      struct err *err) {
-    sqlite3_stmt *q;
-    int r = statement(s, SQL_META, &q, err);
-    if (r < 0) return r;
-    bind_u64(q, 1, revision);
-    bind_u64(q, 2, compacted);
-    bind_u64(q, 3, sqlite_meta_crc(revision, compacted));
-    return run(s, q, "writing the revision", err);
+    int r = sqlite_statement(s, id, &q, err);
+    return r < 0 ? r : sqlite_run(s, q, doing, err);
 }
 
 /* ---- Writing ---- */
-
-/* What one transaction changes in the counters; taken over after its commit. */
-struct txn {
-    uint64_t revision, objects, log_rows;
-};
 
 struct found {
     bool exists;
@@ -153,19 +132,19 @@ struct found {
     uint64_t revision, create_revision;
 };
 
-static int log_append(struct sqlite_backend *s, struct txn *t, const struct store_event *e,
-                      struct err *err) {
+static int log_append(struct sqlite_backend *s, struct sqlite_counters *t,
+                      const struct store_event *e, struct err *err) {
     sqlite3_stmt *q;
-    int r = statement(s, SQL_LOG, &q, err);
+    int r = sqlite_statement(s, SQL_LOG, &q, err);
     if (r < 0) return r;
-    bind_u64(q, 1, e->revision);
+    sqlite_bind_u64(q, 1, e->revision);
     sqlite3_bind_int(q, 2, e->op);
-    bind_u64(q, 3, e->prev_revision);
+    sqlite_bind_u64(q, 3, e->prev_revision);
     bind_blob(q, 4, e->key);
     bind_blob(q, 5, e->value);
-    bind_u64(q, 6, sqlite_log_crc(e->op, e->revision, e->prev_revision, e->key, e->value));
+    sqlite_bind_u64(q, 6, sqlite_log_crc(e->op, e->revision, e->prev_revision, e->key, e->value));
     t->log_rows++;
-    return run(s, q, "appending to the log", err);
+    return sqlite_run(s, q, "appending to the log", err);
 }
 
 static int row_damaged(struct err *err, struct slice key) {
@@ -176,10 +155,10 @@ static int row_damaged(struct err *err, struct slice key) {
 }
 
 /* The object's row; keeps its present version in the log when that row was compacted. */
-static int find(struct sqlite_backend *s, struct txn *t, const struct store_write *w,
+static int find(struct sqlite_backend *s, struct sqlite_counters *t, const struct store_write *w,
                 struct found *ret, struct err *err) {
     sqlite3_stmt *q;
-    int r = statement(s, SQL_FIND, &q, err);
+    int r = sqlite_statement(s, SQL_FIND, &q, err);
     if (r < 0) return r;
     bind_blob(q, 1, w->key);
     int rc = sqlite3_step(q);
@@ -205,17 +184,17 @@ static int find(struct sqlite_backend *s, struct txn *t, const struct store_writ
     return r;
 }
 
-static int object_create(struct sqlite_backend *s, struct txn *t, const struct store_write *w,
-                         struct store_result *res, struct err *err) {
+static int object_create(struct sqlite_backend *s, struct sqlite_counters *t,
+                         const struct store_write *w, struct store_result *res, struct err *err) {
     sqlite3_stmt *q;
-    int r = statement(s, SQL_CREATE, &q, err);
+    int r = sqlite_statement(s, SQL_CREATE, &q, err);
     if (r < 0) return r;
     uint64_t revision = t->revision + 1;
     bind_blob(q, 1, w->key);
-    bind_u64(q, 2, revision);
+    sqlite_bind_u64(q, 2, revision);
     bind_blob(q, 3, res->value);
-    bind_u64(q, 4, sqlite_object_crc(revision, revision, w->key, res->value));
-    r = run(s, q, "creating an object", err);
+    sqlite_bind_u64(q, 4, sqlite_object_crc(revision, revision, w->key, res->value));
+    r = sqlite_run(s, q, "creating an object", err);
     if (r < 0) return r;
     if (sqlite3_changes(s->db) == 0)
         res->reason = ERR_ALREADY_EXISTS;
@@ -224,8 +203,8 @@ static int object_create(struct sqlite_backend *s, struct txn *t, const struct s
     return 0;
 }
 
-static int object_change(struct sqlite_backend *s, struct txn *t, const struct store_write *w,
-                         struct store_result *res, struct err *err) {
+static int object_change(struct sqlite_backend *s, struct sqlite_counters *t,
+                         const struct store_write *w, struct store_result *res, struct err *err) {
     struct found f;
     int r = find(s, t, w, &f, err);
     if (r < 0) return r;
@@ -237,20 +216,21 @@ static int object_change(struct sqlite_backend *s, struct txn *t, const struct s
     res->prev_revision = f.revision;
     sqlite3_stmt *q;
     bool gone = w->op == STORE_DELETE;
-    r = statement(s, gone ? SQL_DELETE : SQL_UPDATE, &q, err);
+    r = sqlite_statement(s, gone ? SQL_DELETE : SQL_UPDATE, &q, err);
     if (r < 0) return r;
     sqlite3_bind_int64(q, 1, f.id);
     if (!gone) {
-        bind_u64(q, 2, t->revision + 1);
+        sqlite_bind_u64(q, 2, t->revision + 1);
         bind_blob(q, 3, res->value);
-        bind_u64(q, 4, sqlite_object_crc(t->revision + 1, f.create_revision, w->key, res->value));
+        sqlite_bind_u64(q, 4,
+                        sqlite_object_crc(t->revision + 1, f.create_revision, w->key, res->value));
     }
     t->objects -= gone;
-    return run(s, q, "changing an object", err);
+    return sqlite_run(s, q, "changing an object", err);
 }
 
-static int write_one(struct sqlite_backend *s, struct txn *t, struct arena *a,
-                     const struct store_write *w, struct store_result *res, struct err *err) {
+int sqlite_apply(struct sqlite_backend *s, struct sqlite_counters *t, struct arena *a,
+                 const struct store_write *w, struct store_result *res, struct err *err) {
     *res = (struct store_result){.value = store_splice(a, w, t->revision + 1)};
     int r =
         w->op == STORE_CREATE ? object_create(s, t, w, res, err) : object_change(s, t, w, res, err);
@@ -261,19 +241,33 @@ static int write_one(struct sqlite_backend *s, struct txn *t, struct arena *a,
         err);
 }
 
+int sqlite_begin(struct sqlite_backend *s, struct err *err) {
+    return sqlite3_get_autocommit(s->db) ? sqlite_run_id(s, SQL_BEGIN, "beginning", err) : 0;
+}
+
+/* One write of the batch's bytes and one sync; a batch too large for that ends the transaction. */
+static int batch_keep(struct sqlite_backend *s, const struct sqlite_counters *t,
+                      const struct store_write *w, size_t n, const struct store_result *results,
+                      struct err *err) {
+    redo_begin(&s->redo);
+    for (size_t i = 0; i < n; i++)
+        if (results[i].reason == ERR_NONE) redo_add(&s->redo, &w[i]);
+    if (!redo_fits(&s->redo)) return sqlite_settle(s, t, s->compacted, err);
+    int r = redo_append(&s->redo, s->now.revision, t->revision, err);
+    if (r == 0) s->unsettled += t->revision - s->now.revision;
+    return r;
+}
+
 static int sqlite_write(struct store_backend *b, struct arena *a, const struct store_write *w,
                         size_t n, struct store_result *results, struct err *err) {
     struct sqlite_backend *s = (struct sqlite_backend *)b;
-    struct txn t = {s->revision, s->objects, s->log_rows};
-    int r = run_id(s, SQL_BEGIN, "beginning", err);
-    for (size_t i = 0; i < n && r == 0; i++) r = write_one(s, &t, a, &w[i], &results[i], err);
-    if (r == 0) r = meta_store(s, t.revision, s->compacted, err);
-    if (r == 0) r = run_id(s, SQL_COMMIT, "committing", err);
-    if (r < 0) return undo(s, r);
-    assert(t.revision >= s->revision);
-    s->revision = t.revision;
-    s->objects = t.objects;
-    s->log_rows = t.log_rows;
+    struct sqlite_counters t = s->now;
+    int r = sqlite_begin(s, err);
+    for (size_t i = 0; i < n && r == 0; i++) r = sqlite_apply(s, &t, a, &w[i], &results[i], err);
+    assert(t.revision >= s->now.revision);
+    if (r == 0 && t.revision > s->now.revision) r = batch_keep(s, &t, w, n, results, err);
+    if (r < 0) return sqlite_undo(s, r);
+    s->now = t;
     return 0;
 }
 
@@ -323,25 +317,29 @@ static int rows_walk(struct sqlite_backend *s, sqlite3_stmt *q, bool as_objects,
 }
 
 static int retained(const struct sqlite_backend *s, uint64_t revision, struct err *err) {
-    if (revision >= s->compacted && revision <= s->revision) return 0;
+    if (revision >= s->compacted && revision <= s->now.revision) return 0;
     return err_set(err, ERR_EXPIRED, "revision %llu is not in the log (%llu to %llu)",
                    (unsigned long long)revision, (unsigned long long)s->compacted,
-                   (unsigned long long)s->revision);
+                   (unsigned long long)s->now.revision);
 }
 
 static int sqlite_range(struct store_backend *b, const struct store_range *range, store_row_fn *fn,
                         void *user, uint64_t *ret_revision, struct err *err) {
     struct sqlite_backend *s = (struct sqlite_backend *)b;
-    uint64_t at = range->revision ? range->revision : s->revision;
+    uint64_t at = range->revision ? range->revision : s->now.revision;
     int r = retained(s, at, err);
     if (r < 0) return r;
-    bool now = at == s->revision;
+    bool now = at == s->now.revision;
     sqlite3_stmt *q;
-    r = statement(s, now ? SQL_RANGE : range->unchanged ? SQL_UNCHANGED : SQL_RANGE_AT, &q, err);
+    r = sqlite_statement(s,
+                         now                ? SQL_RANGE
+                         : range->unchanged ? SQL_UNCHANGED
+                                            : SQL_RANGE_AT,
+                         &q, err);
     if (r < 0) return r;
     OWN(arena_free_p) struct arena *a = arena_new();
     bind_range(q, a, range);
-    if (!now) bind_u64(q, 5, at);
+    if (!now) sqlite_bind_u64(q, 5, at);
     *ret_revision = at;
     return rows_walk(s, q, true, fn, user, err);
 }
@@ -351,9 +349,9 @@ static int sqlite_past(struct store_backend *b, uint64_t revision, store_row_fn 
     struct sqlite_backend *s = (struct sqlite_backend *)b;
     sqlite3_stmt *q;
     int r = retained(s, revision, err);
-    if (r == 0) r = statement(s, SQL_PAST, &q, err);
+    if (r == 0) r = sqlite_statement(s, SQL_PAST, &q, err);
     if (r < 0) return r;
-    bind_u64(q, 1, revision);
+    sqlite_bind_u64(q, 1, revision);
     return rows_walk(s, q, true, fn, user, err);
 }
 
@@ -362,103 +360,11 @@ static int sqlite_log(struct store_backend *b, uint64_t from, uint32_t limit, st
     struct sqlite_backend *s = (struct sqlite_backend *)b;
     sqlite3_stmt *q;
     int r = retained(s, from, err);
-    if (r == 0) r = statement(s, SQL_LOG_AFTER, &q, err);
+    if (r == 0) r = sqlite_statement(s, SQL_LOG_AFTER, &q, err);
     if (r < 0) return r;
-    bind_u64(q, 1, from);
+    sqlite_bind_u64(q, 1, from);
     sqlite3_bind_int64(q, 2, limit ? (sqlite3_int64)limit : -1);
     return rows_walk(s, q, false, fn, user, err);
-}
-
-/* ---- Housekeeping ---- */
-
-static int64_t pragma_int(struct sqlite_backend *s, const char *sql) {
-    sqlite3_stmt *q = NULL;
-    int64_t v = 0;
-    if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW)
-        v = sqlite3_column_int64(q, 0);
-    sqlite3_finalize(q);
-    return v;
-}
-
-/* Gives pages back to the file system, some at a time, when a quarter of the file is free. */
-static int vacuum_some(struct sqlite_backend *s, struct err *err) {
-    int64_t unused = pragma_int(s, "PRAGMA freelist_count");
-    if (unused < VACUUM_PAGES_MIN || unused * 4 < pragma_int(s, "PRAGMA page_count")) return 0;
-    if (sqlite3_exec(s->db, "PRAGMA incremental_vacuum(256)", NULL, NULL, NULL) == SQLITE_OK)
-        return 0;
-    return sqlite_error(s, "vacuum", err);
-}
-
-static int compact_rows(struct sqlite_backend *s, uint64_t to, uint64_t *ret_removed,
-                        struct err *err) {
-    *ret_removed = 0;
-    for (enum sql_id id = SQL_COMPACT_SUPERSEDED; id <= SQL_COMPACT_CURRENT; id++) {
-        sqlite3_stmt *q;
-        int r = statement(s, id, &q, err);
-        if (r < 0) return r;
-        bind_u64(q, 1, s->compacted);
-        bind_u64(q, 2, to);
-        r = run(s, q, "compacting", err);
-        if (r < 0) return r;
-        *ret_removed += (uint64_t)sqlite3_changes64(s->db);
-    }
-    return 0;
-}
-
-static int sqlite_compact(struct store_backend *b, uint64_t keep_rows, uint64_t max_rows,
-                          struct err *err) {
-    struct sqlite_backend *s = (struct sqlite_backend *)b;
-    uint64_t rows = s->revision - s->compacted, removed;
-    if (rows <= keep_rows) return 0;
-    uint64_t to = s->compacted + MIN_OF(rows - keep_rows, max_rows);
-    int r = run_id(s, SQL_BEGIN, "beginning", err);
-    if (r == 0) r = compact_rows(s, to, &removed, err);
-    if (r == 0) r = meta_store(s, s->revision, to, err);
-    if (r == 0) r = vacuum_some(s, err);
-    if (r == 0) r = run_id(s, SQL_COMMIT, "committing", err);
-    if (r < 0) return undo(s, r);
-    s->compacted = to;
-    s->log_rows -= removed;
-    return 0;
-}
-
-static int checkpoint(struct sqlite_backend *s, int mode, struct err *err) {
-    int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, mode, NULL, NULL);
-    if (rc == SQLITE_OK) s->wal_pages = 0;
-    /* A full disk keeps the log: later checkpoints carry on. A failed fsync is never retried: the
-     * kernel may already have dropped the pages. */
-    if (rc == SQLITE_OK || (rc & 0xff) == SQLITE_FULL || (rc & 0xff) == SQLITE_BUSY) return 0;
-    return sqlite_error(s, "checkpoint", err);
-}
-
-static int sqlite_maintain(struct store_backend *b, struct err *err) {
-    struct sqlite_backend *s = (struct sqlite_backend *)b;
-    return s->wal_pages < CHECKPOINT_PAGES ? 0 : checkpoint(s, SQLITE_CHECKPOINT_PASSIVE, err);
-}
-
-static void sqlite_stats(struct store_backend *b, struct store_stats *ret) {
-    struct sqlite_backend *s = (struct sqlite_backend *)b;
-    *ret = (struct store_stats){
-        s->revision, s->compacted, s->objects, s->log_rows,
-        (uint64_t)(pragma_int(s, "PRAGMA page_count") * pragma_int(s, "PRAGMA page_size"))};
-}
-
-static void sqlite_idle(struct store_backend *b) {
-    sqlite3_db_release_memory(((struct sqlite_backend *)b)->db);
-    malloc_trim(0);
-}
-
-void sqlite_close_damaged(struct sqlite_backend *s) {
-    for (size_t i = 0; i < SQL_COUNT_; i++) sqlite3_finalize(s->statements[i]);
-    sqlite3_close(s->db);
-    free(s);
-}
-
-static void sqlite_close(struct store_backend *b) {
-    struct sqlite_backend *s = (struct sqlite_backend *)b;
-    if (!s) return;
-    checkpoint(s, SQLITE_CHECKPOINT_TRUNCATE, NULL); /* nothing to recover at the next start */
-    sqlite_close_damaged(s);
 }
 
 const struct store_backend_ops store_sqlite = {

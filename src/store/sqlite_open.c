@@ -12,7 +12,7 @@
 
 enum {
     APPLICATION_ID = 0x41544f4c, /* "ATOL", shown by file(1) */
-    FORMAT_VERSION = 1,
+    FORMAT_VERSION = 2,          /* 1: without a redo log, else the same */
 };
 #define CHECK_BYTES_MAX (64LL << 20) /* a larger database is checked row by row as it is read */
 
@@ -25,7 +25,7 @@ static const char schema[] =
     "CREATE TABLE log(revision INTEGER PRIMARY KEY, op INTEGER NOT NULL,"
     " prev_revision INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,"
     " crc INTEGER NOT NULL) STRICT;"
-    "PRAGMA application_id = 1096044364; PRAGMA user_version = 1;";
+    "PRAGMA application_id = 1096044364; PRAGMA user_version = 2;";
 
 static int damaged(const char *path, struct err *err, const char *what) {
     return err_set(err, ERR_INTERNAL,
@@ -58,14 +58,14 @@ static int quick_check(struct sqlite_backend *s, const char *path, struct err *e
 
 static bool object_row_good(const struct sqlite_backend *s, sqlite3_stmt *q) {
     uint64_t revision = (uint64_t)sqlite3_column_int64(q, 1);
-    return revision <= s->revision &&
+    return revision <= s->now.revision &&
            sqlite_object_crc(revision, (uint64_t)sqlite3_column_int64(q, 2), sqlite_column(q, 0),
                              sqlite_column(q, 3)) == (uint32_t)sqlite3_column_int64(q, 4);
 }
 
 static bool log_row_good(const struct sqlite_backend *s, sqlite3_stmt *q) {
     uint64_t revision = (uint64_t)sqlite3_column_int64(q, 1);
-    return revision <= s->revision &&
+    return revision <= s->now.revision &&
            sqlite_log_crc((uint8_t)sqlite3_column_int(q, 5), revision,
                           (uint64_t)sqlite3_column_int64(q, 2), sqlite_column(q, 0),
                           sqlite_column(q, 3)) == (uint32_t)sqlite3_column_int64(q, 4);
@@ -101,10 +101,11 @@ static int meta_load(struct sqlite_backend *s, const char *path, struct err *err
     if (sqlite3_prepare_v2(s->db, "SELECT revision, compacted, crc FROM meta", -1, &q, NULL) ==
             SQLITE_OK &&
         sqlite3_step(q) == SQLITE_ROW) {
-        s->revision = (uint64_t)sqlite3_column_int64(q, 0);
+        s->now.revision = (uint64_t)sqlite3_column_int64(q, 0);
         s->compacted = (uint64_t)sqlite3_column_int64(q, 1);
-        good = sqlite_meta_crc(s->revision, s->compacted) == (uint32_t)sqlite3_column_int64(q, 2) &&
-               s->compacted <= s->revision;
+        good = sqlite_meta_crc(s->now.revision, s->compacted) ==
+                   (uint32_t)sqlite3_column_int64(q, 2) &&
+               s->compacted <= s->now.revision;
     }
     sqlite3_finalize(q);
     return good ? 0 : damaged(path, err, "the revision counter is unreadable");
@@ -114,17 +115,18 @@ static int check_all(struct sqlite_backend *s, const char *path, struct err *err
     int r = quick_check(s, path, err);
     if (r == 0)
         r = rows_check(s, path, "SELECT key, revision, create_revision, value, crc FROM objects",
-                       object_row_good, &s->objects, err);
+                       object_row_good, &s->now.objects, err);
     if (r == 0)
         r = rows_check(s, path, "SELECT key, revision, prev_revision, value, crc, op FROM log",
-                       log_row_good, &s->log_rows, err);
+                       log_row_good, &s->now.log_rows, err);
     return r;
 }
 
 static int load(struct sqlite_backend *s, const char *path, int64_t bytes, struct err *err) {
     if (query_int(s->db, "PRAGMA application_id") != APPLICATION_ID)
         return damaged(path, err, "it is not a database of Atoll");
-    if (query_int(s->db, "PRAGMA user_version") != FORMAT_VERSION)
+    int64_t version = query_int(s->db, "PRAGMA user_version");
+    if (version < 1 || version > FORMAT_VERSION)
         return err_set(err, ERR_INTERNAL,
                        "the database %s was written by a newer Atoll; start that version", path);
     int r = meta_load(s, path, err);
@@ -132,23 +134,27 @@ static int load(struct sqlite_backend *s, const char *path, int64_t bytes, struc
     if (bytes <= CHECK_BYTES_MAX) {
         r = check_all(s, path, err);
     } else {
-        s->objects = (uint64_t)query_int(s->db, "SELECT count(*) FROM objects");
-        s->log_rows = (uint64_t)query_int(s->db, "SELECT count(*) FROM log");
+        s->now.objects = (uint64_t)query_int(s->db, "SELECT count(*) FROM objects");
+        s->now.log_rows = (uint64_t)query_int(s->db, "SELECT count(*) FROM log");
     }
     if (r < 0) return r;
     /* Every revision after the compacted one has its row: a gap would be a lost event. */
     char sql[96];
     snprintf(sql, sizeof sql, "SELECT count(*) FROM log WHERE revision > %llu",
              (unsigned long long)s->compacted);
-    if ((uint64_t)query_int(s->db, sql) != s->revision - s->compacted)
+    if ((uint64_t)query_int(s->db, sql) != s->now.revision - s->compacted)
         return damaged(path, err, "rows of the change log are missing");
+    /* An older Atoll, which knows of no redo log, must refuse it from now on. */
+    if (version < FORMAT_VERSION &&
+        sqlite3_exec(s->db, "PRAGMA user_version = 2", NULL, NULL, NULL) != SQLITE_OK)
+        return sqlite_error(s, "marking the format", err);
     return 0;
 }
 
 static int create(struct sqlite_backend *s, const char *path, struct err *err) {
     char meta[128];
     snprintf(meta, sizeof meta, "INSERT INTO meta VALUES(1, 0, 0, %u);", sqlite_meta_crc(0, 0));
-    const char *steps[] = {"PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL;"
+    const char *steps[] = {"PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL;"
                            "PRAGMA journal_mode = WAL; BEGIN IMMEDIATE;",
                            schema, meta, "COMMIT;"};
     for (size_t i = 0; i < ARRAY_LEN(steps); i++)
@@ -174,12 +180,13 @@ static int connect_db(struct sqlite_backend *s, const char *path, bool exists, s
         sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
         sqlite3_db_config(s->db, SQLITE_DBCONFIG_LOOKASIDE, NULL, 256, 64);
-        rc = sqlite3_exec(s->db,
-                          "PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL;"
-                          "PRAGMA cache_size = -1536; PRAGMA temp_store = MEMORY;"
-                          "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 8388608;"
-                          "PRAGMA cell_size_check = ON",
-                          NULL, NULL, NULL);
+        rc = sqlite3_exec(
+            s->db,
+            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL;"
+            "PRAGMA cache_size = -1536; PRAGMA cache_spill = OFF; PRAGMA temp_store = MEMORY;"
+            "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 16777216;"
+            "PRAGMA cell_size_check = ON",
+            NULL, NULL, NULL);
     }
     /* The first read takes the lock and reads the header. */
     if (rc == SQLITE_OK)
@@ -216,13 +223,17 @@ int sqlite_open(const char *path, struct store_backend **ret, struct err *err) {
         bool fresh = query_int(s->db, "SELECT count(*) FROM sqlite_schema") == 0;
         r = fresh ? create(s, path, err) : load(s, path, bytes + wal_bytes, err);
     }
+    s->settled = s->now;
+    s->page_bytes = (int)MAX_OF(query_int(s->db, "PRAGMA page_size"), 512);
+    if (r == 0) r = redo_open(&s->redo, s->db, path, err);
+    if (r == 0) r = sqlite_recover(s, err);
     if (r < 0) {
         sqlite_close_damaged(s);
         return r;
     }
     sqlite3_wal_hook(s->db, wal_hook, s);
     sqlite3_db_release_memory(s->db);
-    s->wal_pages = wal_bytes > 0 ? (int)(wal_bytes / 4096) : 0;
+    s->wal_pages = wal_bytes > 0 ? (int)(wal_bytes / s->page_bytes) : 0;
     *ret = &s->base;
     return 0;
 }

@@ -14,7 +14,7 @@
 #include "base/test.h"
 #include "store/backend.h"
 
-static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
+static const char *const suffixes[] = {"", "-wal", "-shm", "-journal", "-redo"};
 
 struct place {
     char dir[64], path[96];
@@ -228,22 +228,23 @@ TEST(overwritten_pages_are_found_at_start) {
     fill(p.path);
     struct stat st;
     assert_int_equal(stat(p.path, &st), 0);
+    enum { PAGE = 16384 };
     int found = 0;
-    for (off_t page = 1; page < st.st_size / 4096; page++) {
-        char good[4096], bad[4096];
+    for (off_t page = 1; page < st.st_size / PAGE; page++) {
+        char good[PAGE], bad[PAGE];
         OWN(close_p) int fd = open(p.path, O_RDWR | O_CLOEXEC);
-        assert_int_equal(pread(fd, good, 4096, page * 4096), 4096);
+        assert_int_equal(pread(fd, good, PAGE, page * PAGE), PAGE);
         memset(bad, 0xa5, sizeof bad);
-        assert_int_equal(pwrite(fd, bad, 4096, page * 4096), 4096);
+        assert_int_equal(pwrite(fd, bad, PAGE, page * PAGE), PAGE);
         struct store_backend *b = NULL;
         struct err err;
         if (store_sqlite.open(p.path, &b, &err) < 0)
             found++;
         else
             b->ops->close(b);
-        assert_int_equal(pwrite(fd, good, 4096, page * 4096), 4096);
+        assert_int_equal(pwrite(fd, good, PAGE, page * PAGE), PAGE);
     }
-    assert_int_equal(found, st.st_size / 4096 - 1);
+    assert_int_equal(found, st.st_size / PAGE - 1);
     struct store_backend *b = open_or_fail(p.path);
     b->ops->close(b);
     place_remove(&p);
@@ -362,6 +363,37 @@ TEST(a_full_disk_stores_nothing_and_later_writes_work) {
         b->ops->close(b);
         place_remove(&p);
     }
+}
+
+TEST(a_disk_too_full_to_end_the_transaction_loses_nothing) {
+    struct place p;
+    place_make(&p);
+    faults_begin();
+    struct store_backend *b = open_or_fail(p.path);
+    struct store_result res;
+    struct store_stats st;
+    for (int i = 0; i < 3; i++) {
+        char key[2][8] = {{'/', (char)('a' + i)}, {'/', (char)('p' + i)}};
+        assert_int_equal(put(b, STORE_CREATE, key[0], 0, &res, NULL), 0);
+        fault_writes = i;
+        assert_int_equal(b->ops->idle(b, NULL), err_code(ERR_UNAVAILABLE));
+        fault_writes = -1;
+        b->ops->stats(b, &st);
+        assert_int_equal(st.revision, 2 * i + 1);
+        assert_int_equal(st.objects, 2 * i + 1);
+        assert_int_equal(put(b, STORE_CREATE, key[0], 0, &res, NULL), 0);
+        assert_int_equal(res.reason, ERR_ALREADY_EXISTS);
+        assert_int_equal(put(b, STORE_CREATE, key[1], 0, &res, NULL), 0);
+        assert_int_equal(b->ops->idle(b, NULL), 0);
+    }
+    b->ops->close(b);
+    faults_end();
+    b = open_or_fail(p.path);
+    b->ops->stats(b, &st);
+    assert_int_equal(st.revision, 6);
+    assert_int_equal(st.objects, 6);
+    b->ops->close(b);
+    place_remove(&p);
 }
 
 TEST(a_failed_fsync_is_never_acknowledged) {

@@ -132,7 +132,8 @@ static int step_write(struct model *m, struct store_backend *b) {
 int model_step(struct model *m, struct store_backend *b) {
     uint64_t what = disk_below(&m->random, 20);
     struct err err;
-    if (what > 2) return step_write(m, b);
+    if (what > 3) return step_write(m, b);
+    if (what == 3) return b->ops->idle(b, &err); /* ends the transaction of many batches */
     if (what == 2) return b->ops->maintain(b, &err);
     if (m->acknowledged - m->compacted <= KEEP_ROWS) return 0;
     m->compacting = m->acknowledged - KEEP_ROWS;

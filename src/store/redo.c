@@ -1,0 +1,198 @@
+#include "store/redo.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/own.h"
+
+enum {
+    MAGIC = 0x4f444552, /* "REDO" */
+    HEADER_BYTES = 32,
+    CRC_AT = 4,
+    BODY_BYTES_AT = 8,
+    FROM_AT = 16,
+    TO_AT = 24,
+    SIZE_MIN = 64 << 10,
+    CALL_BYTES = 64 << 10, /* the unix VFS takes less than 128 KiB in one call */
+};
+
+static void put_u32(char *p, uint32_t v) {
+    for (int i = 0; i < 4; i++) p[i] = (char)(v >> 8 * i & 0xff);
+}
+
+static void put_u64(char *p, uint64_t v) {
+    put_u32(p, (uint32_t)v);
+    put_u32(p + 4, (uint32_t)(v >> 32));
+}
+
+static int failed(int rc, const char *doing, struct err *err) {
+    if ((rc & 0xff) == SQLITE_FULL)
+        return err_set(err, ERR_UNAVAILABLE, "disk full: nothing was stored; free some space");
+    return err_set(err, ERR_INTERNAL, "store: %s the redo log: %s", doing, sqlite3_errstr(rc));
+}
+
+static int file_write(struct redo *r, const char *p, size_t n, int64_t at) {
+    int rc = SQLITE_OK;
+    for (size_t done = 0, now; rc == SQLITE_OK && done < n; done += now) {
+        now = MIN_OF(n - done, (size_t)CALL_BYTES);
+        rc = r->file->pMethods->xWrite(r->file, p + done, (int)now, at + (int64_t)done);
+    }
+    return rc;
+}
+
+static int file_read(struct redo *r, char *p, size_t n, int64_t at) {
+    int rc = SQLITE_OK;
+    for (size_t done = 0, now; rc == SQLITE_OK && done < n; done += now) {
+        now = MIN_OF(n - done, (size_t)CALL_BYTES);
+        rc = r->file->pMethods->xRead(r->file, p + done, (int)now, at + (int64_t)done);
+    }
+    return rc;
+}
+
+int redo_open(struct redo *r, sqlite3 *db, const char *db_path, struct err *err) {
+    if (sqlite3_file_control(db, "main", SQLITE_FCNTL_VFS_POINTER, &r->vfs) != SQLITE_OK || !r->vfs)
+        return err_set(err, ERR_INTERNAL, "store: the database has no VFS");
+    r->file = calloc(1, (size_t)r->vfs->szOsFile);
+    if (!r->file || asprintf(&r->path, "%s-redo", db_path) < 0) abort();
+    /* As a write-ahead log: made with the database's mode, its name durable with the first sync. */
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_WAL;
+    int rc = r->vfs->xOpen(r->vfs, r->path, r->file, flags, &flags);
+    sqlite3_int64 size = 0;
+    if (rc == SQLITE_OK) rc = r->file->pMethods->xFileSize(r->file, &size);
+    r->size = size;
+    if (rc == SQLITE_OK && flags & SQLITE_OPEN_READONLY) rc = SQLITE_READONLY;
+    if (rc == SQLITE_OK) return 0;
+    return err_set(err, ERR_UNAVAILABLE, "%s cannot be opened: %s", r->path, sqlite3_errstr(rc));
+}
+
+void redo_close(struct redo *r) {
+    if (r->file && r->file->pMethods) r->file->pMethods->xClose(r->file);
+    free(r->file);
+    free(r->path);
+    buf_done(&r->record);
+    *r = (struct redo){0};
+}
+
+/* ---- reading ---- */
+
+struct header {
+    uint32_t magic, crc, body_bytes;
+    uint64_t from, to;
+};
+
+static struct header header_read(struct slice s) {
+    struct unpack u = unpack_init(s);
+    struct header h = {.magic = unpack_u32(&u), .crc = unpack_u32(&u)};
+    h.body_bytes = unpack_u32(&u);
+    unpack_u32(&u);
+    h.from = unpack_u64(&u);
+    h.to = unpack_u64(&u);
+    return h;
+}
+
+/* The record at `at`, into *record. 0: there is none; 1; negative: the disk failed. */
+static int record_read(struct redo *r, int64_t at, struct buf *record, struct header *ret,
+                       struct err *err) {
+    if (at + HEADER_BYTES > r->size) return 0;
+    buf_clear(record);
+    buf_reserve(record, HEADER_BYTES);
+    int rc = file_read(r, record->p, HEADER_BYTES, at);
+    if (rc != SQLITE_OK) return failed(rc, "reading", err);
+    *ret = header_read(slice_from(record->p, HEADER_BYTES));
+    if (ret->magic != MAGIC || ret->body_bytes > r->size - at - HEADER_BYTES) return 0;
+    record->n = HEADER_BYTES;
+    buf_reserve(record, ret->body_bytes);
+    rc = file_read(r, record->p + HEADER_BYTES, ret->body_bytes, at + HEADER_BYTES);
+    if (rc != SQLITE_OK) return failed(rc, "reading", err);
+    record->n += ret->body_bytes;
+    return ret->crc == crc32c(0, record->p + BODY_BYTES_AT, record->n - BODY_BYTES_AT);
+}
+
+int redo_scan(struct redo *r, int64_t end, redo_record_fn *fn, void *user, struct err *err) {
+    OWN(buf_done) struct buf record = {0};
+    struct header h = {0};
+    uint64_t revision = 0;
+    int result = 0;
+    int64_t at = 0;
+    while (result == 0 && (end < 0 || at < end)) {
+        int there = record_read(r, at, &record, &h, err);
+        if (there < 0) return there;
+        if (!there || h.from < revision || h.to <= h.from) break;
+        struct slice body = slice_from(record.p + HEADER_BYTES, record.n - HEADER_BYTES);
+        result = fn(user, h.from, h.to, body, err);
+        revision = h.to;
+        at += (int64_t)record.n;
+    }
+    if (result != 0) return result;
+    if (end >= 0 && at != end)
+        return err_set(err, ERR_INTERNAL, "store: a record of the redo log is gone");
+    r->end = at;
+    return 0;
+}
+
+bool redo_next(struct unpack *body, struct store_write *ret, bool *bad) {
+    if (!body->left.n) return false;
+    struct slice s = unpack_slice(body);
+    *bad = body->bad || store_write_unpack(s, ret) < 0;
+    return !*bad;
+}
+
+/* ---- writing ---- */
+
+void redo_begin(struct redo *r) {
+    static const char header[HEADER_BYTES];
+    buf_clear(&r->record);
+    buf_append(&r->record, header, sizeof header);
+}
+
+void redo_add(struct redo *r, const struct store_write *w) {
+    size_t at = r->record.n;
+    pack_u32(&r->record, 0);
+    store_write_pack(&r->record, w);
+    put_u32(r->record.p + at, (uint32_t)(r->record.n - at - 4));
+}
+
+bool redo_fits(const struct redo *r) {
+    return r->record.n <= REDO_RECORD_BYTES_MAX && r->end + (int64_t)r->record.n <= REDO_BYTES_MAX;
+}
+
+/* The file is written over, never made longer by a record: a sync then moves its data only. */
+static int make_room(struct redo *r) {
+    int64_t size = MAX_OF(r->size, SIZE_MIN);
+    while (size < r->end + (int64_t)r->record.n) size *= 2;
+    if (size == r->size) return SQLITE_OK;
+    OWN(free_p) char *zeros = calloc(1, (size_t)(size - r->size));
+    if (!zeros) abort();
+    int rc = file_write(r, zeros, (size_t)(size - r->size), r->size);
+    if (rc == SQLITE_OK) r->size = size;
+    return rc;
+}
+
+int redo_append(struct redo *r, uint64_t from, uint64_t to, struct err *err) {
+    char *p = r->record.p;
+    put_u32(p, MAGIC);
+    put_u32(p + BODY_BYTES_AT, (uint32_t)(r->record.n - HEADER_BYTES));
+    put_u64(p + FROM_AT, from);
+    put_u64(p + TO_AT, to);
+    put_u32(p + CRC_AT, crc32c(0, p + BODY_BYTES_AT, r->record.n - BODY_BYTES_AT));
+    int rc = make_room(r);
+    if (rc == SQLITE_OK) rc = file_write(r, p, r->record.n, r->end);
+    if (rc != SQLITE_OK) return failed(rc, "writing", err);
+    int result = redo_sync(r, err);
+    if (result == 0) r->end += (int64_t)r->record.n;
+    return result;
+}
+
+int redo_sync(struct redo *r, struct err *err) {
+    int rc = r->file->pMethods->xSync(r->file, SQLITE_SYNC_NORMAL | SQLITE_SYNC_DATAONLY);
+    /* Never ERR_UNAVAILABLE: what a failed sync has left on the disk is not known. */
+    return rc == SQLITE_OK ? 0 : failed(SQLITE_IOERR_FSYNC, "syncing", err);
+}
+
+void redo_reset(struct redo *r) { r->end = 0; }
+
+void redo_clear(struct redo *r) {
+    static const char header[HEADER_BYTES];
+    if (r->file && r->size && r->end == 0)
+        r->file->pMethods->xWrite(r->file, header, sizeof header, 0);
+}

@@ -1,0 +1,239 @@
+/* What is durable in the redo log only: found again after a crash, and never taken for more. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/own.h"
+#include "base/test.h"
+#include "store/redo.h"
+
+enum { VALUE_BYTES = 2000 };
+
+struct place {
+    char dir[64], path[96], redo[104];
+};
+
+static void place_make(struct place *p) {
+    snprintf(p->dir, sizeof p->dir, "/tmp/atoll-redo-test-XXXXXX");
+    assert_non_null(mkdtemp(p->dir));
+    snprintf(p->path, sizeof p->path, "%s/store.db", p->dir);
+    snprintf(p->redo, sizeof p->redo, "%s-redo", p->path);
+}
+
+static void place_remove(struct place *p) {
+    char wal[104];
+    snprintf(wal, sizeof wal, "%s-wal", p->path);
+    unlink(p->path);
+    unlink(p->redo);
+    unlink(wal);
+    assert_int_equal(rmdir(p->dir), 0);
+}
+
+static struct store_backend *open_or_fail(const char *path) {
+    struct store_backend *b;
+    struct err err;
+    if (store_sqlite.open(path, &b, &err) < 0) fail_msg("%s", err.text);
+    return b;
+}
+
+/* Creates /k<from+1> … /k<from+n> in one batch. False when it failed. */
+static bool create_batch(struct store_backend *b, uint64_t from, size_t n) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    char *value = arena_alloc(a, VALUE_BYTES);
+    memset(value, 'x', VALUE_BYTES);
+    memcpy(value, "{\"rv\":\"\",\"v\":\"", 14);
+    memcpy(value + VALUE_BYTES - 2, "\"}", 2);
+    struct store_write *w = ARENA_ARRAY(a, struct store_write, n);
+    struct store_result *res = ARENA_ARRAY(a, struct store_result, n);
+    for (size_t i = 0; i < n; i++) {
+        const char *key = arena_printf(a, "/k%llu", (unsigned long long)(from + i + 1));
+        w[i] =
+            (struct store_write){STORE_CREATE, slice_of(key), 0, 7, slice_from(value, VALUE_BYTES)};
+    }
+    if (b->ops->write(b, a, w, n, res, NULL) < 0) return false;
+    for (size_t i = 0; i < n; i++)
+        if (res[i].reason != ERR_NONE || res[i].revision != from + i + 1) return false;
+    return true;
+}
+
+static bool change(struct store_backend *b, uint8_t op, const char *key, uint64_t expected) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct store_write w = {op, slice_of(key), expected, 7, SLICE("{\"rv\":\"\",\"v\":\"2\"}")};
+    struct store_result res;
+    return b->ops->write(b, a, &w, 1, &res, NULL) == 0 && res.reason == ERR_NONE;
+}
+
+/* Runs fn on the store in a process that ends without closing it. */
+static void crash_after(const char *path, bool (*fn)(struct store_backend *b)) {
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct store_backend *b;
+        if (store_sqlite.open(path, &b, NULL) < 0) _exit(2);
+        _exit(fn(b) ? 0 : 3);
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    assert_int_equal(status, 0);
+}
+
+static int64_t database_int(const char *path, const char *sql) {
+    sqlite3 *db;
+    sqlite3_stmt *q;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &q, NULL), SQLITE_OK);
+    int64_t v = sqlite3_step(q) == SQLITE_ROW ? sqlite3_column_int64(q, 0) : -1;
+    sqlite3_finalize(q);
+    sqlite3_close(db);
+    return v;
+}
+
+static struct store_stats stats_of(struct store_backend *b) {
+    struct store_stats st;
+    b->ops->stats(b, &st);
+    return st;
+}
+
+static int row_count(void *user, const struct store_event *row) {
+    ++*(uint64_t *)user;
+    return 0;
+}
+
+/* 1 + 70 + 100 creates, of which two records are larger than one call of the VFS takes. */
+static bool several_batches(struct store_backend *b) {
+    return create_batch(b, 0, 1) && create_batch(b, 1, 70) && create_batch(b, 71, 100) &&
+           change(b, STORE_UPDATE, "/k3", 3) && change(b, STORE_DELETE, "/k4", 4);
+}
+
+TEST(what_only_the_redo_log_holds_is_there_after_a_crash) {
+    struct place p;
+    place_make(&p);
+    crash_after(p.path, several_batches);
+    assert_int_equal(database_int(p.path, "SELECT revision FROM meta"), 0);
+    struct store_backend *b = open_or_fail(p.path);
+    struct store_stats st = stats_of(b);
+    assert_int_equal(st.revision, 173);
+    assert_int_equal(st.objects, 170);
+    assert_int_equal(st.log_rows, 173);
+    uint64_t rows = 0;
+    assert_int_equal(b->ops->log(b, 0, 0, row_count, &rows, NULL), 0);
+    assert_int_equal(rows, 173);
+    assert_true(change(b, STORE_UPDATE, "/k3", 172));
+    b->ops->close(b);
+    place_remove(&p);
+}
+
+static bool one_more(struct store_backend *b) {
+    struct store_stats st = stats_of(b);
+    return create_batch(b, st.revision, 1);
+}
+
+TEST(crash_after_crash_continues_the_redo_log) {
+    struct place p;
+    place_make(&p);
+    for (uint64_t i = 1; i <= 5; i++) {
+        crash_after(p.path, one_more);
+        assert_int_equal(database_int(p.path, "SELECT revision FROM meta"), 0);
+    }
+    struct store_backend *b = open_or_fail(p.path);
+    assert_int_equal(stats_of(b).revision, 5);
+    b->ops->close(b);
+    assert_int_equal(database_int(p.path, "SELECT revision FROM meta"), 5);
+    b = open_or_fail(p.path);
+    assert_int_equal(stats_of(b).objects, 5);
+    b->ops->close(b);
+    place_remove(&p);
+}
+
+static bool many_batches(struct store_backend *b) {
+    for (uint64_t i = 0; i < 70; i++)
+        if (!create_batch(b, i * 50, 50) || b->ops->maintain(b, NULL) < 0) return false;
+    return true;
+}
+
+TEST(the_redo_log_begins_again_and_stays_small) {
+    struct place p;
+    place_make(&p);
+    crash_after(p.path, many_batches);
+    struct stat st;
+    assert_int_equal(stat(p.redo, &st), 0);
+    assert_true(st.st_size <= REDO_BYTES_MAX);
+    int64_t settled = database_int(p.path, "SELECT revision FROM meta");
+    if (settled <= 0 || settled >= 3500) fail_msg("settled at %lld", (long long)settled);
+    struct store_backend *b = open_or_fail(p.path);
+    assert_int_equal(stats_of(b).revision, 3500);
+    assert_int_equal(stats_of(b).objects, 3500);
+    b->ops->close(b);
+    place_remove(&p);
+}
+
+static bool large_batch(struct store_backend *b) {
+    return create_batch(b, 0, 3) && create_batch(b, 3, 600) && create_batch(b, 603, 2);
+}
+
+TEST(a_batch_too_large_for_the_redo_log_is_durable_too) {
+    struct place p;
+    place_make(&p);
+    crash_after(p.path, large_batch);
+    assert_int_equal(database_int(p.path, "SELECT revision FROM meta"), 603);
+    struct store_backend *b = open_or_fail(p.path);
+    assert_int_equal(stats_of(b).revision, 605);
+    b->ops->close(b);
+    place_remove(&p);
+}
+
+static bool two_batches(struct store_backend *b) {
+    return create_batch(b, 0, 2) && create_batch(b, 2, 2);
+}
+
+TEST(a_torn_record_ends_the_redo_log) {
+    struct place p;
+    place_make(&p);
+    crash_after(p.path, two_batches);
+    OWN(close_p) int fd = open(p.redo, O_RDWR | O_CLOEXEC);
+    off_t in_second = (VALUE_BYTES + 50) * 2 + 1000;
+    assert_int_equal(pwrite(fd, "\0", 1, in_second), 1);
+    struct store_backend *b = open_or_fail(p.path);
+    assert_int_equal(stats_of(b).revision, 2);
+    assert_true(create_batch(b, 2, 1));
+    b->ops->close(b);
+    place_remove(&p);
+}
+
+static bool settled_then_two(struct store_backend *b) {
+    return create_batch(b, 0, 5) && b->ops->idle(b, NULL) == 0 && create_batch(b, 5, 2);
+}
+
+TEST(the_redo_log_of_another_database_is_refused) {
+    struct place p, other;
+    place_make(&p);
+    place_make(&other);
+    crash_after(p.path, settled_then_two);
+    assert_int_equal(rename(p.redo, other.redo), 0);
+    struct store_backend *b;
+    struct err err;
+    assert_true(store_sqlite.open(other.path, &b, &err) < 0);
+    if (!strstr(err.text, other.redo) || !strstr(err.text, "damaged")) fail_msg("%s", err.text);
+    place_remove(&p);
+    place_remove(&other);
+}
+
+TEST(a_database_of_the_first_format_is_taken_over_and_a_newer_one_refused) {
+    struct place p;
+    place_make(&p);
+    struct store_backend *b = open_or_fail(p.path);
+    assert_true(create_batch(b, 0, 3));
+    b->ops->close(b);
+    database_int(p.path, "PRAGMA user_version = 1");
+    b = open_or_fail(p.path);
+    assert_int_equal(stats_of(b).objects, 3);
+    b->ops->close(b);
+    assert_int_equal(database_int(p.path, "PRAGMA user_version"), 2);
+    database_int(p.path, "PRAGMA user_version = 3");
+    struct err err;
+    assert_true(store_sqlite.open(p.path, &b, &err) < 0);
+    assert_non_null(strstr(err.text, "newer"));
+    place_remove(&p);
+}
