@@ -257,6 +257,29 @@ def test_a_rule_that_does_not_compile_is_refused(api):
     assert status == 422 and "compilation failed" in answer["message"] and "undefined field 'mini'" in answer["message"]
 
 
+def test_a_rule_that_may_cost_too_much_is_refused(api):
+    def answer(**bounds):
+        names = {"type": "array", "items": text(maxLength=63), "x-kubernetes-validations": [{"rule": "self.all(x, self.exists_one(y, x == y))"}], **bounds}
+        return api("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?dryRun=All",
+                   definition("net.example.org", "Costly", [version("v1", obj({"spec": obj({"names": names})}))], plural="costlies"))
+    status, told = answer()
+    assert status == 422 and "budget by factor of more than 100x" in told["message"]
+    assert any(c["field"].endswith("properties[names].x-kubernetes-validations[0].rule") for c in told["details"]["causes"]), told
+    assert answer(maxItems=32)[0] == 201
+
+
+def test_policies_are_checked_against_the_schema(api, install):
+    install(definition("net.example.org", "Gate", [version("v1", GATE)], scope="Cluster"))
+    rule = {"apiGroups": ["net.example.org"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["gates"]}
+    status, answer = api("POST", "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies?dryRun=All", {
+        "metadata": {"name": "gates"}, "spec": {"matchConstraints": {"resourceRules": [rule]}, "validations": [
+            {"expression": "object.spec.minimum > 0"}, {"expression": "object.spec.min > 0 && object.metadata.name != ''"}]}})
+    assert status == 201, answer
+    warning, = answer["status"]["typeChecking"]["expressionWarnings"]
+    assert warning["fieldRef"] == "spec.validations[0].expression"
+    assert "net.example.org/v1, Kind=Gate: ERROR: <input>:1:12: undefined field 'minimum'" in warning["warning"]
+
+
 def test_several_versions(api, install, namespace):
     schema = obj({"spec": obj({"n": {"type": "integer"}})})
     install(definition("multi.example.org", "Job", [
