@@ -124,15 +124,27 @@ static void add_scores(struct sched_query *q, struct scan *scan, const struct sc
         scan->total[i] += p->weight * (p->scale ? p->scale(scores[i], min, max) : scores[i]);
 }
 
+static bool all_agree(const struct sched_query *q, const struct sched_node *n,
+                      const struct sched_plugin *const *plugins, const size_t *asked,
+                      size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (!plugins[asked[i]]->filter(q, n, q->state[asked[i]], NULL)) return false;
+    return true;
+}
+
 /* Every node that fits by itself, with what other nodes' pods say about it. */
 static struct sched_node *best_of_all(struct sched_query *q, const struct place_class *c) {
     const struct sched_plugin *plugins[SCHED_PLUGINS_MAX];
     size_t count = sched_plugins(plugins), best = SIZE_MAX;
     struct snapshot *s = q->snapshot;
+    size_t asked[SCHED_PLUGINS_MAX], n_asked = 0;
+    for (size_t i = 0; i < count; i++)
+        if (plugins[i]->filter && q->state[i]) asked[n_asked++] = i;
     struct scan scan = {.leaves = ARENA_ARRAY(q->a, uint64_t, s->nodes.n + 1)};
     for (size_t i = 0; i < s->nodes.n; i++) {
         uint64_t leaf = c->tree[c->width + i];
-        if (leaf && filters(q, s->nodes.v[i], ALL, NULL) && leaves_room(q, s->nodes.v[i], NULL))
+        if (leaf && all_agree(q, s->nodes.v[i], plugins, asked, n_asked) &&
+            leaves_room(q, s->nodes.v[i], NULL))
             scan.leaves[scan.n++] = leaf;
     }
     scan.total = ARENA_ARRAY(q->a, int64_t, scan.n + 1);
