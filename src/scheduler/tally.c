@@ -6,7 +6,8 @@
 #include "base/own.h"
 #include "scheduler/plugin.h"
 
-static void refuse(struct sched_why *why, const char *fmt, va_list ap) {
+__attribute__((format(printf, 2, 0))) static void refuse(struct sched_why *why, const char *fmt,
+                                                         va_list ap) {
     if (why && why->n < ARRAY_LEN(why->text))
         vsnprintf(why->text[why->n++], SCHED_REASON_MAX, fmt, ap);
 }
