@@ -52,9 +52,15 @@ static void step_report(struct engine *e, const struct plan_step *s, const struc
                         const struct err *err) {
     bool create = s->op == PLAN_CREATE;
     if (!s->report_about) return;
-    if (err)
+    if (err && s->report_failed_text)
+        event_record(e->recorder, s->report_about, "Warning", s->report_failed, "%s error: %s",
+                     s->report_failed_text, err->text);
+    else if (err)
         event_record(e->recorder, s->report_about, "Warning", s->report_failed, "Error %s: %s",
                      create ? "creating" : "deleting", err->text);
+    else if (s->report_done_text)
+        event_record(e->recorder, s->report_about, "Normal", s->report_done, "%s",
+                     s->report_done_text);
     else
         event_record(e->recorder, s->report_about, "Normal", s->report_done, "%s %s: %s",
                      create ? "Created" : "Deleted", s->kind->singular,

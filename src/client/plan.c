@@ -114,6 +114,14 @@ void plan_report(struct plan *p, const struct api_object *about, const char *don
     s->report_failed = arena_str(p->a, failed_reason);
 }
 
+void plan_report_as(struct plan *p, const struct api_object *about, const char *done_reason,
+                    const char *done_text, const char *failed_reason, const char *failed_text) {
+    plan_report(p, about, done_reason, failed_reason);
+    struct plan_step *s = &p->steps.v[p->steps.n - 1];
+    s->report_done_text = arena_str(p->a, done_text);
+    s->report_failed_text = arena_str(p->a, failed_text);
+}
+
 const char *plan_last_failure(const struct plan *p) { return p->last_failure; }
 
 void plan_set_last_failure(struct plan *p, const char *text) {

@@ -2,7 +2,7 @@
 
 #include "base/own.h"
 
-static int32_t scaled(const struct int_or_string *v, int32_t replicas, bool up) {
+int32_t rollout_amount(const struct int_or_string *v, int32_t replicas, bool up) {
     int64_t percent = 25;
     if (v && v->kind == IOS_INT) return v->i;
     if (v && v->kind == IOS_STRING) {
@@ -17,7 +17,8 @@ static int32_t scaled(const struct int_or_string *v, int32_t replicas, bool up) 
 
 void rollout_limits(const struct int_or_string *surge, const struct int_or_string *unavailable,
                     int32_t replicas, int32_t *ret_surge, int32_t *ret_unavailable) {
-    int32_t s = scaled(surge, replicas, true), u = scaled(unavailable, replicas, false);
+    int32_t s = rollout_amount(surge, replicas, true),
+            u = rollout_amount(unavailable, replicas, false);
     if (s <= 0 && u <= 0) u = 1;
     *ret_surge = MAX_OF(s, 0);
     *ret_unavailable = MIN_OF(MAX_OF(u, 0), replicas);

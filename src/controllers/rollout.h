@@ -25,6 +25,8 @@ struct rollout {
     size_t n_old;
 };
 
+/* A number, or a percentage of all replicas; absent: 25%. */
+int32_t rollout_amount(const struct int_or_string *v, int32_t replicas, bool up);
 /* maxSurge rounds up, maxUnavailable down; both zero: one unavailable. Absent values are 25%. */
 void rollout_limits(const struct int_or_string *surge, const struct int_or_string *unavailable,
                     int32_t replicas, int32_t *ret_surge, int32_t *ret_unavailable);

@@ -63,6 +63,29 @@ static void change_validate(const struct apps_v1_stateful_set_spec *spec,
         cause_forbidden(causes, "spec", MAY_NOT_CHANGE);
 }
 
+/* The template as the pods have it: with a volume for each claim, so that containers may mount it.
+ */
+static struct core_v1_pod_template_spec *with_claims(struct arena *a,
+                                                     const struct apps_v1_stateful_set_spec *spec) {
+    struct core_v1_pod_template_spec *t = arena_copy(a, &spec->template, sizeof *t);
+    const struct core_v1_volume_list *own = &spec->template.spec.volumes;
+    t->spec.volumes = (struct core_v1_volume_list){0};
+    for (size_t i = 0; i < own->n; i++) *ARENA_PUSH(a, &t->spec.volumes) = own->v[i];
+    for (size_t i = 0; i < spec->volume_claim_templates.n; i++) {
+        const char *name = spec->volume_claim_templates.v[i].metadata.name;
+        bool hides = str_empty(name);
+        for (size_t j = 0; j < t->spec.volumes.n; j++)
+            hides = hides || str_eq(t->spec.volumes.v[j].name, name);
+        if (hides) continue;
+        struct core_v1_persistent_volume_claim_volume_source *source =
+            ARENA_NEW(a, struct core_v1_persistent_volume_claim_volume_source);
+        source->claim_name = name;
+        *ARENA_PUSH(a, &t->spec.volumes) =
+            (struct core_v1_volume){.name = name, .persistent_volume_claim = source};
+    }
+    return t;
+}
+
 static void statefulset_validate(const void *obj, const void *old_obj, const char *subresource,
                                  struct api_causes *causes) {
     const struct apps_v1_stateful_set *s = obj, *old = old_obj;
@@ -73,7 +96,7 @@ static void statefulset_validate(const void *obj, const void *old_obj, const cha
         status_validate(&s->status, causes);
         return;
     }
-    workload_validate(s->spec.selector, &s->spec.template, "statefulset", causes);
+    workload_validate(s->spec.selector, with_claims(causes->a, &s->spec), "statefulset", causes);
     if (r && str_eq(s->spec.update_strategy.type, "OnDelete"))
         cause_invalid_raw(
             causes, rolling,
