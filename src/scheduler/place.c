@@ -117,11 +117,13 @@ static void add_scores(struct sched_query *q, struct scan *scan, const struct sc
     int64_t *scores = ARENA_ARRAY(q->a, int64_t, scan->n), min = INT64_MAX, max = INT64_MIN;
     for (size_t i = 0; i < scan->n; i++) {
         scores[i] = p->score(q, q->snapshot->nodes.v[leaf_at(scan->leaves[i])], state);
+        if (scores[i] == SCHED_SCORE_NONE) continue;
         min = MIN_OF(min, scores[i]);
         max = MAX_OF(max, scores[i]);
     }
     for (size_t i = 0; i < scan->n; i++)
-        scan->total[i] += p->weight * (p->scale ? p->scale(scores[i], min, max) : scores[i]);
+        if (scores[i] != SCHED_SCORE_NONE)
+            scan->total[i] += p->weight * (p->scale ? p->scale(scores[i], min, max) : scores[i]);
 }
 
 static bool all_agree(const struct sched_query *q, const struct sched_node *n,

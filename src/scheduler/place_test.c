@@ -143,6 +143,26 @@ TEST(spread_keeps_the_skew_and_counts_only_nodes_that_may_be_used) {
     snapshot_done(&s);
 }
 
+static void put_other_node(struct snapshot *s) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct api_object *o;
+    const char *json =
+        "{\"metadata\":{\"name\":\"c1\"},\"status\":{\"allocatable\":{\"pods\":\"9\"}}}";
+    assert_int_equal(
+        api_object_decode(a, api_kind_by_name("", "v1", "Node"), slice_of(json), &o, NULL), 0);
+    snapshot_put_node(s, (struct core_v1_node *)o);
+}
+
+TEST(a_node_without_the_label_does_not_blur_the_spread_of_the_others) {
+    struct snapshot s = {0};
+    three_nodes(&s);
+    put_other_node(&s);
+    put(&s, "1", PODS("\"app\":\"w\"", ""), "a1");
+    put(&s, "2", PODS("\"x\":\"y\"", ""), "b1");
+    expect(&s, PODS("\"app\":\"w\"", SPREAD(",\"whenUnsatisfiable\":\"ScheduleAnyway\"")), "b1");
+    snapshot_done(&s);
+}
+
 TEST(a_node_that_changes_its_labels_takes_its_pods_to_the_new_domain) {
     static const char wants[] = PODS("\"x\":\"y\"", REQUIRED("podAffinity", TERM("zone", "")));
     struct snapshot s = {0};

@@ -8,6 +8,7 @@
 #include "scheduler/snapshot.h"
 
 enum { SCHED_REASON_MAX = 160, SCHED_SCORE_MAX = 100, SCHED_PLUGINS_MAX = 64 };
+#define SCHED_SCORE_NONE INT64_MIN
 
 struct sched_why { /* reasons why one node does not fit */
     char text[8][SCHED_REASON_MAX];
@@ -64,7 +65,8 @@ struct sched_plugin {
     /* True when the pod may run there; else says why (why may be NULL). */
     bool (*filter)(const struct sched_query *q, const struct sched_node *n, const void *state,
                    struct sched_why *why);
-    /* 0…SCHED_SCORE_MAX; with `scale` any number. */
+    /* 0…SCHED_SCORE_MAX; with `scale` any number, or SCHED_SCORE_NONE: nothing, and no measure for
+     * the others. */
     int64_t (*score)(const struct sched_query *q, const struct sched_node *n, const void *state);
     /* The rest for SCHED_READS_ALL only. prepare: NULL = this pod is no concern of the plugin. */
     void *(*prepare)(const struct sched_query *q);

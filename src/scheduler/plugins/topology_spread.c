@@ -109,7 +109,7 @@ static bool scores(const void *state) { return ((const struct spread_state *)sta
 static int64_t score(const struct sched_query *q, const struct sched_node *n, const void *state) {
     const struct spread_state *st = state;
     double sum = 0;
-    if (!has_all_keys(q, n, false)) return INT32_MAX;
+    if (!has_all_keys(q, n, false)) return SCHED_SCORE_NONE;
     for (size_t i = 0; i < st->n; i++) {
         const struct spread_count *c = &st->v[i];
         if (!c->rule->hard)
@@ -120,7 +120,6 @@ static int64_t score(const struct sched_query *q, const struct sched_node *n, co
 }
 
 static int64_t scale(int64_t value, int64_t min, int64_t max) {
-    if (value == INT32_MAX) return 0;
     return max > 0 ? SCHED_SCORE_MAX * (max + min - value) / max : SCHED_SCORE_MAX;
 }
 
