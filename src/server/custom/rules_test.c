@@ -59,8 +59,8 @@ TEST(rules_of_usual_definitions_pass) {
         "self == oldSelf",
         "self.all(l1, self.exists_one(l2, l1.name == l2.name))",
         "self.all(l, l.protocol in ['HTTP', 'TCP', 'UDP'] ? !has(l.port) || l.port > 0 : true)",
-        "self.all(p1, self.exists_one(p2, p1.name == p2.name && ((!has(p1.port) && !has(p2.port)) "
-        "|| (has(p1.port) && has(p2.port) && p1.port == p2.port))))",
+        ("self.all(p1, self.exists_one(p2, p1.name == p2.name && ((!has(p1.port) && !has(p2.port)) "
+         "|| (has(p1.port) && has(p2.port) && p1.port == p2.port))))"),
     };
     for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
         const char *schema = arena_printf(
