@@ -1,41 +1,21 @@
 /* Taints and tolerations, and spec.unschedulable, which acts like a taint
  * (node.kubernetes.io/unschedulable). */
+#include "api/node_match.h"
 #include "base/own.h"
 #include "scheduler/plugin.h"
 
-static bool tolerates(const struct core_v1_toleration *t, const char *key, const char *value,
-                      const char *effect) {
-    if (!str_empty(t->effect) && !str_eq(t->effect, effect)) return false;
-    if (str_empty(t->key)) return str_eq(t->operator, "Exists");
-    if (!str_eq(t->key, key)) return false;
-    return str_eq(t->operator, "Exists") || str_eq(t->value, value);
-}
-
-static bool tolerated(const struct core_v1_pod *pod, const char *key, const char *value,
-                      const char *effect) {
-    for (size_t i = 0; i < pod->spec.tolerations.n; i++)
-        if (tolerates(&pod->spec.tolerations.v[i], key, value, effect)) return true;
-    return false;
-}
-
 bool sched_taints_tolerated(const struct core_v1_pod *pod, const struct sched_node *n,
                             const struct core_v1_taint **ret_first) {
-    for (size_t i = 0; i < n->object->spec.taints.n; i++) {
-        const struct core_v1_taint *t = &n->object->spec.taints.v[i];
-        if (str_eq(t->effect, "PreferNoSchedule") ||
-            tolerated(pod, t->key, str_or(t->value, ""), t->effect))
-            continue;
-        *ret_first = t;
-        return false;
-    }
-    return true;
+    const struct core_v1_taint *t = pod_untolerated_taint(&pod->spec, n->object, true);
+    if (t) *ret_first = t;
+    return !t;
 }
 
 static bool filter_unschedulable(const struct sched_query *q, const struct sched_node *n,
                                  const void *state, struct sched_why *why) {
     (void)state;
     return !n->object->spec.unschedulable ||
-           tolerated(q->pod, "node.kubernetes.io/unschedulable", "", "NoSchedule") ||
+           pod_tolerates(&q->pod->spec, "node.kubernetes.io/unschedulable", "", "NoSchedule") ||
            sched_refuse_for_good(why, "node(s) were unschedulable");
 }
 
@@ -54,7 +34,7 @@ static int64_t score(const struct sched_query *q, const struct sched_node *n, co
     for (size_t i = 0; i < n->object->spec.taints.n; i++) {
         const struct core_v1_taint *t = &n->object->spec.taints.v[i];
         unwanted += str_eq(t->effect, "PreferNoSchedule") &&
-                    !tolerated(q->pod, t->key, str_or(t->value, ""), t->effect);
+                    !pod_tolerates(&q->pod->spec, t->key, t->value, t->effect);
     }
     return SCHED_SCORE_MAX / (1 + unwanted);
 }
