@@ -61,14 +61,9 @@ static int look(struct finder *f) {
 int json_parse_lenient(struct arena *a, struct slice text, json_t **ret, struct str_list *findings,
                        struct err *err) {
     struct finder f = {.a = a, .findings = findings};
-    json_error_t why;
     json_reader_init(&f.r, text);
     int rc = look(&f);
     buf_done(&f.path);
     if (rc < 0 || json_end(&f.r) < 0) return json_reader_error(&f.r, err);
-    json_t *v = json_loadb(text.p, text.n, JSON_DECODE_ANY, &why);
-    if (!v)
-        return err_set(err, ERR_BAD_REQUEST, "invalid JSON at byte %d: %s", why.position, why.text);
-    *ret = v;
-    return 0;
+    return json_parse_last(text, ret, err);
 }

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/limits.h"
 #include "base/own.h"
+#include "proto/json.h"
 
 /* What upstream says for every JSON patch that cannot be applied; the cause follows. */
 #define REFUSED "the server rejected our request due to an error in our request"
@@ -33,15 +34,9 @@ int json_depth(const json_t *v, int max) {
 }
 
 int patch_parse(struct slice text, json_t **ret, struct err *err) {
-    json_error_t why;
-    OWN(json_decref_p)
-    json_t *v = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
-    if (!v)
-        return err_set(err, ERR_BAD_REQUEST, "error decoding patch: line %d: %s", why.line,
-                       why.text);
-    if (json_depth(v, LIMIT_JSON_DEPTH) > LIMIT_JSON_DEPTH)
-        return err_set(err, ERR_BAD_REQUEST, "error decoding patch: nested deeper than %d levels",
-                       LIMIT_JSON_DEPTH);
+    OWN(json_decref_p) json_t *v = NULL;
+    int rc = json_parse(text, &v, err);
+    if (rc < 0) return err_wrap(err, "error decoding patch");
     *ret = TAKE(v);
     return 0;
 }

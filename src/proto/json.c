@@ -327,15 +327,3 @@ int json_reader_error(const struct json_reader *r, struct err *err) {
     return err_set(err, ERR_BAD_REQUEST, "invalid JSON at byte %zu: %s", (size_t)(r->p - r->begin),
                    r->why ? r->why : "unknown");
 }
-
-int json_parse(struct slice text, json_t **ret, struct err *err) {
-    struct json_reader r;
-    json_error_t why;
-    json_reader_init(&r, text);
-    if (json_skip(&r) < 0 || json_end(&r) < 0) return json_reader_error(&r, err);
-    json_t *v = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
-    if (!v)
-        return err_set(err, ERR_BAD_REQUEST, "invalid JSON at byte %d: %s", why.position, why.text);
-    *ret = v;
-    return 0;
-}

@@ -56,3 +56,7 @@ int json_reader_error(const struct json_reader *r, struct err *err);
 
 /* The tree of a text; duplicate keys are refused. 400 says where. The caller owns *ret. */
 int json_parse(struct slice text, json_t **ret, struct err *err);
+/* The same, of equal keys the last one. */
+int json_parse_last(struct slice text, json_t **ret, struct err *err);
+/* Appends the text of a tree, without white space, members in the tree's order. */
+void json_write(struct buf *b, const json_t *v);

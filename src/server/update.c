@@ -4,6 +4,7 @@
 #include "api/patch.h"
 #include "api/strategic.h"
 #include "base/own.h"
+#include "proto/json.h"
 #include "server/body.h"
 #include "server/convert.h"
 #include "server/write.h"
@@ -85,13 +86,18 @@ static int apply(struct slice body, const struct api_type *type, enum patch_kind
     return rc < 0 ? rc : patch_strategic(type, doc, patch, ret, err);
 }
 
+static struct slice tree_text(struct arena *a, const json_t *v) {
+    OWN(buf_done) struct buf b = {0};
+    json_write(&b, v);
+    return slice_of(arena_strn(a, buf_view(&b)));
+}
+
 /* A patch with a key twice: the last one counts, unless the client is strict. */
 static int without_duplicates(struct call *c, struct slice *body, struct err *err) {
     OWN(json_decref_p) json_t *v = NULL;
     int rc = body_duplicates(c, *body, &v, err);
     if (rc < 0) return rc;
-    OWN(free_p) char *text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
-    *body = slice_of(arena_str(c->a, text ? text : "null"));
+    *body = tree_text(c->a, v);
     return 0;
 }
 
@@ -112,17 +118,15 @@ static int patched(struct call *c, const struct api_type *type, enum patch_kind 
 int update_patched(struct call *c, const struct api_type *type, struct slice before,
                    struct slice *ret, struct err *err) {
     enum patch_kind kind = PATCH_JSON;
+    struct err why;
     int rc = patch_kind(c, &kind, err);
     if (rc < 0) return rc;
-    json_error_t why;
-    OWN(json_decref_p) json_t *doc = json_loadb(before.p, before.n, 0, &why);
-    OWN(json_decref_p) json_t *result = NULL;
-    if (!doc) return err_set(err, ERR_INTERNAL, "the stored object is not JSON: %s", why.text);
+    OWN(json_decref_p) json_t *doc = NULL, *result = NULL;
+    if (json_parse_last(before, &doc, &why) < 0)
+        return err_set(err, ERR_INTERNAL, "the stored object is not JSON: %s", why.text);
     rc = patched(c, type, kind, doc, &result, err);
     if (rc < 0) return rc;
-    OWN(free_p) char *text = json_dumps(result, JSON_COMPACT | JSON_ENCODE_ANY);
-    if (!text) return err_set(err, ERR_BAD_REQUEST, "the patch result cannot be written as JSON");
-    *ret = slice_of(arena_str(c->a, text));
+    *ret = tree_text(c->a, result);
     return 0;
 }
 
