@@ -24,3 +24,22 @@ void connection_send(struct connection *c, const char *method, const char *targe
                      const char *content_type, struct slice body);
 /* Whether any byte of an answer has come since the last connection_send. */
 bool connection_answered(const struct connection *c);
+
+/* ---- The simulator answers in place of a socket ---- */
+
+/* Callbacks of connections are called from the simulator's own events, never from inside these. */
+struct connection_transport {
+    /* What `peer` of the others is goes to *ret_peer; c is for connection_deliver_*. */
+    int (*open)(void *user, const char *socket_path, struct connection *c, void **ret_peer,
+                struct err *err);
+    void (*close)(void *user, void *peer);
+    void (*send)(void *user, void *peer, const char *method, const char *target, struct slice body,
+                 const char *content_type);
+    void *user;
+};
+/* For all connections opened from now on; NULL: sockets again. Borrowed. */
+void connection_replace(const struct connection_transport *t);
+void connection_deliver_head(struct connection *c, int status);
+void connection_deliver_body(struct connection *c, struct slice data);
+void connection_deliver_end(struct connection *c);
+void connection_deliver_lost(struct connection *c, const struct err *err);

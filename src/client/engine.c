@@ -1,4 +1,3 @@
-#include <malloc.h>
 #include <stdlib.h>
 
 #include "base/own.h"
@@ -164,7 +163,7 @@ static void on_turn(void *user) {
 }
 
 /* A burst of plans leaves much free memory behind. */
-static void on_idle(void *user) { malloc_trim(0); }
+static void on_idle(void *user) { loop_trim(((struct engine *)user)->loop); }
 
 /* ---- life ---- */
 

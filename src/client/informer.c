@@ -4,7 +4,6 @@
  * every difference becomes an event: nothing is missed and nothing is told twice.
  */
 #include <errno.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -125,7 +124,7 @@ static void drop_object(struct informer *i, const struct api_object *last) {
 static void on_retry(void *user) { request_next(user); }
 
 /* A burst of events leaves free memory between what is kept. */
-static void on_rest(void *user) { malloc_trim(0); }
+static void on_rest(void *user) { loop_trim(((struct informer *)user)->loop); }
 
 static void back_off(struct informer *i) {
     connection_close(i->connection);
@@ -177,7 +176,7 @@ static void list_complete(struct informer *i) {
     i->state = WATCHING;
     arena_free(i->scratch);
     i->scratch = NULL;
-    malloc_trim(0); /* pages are much larger than what is kept of them */
+    loop_trim(i->loop); /* pages are much larger than what is kept of them */
     if (i->synced) return;
     i->synced = true;
     tell(i, INFORMER_SYNCED, NULL, NULL);

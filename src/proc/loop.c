@@ -1,6 +1,7 @@
 #include "proc/loop.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -150,6 +151,7 @@ static void on_wake(uv_timer_t *w);
 
 /* Arms the uv timer for the first deadline, at most `limit_ms` away. */
 static void wake_arm(struct loop *l, uint64_t limit_ms) {
+    if (virtual_time(l)) return; /* loop_run_once looks for itself */
     uint64_t wait = limit_ms;
     if (l->heap.n) {
         uint64_t now = loop_now_ms(l), first = l->heap.v[0]->deadline_ms;
@@ -354,6 +356,21 @@ void loop_run_once(struct loop *l, uint64_t timeout_ms) {
     if (l->heap.n && l->heap.v[0]->deadline_ms <= loop_now_ms(l)) timeout_ms = 0;
     wake_arm(l, timeout_ms);
     uv_run(&l->uv, timeout_ms ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+}
+
+bool loop_next_ms(const struct loop *l, uint64_t *ret_deadline_ms) {
+    if (!l->heap.n) return false;
+    *ret_deadline_ms = l->heap.v[0]->deadline_ms;
+    return true;
+}
+
+void loop_run_due(struct loop *l) {
+    assert(virtual_time(l));
+    timers_run(l);
+}
+
+void loop_trim(const struct loop *l) {
+    if (!virtual_time(l)) malloc_trim(0);
 }
 
 void loop_run(struct loop *l) {

@@ -34,6 +34,13 @@ uint64_t loop_now_ms(const struct loop *l); /* monotonic milliseconds */
 int64_t loop_wall_ns(const struct loop *l); /* nanoseconds since 1970 */
 uint64_t loop_random(struct loop *l);       /* 64 uniform bits; not for keys */
 
+/* Virtual time (env with mono_ms), for the simulator: nothing of it asks the kernel. When the first
+ * timer is due (false: none runs); fires what is due now. */
+bool loop_next_ms(const struct loop *l, uint64_t *ret_deadline_ms);
+void loop_run_due(struct loop *l);
+/* A burst of work is over: what it has left goes back to the system. Not in virtual time. */
+void loop_trim(const struct loop *l);
+
 /* Calls fn soon, from the loop, after what runs now; order is kept. Cannot be cancelled. */
 void loop_defer(struct loop *l, void (*fn)(void *user), void *user);
 
