@@ -2,6 +2,7 @@
  * are looked at once and long strings are moved, not walked. */
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,11 +115,15 @@ int json_parse_last(struct slice text, json_t **ret, struct err *err) {
     return parse(text, true, ret, err);
 }
 
-static void write_real(struct buf *b, const json_t *v) {
-    char text[64]; /* jansson's 17 digits, sign, point and exponent */
-    size_t n = json_dumpb(v, text, sizeof text, JSON_ENCODE_ANY);
-    if (n > sizeof text) abort();
-    buf_append(b, text, n);
+/* The fewest digits that read back as the same number, and always as a number with a fraction. */
+static void write_real(struct buf *b, double v) {
+    char text[32];
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, v);
+        if (strtod(text, NULL) == v) break;
+    }
+    buf_str(b, text);
+    if (!strpbrk(text, ".e")) buf_str(b, ".0");
 }
 
 static void write_members(struct buf *b, const json_t *object) {
@@ -149,7 +154,7 @@ void json_write(struct buf *b, const json_t *v) {
         buf_json_str(b, slice_from(json_string_value(v), json_string_length(v)));
         break;
     case JSON_INTEGER: buf_i64(b, json_integer_value(v)); break;
-    case JSON_REAL: write_real(b, v); break;
+    case JSON_REAL: write_real(b, json_real_value(v)); break;
     case JSON_TRUE: buf_str(b, "true"); break;
     case JSON_FALSE: buf_str(b, "false"); break;
     case JSON_NULL: buf_str(b, "null"); break;
