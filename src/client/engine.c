@@ -269,6 +269,7 @@ void engine_free(struct engine *e) {
     }
     vec_done(&e->sources);
     engine_runs_abandon(e);
+    polls_free(e->polls);
     for (size_t i = 0; i < e->controllers.n; i++) controller_free(e->controllers.v[i]);
     vec_done(&e->controllers);
     vec_done(&e->heap);

@@ -87,7 +87,7 @@ static void on_step(void *user, const struct api_object *obj, struct slice body,
     run->engine->stats.writes++;
     if (!err || !is_success(s, err)) step_report(run->engine, s, obj, err);
     if (is_success(s, err)) {
-        await_add(run->key, s, err ? NULL : obj);
+        await_add(run->key, s, err ? NULL : obj, err ? (struct slice){0} : body);
     } else if (!run->failed) {
         run->failed = true;
         run->err = *err;
@@ -131,6 +131,7 @@ static const struct {
     [PLAN_DELETE] = {send_delete, true},
     [PLAN_REQUEST] = {send_request, false},
     [PLAN_EVENT] = {NULL, false},
+    [PLAN_NOTE] = {NULL, false},
 };
 
 static bool may_start(const struct run *run, const struct plan_step *s) {
@@ -144,6 +145,10 @@ static void step_start(struct run *run, const struct plan_step *s) {
     run->next++;
     if (s->op == PLAN_EVENT) {
         event_record(e->recorder, s->object, s->event_type, s->reason, "%s", s->message);
+        return;
+    }
+    if (s->op == PLAN_NOTE) {
+        world_set_fact(e->world, s->name, loop_wall_ns(e->loop), s->body, NULL);
         return;
     }
     if (s->op != PLAN_REQUEST && !s->kind) {
@@ -186,6 +191,7 @@ void key_run(struct key *k) {
         run->failed = true;
     else
         plan_detach(run->plan);
+    if (!run->failed) polls_set(k, run->plan);
     run_continue(run);
 }
 

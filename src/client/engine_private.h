@@ -1,5 +1,6 @@
 /* The engine's parts: engine.c (watching, turns), engine_queue.c (keys and when they run),
- * engine_apply.c (one run: reconcile, then the writes). */
+ * engine_apply.c (one run: reconcile, then the writes), engine_polls.c (paths asked again and
+ * again). */
 #pragma once
 
 #include "base/map.h"
@@ -77,6 +78,7 @@ struct engine {
     VEC(struct key *) waiting;
     struct run *runs;
     struct timer *turn, *delay, *idle;
+    struct polls *polls;           /* NULL: nobody has wanted any */
     struct dynamic_kinds *dynamic; /* NULL: nobody watches "*" */
     bool discovered;               /* the first round of it is over */
     struct engine_stats stats;
@@ -104,8 +106,14 @@ void engine_waiting_check(struct engine *e); /* moves on the keys whose writes a
 void engine_delay_over(void *engine);        /* the delay timer's callback */
 /* Remembers a write that succeeded; answer NULL: a deletion that was answered without the object.
  */
-void await_add(struct key *k, const struct plan_step *s, const struct api_object *answer);
+void await_add(struct key *k, const struct plan_step *s, const struct api_object *answer,
+               struct slice body);
 bool awaits_seen(struct key *k); /* and forgets them when they are */
+
+/* ---- engine_polls.c ---- */
+/* The paths this key wants from now on are those of its plan. */
+void polls_set(struct key *k, const struct plan *p);
+void polls_free(struct polls *p); /* NULL is allowed */
 
 /* ---- engine_apply.c ---- */
 void key_run(struct key *k);

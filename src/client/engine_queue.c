@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "client/engine_private.h"
+#include "client/skim.h"
 
 enum { BACKOFF_MIN_MS = 5, BACKOFF_MAX_MS = 60 * 1000, BACKOFF_SHIFT_MAX = 14 };
 
@@ -148,11 +149,21 @@ static char *copy_str(const char *s) {
     return p;
 }
 
-void await_add(struct key *k, const struct plan_step *s, const struct api_object *answer) {
+/* The revision of what was written; the answer of some subresources is another kind of object. */
+static uint64_t answer_revision(const struct api_object *o, struct slice body) {
+    uint64_t revision = 0;
+    if (o)
+        slice_u64(slice_of(str_or(o->metadata.resource_version, "")), &revision);
+    else if (body.n)
+        slice_u64(skim_string(skim_get(skim_get(body, "metadata"), "resourceVersion")), &revision);
+    return revision;
+}
+
+void await_add(struct key *k, const struct plan_step *s, const struct api_object *answer,
+               struct slice body) {
     const struct api_kind *kind = s->kind;
     if (!kind || !engine_source(k->controller->engine, kind)) return;
-    uint64_t revision = 0;
-    if (answer) slice_u64(slice_of(str_or(answer->metadata.resource_version, "")), &revision);
+    uint64_t revision = s->op == PLAN_DELETE && !answer ? 0 : answer_revision(answer, body);
     if (!revision && s->op != PLAN_DELETE) return;
     const char *uid = s->object ? s->object->metadata.uid : NULL;
     vec_push(&k->awaits,

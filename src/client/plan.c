@@ -13,6 +13,13 @@ struct plan {
         struct plan_step *v;
         size_t n;
     } steps;
+    struct {
+        struct want {
+            const char *path;
+            uint64_t period_ms;
+        } * v;
+        size_t n;
+    } wants;
     bool requeue;
     uint64_t requeue_ms;
     const char *last_failure;
@@ -138,6 +145,24 @@ bool plan_requeue_ms(const struct plan *p, uint64_t *ret_after_ms) {
     return p->requeue;
 }
 
+void plan_want(struct plan *p, const char *path, uint64_t period_ms) {
+    for (size_t i = 0; i < p->wants.n; i++)
+        if (str_eq(p->wants.v[i].path, path)) return;
+    *ARENA_PUSH(p->a, &p->wants) = (struct want){arena_str(p->a, path), period_ms};
+}
+
+const char *plan_want_at(const struct plan *p, size_t i, uint64_t *ret_period_ms) {
+    if (i >= p->wants.n) return NULL;
+    *ret_period_ms = p->wants.v[i].period_ms;
+    return p->wants.v[i].path;
+}
+
+void plan_note(struct plan *p, const char *name, struct slice body) {
+    struct plan_step *s = step(p, PLAN_NOTE, NULL);
+    s->name = arena_str(p->a, name);
+    s->body = slice_from(arena_strn(p->a, body), body.n);
+}
+
 /* Kind and metadata: all that deletes, patches and events need. */
 static const struct api_object *head_copy(struct arena *a, const struct api_object *o) {
     struct api_object *copy = ARENA_NEW(a, struct api_object);
@@ -185,15 +210,23 @@ size_t plan_count_of(const struct plan *p, enum plan_op op, const char *kind) {
 }
 
 void plan_describe(const struct plan *p, struct buf *b) {
-    static const char *const names[] = {
-        [PLAN_CREATE] = "create",  [PLAN_UPDATE] = "update", [PLAN_UPDATE_STATUS] = "update status",
-        [PLAN_PATCH] = "patch",    [PLAN_DELETE] = "delete", [PLAN_EVENT] = "event",
-        [PLAN_REQUEST] = "request"};
+    static const char *const names[] = {[PLAN_CREATE] = "create",
+                                        [PLAN_UPDATE] = "update",
+                                        [PLAN_UPDATE_STATUS] = "update status",
+                                        [PLAN_PATCH] = "patch",
+                                        [PLAN_DELETE] = "delete",
+                                        [PLAN_EVENT] = "event",
+                                        [PLAN_REQUEST] = "request",
+                                        [PLAN_NOTE] = "note"};
     for (size_t i = 0; i < p->steps.n; i++) {
         const struct plan_step *s = &p->steps.v[i];
         buf_str(b, names[s->op]);
         if (s->op == PLAN_REQUEST) {
             buf_printf(b, " %s %s\n", s->method, s->path);
+            continue;
+        }
+        if (s->op == PLAN_NOTE) {
+            buf_printf(b, " %s %.*s\n", s->name, (int)s->body.n, s->body.p);
             continue;
         }
         const char *name = *s->name ? s->name : str_or(s->object->metadata.generate_name, "");

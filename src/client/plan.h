@@ -24,16 +24,17 @@ enum plan_op {
     PLAN_DELETE,
     PLAN_EVENT,
     PLAN_REQUEST,
+    PLAN_NOTE,
 };
 
 struct plan_step {
     enum plan_op op;
-    const struct api_kind *kind; /* all but PLAN_REQUEST; PLAN_EVENT: of the object it is about */
+    const struct api_kind *kind;     /* of the object; PLAN_EVENT: of the one it is about */
     const struct api_object *object; /* create, update, update_status, delete, event; NULL else */
-    const char *ns, *name;           /* "" when none */
+    const char *ns, *name;           /* "" when none; name: also of a note */
     const char *subresource;         /* patch */
     const char *content_type;        /* patch, request */
-    struct slice body;               /* patch, request */
+    struct slice body;               /* patch, request, note */
     const char *propagation;         /* delete; NULL = the kind's default */
     int64_t grace_period_s;          /* delete; −1 = the object's own */
     const char *method, *path;       /* request */
@@ -60,7 +61,8 @@ void plan_update_status(struct plan *p, const struct api_object *o);
 void plan_delete(struct plan *p, const struct api_object *o, const char *propagation);
 void plan_delete_grace(struct plan *p, const struct api_object *o, const char *propagation,
                        int64_t grace_period_s);
-/* Patches the object that o names. subresource "" or "status"; content_type as for api_patch. */
+/* Patches the object that o names. subresource "", "status", "scale", …; content_type as for
+ * api_patch. */
 void plan_patch(struct plan *p, const struct api_object *o, const char *subresource,
                 const char *content_type, struct slice patch);
 /* Any other request, e.g. PUT …/namespaces/x/finalize. */
@@ -85,6 +87,16 @@ void plan_set_last_failure(struct plan *p, const char *text); /* the engine, tes
 /* Reconcile this key again after that time (the smallest of several counts), changes or not. */
 void plan_requeue(struct plan *p, uint64_t after_ms);
 
+/* Wants the answer to GET of this path as a fact of the world, anew every period after the answer
+ * before; each answer, also a failure, runs this key again. Holds until a run of this key that
+ * succeeds does not want it any more. Failures are asked again less and less often, up to every
+ * 4 s. Nobody asks for what nobody wants. */
+void plan_want(struct plan *p, const char *path, uint64_t period_ms);
+/* Writes a fact down in the world, in its turn between the other steps: a memory of what led to
+ * decisions, not stored, gone with the process. Names begin with the reconciler's, then the key. An
+ * empty body removes it. */
+void plan_note(struct plan *p, const char *name, struct slice body);
+
 /* Copies everything that the steps still borrow from the world: must be called before the world may
  * change (the engine does, when reconcile has returned). */
 void plan_detach(struct plan *p);
@@ -97,5 +109,7 @@ size_t plan_count_of(const struct plan *p, enum plan_op op, const char *kind);
 const struct plan_step *plan_find(const struct plan *p, enum plan_op op, const char *kind,
                                   size_t nth);
 bool plan_requeue_ms(const struct plan *p, uint64_t *ret_after_ms); /* false: not asked for */
+/* The i-th path that is wanted; NULL at the end. */
+const char *plan_want_at(const struct plan *p, size_t i, uint64_t *ret_period_ms);
 /* One line per step ("create Pod default/web-"), for test messages and logs. */
 void plan_describe(const struct plan *p, struct buf *b);

@@ -21,6 +21,7 @@ struct world {
     VEC(struct cache *) caches; /* ordered by kind, then group */
     struct map by_uid;          /* uid → struct ref */
     struct map by_owner;        /* owner uid → struct owned */
+    struct map *facts;          /* name → struct fact */
     int64_t now_ns;
     bool incomplete;
     world_changed_fn *changed;
@@ -29,7 +30,7 @@ struct world {
 
 struct world *world_new(void) {
     struct world *w = calloc(1, sizeof *w);
-    if (!w) abort();
+    if (!w || !(w->facts = calloc(1, sizeof *w->facts))) abort();
     return w;
 }
 
@@ -45,12 +46,17 @@ void world_free(struct world *w) {
     }
     map_done(&w->by_uid);
     map_done(&w->by_owner);
+    world_facts_done(w->facts);
+    free(w->facts);
     free(w);
 }
 
 void world_set_now(struct world *w, int64_t now_ns) { w->now_ns = now_ns; }
 int64_t world_now_ns(const struct world *w) { return w->now_ns; }
 void world_set_complete(struct world *w, bool complete) { w->incomplete = !complete; }
+struct map *world_facts(const struct world *w) {
+    return w->facts;
+}
 bool world_complete(const struct world *w) { return !w->incomplete; }
 
 void world_on_change(struct world *w, world_changed_fn *fn, void *user) {

@@ -46,7 +46,28 @@ bool world_complete(const struct world *w);
 
 int64_t world_now_ns(const struct world *w); /* wall clock, nanoseconds since 1970 */
 
+/* ---- Facts: what the world holds beside objects ---- */
+
+/* The newest answer to GET of an API path that some reconciler wants (plan_want), by that path; or
+ * what a reconciler has written down (plan_note), by the name it chose. */
+struct fact {
+    struct slice body;      /* what was answered or written down; "" when there is none */
+    enum err_reason reason; /* of a request that failed; ERR_NONE: body holds */
+    const char *error;      /* NULL: body holds */
+    int64_t asked_ns;       /* world time when it was asked for: nothing newer is in it */
+    struct fact_value *value;
+};
+const struct fact *world_fact(const struct world *w, const char *name); /* NULL: not known yet */
+/* What `read` makes of the body; NULL when that failed. Read once, however many ask. */
+typedef void *fact_read_fn(struct arena *a, struct slice body);
+const void *fact_read(const struct fact *f, fact_read_fn *read);
+
 /* ---- Making and changing a world: the engine, tests and the simulator only ---- */
+
+/* Copies; error NULL: the body holds. */
+void world_set_fact(struct world *w, const char *name, int64_t asked_ns, struct slice body,
+                    const struct err *error);
+void world_drop_fact(struct world *w, const char *name);
 
 struct world *world_new(void);
 void world_free(struct world *w); /* NULL is allowed */

@@ -4,6 +4,10 @@
 #include "client/cache.h"
 #include "client/world.h"
 
+/* Facts by name: struct fact. world_facts.c. */
+struct map *world_facts(const struct world *w);
+void world_facts_done(struct map *facts);
+
 /* The cache of a kind, made when absent. metadata_only: see cache_new; a later call without it wins
  * while the cache is empty. */
 struct cache *world_cache(struct world *w, const struct api_kind *k, bool metadata_only);

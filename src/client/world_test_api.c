@@ -207,6 +207,7 @@ static int apply_step(struct world *w, const struct plan_step *s, struct err *er
     case PLAN_DELETE: return apply_delete(w, s, err);
     case PLAN_EVENT: return 0;
     case PLAN_PATCH: return apply_patch(w, s, err);
+    case PLAN_NOTE: world_set_fact(w, s->name, world_now_ns(w), s->body, NULL); return 0;
     case PLAN_REQUEST: break;
     }
     return err_set(err, ERR_METHOD_NOT_ALLOWED,
@@ -217,7 +218,7 @@ int world_apply(struct world *w, struct plan *p, struct err *err) {
     int changed = 0;
     for (size_t i = 0; i < plan_count(p); i++) {
         const struct plan_step *s = plan_at(p, i);
-        if (s->op != PLAN_REQUEST && !s->kind)
+        if (s->op != PLAN_REQUEST && s->op != PLAN_NOTE && !s->kind)
             return err_set(err, ERR_INVALID, "step %zu: apiVersion and kind name no known kind", i);
         int r = apply_step(w, s, err);
         if (r < 0) return r;

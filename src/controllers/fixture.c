@@ -37,7 +37,8 @@ int run(struct world *w, const char *reconciler, const char *key) {
 
 void assert_rests(const struct world *w, const char *reconciler, const char *key) {
     OWN(plan_free_p) struct plan *p = plan_of(w, reconciler, key);
-    if (plan_count(p) == plan_count_of(p, PLAN_EVENT, NULL)) return;
+    if (plan_count(p) == plan_count_of(p, PLAN_EVENT, NULL) + plan_count_of(p, PLAN_NOTE, NULL))
+        return;
     OWN(buf_done) struct buf b = {0};
     plan_describe(p, &b);
     fail_msg("%s %s still writes:\n%s", reconciler, key, b.p ? b.p : "");
