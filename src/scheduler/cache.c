@@ -5,8 +5,10 @@
 #include "base/own.h"
 #include "scheduler/place.h"
 
-static void place_key(struct buf *b, const struct core_v1_pod *pod) {
+static void place_key(struct buf *b, const struct sched_profile *profile,
+                      const struct core_v1_pod *pod) {
     const struct core_v1_pod_spec *spec = &pod->spec;
+    buf_append(b, &profile, sizeof(const struct sched_profile *));
     class_key(b, pod);
     key_text(b, spec->node_name);
     key_map(b, &spec->node_selector);
@@ -28,34 +30,50 @@ static void place_key(struct buf *b, const struct core_v1_pod *pod) {
 
 uint64_t leaf_of(int64_t score, const struct sched_node *n) {
     uint64_t pods = (uint64_t)MIN_OF(MAX_OF(n->used_pods, 0), 0xffff);
-    return (uint64_t)MIN_OF(score + 1, 0xffff) << 48 | (0xffff - pods) << 32 |
-           (UINT32_MAX - (uint32_t)n->at);
+    return (uint64_t)(MIN_OF(MAX_OF(score, 0), LEAF_SCORE_MAX) + 1) << 40 |
+           (0xffff - pods) << LEAF_AT_BITS | (LEAF_AT_MAX - (uint64_t)n->at);
 }
 
-static int32_t fixed_score(const struct sched_query *q, const struct sched_node *n,
-                           const struct sched_plugin *const *plugins, size_t count) {
+static int32_t narrow(int64_t v) { return (int32_t)MIN_OF(MAX_OF(v, INT32_MIN + 1), INT32_MAX); }
+
+/* Scores that are scaled later go to `raw`. */
+static int32_t fixed_score(struct place_class *c, const struct sched_node *n) {
     int64_t sum = 0;
-    for (size_t i = 0; i < count; i++)
-        if (plugins[i]->reads == SCHED_READS_OBJECT && plugins[i]->filter &&
-            !plugins[i]->filter(q, n, NULL, NULL))
+    int32_t *raw = c->raw ? c->raw + n->at : NULL;
+    for (size_t i = 0; i < c->n_parts; i++) {
+        const struct place_part *p = &c->parts[i];
+        if (p->plugin->reads == SCHED_READS_OBJECT && p->filter &&
+            !p->plugin->filter(&c->query, n, p->state, NULL))
             return -1;
-    for (size_t i = 0; i < count; i++)
-        if (plugins[i]->reads == SCHED_READS_OBJECT && plugins[i]->score)
-            sum += plugins[i]->weight * plugins[i]->score(q, n, NULL);
-    return (int32_t)sum;
+    }
+    for (size_t i = 0; i < c->n_parts; i++) {
+        const struct place_part *p = &c->parts[i];
+        if (p->plugin->reads != SCHED_READS_OBJECT || !p->score) continue;
+        int64_t score = p->plugin->score(&c->query, n, p->state);
+        if (!p->scaled) {
+            sum += p->weight * score;
+            continue;
+        }
+        *raw = score == SCHED_SCORE_NONE ? INT32_MIN : narrow(score);
+        raw += c->width;
+    }
+    return narrow(sum);
 }
 
-static uint64_t leaf_now(const struct place_class *c, const struct sched_node *n,
-                         const struct sched_plugin *const *plugins, size_t count) {
+static uint64_t leaf_now(const struct place_class *c, const struct sched_node *n) {
     int64_t sum = c->fixed[n->at];
     if (sum < 0) return 0;
-    for (size_t i = 0; i < count; i++)
-        if (plugins[i]->reads == SCHED_READS_USE && plugins[i]->filter &&
-            !plugins[i]->filter(&c->query, n, NULL, NULL))
+    for (size_t i = 0; i < c->n_parts; i++) {
+        const struct place_part *p = &c->parts[i];
+        if (p->plugin->reads == SCHED_READS_USE && p->filter &&
+            !p->plugin->filter(&c->query, n, p->state, NULL))
             return 0;
-    for (size_t i = 0; i < count; i++)
-        if (plugins[i]->reads == SCHED_READS_USE && plugins[i]->score)
-            sum += plugins[i]->weight * plugins[i]->score(&c->query, n, NULL);
+    }
+    for (size_t i = 0; i < c->n_parts; i++) {
+        const struct place_part *p = &c->parts[i];
+        if (p->plugin->reads == SCHED_READS_USE && p->score)
+            sum += p->weight * p->plugin->score(&c->query, n, p->state);
+    }
     return leaf_of(sum, n);
 }
 
@@ -69,21 +87,39 @@ static void raise_leaf(struct place_class *c, size_t at, uint64_t leaf) {
     }
 }
 
-static void rebuild(struct place_class *c, struct snapshot *s,
-                    const struct sched_plugin *const *plugins, size_t count) {
-    size_t width = 1;
-    while (width < s->nodes.n) width *= 2;
-    if (width != c->width) {
-        free(c->tree);
-        free(c->fixed);
-        c->tree = calloc(2 * width, sizeof *c->tree);
-        c->fixed = calloc(width, sizeof *c->fixed);
-        if (!c->tree || !c->fixed) abort();
-        c->width = width;
+static void resize(struct place_class *c, size_t width) {
+    free(c->tree);
+    free(c->fixed);
+    free(TAKE(c->raw));
+    c->tree = calloc(2 * width, sizeof *c->tree);
+    c->fixed = calloc(width, sizeof *c->fixed);
+    if (c->n_scaled) c->raw = calloc(c->n_scaled * width, sizeof *c->raw);
+    if (!c->tree || !c->fixed || (c->n_scaled && !c->raw)) abort();
+    c->width = width;
+}
+
+static void set_fixed(struct place_class *c, const struct sched_node *n, bool *first) {
+    c->fixed[n->at] = fixed_score(c, n);
+    if (!c->n_scaled || c->fixed[n->at] < 0) return;
+    for (size_t i = 0, k = 0; i < c->n_parts; i++) {
+        struct place_part *p = &c->parts[i];
+        if (!p->scaled) continue;
+        int32_t raw = c->raw[k++ * c->width + n->at];
+        if (*first) p->first = raw;
+        p->varies |= raw != p->first;
     }
+    *first = false;
+}
+
+static void rebuild(struct place_class *c, struct snapshot *s) {
+    size_t width = 1;
+    bool first = true;
+    while (width < s->nodes.n) width *= 2;
+    if (width != c->width) resize(c, width);
+    for (size_t i = 0; i < c->n_parts; i++) c->parts[i].varies = false;
     for (size_t i = 0; i < width; i++) {
-        if (i < s->nodes.n) c->fixed[i] = fixed_score(&c->query, s->nodes.v[i], plugins, count);
-        c->tree[width + i] = i < s->nodes.n ? leaf_now(c, s->nodes.v[i], plugins, count) : 0;
+        if (i < s->nodes.n) set_fixed(c, s->nodes.v[i], &first);
+        c->tree[width + i] = i < s->nodes.n ? leaf_now(c, s->nodes.v[i]) : 0;
     }
     for (size_t i = width - 1; i; i--) c->tree[i] = MAX_OF(c->tree[2 * i], c->tree[2 * i + 1]);
     c->epoch = s->epoch;
@@ -91,18 +127,41 @@ static void rebuild(struct place_class *c, struct snapshot *s,
 }
 
 static void follow(struct place_class *c, struct snapshot *s) {
-    const struct sched_plugin *plugins[SCHED_PLUGINS_MAX];
-    size_t count = sched_plugins(plugins);
+    bool first = false;
     if (!c->tree || c->epoch != s->epoch ||
         s->n_changes - c->seen > MIN_OF((uint64_t)SNAPSHOT_CHANGES, s->nodes.n + 1)) {
-        rebuild(c, s, plugins, count);
+        rebuild(c, s);
         return;
     }
     for (; c->seen < s->n_changes; c->seen++) {
         struct node_change change = s->changes[c->seen % SNAPSHOT_CHANGES];
-        const struct sched_node *n = s->nodes.v[change.at];
-        if (change.object) c->fixed[change.at] = fixed_score(&c->query, n, plugins, count);
-        raise_leaf(c, change.at, leaf_now(c, n, plugins, count));
+        struct sched_node *n = s->nodes.v[change.at];
+        if (change.object) set_fixed(c, n, &first);
+        raise_leaf(c, change.at, leaf_now(c, n));
+    }
+}
+
+/* The plugins that have a say, asked once whether they do. */
+static void compile_parts(struct place_class *c) {
+    const struct sched_profile *profile = c->query.profile;
+    c->parts = ARENA_ARRAY(c->arena, struct place_part, profile->n + 1);
+    c->query.a = c->arena;
+    for (size_t i = 0; i < profile->n; i++) {
+        const struct sched_step *step = &profile->v[i];
+        if (step->plugin->reads == SCHED_READS_ALL) continue;
+        const void *state =
+            step->plugin->prepare ? step->plugin->prepare(&c->query, step->args) : step->args;
+        c->query.state[i] = state;
+        c->query.concerned[i] = state || !step->plugin->prepare;
+        if (!c->query.concerned[i] || (!step->filter && !step->score)) continue;
+        bool scaled = step->score && step->plugin->scale;
+        c->n_scaled += scaled;
+        c->parts[c->n_parts++] = (struct place_part){.plugin = step->plugin,
+                                                     .state = state,
+                                                     .weight = step->weight,
+                                                     .filter = step->filter,
+                                                     .score = step->score,
+                                                     .scaled = scaled};
     }
 }
 
@@ -111,6 +170,7 @@ static void place_free(struct place_class *c) {
     arena_free(c->arena);
     free(c->key);
     free(c->fixed);
+    free(c->raw);
     free(c->tree);
     free(c);
 }
@@ -135,7 +195,8 @@ static struct place_class **slot(struct snapshot *s) {
 
 struct place_class *place_class_of(struct snapshot *s, const struct core_v1_pod *pod) {
     OWN(buf_done) struct buf key = {0};
-    place_key(&key, pod);
+    const struct sched_profile *profile = snapshot_profile(s, pod->spec.scheduler_name);
+    place_key(&key, profile, pod);
     uint64_t hash = map_hash(buf_view(&key));
     struct place_class *c = NULL;
     for (size_t i = 0; i < s->n_places && !c; i++)
@@ -148,6 +209,8 @@ struct place_class *place_class_of(struct snapshot *s, const struct core_v1_pod 
         if (!c) abort();
         c->arena = arena_new();
         query_compile(&c->query, s, c->arena, pod);
+        c->query.profile = profile;
+        compile_parts(c);
         c->hash = hash;
         c->key_n = key.n;
         c->key = buf_steal(&key);

@@ -29,27 +29,50 @@ size_t sched_plugins(const struct sched_plugin *ret[SCHED_PLUGINS_MAX]) {
     return n;
 }
 
-static bool prepare(struct sched_query *q) {
-    const struct sched_plugin *plugins[SCHED_PLUGINS_MAX];
-    size_t n = sched_plugins(plugins);
-    bool any = false;
+const void *sched_configure(struct arena *a, const struct sched_plugin *p, const void *args,
+                            struct err *err) {
+    return p->configure ? p->configure(a, args, err) : NULL;
+}
+
+const struct sched_profile *sched_default_profile(void) {
+    static struct sched_profile made = {.name = "default-scheduler"};
+    static struct arena *arena; /* for the life of the process */
+    const struct sched_plugin *list[SCHED_PLUGINS_MAX];
+    if (arena) return &made;
+    arena = arena_new();
+    size_t n = sched_plugins(list);
     for (size_t i = 0; i < n; i++)
-        if (plugins[i]->reads == SCHED_READS_ALL) {
-            q->state[i] = plugins[i]->prepare(q);
-            any = any || q->state[i];
-        }
+        if (!list[i]->by_name_only)
+            made.v[made.n++] =
+                (struct sched_step){.plugin = list[i],
+                                    .args = sched_configure(arena, list[i], NULL, NULL),
+                                    .weight = list[i]->weight,
+                                    .filter = list[i]->filter,
+                                    .score = list[i]->score};
+    return &made;
+}
+
+/* True when a plugin wants to see every node. */
+static bool prepare(struct sched_query *q) {
+    bool any = false;
+    for (size_t i = 0; i < q->profile->n; i++) {
+        const struct sched_step *step = &q->profile->v[i];
+        if (step->plugin->reads != SCHED_READS_ALL) continue;
+        q->state[i] = step->plugin->prepare ? step->plugin->prepare(q, step->args) : step->args;
+        q->concerned[i] = q->state[i] || !step->plugin->prepare;
+        any = any || q->concerned[i];
+    }
     return any;
 }
 
 static bool filters(const struct sched_query *q, const struct sched_node *n, unsigned reads,
                     struct sched_why *why) {
-    const struct sched_plugin *plugins[SCHED_PLUGINS_MAX];
-    size_t count = sched_plugins(plugins);
-    for (size_t i = 0; i < count; i++) {
-        const struct sched_plugin *p = plugins[i];
-        if (!(reads & 1u << p->reads) || !p->filter) continue;
-        if (p->reads == SCHED_READS_ALL && !q->state[i]) continue;
-        if (!p->filter(q, n, q->state[i], why)) return false;
+    for (size_t i = 0; i < q->profile->n; i++) {
+        const struct sched_step *step = &q->profile->v[i];
+        if (!(reads & 1u << step->plugin->reads) || !step->filter || !q->concerned[i]) continue;
+        if (step->plugin->filter(q, n, q->state[i], why)) continue;
+        if (why) why->plugin = step->plugin->name;
+        return false;
     }
     return true;
 }
@@ -112,52 +135,86 @@ struct scan {
     int64_t *total;
 };
 
-static void add_scores(struct sched_query *q, struct scan *scan, const struct sched_plugin *p,
-                       const void *state) {
-    int64_t *scores = ARENA_ARRAY(q->a, int64_t, scan->n), min = INT64_MAX, max = INT64_MIN;
+static void add_scaled(struct scan *scan, const int64_t *scores, int weight,
+                       int64_t (*scale)(int64_t, int64_t, int64_t)) {
+    int64_t min = INT64_MAX, max = INT64_MIN;
     for (size_t i = 0; i < scan->n; i++) {
-        scores[i] = p->score(q, q->snapshot->nodes.v[leaf_at(scan->leaves[i])], state);
         if (scores[i] == SCHED_SCORE_NONE) continue;
         min = MIN_OF(min, scores[i]);
         max = MAX_OF(max, scores[i]);
     }
     for (size_t i = 0; i < scan->n; i++)
         if (scores[i] != SCHED_SCORE_NONE)
-            scan->total[i] += p->weight * (p->scale ? p->scale(scores[i], min, max) : scores[i]);
+            scan->total[i] += weight * (scale ? scale(scores[i], min, max) : scores[i]);
 }
 
-static bool all_agree(const struct sched_query *q, const struct sched_node *n,
-                      const struct sched_plugin *const *plugins, const size_t *asked,
+static void add_scores(struct sched_query *q, struct scan *scan, const struct sched_step *step,
+                       const void *state) {
+    int64_t *scores = ARENA_ARRAY(q->a, int64_t, scan->n);
+    for (size_t i = 0; i < scan->n; i++)
+        scores[i] = step->plugin->score(q, q->snapshot->nodes.v[leaf_at(scan->leaves[i])], state);
+    add_scaled(scan, scores, step->weight, step->plugin->scale);
+}
+
+static void add_raw(struct arena *a, struct scan *scan, const struct place_part *p,
+                    const int32_t *raw) {
+    int64_t *scores = ARENA_ARRAY(a, int64_t, scan->n);
+    for (size_t i = 0; i < scan->n; i++) {
+        int32_t score = raw[leaf_at(scan->leaves[i])];
+        scores[i] = score == INT32_MIN ? SCHED_SCORE_NONE : score;
+    }
+    add_scaled(scan, scores, p->weight, p->plugin->scale);
+}
+
+static void add_all(struct sched_query *q, struct scan *scan, const struct place_class *c) {
+    for (size_t i = 0, k = 0; i < c->n_parts; i++) {
+        if (!c->parts[i].scaled) continue;
+        if (c->parts[i].varies) add_raw(q->a, scan, &c->parts[i], c->raw + k * c->width);
+        k++;
+    }
+    for (size_t i = 0; i < q->profile->n; i++) {
+        const struct sched_step *step = &q->profile->v[i];
+        if (step->plugin->reads == SCHED_READS_ALL && q->concerned[i] && step->score &&
+            (!step->plugin->scores || step->plugin->scores(q->state[i])))
+            add_scores(q, scan, step, q->state[i]);
+    }
+}
+
+static bool all_agree(const struct sched_query *q, const struct sched_node *n, const size_t *asked,
                       size_t count) {
     for (size_t i = 0; i < count; i++)
-        if (!plugins[asked[i]]->filter(q, n, q->state[asked[i]], NULL)) return false;
+        if (!q->profile->v[asked[i]].plugin->filter(q, n, q->state[asked[i]], NULL)) return false;
     return true;
+}
+
+/* The steps whose filters must be asked about every node now. */
+static size_t wide_filters(const struct sched_query *q, size_t asked[SCHED_PLUGINS_MAX]) {
+    size_t n = 0;
+    for (size_t i = 0; i < q->profile->n; i++)
+        if (q->profile->v[i].plugin->reads == SCHED_READS_ALL && q->profile->v[i].filter &&
+            q->concerned[i])
+            asked[n++] = i;
+    return n;
 }
 
 /* Every node that fits by itself, with what other nodes' pods say about it. */
 static struct sched_node *best_of_all(struct sched_query *q, const struct place_class *c) {
-    const struct sched_plugin *plugins[SCHED_PLUGINS_MAX];
-    size_t count = sched_plugins(plugins), best = SIZE_MAX;
     struct snapshot *s = q->snapshot;
-    size_t asked[SCHED_PLUGINS_MAX], n_asked = 0;
-    for (size_t i = 0; i < count; i++)
-        if (plugins[i]->filter && q->state[i]) asked[n_asked++] = i;
+    size_t asked[SCHED_PLUGINS_MAX], best = SIZE_MAX, n_asked = wide_filters(q, asked);
     struct scan scan = {.leaves = ARENA_ARRAY(q->a, uint64_t, s->nodes.n + 1)};
     for (size_t i = 0; i < s->nodes.n; i++) {
         uint64_t leaf = c->tree[c->width + i];
-        if (leaf && all_agree(q, s->nodes.v[i], plugins, asked, n_asked) &&
+        if (leaf && all_agree(q, s->nodes.v[i], asked, n_asked) &&
             leaves_room(q, s->nodes.v[i], NULL))
             scan.leaves[scan.n++] = leaf;
     }
     scan.total = ARENA_ARRAY(q->a, int64_t, scan.n + 1);
     for (size_t i = 0; i < scan.n; i++) scan.total[i] = leaf_score(scan.leaves[i]);
-    for (size_t i = 0; i < count; i++)
-        if (plugins[i]->reads == SCHED_READS_ALL && q->state[i] && plugins[i]->score &&
-            (!plugins[i]->scores || plugins[i]->scores(q->state[i])))
-            add_scores(q, &scan, plugins[i], q->state[i]);
+    add_all(q, &scan, c);
     for (size_t i = 0; i < scan.n; i++)
         if (best == SIZE_MAX || scan.total[i] > scan.total[best] ||
-            (scan.total[i] == scan.total[best] && scan.leaves[i] << 16 > scan.leaves[best] << 16))
+            (scan.total[i] == scan.total[best] &&
+             leaf_rest(scan.leaves[i]) > leaf_rest(scan.leaves[best])))
             best = i;
     return best == SIZE_MAX ? NULL : s->nodes.v[leaf_at(scan.leaves[best])];
 }
@@ -182,6 +239,7 @@ struct sched_result sched_place(struct arena *a, struct snapshot *s,
     q.a = a;
     q.uid = pod->metadata.uid;
     bool wide = prepare(&q) || s->nominated.n;
+    for (size_t i = 0; i < c->n_parts && !wide; i++) wide = c->parts[i].varies;
     struct sched_node *best = s->nominated.n ? own_room(&q) : NULL;
     if (!best && c->tree[1]) best = wide ? best_of_all(&q, c) : s->nodes.v[leaf_at(c->tree[1])];
     if (!best) return nothing_fits(a, &q);

@@ -7,15 +7,27 @@
 
 #include "scheduler/plugin.h"
 
+struct place_part { /* a step of the profile that has a say about these pods */
+    const struct sched_plugin *plugin;
+    const void *state;
+    int weight;
+    bool filter, score, scaled;
+    int32_t first; /* scaled: what the first node has */
+    bool varies;   /* scaled: and not all of them; until the next rebuild */
+};
+
 struct place_class {
     char *key;
     size_t key_n;
     uint64_t hash, used_at, seen, epoch;
     struct arena *arena;
     struct sched_query query;
+    struct place_part *parts; /* the plugins that are asked, in `arena` */
+    size_t n_parts, n_scaled;
     int32_t *fixed; /* by node: scores that the objects decide; −1: filtered out */
+    int32_t *raw;   /* width for each scaled part: scores that the objects decide, not scaled yet */
     uint64_t *tree; /* 1…2·width: the larger of both children; leaves from width; 0: does not fit */
-    size_t width; /* a power of two ≥ nodes */
+    size_t width;   /* a power of two ≥ nodes */
 };
 enum { PLACE_CLASSES_MAX = 256 };
 
@@ -24,7 +36,13 @@ struct place_class *place_class_of(struct snapshot *s, const struct core_v1_pod 
 void query_compile(struct sched_query *q, struct snapshot *s, struct arena *a,
                    const struct core_v1_pod *pod);
 void query_release(struct sched_query *q);
-static inline int64_t leaf_score(uint64_t leaf) { return (int64_t)(leaf >> 48); }
-static inline uint32_t leaf_at(uint64_t leaf) { return UINT32_MAX - (uint32_t)leaf; }
-/* Larger for a better score, then for fewer pods, then for the earlier node. */
+/* A leaf: score + 1, how few pods, how early the node: larger is better. */
+enum { LEAF_AT_BITS = 24, LEAF_AT_MAX = (1 << LEAF_AT_BITS) - 1, LEAF_SCORE_MAX = (1 << 24) - 2 };
+static inline int64_t leaf_score(uint64_t leaf) { return (int64_t)(leaf >> 40) - 1; }
+static inline uint32_t leaf_at(uint64_t leaf) {
+    return LEAF_AT_MAX - (uint32_t)(leaf & LEAF_AT_MAX);
+}
+/* What decides between nodes of equal score. */
+static inline uint64_t leaf_rest(uint64_t leaf) { return leaf << 24; }
 uint64_t leaf_of(int64_t score, const struct sched_node *n);
+

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "api/types.h"
 #include "scheduler/snapshot.h"
 
 enum { SCHED_REASON_MAX = 160, SCHED_SCORE_MAX = 100, SCHED_PLUGINS_MAX = 64 };
@@ -13,7 +14,8 @@ enum { SCHED_REASON_MAX = 160, SCHED_SCORE_MAX = 100, SCHED_PLUGINS_MAX = 64 };
 struct sched_why { /* reasons why one node does not fit */
     char text[8][SCHED_REASON_MAX];
     size_t n;
-    bool hopeless; /* to remove pods from the node would not help */
+    bool hopeless;      /* to remove pods from the node would not help */
+    const char *plugin; /* whose reasons these are */
 };
 /* Both return false, for filters to return. why may be NULL: nobody asks. */
 bool sched_refuse(struct sched_why *why, const char *fmt, ...)
@@ -32,11 +34,28 @@ struct spread_rule {
     bool hard, self, by_affinity, by_taints;
 };
 
+struct sched_plugin;
+
+/* A plugin as a profile has it. */
+struct sched_step {
+    const struct sched_plugin *plugin;
+    const void *args; /* what its configure made */
+    int weight;
+    bool filter, score;
+};
+struct sched_profile {
+    const char *name;                       /* the schedulerName of its pods */
+    struct sched_step v[SCHED_PLUGINS_MAX]; /* by order */
+    size_t n;
+    bool without_preemption;
+};
+
 /* A pod as a question; shared by pods that ask the same. Everything in the arena of its cache. */
 struct sched_query {
     const char *uid;               /* of the one that is placed now */
     const struct core_v1_pod *pod; /* namespace, labels and what its spec says about nodes */
     struct snapshot *snapshot;
+    const struct sched_profile *profile;
     struct pod_class *class;
     /* prepared when the cache is made */
     struct sched_term **affinity, **anti;
@@ -46,9 +65,11 @@ struct sched_query {
     size_t n_preferred;
     struct spread_rule *spread;
     size_t n_spread;
-    /* prepared anew for each decision, in `a` */
-    struct arena *a;
-    void *state[SCHED_PLUGINS_MAX];
+    struct arena *a; /* of the cache while that is made, then of the decision */
+    /* By step of the profile: what the plugin's filter and score get, and whether they have a say.
+     * Of SCHED_READS_ALL made anew for each decision. */
+    const void *state[SCHED_PLUGINS_MAX];
+    bool concerned[SCHED_PLUGINS_MAX];
 };
 
 enum sched_reads {
@@ -60,19 +81,27 @@ enum sched_reads {
 struct sched_plugin {
     const char *name;
     int order;  /* filters: smaller runs earlier */
-    int weight; /* scores */
+    int weight; /* scores, in the default profile */
     enum sched_reads reads;
+    bool by_name_only; /* no part of the default profile: a configuration must enable it */
+    /* Arguments: pluginConfig[].args decoded by args_type (NULL: it takes none), NULL when there
+     * are none. Returns what its callbacks get, in a; NULL with err (its field within args) when
+     * they are wrong. */
+    const struct api_type *args_type;
+    const void *(*configure)(struct arena *a, const void *args, struct err *err);
+    /* What filter and score get as `state` for this pod, in q->a; NULL: it is no concern of the
+     * plugin, which is not asked. Made once for pods that ask the same; with SCHED_READS_ALL for
+     * each decision. Without it the state is args, and every pod a concern. */
+    void *(*prepare)(const struct sched_query *q, const void *args);
     /* True when the pod may run there; else says why (why may be NULL). */
     bool (*filter)(const struct sched_query *q, const struct sched_node *n, const void *state,
                    struct sched_why *why);
-    /* 0…SCHED_SCORE_MAX; with `scale` any number, or SCHED_SCORE_NONE: nothing, and no measure for
-     * the others. */
+    /* 0…SCHED_SCORE_MAX; with `scale` any number of 32 bits, or SCHED_SCORE_NONE: nothing, and no
+     * measure for the others. */
     int64_t (*score)(const struct sched_query *q, const struct sched_node *n, const void *state);
-    /* The rest for SCHED_READS_ALL only. prepare: NULL = this pod is no concern of the plugin. */
-    void *(*prepare)(const struct sched_query *q);
-    bool (*scores)(const void *state); /* NULL: always when it has a score */
-    /* From what nodes that fit scored to 0…SCHED_SCORE_MAX. */
+    /* From what nodes that fit scored to 0…SCHED_SCORE_MAX; not for SCHED_READS_USE. */
     int64_t (*scale)(int64_t score, int64_t min, int64_t max);
+    bool (*scores)(const void *state); /* SCHED_READS_ALL: NULL = always when it has a score */
 };
 
 #define SCHED_PLUGIN(sym)                                                                          \
@@ -81,6 +110,15 @@ struct sched_plugin {
 
 /* All that are linked in, by order, then name; at most SCHED_PLUGINS_MAX. Sorted once. */
 size_t sched_plugins(const struct sched_plugin *ret[SCHED_PLUGINS_MAX]);
+
+/* Every plugin without arguments but those by name only; of all pods whose schedulerName no profile
+ * has. */
+const struct sched_profile *sched_default_profile(void);
+/* profiles.c: whose rules hold for pods with that schedulerName. */
+const struct sched_profile *snapshot_profile(const struct snapshot *s, const char *name);
+/* Calls p's configure. */
+const void *sched_configure(struct arena *a, const struct sched_plugin *p, const void *args,
+                            struct err *err);
 
 /* What several plugins ask. */
 bool sched_node_selected(const struct core_v1_pod *pod, const struct sched_node *n);

@@ -93,6 +93,7 @@ struct snapshot {
     struct place_class **places; /* caches of place.c */
     size_t n_places;
     uint64_t clock; /* of their use */
+    const struct sched_profiles *profiles; /* borrowed; NULL: the default one alone */
 };
 
 void snapshot_done(struct snapshot *s);

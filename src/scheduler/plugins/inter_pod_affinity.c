@@ -11,7 +11,8 @@ struct affinity_state {
     bool scores;
 };
 
-static void *prepare(const struct sched_query *q) {
+static void *prepare(const struct sched_query *q, const void *args) {
+    (void)args;
     size_t n = q->class->matches.n;
     bool any = q->n_affinity || q->n_anti || q->n_preferred;
     for (size_t i = 0; i < n && !any; i++)

@@ -12,6 +12,14 @@ static bool filter(const struct sched_query *q, const struct sched_node *n, cons
     return true;
 }
 
-static const struct sched_plugin node_ports = {
-    .name = "NodePorts", .order = 50, .reads = SCHED_READS_USE, .filter = filter};
+static void *prepare(const struct sched_query *q, const void *args) {
+    (void)args;
+    return q->class->n_ports ? q->class->ports : NULL;
+}
+
+static const struct sched_plugin node_ports = {.name = "NodePorts",
+                                               .order = 50,
+                                               .reads = SCHED_READS_USE,
+                                               .prepare = prepare,
+                                               .filter = filter};
 SCHED_PLUGIN(node_ports);

@@ -28,20 +28,31 @@ static bool filter_taints(const struct sched_query *q, const struct sched_node *
                                  str_or(t->value, ""));
 }
 
+/* How many taints speak against the node. */
 static int64_t score(const struct sched_query *q, const struct sched_node *n, const void *state) {
-    int unwanted = 0;
+    int64_t unwanted = 0;
     (void)state;
     for (size_t i = 0; i < n->object->spec.taints.n; i++) {
         const struct core_v1_taint *t = &n->object->spec.taints.v[i];
         unwanted += str_eq(t->effect, "PreferNoSchedule") &&
                     !pod_tolerates(&q->pod->spec, t->key, t->value, t->effect);
     }
-    return SCHED_SCORE_MAX / (1 + unwanted);
+    return unwanted;
+}
+
+/* The worst of the nodes that fit gets nothing. */
+static int64_t scale(int64_t value, int64_t min, int64_t max) {
+    (void)min;
+    return max ? SCHED_SCORE_MAX - SCHED_SCORE_MAX * value / max : SCHED_SCORE_MAX;
 }
 
 static const struct sched_plugin unschedulable = {
     .name = "NodeUnschedulable", .order = 20, .filter = filter_unschedulable};
 SCHED_PLUGIN(unschedulable);
-static const struct sched_plugin taints = {
-    .name = "TaintToleration", .order = 30, .weight = 3, .filter = filter_taints, .score = score};
+static const struct sched_plugin taints = {.name = "TaintToleration",
+                                           .order = 30,
+                                           .weight = 3,
+                                           .filter = filter_taints,
+                                           .score = score,
+                                           .scale = scale};
 SCHED_PLUGIN(taints);

@@ -64,7 +64,8 @@ static size_t count_shared(struct spread_count *c, const struct topology *topolo
     return topology->n_live;
 }
 
-static void *prepare(const struct sched_query *q) {
+static void *prepare(const struct sched_query *q, const void *args) {
+    (void)args;
     if (!q->n_spread) return NULL;
     struct spread_state *st = ARENA_NEW(q->a, struct spread_state);
     st->v = ARENA_ARRAY(q->a, struct spread_count, q->n_spread);
