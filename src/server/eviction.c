@@ -1,11 +1,16 @@
 /*
  * Eviction (policy/v1, v1beta1): a deletion that PodDisruptionBudgets may forbid. A budget is
  * charged before the pod goes, by a write on the version that was read, so that no number of
- * parallel evictions gets more out of it than it allows.
+ * parallel evictions gets more out of it than it allows; evictions under one budget take turns at
+ * it. Then the pod is told why it goes (condition DisruptionTarget, KEP-3329), then it is deleted.
  */
+#include <stdlib.h>
+#include <string.h>
+
 #include "api/pods.h"
 #include "api/selector.h"
 #include "base/own.h"
+#include "base/times.h"
 #include "server/admission/plugin.h"
 #include "server/body.h"
 #include "server/raw.h"
@@ -21,7 +26,9 @@ struct eviction {
     const char *asked_version; /* the client's own precondition */
     const char *budget;        /* that decides; NULL: none */
     bool by_version;           /* the pod must not change before it goes */
+    bool charging;             /* its turn at the budget */
     unsigned attempts;
+    struct eviction *next; /* of those that have or want a turn */
 };
 
 static void attempt(struct eviction *e);
@@ -65,29 +72,106 @@ static void forbid(struct eviction *e, const char *why) {
     fail(e, &err);
 }
 
+/* What the pod did meanwhile is no reason to fail, when the client did not ask for one version. */
+static bool is_raced(const struct eviction *e, const struct err *err) {
+    return err && err->reason == ERR_CONFLICT && e->by_version && !e->asked_version;
+}
+
+static void race(struct eviction *e, const struct err *err) {
+    if (e->budget)
+        refuse_stale(e);
+    else if (++e->attempts < ATTEMPTS_MAX)
+        attempt(e);
+    else
+        fail(e, err);
+}
+
+/* ---- the pod goes ---- */
+
 static void on_removed(void *user, struct slice json, bool gone, const struct err *err) {
     struct eviction *e = user;
-    bool raced = err && err->reason == ERR_CONFLICT && e->by_version && !e->asked_version;
     if (!err) {
         struct call *c = e->ad->c;
         admission_over(e->ad, true);
         reply_success(c, 201, NULL, NULL);
-    } else if (raced && e->budget) {
-        refuse_stale(e);
-    } else if (raced && ++e->attempts < ATTEMPTS_MAX) {
-        attempt(e);
+    } else if (is_raced(e, err)) {
+        race(e, err);
     } else {
         fail(e, err);
     }
 }
 
-static void remove_pod(struct eviction *e, const struct core_v1_pod *pod, bool by_version) {
+static void remove_now(struct eviction *e, const char *version) {
     struct call *c = e->ad->c;
-    e->by_version = by_version;
-    e->o.resource_version = e->asked_version;
-    e->o.once = by_version;
-    if (by_version && !e->asked_version) e->o.resource_version = pod->metadata.resource_version;
+    e->o.once = e->by_version;
+    e->o.resource_version = e->by_version || e->asked_version ? version : NULL;
     remove_object(c->api, c->kind, c->route.ns, c->route.name, &e->o, on_removed, e);
+}
+
+static void mark(struct eviction *e);
+
+static void on_marked(void *user, struct slice json, const struct err *err) {
+    struct eviction *e = user;
+    if (!err)
+        remove_now(e, raw_path_string(e->ad->a, json, "metadata.resourceVersion"));
+    else if (is_raced(e, err))
+        race(e, err);
+    else if (err->reason == ERR_CONFLICT && ++e->attempts < ATTEMPTS_MAX)
+        mark(e);
+    else
+        fail(e, err);
+}
+
+static int check_preconditions(const struct eviction *e, const struct meta_v1_object_meta *m,
+                               struct err *err) {
+    if (e->o.uid && !str_eq(e->o.uid, m->uid))
+        return err_set(err, ERR_CONFLICT,
+                       "Precondition failed: UID in precondition: %s, UID in object meta: %s",
+                       e->o.uid, m->uid);
+    if (e->asked_version && !str_eq(e->asked_version, m->resource_version))
+        return err_set(err, ERR_CONFLICT,
+                       "Precondition failed: ResourceVersion in precondition: %s, ResourceVersion "
+                       "in object meta: %s",
+                       e->asked_version, m->resource_version);
+    return 0;
+}
+
+/* The pod as it is now; NULL when the request has been answered. */
+static struct core_v1_pod *load(struct eviction *e, struct object **ret_stored) {
+    struct call *c = e->ad->c;
+    struct object *o = resource_get(c->resource, c->route.ns, c->route.name);
+    struct api_object *pod;
+    struct err err;
+    *ret_stored = o;
+    if (!o)
+        err_set(&err, ERR_NOT_FOUND, "gone");
+    else if (api_object_decode(c->a, c->kind, object_json(o), &pod, &err) == 0 &&
+             check_preconditions(e, &pod->metadata, &err) == 0)
+        return (void *)pod;
+    fail(e, &err);
+    return NULL;
+}
+
+static void mark(struct eviction *e) {
+    struct call *c = e->ad->c;
+    struct object *stored;
+    struct core_v1_pod *pod = load(e, &stored);
+    if (!pod) return;
+    bool needless = e->o.dry_run || pod_is_terminal(pod) || pod_is_terminating(pod);
+    if (needless ||
+        !pod_condition_set(c->a, pod, "DisruptionTarget", "True", "EvictionByEvictionAPI",
+                           "Eviction API: evicting", time_now(c)))
+        remove_now(e, pod->metadata.resource_version);
+    else
+        commit_submit(c->api,
+                      &(struct commit){STORE_UPDATE, c->kind, (void *)pod, stored->revision},
+                      on_marked, e);
+}
+
+/* by_version: the pod must not change any more before it goes. */
+static void remove_pod(struct eviction *e, bool by_version) {
+    e->by_version = by_version;
+    mark(e);
 }
 
 /* ---- budgets ---- */
@@ -143,38 +227,112 @@ static const char *no_budget_left(struct arena *a,
                         b->metadata.name, b->status.desired_healthy, b->status.current_healthy);
 }
 
+/* ---- turns ---- */
+
+static struct eviction *turns; /* in the order of their coming */
+
+static bool is_about(const struct eviction *e, const char *ns, const char *budget) {
+    return str_eq(e->budget, budget) && str_eq(e->ad->c->route.ns, ns);
+}
+
+static bool is_charged(const char *ns, const char *budget) {
+    for (const struct eviction *t = turns; t; t = t->next)
+        if (t->charging && is_about(t, ns, budget)) return true;
+    return false;
+}
+
+static void turn_take(struct eviction *e, bool charging) {
+    struct eviction **at = &turns;
+    while (*at) at = &(*at)->next;
+    *at = e;
+    e->next = NULL;
+    e->charging = charging;
+}
+
+static void turn_leave(struct eviction *e) {
+    struct eviction **at = &turns;
+    while (*at && *at != e) at = &(*at)->next;
+    if (*at) *at = e->next;
+    e->charging = false;
+}
+
+/* The budget is free again: who waits tries, until one charges it. */
+static void turn_next(const char *ns, const char *budget) {
+    struct eviction *t = turns;
+    while (t && !is_charged(ns, budget)) {
+        if (is_about(t, ns, budget)) {
+            turn_leave(t);
+            attempt(t);
+            t = turns;
+        } else {
+            t = t->next;
+        }
+    }
+}
+
 static void on_charged(void *user, struct slice json, const struct err *err) {
     struct eviction *e = user;
+    OWN(free_p) char *ns = strdup(e->ad->c->route.ns), *budget = strdup(e->budget);
+    if (!ns || !budget) abort();
+    turn_leave(e);
     if (!err) {
-        remove_pod(e, NULL, false);
+        remove_pod(e, false);
     } else if (err->reason != ERR_CONFLICT && err->reason != ERR_NOT_FOUND) {
         fail(e, err);
     } else if (++e->attempts < ATTEMPTS_MAX) {
-        attempt(e);
+        turn_take(e, false);
     } else {
         struct err timeout;
         err_set(&timeout, ERR_TIMEOUT,
                 "couldn't update PodDisruptionBudget \"%s\" due to conflicts", e->budget);
         fail(e, &timeout);
     }
+    turn_next(ns, budget);
 }
 
-static void charge(struct eviction *e, struct policy_v1_pod_disruption_budget *b,
-                   struct object *stored) {
-    struct arena *a = e->ad->a;
+/* ---- the decision ---- */
+
+/* The eviction of this very pod has been charged already, and did not come to its end. */
+static bool is_granted(const struct core_v1_pod *pod,
+                       const struct policy_v1_pod_disruption_budget *b) {
+    const char *text = str_map_get(&b->status.disrupted_pods, pod->metadata.name);
+    int64_t granted_ns, made_ns;
+    return text && time_parse(text, &granted_ns) == 0 &&
+           time_parse(str_or(pod->metadata.creation_timestamp, ""), &made_ns) == 0 &&
+           made_ns < granted_ns;
+}
+
+/* The last one that goes says so: no more are allowed. */
+static void tell_exhausted(struct call *c, struct policy_v1_pod_disruption_budget *b) {
+    for (size_t i = 0; i < b->status.conditions.n && !b->status.disruptions_allowed; i++) {
+        struct meta_v1_condition *m = &b->status.conditions.v[i];
+        if (!str_eq(m->type, "DisruptionAllowed") || !str_eq(m->status, "True")) continue;
+        m->status = "False";
+        m->reason = "InsufficientPods";
+        m->last_transition_time = time_now(c);
+    }
+}
+
+static void charge(struct eviction *e, const struct core_v1_pod *pod,
+                   struct policy_v1_pod_disruption_budget *b, struct object *stored) {
+    struct call *c = e->ad->c;
     if (b->status.observed_generation < b->metadata.generation) {
         refuse_stale(e);
     } else if (b->status.disruptions_allowed < 0) {
         forbid(e, "pdb disruptions allowed is negative");
     } else if (b->status.disrupted_pods.n > DISRUPTED_MAX) {
         forbid(e, "DisruptedPods map too big - too many evictions not confirmed by PDB controller");
+    } else if (is_granted(pod, b)) {
+        remove_pod(e, false);
     } else if (b->status.disruptions_allowed == 0) {
-        refuse(e, no_budget_left(a, b), 0);
+        refuse(e, no_budget_left(e->ad->a, b), 0);
     } else if (e->o.dry_run) {
-        remove_pod(e, NULL, false);
+        remove_pod(e, false);
     } else {
         b->status.disruptions_allowed--;
-        str_map_set(a, &b->status.disrupted_pods, e->ad->c->route.name, time_now(e->ad->c));
+        str_map_set(e->ad->a, &b->status.disrupted_pods, c->route.name, time_now(c));
+        tell_exhausted(c, b);
+        turn_take(e, true);
         commit_submit(e->ad->api,
                       &(struct commit){STORE_UPDATE,
                                        api_kind_by_plural("policy", "v1", "poddisruptionbudgets"),
@@ -189,23 +347,13 @@ static bool is_beyond_budgets(const struct core_v1_pod *pod) {
 }
 
 static void attempt(struct eviction *e) {
-    struct call *c = e->ad->c;
-    struct object *o = resource_get(c->resource, c->route.ns, c->route.name), *stored = NULL;
-    struct api_object *decoded;
+    struct object *stored = NULL;
     struct err err;
     size_t n = 0;
-    if (!o) {
-        err_set(&err, ERR_NOT_FOUND, "gone");
-        fail(e, &err);
-        return;
-    }
-    if (api_object_decode(c->a, c->kind, object_json(o), &decoded, &err) < 0) {
-        fail(e, &err);
-        return;
-    }
-    const struct core_v1_pod *pod = (void *)decoded;
+    const struct core_v1_pod *pod = load(e, &stored);
+    if (!pod) return;
     if (is_beyond_budgets(pod)) {
-        remove_pod(e, pod, !pod_is_terminal(pod) && !pod_is_terminating(pod));
+        remove_pod(e, !pod_is_terminal(pod) && !pod_is_terminating(pod));
         return;
     }
     struct policy_v1_pod_disruption_budget *b = find_budget(e, pod, &stored, &n);
@@ -214,17 +362,17 @@ static void attempt(struct eviction *e) {
                 "This pod has more than one PodDisruptionBudget, which the eviction subresource "
                 "does not support.");
         fail(e, &err);
-        return;
+    } else if (!b) {
+        remove_pod(e, false);
+    } else {
+        e->budget = b->metadata.name;
+        if (goes_free(pod, b))
+            remove_pod(e, true);
+        else if (is_charged(e->ad->c->route.ns, e->budget))
+            turn_take(e, false);
+        else
+            charge(e, pod, b, stored);
     }
-    if (!b) {
-        remove_pod(e, pod, false);
-        return;
-    }
-    e->budget = b->metadata.name;
-    if (goes_free(pod, b))
-        remove_pod(e, pod, true);
-    else
-        charge(e, b, stored);
 }
 
 /* ---- the request ---- */

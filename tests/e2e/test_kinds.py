@@ -263,7 +263,7 @@ def test_scale_of_every_workload(api, resources, version, kind):
     assert api("DELETE", one)[0] == 200
 
 
-# ---- pods: eviction, ephemeral containers, resize ----
+# ---- pods: ephemeral containers, resize ----
 
 def running_pod(api, name, labels):
     """A pod that nobody runs, and that says it is running and ready."""
@@ -274,62 +274,6 @@ def running_pod(api, name, labels):
     status = {"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}
     assert api("PATCH", f"{path}/{name}/status", status, content=MERGE)[0] == 200
     return f"{path}/{name}"
-
-
-def budget(api, name, labels, **status):
-    path = f"/apis/policy/v1/namespaces/{NS}/poddisruptionbudgets"
-    body = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": name},
-            "spec": {"minAvailable": 1, "selector": {"matchLabels": labels}}}
-    assert api("POST", path, body)[0] == 201
-    if status:
-        whole = {"observedGeneration": 1, "disruptionsAllowed": 0, "currentHealthy": 1, "desiredHealthy": 1,
-                 "expectedPods": 1, **status}
-        assert api("PATCH", f"{path}/{name}/status", {"status": whole}, content=MERGE)[0] == 200
-    return f"{path}/{name}"
-
-
-def evict(api, pod, version="policy/v1", **options):
-    body = {"apiVersion": version, "kind": "Eviction", "metadata": {"name": pod.rsplit("/", 1)[1], "namespace": NS}}
-    if options:
-        body["deleteOptions"] = options
-    return api("POST", pod + "/eviction", body)
-
-
-def test_a_budget_holds_back_an_eviction(api):
-    labels = {"set": "held"}
-    pod, pdb = running_pod(api, "held", labels), budget(api, "held", labels, disruptionsAllowed=0)
-    status, answer = evict(api, pod)
-    assert status == 429 and answer["reason"] == "TooManyRequests"
-    assert answer["message"] == "Cannot evict pod as it would violate the pod's disruption budget."
-    assert answer["details"]["causes"][0] == {
-        "reason": "DisruptionBudget", "message": "The disruption budget held needs 1 healthy pods and has 1 currently"}
-    assert api("GET", pod)[0] == 200
-    assert api("PATCH", pdb + "/status", {"status": {"disruptionsAllowed": 1}}, content=MERGE)[0] == 200
-    assert evict(api, pod, dryRun=["All"])[0] == 201 and api("GET", pod)[0] == 200
-    assert evict(api, pod, version="policy/v1beta1")[0] == 201
-    assert api("GET", pod)[0] == 404
-    _, after = api("GET", pdb)
-    assert after["status"]["disruptionsAllowed"] == 0 and list(after["status"]["disruptedPods"]) == ["held"]
-
-
-def test_a_budget_that_was_not_looked_at_yet_holds_back_too(api):
-    labels = {"set": "new"}
-    pod = running_pod(api, "new", labels)
-    budget(api, "new", labels)
-    status, answer = evict(api, pod)
-    assert status == 429 and "still being processed" in answer["details"]["causes"][0]["message"]
-    assert answer["details"]["retryAfterSeconds"] == 10
-
-
-def test_no_race_gets_more_out_of_a_budget(api):
-    import concurrent.futures
-    labels = {"set": "race"}
-    pods = [running_pod(api, f"race-{i}", labels) for i in range(12)]
-    pdb = budget(api, "race", labels, disruptionsAllowed=3, currentHealthy=12, desiredHealthy=9, expectedPods=12)
-    with concurrent.futures.ThreadPoolExecutor(12) as pool:
-        answers = [s for s, _ in pool.map(lambda p: evict(api, p), pods)]
-    assert answers.count(201) == 3 and answers.count(429) == 9
-    assert api("GET", pdb)[1]["status"]["disruptionsAllowed"] == 0
 
 
 def test_ephemeral_containers_are_only_added(api):

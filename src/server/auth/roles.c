@@ -138,7 +138,7 @@ static const struct role_rule approve_legacy[] = {
 static const struct role_rule atoll_controllers[] = {
     {"get,list,watch,patch,update,delete,deletecollection", "*", "*", 0, 0},
     {"create", "",
-     "configmaps,endpoints,events,pods,serviceaccounts,serviceaccounts/token,secrets,"
+     "configmaps,endpoints,events,pods,pods/eviction,serviceaccounts,serviceaccounts/token,secrets,"
      "persistentvolumeclaims,persistentvolumes",
      0, 0},
     {"create", "apps", "replicasets,controllerrevisions", 0, 0},

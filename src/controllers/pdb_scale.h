@@ -1,0 +1,20 @@
+/* How many pods there should be, as the controllers of a budget's pods say. Pure. */
+#pragma once
+
+#include "controllers/common.h"
+
+struct budget_pods {
+    const struct core_v1_pod **v;
+    size_t n;
+};
+
+/* The sum of the scales of all controllers that have a pod among these: of a ReplicaSet's
+ * Deployment, else of the ReplicaSet, StatefulSet or ReplicationController. Pods without a
+ * controller count for nothing; an Event tells. False, with *ret_why in the plan's arena, when the
+ * scale of a controller cannot be known. */
+bool budget_scale(const struct world *w, const struct policy_v1_pod_disruption_budget *b,
+                  const struct budget_pods *pods, struct plan *p, int32_t *ret,
+                  const char **ret_why);
+/* Whether a change of an object of this kind may change that sum. */
+bool budget_scale_changed(const struct api_kind *k, const struct api_object *now,
+                          const struct api_object *old);

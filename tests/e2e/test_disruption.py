@@ -1,0 +1,298 @@
+"""Budgets, evictions, nodes that die, and the descheduler: with nodes and pods that are only objects."""
+import concurrent.futures
+import contextlib
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+import atoll_cluster as ac
+from test_api import Api
+
+NS = "disruption"
+MERGE = "application/merge-patch+json"
+SPEC = {"containers": [{"name": "c", "image": "none"}], "terminationGracePeriodSeconds": 0}
+PODS = f"/api/v1/namespaces/{NS}/pods"
+BUDGETS = f"/apis/policy/v1/namespaces/{NS}/poddisruptionbudgets"
+VIOLATION = "Cannot evict pod as it would violate the pod's disruption budget."
+
+
+@pytest.fixture(scope="module")
+def here(new_atoll):
+    a = new_atoll(image=False)
+    a.kubectl("create", "namespace", NS)
+    ac.until(lambda: a.items("serviceaccounts", namespace=NS), what="default service account")
+    return a
+
+
+@pytest.fixture(scope="module")
+def api(here):
+    return Api(f"{here.root}/run/atoll/api.sock")
+
+
+@contextlib.contextmanager
+def paused(here, service):
+    """The service does nothing meanwhile."""
+    pid = here.pid(service)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def set_status(api, path, **status):
+    answer = api("PATCH", path + "/status", {"status": status}, content=MERGE)
+    assert answer[0] == 200, answer
+
+
+def run_pod(api, path, ready=True):
+    set_status(api, path, phase="Running", conditions=[{"type": "Ready", "status": "True" if ready else "False"}])
+
+
+def running_pod(api, name, app, ready=True, **meta):
+    """A pod that nobody runs, and that says it is running and ready."""
+    body = {"metadata": {"name": name, "labels": {"app": app}, **meta}, "spec": {**SPEC, "schedulerName": "nobody"}}
+    assert api("POST", PODS, body)[0] == 201
+    run_pod(api, f"{PODS}/{name}", ready)
+    return f"{PODS}/{name}"
+
+
+def budget(api, name, app=None, **spec):
+    body = {"metadata": {"name": name}, "spec": {"selector": {"matchLabels": {"app": app or name}}, **spec}}
+    assert api("POST", BUDGETS, body)[0] == 201
+    return f"{BUDGETS}/{name}"
+
+
+def status_of(api, path):
+    return api("GET", path)[1]["status"]
+
+
+def shows(api, path, **want):
+    """Waits until the status has these values."""
+    return ac.until(lambda: (s := status_of(api, path)) and all(s.get(k) == v for k, v in want.items()) and s,
+                    what=f"{want} at {path}")
+
+
+def evict(api, pod, version="policy/v1", query="", **options):
+    body = {"apiVersion": version, "kind": "Eviction", "metadata": {"name": pod.rsplit("/", 1)[1], "namespace": NS}}
+    if options:
+        body["deleteOptions"] = options
+    return api("POST", f"{pod}/eviction{query}", body)
+
+
+# ---- budgets ----
+
+def test_a_budget_follows_its_pods(api):
+    pdb = budget(api, "follows", minAvailable=1)
+    shows(api, pdb, observedGeneration=1, disruptionsAllowed=0, expectedPods=0)
+    pods = [running_pod(api, f"follows-{i}", "follows") for i in range(3)]
+    s = shows(api, pdb, disruptionsAllowed=2, currentHealthy=3, desiredHealthy=1, expectedPods=3)
+    assert [(c["type"], c["status"], c["reason"]) for c in s["conditions"]] == [("DisruptionAllowed", "True", "SufficientPods")]
+    run_pod(api, pods[0], ready=False)
+    shows(api, pdb, disruptionsAllowed=1, currentHealthy=2)
+    assert api("DELETE", pods[1])[0] == 200
+    s = shows(api, pdb, disruptionsAllowed=0, currentHealthy=1, expectedPods=2)
+    assert s["conditions"][0]["reason"] == "InsufficientPods"
+
+
+def test_a_percentage_is_of_the_replicas_that_are_wanted(here, api):
+    labels = {"app": "percent"}
+    here.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "percent"},
+                "spec": {"replicas": 4, "selector": {"matchLabels": labels},
+                         "template": {"metadata": {"labels": labels}, "spec": {**SPEC, "schedulerName": "nobody"}}}}, namespace=NS)
+    pdb = budget(api, "percent", maxUnavailable="50%")
+    pods = ac.until(lambda: len(p := here.items("pods", "-l", "app=percent", namespace=NS)) == 4 and p, what="four pods")
+    for p in pods[:3]:
+        run_pod(api, f"{PODS}/{p['metadata']['name']}")
+    shows(api, pdb, disruptionsAllowed=1, currentHealthy=3, desiredHealthy=2, expectedPods=4)
+    here.kubectl("scale", "deploy/percent", "--replicas=6", "-n", NS)
+    shows(api, pdb, disruptionsAllowed=0, desiredHealthy=3, expectedPods=6)
+    here.kubectl("delete", "deploy/percent", "-n", NS)
+
+
+# ---- eviction ----
+
+def test_a_budget_holds_back_an_eviction(api):
+    pod, pdb = running_pod(api, "held", "held"), budget(api, "held", minAvailable=1)
+    shows(api, pdb, observedGeneration=1, currentHealthy=1)
+    status, answer = evict(api, pod)
+    assert status == 429 and answer["reason"] == "TooManyRequests" and answer["message"] == VIOLATION
+    assert answer["details"]["causes"][0] == {
+        "reason": "DisruptionBudget", "message": "The disruption budget held needs 1 healthy pods and has 1 currently"}
+    assert evict(api, pod, dryRun=["All"])[0] == 429
+    assert api("PATCH", pdb, {"spec": {"minAvailable": 0}}, content=MERGE)[0] == 200
+    shows(api, pdb, observedGeneration=2, disruptionsAllowed=1)
+    assert evict(api, pod, dryRun=["All"])[0] == 201 and evict(api, pod, query="?dryRun=All")[0] == 201
+    assert api("GET", pod)[0] == 200 and "disruptedPods" not in status_of(api, pdb)
+    assert evict(api, pod, version="policy/v1beta1")[0] == 201
+    assert api("GET", pod)[0] == 404
+    shows(api, pdb, disruptionsAllowed=0, expectedPods=0)
+
+
+def test_a_budget_that_was_not_looked_at_yet_holds_back_too(here, api):
+    pod = running_pod(api, "new", "new")
+    with paused(here, "controllers"):
+        budget(api, "new", minAvailable=0)
+        status, answer = evict(api, pod)
+    assert status == 429 and "still being processed" in answer["details"]["causes"][0]["message"]
+    assert answer["details"]["retryAfterSeconds"] == 10
+    ac.until(lambda: evict(api, pod)[0] == 201, what="eviction after the controller has looked")
+
+
+def test_several_budgets_over_one_pod(api):
+    pod = running_pod(api, "two", "two")
+    for name in ("two-a", "two-b"):
+        budget(api, name, "two", maxUnavailable=1)
+    status, answer = evict(api, pod)
+    assert status == 500 and answer["message"] == \
+        "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+
+
+@pytest.mark.parametrize("paused_service", ["controllers", None])
+def test_fifty_at_once_get_what_the_budget_allows(here, api, paused_service):
+    app = f"fifty-{paused_service or 'free'}".lower()
+    with concurrent.futures.ThreadPoolExecutor(50) as pool:
+        pods = list(pool.map(lambda i: running_pod(api, f"{app}-{i}", app), range(50)))
+        pdb = budget(api, app, minAvailable=30)
+        shows(api, pdb, disruptionsAllowed=20, currentHealthy=50)
+        with paused(here, paused_service) if paused_service else contextlib.nullcontext():
+            answers = list(pool.map(lambda p: evict(api, p)[0], pods))
+            if paused_service:
+                s = status_of(api, pdb)
+                assert s["disruptionsAllowed"] == 0 and len(s["disruptedPods"]) == 20
+                assert s["conditions"][0]["reason"] == "InsufficientPods"
+    assert answers.count(201) == 20 and answers.count(429) == 30
+    s = shows(api, pdb, currentHealthy=30, disruptionsAllowed=0, expectedPods=30)
+    assert not s.get("disruptedPods")
+
+
+def test_one_pod_is_charged_once(here, api):
+    pods = [running_pod(api, f"once-{i}", "once", finalizers=["e2e/wait"]) for i in range(3)]
+    pdb = budget(api, "once", minAvailable=1)
+    shows(api, pdb, disruptionsAllowed=2)
+    time.sleep(1.1)  # whole seconds: the pod must be older than its eviction
+    with paused(here, "controllers"), concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert {s for s, _ in pool.map(lambda _: evict(api, pods[0]), range(8))} == {201}
+        assert status_of(api, pdb)["disruptionsAllowed"] == 1
+    pod = api("GET", pods[0])[1]
+    reasons = [(c["status"], c["reason"], c["message"]) for c in pod["status"]["conditions"] if c["type"] == "DisruptionTarget"]
+    assert pod["metadata"]["deletionTimestamp"] and reasons == [("True", "EvictionByEvictionAPI", "Eviction API: evicting")]
+    for p in pods:
+        api("PATCH", p, {"metadata": {"finalizers": None}}, content=MERGE)
+
+
+def test_preconditions_come_before_the_budget(api):
+    pod, _ = running_pod(api, "cond", "cond"), running_pod(api, "cond-2", "cond")
+    pdb = budget(api, "cond", minAvailable=1)
+    before = shows(api, pdb, disruptionsAllowed=1)
+    status, answer = evict(api, pod, preconditions={"uid": "11111111-2222-3333-4444-555555555555"})
+    assert status == 409 and "UID in precondition" in answer["message"]
+    assert evict(api, pod, preconditions={"resourceVersion": "1"})[0] == 409
+    assert status_of(api, pdb) == before
+    now = api("GET", pod)[1]["metadata"]
+    assert evict(api, pod, preconditions={"uid": now["uid"], "resourceVersion": now["resourceVersion"]})[0] == 201
+    assert api("GET", pod)[0] == 404
+
+
+def test_unhealthy_pods(api):
+    sick = [running_pod(api, f"sick-{i}", "sick", ready=False) for i in range(2)]
+    running_pod(api, "well", "sick")
+    pdb = budget(api, "sick", minAvailable=2)
+    shows(api, pdb, observedGeneration=1, currentHealthy=1, desiredHealthy=2)
+    assert evict(api, sick[0])[0] == 429
+    assert api("PATCH", pdb, {"spec": {"unhealthyPodEvictionPolicy": "AlwaysAllow"}}, content=MERGE)[0] == 200
+    shows(api, pdb, observedGeneration=2)
+    assert evict(api, sick[0])[0] == 201
+    assert evict(api, f"{PODS}/well")[0] == 429
+    change = {"spec": {"unhealthyPodEvictionPolicy": None, "minAvailable": 1}}
+    assert api("PATCH", pdb, change, content=MERGE)[0] == 200
+    shows(api, pdb, observedGeneration=3, disruptionsAllowed=0)
+    assert evict(api, sick[1])[0] == 201
+    assert evict(api, f"{PODS}/well")[0] == 429
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Succeeded", "Failed"])
+def test_pods_that_do_not_run_are_nobodys_loss(api, phase):
+    app = f"phase-{phase}".lower()
+    pod = running_pod(api, app, app)
+    shows(api, budget(api, app, minAvailable=1), currentHealthy=1)
+    set_status(api, pod, phase=phase)
+    assert evict(api, pod)[0] == 201 and api("GET", pod)[0] == 404
+
+
+# ---- drain ----
+
+def fake_node(here, name, ready=True, **labels):
+    here.apply({"kind": "Node", "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **labels}}})
+    size = {"cpu": "4", "memory": "8Gi", "pods": "50"}
+    set_status(Api(here.sock), f"/api/v1/nodes/{name}", allocatable=size, capacity=size,
+               conditions=[{"type": "Ready", "status": "True" if ready else "False"}])
+
+
+class Kubelets:
+    """Nodes that are only objects: what is bound to them runs and is ready a moment later; leases are renewed."""
+
+    def __init__(self, here, names, delay=0.2):
+        self.here, self.api, self.names, self.delay = here, Api(here.sock), list(names), delay
+        self.end, self.seen, self.thread = threading.Event(), {}, threading.Thread(target=self.work)
+
+    def __enter__(self):
+        for name in self.names:
+            fake_node(self.here, name, fake="yes")
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.end.set()
+        self.thread.join()
+        for name in self.names:
+            self.here.kubectl("delete", "node", name, "--ignore-not-found")
+
+    def work(self):
+        while not self.end.wait(0.05):
+            for p in self.api("GET", PODS)[1]["items"]:
+                path, uid = f"{PODS}/{p['metadata']['name']}", p["metadata"]["uid"]
+                if p["spec"].get("nodeName") not in self.names or p["status"].get("phase") == "Running":
+                    continue
+                if time.monotonic() - self.seen.setdefault(uid, time.monotonic()) >= self.delay:
+                    self.api("PATCH", path + "/status", {"status": {"phase": "Running", "conditions": [
+                        {"type": "Ready", "status": "True"}]}}, content=MERGE)
+
+
+def deployment(here, name, replicas, **spec):
+    labels = {"app": name}
+    here.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
+                "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": {
+                    "metadata": {"labels": labels}, "spec": {**SPEC, "nodeSelector": {"fake": "yes"}, **spec}}}}, namespace=NS)
+
+
+def ready_of(here, app):
+    return [p for p in here.items("pods", "-l", f"app={app}", namespace=NS) if "deletionTimestamp" not in p["metadata"] and
+            any(c["type"] == "Ready" and c["status"] == "True" for c in p["status"].get("conditions", []))]
+
+
+def test_drain_honours_a_budget(here, api):
+    with Kubelets(here, ["d1", "d2"]):
+        here.kubectl("cordon", "d2")
+        deployment(here, "drained", 4)
+        ac.until(lambda: len(ready_of(here, "drained")) == 4, what="four pods on d1")
+        here.kubectl("uncordon", "d2")
+        pdb = budget(api, "drained", minAvailable=4)
+        shows(api, pdb, observedGeneration=1, disruptionsAllowed=0, currentHealthy=4)
+        before = {p["metadata"]["uid"] for p in ready_of(here, "drained")}
+        r = here.kubectl("drain", "d1", "--timeout=2s", check=False)
+        assert r.returncode and VIOLATION in r.stderr, r
+        assert {p["metadata"]["uid"] for p in ready_of(here, "drained")} == before
+        assert api("PATCH", pdb, {"spec": {"minAvailable": 3}}, content=MERGE)[0] == 200
+        shows(api, pdb, disruptionsAllowed=1)
+        least, drain = 4, here.start_kubectl("drain", "d1", "--timeout=60s")
+        while drain.poll() is None:
+            items = api("GET", PODS + "?labelSelector=app%3Ddrained")[1]["items"]
+            least = min(least, sum(any(c["type"] == "Ready" and c["status"] == "True" for c in p["status"].get("conditions", []))
+                                   for p in items))
+        assert drain.returncode == 0 and least >= 3, (least, drain.communicate())
+        ac.until(lambda: [p["spec"]["nodeName"] for p in ready_of(here, "drained")] == ["d2"] * 4, what="all on d2")
+        here.kubectl("delete", "deploy/drained", "-n", NS)
