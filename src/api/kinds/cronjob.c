@@ -38,6 +38,7 @@ static void schedule_validate(const struct batch_v1_cron_job *c,
 
 static void zone_validate(const char *zone, struct api_causes *causes) {
     const char *path = "spec.timeZone";
+    struct time_zone found;
     if (!zone) return;
     if (!*zone)
         cause_invalid(causes, path, zone, "timeZone must be nil or non-empty string");
@@ -45,7 +46,7 @@ static void zone_validate(const char *zone, struct api_causes *causes) {
         cause_invalid(causes, path, zone,
                       "timeZone must be an explicit time zone as defined in "
                       "https://www.iana.org/time-zones");
-    else if (!time_zone_known(zone))
+    else if (!time_zone_find(zone, &found))
         cause_invalid(causes, path, zone, path_of(causes, "unknown time zone %s", zone));
 }
 
