@@ -548,6 +548,16 @@ def test_twenty_pods_start_side_by_side(broker, conn):
         os.close(fd)
 
 
+def started(c):
+    """The containers, once none is on its way: one that the last broker had asked for has no process before crun has made it."""
+    for _ in range(100):
+        containers = c.list()
+        if all(s["pid"] for s in containers if s["running"]):
+            return containers
+        time.sleep(0.1)
+    raise AssertionError(f"containers that run without a process: {containers}")
+
+
 @pytest.mark.parametrize("seed", range(int(os.environ.get("ATOLL_BROKER_KILLS", "8"))))
 def test_killed_at_any_moment_nothing_is_left_that_cannot_be_removed(broker, seed):
     """kill -9 of the broker while pods are made, started and removed; what it adopts can be removed."""
@@ -567,10 +577,9 @@ def test_killed_at_any_moment_nothing_is_left_that_cannot_be_removed(broker, see
     for fd in c.take_fds():
         os.close(fd)
     time.sleep(0.3)
-    for s in c.list():
-        if s["uid"] in uids and s["running"]:
-            assert s["pid"] and s["name"].startswith("c"), s
-            pids.add(s["pid"])
+    running = [s for s in started(c) if s["uid"] in uids and s["running"]]
+    assert all(s["name"].startswith("c") for s in running), running
+    pids |= {s["pid"] for s in running}
     for u in uids:
         c.call(bc.POD_REMOVE, bc.Writer().s(u))
         assert not os.path.exists(f"{broker.root}/run/atoll/pods/{u}")
