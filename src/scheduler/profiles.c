@@ -237,6 +237,15 @@ int sched_profiles_parse(struct slice text, struct sched_profiles **ret, struct 
     return 0;
 }
 
+int sched_profiles_of(const struct core_v1_config_map *map, struct sched_profiles **ret,
+                      struct err *err) {
+    const char *text =
+        map->data.n == 1 ? map->data.v[0].value : str_map_get(&map->data, SCHED_CONFIGURATION_KEY);
+    if (!text)
+        return err_field(err, ERR_INVALID, "data[" SCHED_CONFIGURATION_KEY "]", "Required value");
+    return sched_profiles_parse(slice_of(text), ret, err);
+}
+
 void sched_profiles_free(struct sched_profiles *p) {
     if (!p) return;
     arena_free(p->arena);
