@@ -11,7 +11,7 @@
 #include "client/skim.h"
 #include "client/status.h"
 
-enum { CONNECTIONS_MAX = 4 };
+enum { CONNECTIONS = 4, CONNECTIONS_MAX = 64 };
 
 struct call {
     struct call *next;
@@ -38,6 +38,7 @@ struct api_client {
     struct loop *loop;
     char *socket_path;
     struct slot slots[CONNECTIONS_MAX];
+    size_t connections; /* of the slots, those that are used */
     struct call *first, **last; /* waiting */
     struct timer *dispatch;     /* callbacks never run inside api_create and the like */
     unsigned refs;
@@ -174,7 +175,7 @@ static void on_timeout(void *user) {
 
 static struct slot *slot_free(struct api_client *c) {
     struct slot *fresh = NULL;
-    for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
+    for (size_t i = 0; i < c->connections; i++) {
         if (c->slots[i].call) continue;
         if (c->slots[i].connection) return &c->slots[i];
         if (!fresh) fresh = &c->slots[i];
@@ -209,6 +210,7 @@ struct api_client *api_client_new(struct loop *l, const char *socket_path) {
     struct api_client *c = calloc(1, sizeof *c);
     if (!c || !(c->socket_path = strdup(socket_path))) abort();
     c->loop = l;
+    c->connections = CONNECTIONS;
     c->refs = 1;
     c->last = &c->first;
     c->dispatch = timer_new(l, on_dispatch, c);
@@ -217,6 +219,10 @@ struct api_client *api_client_new(struct loop *l, const char *socket_path) {
         c->slots[i].timeout = timer_new(l, on_timeout, &c->slots[i]);
     }
     return c;
+}
+
+void api_client_widen(struct api_client *c, size_t connections) {
+    c->connections = MIN_OF(MAX_OF(connections, 1), CONNECTIONS_MAX);
 }
 
 void api_client_free(struct api_client *c) {

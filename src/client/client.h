@@ -11,6 +11,9 @@
 struct api_client;
 
 struct api_client *api_client_new(struct loop *l, const char *socket_path);
+/* How many requests may be under way at once, each on its own connection: 4 unless told, at most
+ * 64. Before the first request. */
+void api_client_widen(struct api_client *c, size_t connections);
 void api_client_free(struct api_client *c); /* pending calls are dropped without a callback */
 
 /* The answer; obj and body live until the callback returns. err is NULL on success. */

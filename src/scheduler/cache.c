@@ -60,15 +60,29 @@ static int32_t fixed_score(struct place_class *c, const struct sched_node *n) {
     return narrow(sum);
 }
 
-static uint64_t leaf_now(const struct place_class *c, const struct sched_node *n) {
-    int64_t sum = c->fixed[n->at];
-    if (sum < 0) return 0;
+static bool has_room(const struct place_class *c, const struct sched_node *n) {
     for (size_t i = 0; i < c->n_parts; i++) {
         const struct place_part *p = &c->parts[i];
         if (p->plugin->reads == SCHED_READS_USE && p->filter &&
             !p->plugin->filter(&c->query, n, p->state, NULL))
-            return 0;
+            return false;
     }
+    return true;
+}
+
+bool place_has_room(const struct place_class *c, struct sched_node *n, const char *uid) {
+    if (c->fixed[n->at] < 0) return false;
+    if (!n->nominated.n) return has_room(c, n);
+    snapshot_count_nominated(n, c->query.class->priority, uid, 1);
+    bool fits = has_room(c, n);
+    snapshot_count_nominated(n, c->query.class->priority, uid, -1);
+    return fits;
+}
+
+/* Room that somebody made for himself is none for pods of at most his priority. */
+static uint64_t leaf_now(const struct place_class *c, struct sched_node *n) {
+    if (!place_has_room(c, n, "")) return 0;
+    int64_t sum = c->fixed[n->at];
     for (size_t i = 0; i < c->n_parts; i++) {
         const struct place_part *p = &c->parts[i];
         if (p->plugin->reads == SCHED_READS_USE && p->score)
@@ -166,6 +180,8 @@ static void compile_parts(struct place_class *c) {
 }
 
 static void place_free(struct place_class *c) {
+    refusals_free(c->refusals);
+    preempting_free(c->preempts);
     query_release(&c->query);
     arena_free(c->arena);
     free(c->key);
@@ -191,6 +207,15 @@ static struct place_class **slot(struct snapshot *s) {
         if (s->places[i]->used_at < s->places[oldest]->used_at) oldest = i;
     place_free(s->places[oldest]);
     return &s->places[oldest];
+}
+
+struct place_class *place_class_find(struct snapshot *s, uint64_t hash) {
+    for (size_t i = 0; i < s->n_places; i++)
+        if (s->places[i]->hash == hash) {
+            follow(s->places[i], s);
+            return s->places[i];
+        }
+    return NULL;
 }
 
 struct place_class *place_class_of(struct snapshot *s, const struct core_v1_pod *pod) {

@@ -113,6 +113,7 @@ static struct pod_class *class_new(struct snapshot *s, const struct core_v1_pod 
     c->users = 1;
     c->namespace = arena_str(c->arena, str_or(pod->metadata.namespace, ""));
     copy_labels(c, &pod->metadata.labels);
+    c->gang = gang_use(s, c->namespace, &c->labels);
     c->priority = priority_of(pod);
     c->terminating = pod->metadata.deletion_timestamp;
     c->asks = pod_asks(c->arena, pod);
@@ -148,6 +149,7 @@ void class_release(struct snapshot *s, struct pod_class *c) {
     if (--c->users) return;
     map_del(&s->class_by_key, slice_from(c->key, c->key_n));
     for (size_t i = 0; i < c->n_bears; i++) term_release(s, c->bears[i].term);
+    gang_release(s, c->gang);
     vec_done(&c->matches);
     arena_free(c->arena);
     free(c->key);

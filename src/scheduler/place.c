@@ -53,7 +53,7 @@ const struct sched_profile *sched_default_profile(void) {
 }
 
 /* True when a plugin wants to see every node. */
-static bool prepare(struct sched_query *q) {
+bool place_prepare(struct sched_query *q) {
     bool any = false;
     for (size_t i = 0; i < q->profile->n; i++) {
         const struct sched_step *step = &q->profile->v[i];
@@ -84,20 +84,12 @@ enum {
     EVERYTHING = OBJECT | USE | ALL
 };
 
-static void count_nominated(const struct sched_query *q, struct sched_node *n, int sign) {
-    for (size_t i = 0; i < q->snapshot->nominated.n; i++) {
-        const struct nominated *m = q->snapshot->nominated.v[i];
-        if (m->node == n && m->class->priority >= q->class->priority && !str_eq(m->uid, q->uid))
-            node_count(n, m->class, sign);
-    }
-}
-
 /* Does it also fit when those have come that made room there? */
 static bool leaves_room(const struct sched_query *q, struct sched_node *n, struct sched_why *why) {
-    if (!n->n_nominated) return true;
-    count_nominated(q, n, 1);
+    if (!n->nominated.n) return true;
+    snapshot_count_nominated(n, q->class->priority, q->uid, 1);
     bool fits = filters(q, n, USE, why);
-    count_nominated(q, n, -1);
+    snapshot_count_nominated(n, q->class->priority, q->uid, -1);
     return fits;
 }
 
@@ -111,22 +103,21 @@ struct sched_query *sched_query_of(struct arena *a, struct snapshot *s,
 }
 
 bool sched_fits(struct sched_query *q, struct sched_node *n, struct sched_why *why) {
-    prepare(q);
+    place_prepare(q);
     return filters(q, n, EVERYTHING, why) && leaves_room(q, n, why);
 }
 
-static struct sched_result nothing_fits(struct arena *a, struct sched_query *q) {
-    struct snapshot *s = q->snapshot;
-    if (!s->nodes.n) return (struct sched_result){.message = "no nodes available to schedule pods"};
-    struct tally t = {0};
-    bool *hopeless = ARENA_ARRAY(a, bool, s->nodes.n);
-    for (size_t i = 0; i < s->nodes.n; i++) {
-        struct sched_why why = {.n = 0};
-        if (filters(q, s->nodes.v[i], EVERYTHING, &why)) leaves_room(q, s->nodes.v[i], &why);
-        for (size_t j = 0; j < why.n; j++) tally_add(a, &t, why.text[j]);
-        hopeless[i] = why.hopeless;
-    }
-    return (struct sched_result){.message = tally_text(a, s->nodes.n, &t), .hopeless = hopeless};
+bool place_refuses(const struct sched_query *q, struct sched_node *n, struct sched_why *why) {
+    return !filters(q, n, EVERYTHING, why) || !leaves_room(q, n, why);
+}
+
+static struct sched_result nothing_fits(struct arena *a, struct place_class *c,
+                                        struct sched_query *q, bool wide) {
+    if (!q->snapshot->nodes.n)
+        return (struct sched_result){.message = "no nodes available to schedule pods"};
+    refusals_update(c, q, wide);
+    return (struct sched_result){
+        .message = refusals_message(a, c), .class = c, .refused = refusals_reads(c)};
 }
 
 struct scan {
@@ -204,9 +195,7 @@ static struct sched_node *best_of_all(struct sched_query *q, const struct place_
     struct scan scan = {.leaves = ARENA_ARRAY(q->a, uint64_t, s->nodes.n + 1)};
     for (size_t i = 0; i < s->nodes.n; i++) {
         uint64_t leaf = c->tree[c->width + i];
-        if (leaf && all_agree(q, s->nodes.v[i], asked, n_asked) &&
-            leaves_room(q, s->nodes.v[i], NULL))
-            scan.leaves[scan.n++] = leaf;
+        if (leaf && all_agree(q, s->nodes.v[i], asked, n_asked)) scan.leaves[scan.n++] = leaf;
     }
     scan.total = ARENA_ARRAY(q->a, int64_t, scan.n + 1);
     for (size_t i = 0; i < scan.n; i++) scan.total[i] = leaf_score(scan.leaves[i]);
@@ -221,15 +210,8 @@ static struct sched_node *best_of_all(struct sched_query *q, const struct place_
 
 /* The node that the pod made room on, once it fits. */
 static struct sched_node *own_room(struct sched_query *q) {
-    for (size_t i = 0; i < q->snapshot->nominated.n; i++) {
-        const struct nominated *m = q->snapshot->nominated.v[i];
-        if (str_eq(m->uid, q->uid))
-            return m->node->at != SIZE_MAX && filters(q, m->node, EVERYTHING, NULL) &&
-                           leaves_room(q, m->node, NULL)
-                       ? m->node
-                       : NULL;
-    }
-    return NULL;
+    const struct nominated *m = snapshot_nominated(q->snapshot, q->uid);
+    return m && m->node->at != SIZE_MAX && !place_refuses(q, m->node, NULL) ? m->node : NULL;
 }
 
 struct sched_result sched_place(struct arena *a, struct snapshot *s,
@@ -238,10 +220,10 @@ struct sched_result sched_place(struct arena *a, struct snapshot *s,
     struct sched_query q = c->query;
     q.a = a;
     q.uid = pod->metadata.uid;
-    bool wide = prepare(&q) || s->nominated.n;
+    bool concerned = place_prepare(&q), wide = concerned;
     for (size_t i = 0; i < c->n_parts && !wide; i++) wide = c->parts[i].varies;
-    struct sched_node *best = s->nominated.n ? own_room(&q) : NULL;
+    struct sched_node *best = s->nominated_by_uid.n ? own_room(&q) : NULL;
     if (!best && c->tree[1]) best = wide ? best_of_all(&q, c) : s->nodes.v[leaf_at(c->tree[1])];
-    if (!best) return nothing_fits(a, &q);
+    if (!best) return nothing_fits(a, c, &q, concerned);
     return (struct sched_result){.node = best->name};
 }

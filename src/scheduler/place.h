@@ -27,7 +27,9 @@ struct place_class {
     int32_t *fixed; /* by node: scores that the objects decide; −1: filtered out */
     int32_t *raw;   /* width for each scaled part: scores that the objects decide, not scaled yet */
     uint64_t *tree; /* 1…2·width: the larger of both children; leaves from width; 0: does not fit */
-    size_t width;   /* a power of two ≥ nodes */
+    size_t width;                /* a power of two ≥ nodes */
+    struct refusals *refusals;   /* refusals.c; NULL until nothing fits */
+    struct preempting *preempts; /* preempt.c; NULL until it is asked */
 };
 enum { PLACE_CLASSES_MAX = 256 };
 
@@ -46,3 +48,30 @@ static inline uint32_t leaf_at(uint64_t leaf) {
 static inline uint64_t leaf_rest(uint64_t leaf) { return leaf << 24; }
 uint64_t leaf_of(int64_t score, const struct sched_node *n);
 
+/* ---- place.c, for refusals.c and preempt.c ---- */
+
+/* Whether the node is no place for the pod now, beside all nominated there of at least its
+ * priority; says why. */
+bool place_refuses(const struct sched_query *q, struct sched_node *n, struct sched_why *why);
+/* Asks the plugins that look at other nodes anew; false: none of them is concerned. */
+bool place_prepare(struct sched_query *q);
+/* By itself the node allows it and has room beside all nominated there of at least its priority,
+ * but uid; other nodes' pods are not asked. */
+bool place_has_room(const struct place_class *c, struct sched_node *n, const char *uid);
+/* The cache of that hash, current, if there is one. */
+struct place_class *place_class_find(struct snapshot *s, uint64_t hash);
+
+/* ---- refusals.c: why nothing fits, kept node by node ---- */
+
+/* Brings it up to date; wide: every node is asked again, because other nodes' pods matter. */
+void refusals_update(struct place_class *c, const struct sched_query *q, bool wide);
+/* "0/3 nodes are available: …" */
+const char *refusals_message(struct arena *a, const struct place_class *c);
+unsigned refusals_reads(const struct place_class *c);
+/* To remove pods from that node would not help. */
+bool refusals_hopeless(const struct place_class *c, size_t node);
+size_t refusals_hopeless_nodes(const struct place_class *c);
+void refusals_free(struct refusals *r);
+
+/* ---- preempt.c ---- */
+void preempting_free(struct preempting *p);

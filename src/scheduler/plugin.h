@@ -129,7 +129,8 @@ struct sched_result {
     const char *node;    /* NULL: none fits; lives as long as the node */
     const char *message; /* when none fits: "0/3 nodes are available: 2 Insufficient cpu, 1 node(s)
                             were unschedulable." */
-    bool *hopeless;      /* then by node: preemption cannot help there */
+    struct place_class *class; /* then: why, node by node (place.h); NULL without nodes */
+    unsigned refused;          /* then: bit 1 << SCHED_READS_… of the plugins that refused */
 };
 /* The best of the nodes that fit; the emptiest of equals. Looks only at nodes that changed since an
  * equal pod was placed, unless other nodes' pods matter to this one. */

@@ -64,8 +64,7 @@ void pod_asks_nonzero(const struct core_v1_pod *pod, int64_t *ret_cpu_milli,
     *ret_memory_bytes = add(*ret_memory_bytes, amount(&pod->spec.overhead, "memory"));
 }
 
-struct resources node_offers(struct arena *a, const struct core_v1_node *node) {
-    const struct str_map *m = &node->status.allocatable;
+struct resources resources_of(struct arena *a, const struct str_map *m) {
     struct resources r = {.cpu_milli = amount(m, "cpu"),
                           .memory_bytes = amount(m, "memory"),
                           .ephemeral_bytes = amount(m, "ephemeral-storage"),
@@ -75,6 +74,10 @@ struct resources node_offers(struct arena *a, const struct core_v1_node *node) {
             *ARENA_PUSH(a, &r) =
                 (struct extended){arena_str(a, m->v[i].key), quantity_value(m->v[i].value)};
     return r;
+}
+
+struct resources node_offers(struct arena *a, const struct core_v1_node *node) {
+    return resources_of(a, &node->status.allocatable);
 }
 
 int64_t extended_amount(const struct resources *r, const char *name) {

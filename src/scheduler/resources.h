@@ -21,5 +21,7 @@ struct resources pod_asks(struct arena *a, const struct core_v1_pod *pod);
 /* The same with 100m CPU and 200 MiB for containers that ask for nothing: for scores only. */
 void pod_asks_nonzero(const struct core_v1_pod *pod, int64_t *ret_cpu_milli,
                       int64_t *ret_memory_bytes);
+/* Amounts by name, as quotas and groups write them. */
+struct resources resources_of(struct arena *a, const struct str_map *m);
 struct resources node_offers(struct arena *a, const struct core_v1_node *node);
 int64_t extended_amount(const struct resources *r, const char *name);

@@ -103,13 +103,13 @@ TEST(snapshot_gives_back_what_a_pod_used) {
 TEST(queue_orders_by_priority_then_age_and_backs_off) {
     struct queue q = {0};
     uint64_t wait_ms;
-    queue_add(&q, "1", "d", "one", 0);
-    queue_add(&q, "2", "d", "two", 10);
-    queue_add(&q, "3", "d", "three", 0);
+    queue_add(&q, "1", "d", "one", 0, 0);
+    queue_add(&q, "2", "d", "two", 10, 0);
+    queue_add(&q, "3", "d", "three", 0, 0);
     struct queued *p = queue_next(&q, 0, &wait_ms);
     assert_string_equal(p->name, "two");
-    queue_failed(&q, p, 0);
-    queue_wake(&q);
+    queue_failed(&q, p, 0, (struct queue_hint){.key = 0});
+    queue_wake(&q, 0, NULL, NULL);
     assert_string_equal(queue_next(&q, 10, &wait_ms)->name, "one");
     queue_remove(&q, "1");
     queue_remove(&q, "3");
@@ -117,8 +117,8 @@ TEST(queue_orders_by_priority_then_age_and_backs_off) {
     assert_int_equal(wait_ms, 990);
     p = queue_next(&q, 1000, &wait_ms);
     assert_string_equal(p->name, "two");
-    queue_failed(&q, p, 1000);
-    queue_wake(&q);
+    queue_failed(&q, p, 1000, (struct queue_hint){.key = 0});
+    queue_wake(&q, 1000, NULL, NULL);
     assert_null(queue_next(&q, 2999, &wait_ms));
     assert_non_null(queue_next(&q, 3000, &wait_ms));
     queue_done(&q);

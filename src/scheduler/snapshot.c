@@ -101,6 +101,7 @@ static void node_free(struct sched_node *n) {
     vec_done(&n->ports);
     vec_done(&n->pods);
     vec_done(&n->domains);
+    vec_done(&n->nominated);
     arena_free(n->arena);
     free(n->name);
     free(n);
@@ -119,7 +120,7 @@ static struct sched_node *node_of(struct snapshot *s, const char *name) {
 
 /* A node that only its pods name goes with the last of them. */
 static void node_forget(struct snapshot *s, struct sched_node *n) {
-    if (n->at != SIZE_MAX || n->pods.n || n->n_nominated) return;
+    if (n->at != SIZE_MAX || n->pods.n || n->nominated.n) return;
     map_del(&s->node_by_name, slice_of(n->name));
     node_free(n);
 }
@@ -187,14 +188,14 @@ void snapshot_remove_node(struct snapshot *s, const char *name) {
 }
 
 void snapshot_lift_pod(struct snapshot *s, struct sched_pod *p) {
-    (void)s;
     node_count(p->node, p->class, -1);
+    quotas_count(s, p->class, -1);
     terms_count_pod(p->class, p->node, -1);
 }
 
 void snapshot_drop_pod(struct snapshot *s, struct sched_pod *p) {
-    (void)s;
     node_count(p->node, p->class, 1);
+    quotas_count(s, p->class, 1);
     terms_count_pod(p->class, p->node, 1);
 }
 
@@ -204,15 +205,31 @@ static int64_t start_of(const struct core_v1_pod *pod) {
     return wall_ns / 1000000000;
 }
 
+static void count_priority(struct snapshot *s, int32_t priority, int sign) {
+    size_t i = 0;
+    while (i < s->priorities.n && s->priorities.v[i].priority != priority) i++;
+    if (i == s->priorities.n) vec_push(&s->priorities, (struct priority_count){priority, 0});
+    s->priorities.v[i].pods += (size_t)sign;
+    if (!s->priorities.v[i].pods) vec_swap_remove(&s->priorities, i);
+}
+
+bool snapshot_has_lower(const struct snapshot *s, int32_t priority) {
+    for (size_t i = 0; i < s->priorities.n; i++)
+        if (s->priorities.v[i].priority < priority) return true;
+    return false;
+}
+
 void snapshot_add_pod(struct snapshot *s, const struct core_v1_pod *pod, const char *node) {
     const char *uid = str_or(pod->metadata.uid, ""), *name = str_or(pod->metadata.name, "");
     struct sched_pod *p = map_gets(&s->pod_by_uid, uid);
     struct pod_class *c = class_use(s, pod);
     if (p && p->class == c && strcmp(p->node->name, node) == 0) {
+        if (p->start_s != start_of(pod)) snapshot_changed(s, p->node, false);
         p->start_s = start_of(pod);
         class_release(s, c);
         return;
     }
+    bool leaving = c->terminating || (p && p->leaving && str_eq(p->node->name, node));
     snapshot_remove_pod(s, uid);
     size_t uid_n = strlen(uid) + 1, name_n = strlen(name) + 1;
     p = calloc(1, sizeof *p + uid_n + name_n);
@@ -223,9 +240,12 @@ void snapshot_add_pod(struct snapshot *s, const struct core_v1_pod *pod, const c
     p->class = c;
     p->node = node_of(s, node);
     p->start_s = start_of(pod);
+    p->leaving = leaving;
     p->at_node = (uint32_t)p->node->pods.n;
     vec_push(&p->node->pods, p);
     map_put(&s->pod_by_uid, slice_of(uid), p);
+    count_priority(s, c->priority, 1);
+    if (c->gang) gang_place(c->gang, p);
     snapshot_drop_pod(s, p);
     snapshot_changed(s, p->node, false);
     snapshot_unnominate(s, uid);
@@ -235,7 +255,9 @@ bool snapshot_remove_pod(struct snapshot *s, const char *uid) {
     struct sched_pod *p = map_del(&s->pod_by_uid, slice_of(uid));
     if (!p) return false;
     struct sched_node *n = p->node;
-    snapshot_lift_pod(s, p);
+    if (!p->away) snapshot_lift_pod(s, p);
+    count_priority(s, p->class->priority, -1);
+    if (p->class->gang) gang_unplace(p->class->gang, p);
     vec_swap_remove(&n->pods, p->at_node);
     if (p->at_node < n->pods.n) n->pods.v[p->at_node]->at_node = p->at_node;
     snapshot_changed(s, n, false);
@@ -250,28 +272,52 @@ const char *snapshot_node_of(const struct snapshot *s, const char *uid) {
     return p ? p->node->name : NULL;
 }
 
+const struct nominated *snapshot_nominated(const struct snapshot *s, const char *uid) {
+    return map_gets(&s->nominated_by_uid, uid);
+}
+
 void snapshot_nominate(struct snapshot *s, const struct core_v1_pod *pod, const char *node) {
+    const struct nominated *old = snapshot_nominated(s, pod->metadata.uid);
+    struct pod_class *c = class_use(s, pod);
+    if (old && old->class == c && str_eq(old->node->name, node)) {
+        class_release(s, c);
+        return;
+    }
     snapshot_unnominate(s, pod->metadata.uid);
     struct nominated *m = calloc(1, sizeof *m);
     if (!m) abort();
     m->uid = copy_str(pod->metadata.uid);
-    m->class = class_use(s, pod);
+    m->ns = copy_str(str_or(pod->metadata.namespace, ""));
+    m->name = copy_str(str_or(pod->metadata.name, ""));
+    m->class = c;
     m->node = node_of(s, node);
-    m->node->n_nominated++;
-    vec_push(&s->nominated, m);
+    vec_push(&m->node->nominated, m);
+    map_put(&s->nominated_by_uid, slice_of(m->uid), m);
+    snapshot_changed(s, m->node, false);
 }
 
 void snapshot_unnominate(struct snapshot *s, const char *uid) {
-    for (size_t i = 0; i < s->nominated.n; i++) {
-        struct nominated *m = s->nominated.v[i];
-        if (!str_eq(m->uid, uid)) continue;
-        vec_swap_remove(&s->nominated, i);
-        m->node->n_nominated--;
-        node_forget(s, m->node);
-        class_release(s, m->class);
-        free(m->uid);
-        free(m);
-        return;
+    struct nominated *m = map_del(&s->nominated_by_uid, slice_of(uid));
+    if (!m) return;
+    struct sched_node *n = m->node;
+    for (size_t i = 0; i < n->nominated.n; i++)
+        if (n->nominated.v[i] == m) {
+            vec_remove(&n->nominated, i);
+            break;
+        }
+    snapshot_changed(s, n, false);
+    node_forget(s, n);
+    class_release(s, m->class);
+    free(m->uid);
+    free(m->ns);
+    free(m->name);
+    free(m);
+}
+
+void snapshot_count_nominated(struct sched_node *n, int32_t priority, const char *uid, int sign) {
+    for (size_t i = 0; i < n->nominated.n; i++) {
+        const struct nominated *m = n->nominated.v[i];
+        if (m->class->priority >= priority && !str_eq(m->uid, uid)) node_count(n, m->class, sign);
     }
 }
 
@@ -320,7 +366,11 @@ void snapshot_done(struct snapshot *s) {
     size_t at;
     struct map_entry *e;
     places_done(s);
-    while (s->nominated.n) snapshot_unnominate(s, s->nominated.v[0]->uid);
+    while (s->nominated_by_uid.n) {
+        at = 0;
+        e = map_next(&s->nominated_by_uid, &at);
+        snapshot_unnominate(s, ((struct nominated *)e->value)->uid);
+    }
     while (s->pod_by_uid.n) {
         at = 0;
         e = map_next(&s->pod_by_uid, &at);
@@ -329,7 +379,10 @@ void snapshot_done(struct snapshot *s) {
     while (s->nodes.n) snapshot_remove_node(s, s->nodes.v[s->nodes.n - 1]->name);
     for (at = 0; (e = map_next(&s->namespaces, &at));) namespace_free(e->value);
     vec_done(&s->nodes);
-    vec_done(&s->nominated);
+    vec_done(&s->priorities);
+    map_done(&s->nominated_by_uid);
+    gangs_done(s);
+    quotas_done(&s->quotas);
     vec_done(&s->topologies);
     map_done(&s->node_by_name);
     map_done(&s->pod_by_uid);

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include "scheduler/gangs.h"
+#include "scheduler/quotas.h"
 #include "scheduler/resources.h"
 #include "scheduler/terms.h"
 
@@ -26,6 +28,7 @@ struct pod_class { /* all that a placed pod means to others */
     size_t users;
     struct arena *arena;
     const char *namespace;
+    struct gang *gang; /* NULL: none */
     struct str_map labels;
     int32_t priority;
     bool terminating;
@@ -49,8 +52,8 @@ struct sched_node {
     struct map used_extended; /* resource name → struct extended, malloc'd */
     VEC(struct host_port) ports;
     VEC(struct sched_pod *) pods;
-    VEC(uint32_t) domains; /* by topology */
-    size_t n_nominated;    /* of snapshot.nominated, those that name it */
+    VEC(uint32_t) domains;             /* by topology */
+    VEC(struct nominated *) nominated; /* wait for room here */
 };
 
 struct sched_pod { /* a pod that uses a node */
@@ -58,14 +61,17 @@ struct sched_pod { /* a pod that uses a node */
     struct sched_node *node;
     uint32_t at_node; /* in node->pods */
     uint32_t name_at; /* in text */
+    uint32_t at_gang; /* in the gang's `placed` */
     int64_t start_s;  /* 0: not started */
+    bool leaving;     /* its deletion is under way: it will make room, and costs nothing */
+    bool away;        /* lifted for longer than one look */
     char text[];      /* uid, then name */
 };
 static inline const char *sched_pod_uid(const struct sched_pod *p) { return p->text; }
 static inline const char *sched_pod_name(const struct sched_pod *p) { return p->text + p->name_at; }
 
 struct nominated { /* a pod that made room on a node and waits for it */
-    char *uid;
+    char *uid, *ns, *name;
     struct sched_node *node;
     struct pod_class *class;
 };
@@ -77,6 +83,11 @@ struct node_change {
 };
 enum { SNAPSHOT_CHANGES = 16384 };
 
+struct priority_count {
+    int32_t priority;
+    size_t pods;
+};
+
 struct snapshot {
     VEC(struct sched_node *) nodes; /* order of arrival */
     struct map node_by_name;        /* unknown ones too */
@@ -86,13 +97,16 @@ struct snapshot {
     struct map namespaces;             /* name → struct namespace_labels */
     struct map images;                 /* name → nodes that have it */
     VEC(struct topology *) topologies; /* NULL: free slot */
-    VEC(struct nominated *) nominated;
-    struct node_change *changes; /* ring */
-    uint64_t n_changes;          /* ever */
-    uint64_t epoch;              /* nodes moved or images spread: caches begin again */
-    struct place_class **places; /* caches of place.c */
+    struct map nominated_by_uid;
+    struct map gangs; /* namespace/name → struct gang */
+    struct quotas quotas;
+    VEC(struct priority_count) priorities; /* of pods that use a node, few */
+    struct node_change *changes;           /* ring */
+    uint64_t n_changes;                    /* ever */
+    uint64_t epoch;                        /* nodes moved or images spread: caches begin again */
+    struct place_class **places;           /* caches of place.c */
     size_t n_places;
-    uint64_t clock; /* of their use */
+    uint64_t clock;                        /* of their use */
     const struct sched_profiles *profiles; /* borrowed; NULL: the default one alone */
 };
 
@@ -116,9 +130,16 @@ void node_count(struct sched_node *n, const struct pod_class *c, int sign);
 /* A node's change that its caches must hear of. */
 void snapshot_changed(struct snapshot *s, const struct sched_node *n, bool object);
 
+/* Any pod of lower priority uses a node. */
+bool snapshot_has_lower(const struct snapshot *s, int32_t priority);
+
 /* The pod gets the room on that node before others of at most its priority; NULL: no longer. */
 void snapshot_nominate(struct snapshot *s, const struct core_v1_pod *pod, const char *node);
 void snapshot_unnominate(struct snapshot *s, const char *uid);
+const struct nominated *snapshot_nominated(const struct snapshot *s, const char *uid); /* or NULL */
+/* Counts on the node, or discounts, what is nominated there with at least that priority, but uid.
+ */
+void snapshot_count_nominated(struct sched_node *n, int32_t priority, const char *uid, int sign);
 
 /* place.c: forgets the caches. */
 void places_done(struct snapshot *s);

@@ -87,6 +87,8 @@ MANIFESTS = {
     ("rbac.authorization.k8s.io/v1", "Role"): {"rules": []},
     ("rbac.authorization.k8s.io/v1", "RoleBinding"): {"roleRef": ROLE_REF},
     ("scheduling.k8s.io/v1", "PriorityClass"): {"value": 7},
+    ("scheduling.x-k8s.io/v1alpha1", "PodGroup"): {"spec": {"minMember": 1}},
+    ("scheduling.x-k8s.io/v1alpha1", "ElasticQuota"): {"spec": {"min": {"cpu": "1"}, "max": {"cpu": "2"}}},
     ("snapshot.storage.k8s.io/v1", "VolumeSnapshot"): {"spec": {"source": {"persistentVolumeClaimName": "c"}}},
     ("snapshot.storage.k8s.io/v1", "VolumeSnapshotClass"): {"driver": "example.com", "deletionPolicy": "Delete"},
     ("snapshot.storage.k8s.io/v1", "VolumeSnapshotContent"): {

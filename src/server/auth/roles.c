@@ -33,7 +33,8 @@
         {READ, "networking.k8s.io", NETWORKING, 0, 0},                                             \
         {READ, "autoscaling", "horizontalpodautoscalers,horizontalpodautoscalers/status", 0, 0},   \
         {READ, "policy", "poddisruptionbudgets,poddisruptionbudgets/status", 0, 0},                \
-        {READ, "discovery.k8s.io", "endpointslices", 0, 0}, {                                      \
+        {READ, "discovery.k8s.io", "endpointslices", 0, 0},                                        \
+        {READ, "scheduling.x-k8s.io", "elasticquotas,podgroups,podgroups/status", 0, 0}, {         \
         READ, "events.k8s.io", "events", 0, 0                                                      \
     }
 
@@ -46,6 +47,7 @@
         {WRITE, "networking.k8s.io", "ingresses,networkpolicies", 0, 0},                           \
         {WRITE, "autoscaling", "horizontalpodautoscalers", 0, 0},                                  \
         {WRITE, "policy", "poddisruptionbudgets", 0, 0},                                           \
+        {WRITE, "scheduling.x-k8s.io", "podgroups", 0, 0},                                         \
         {ALL, "coordination.k8s.io", "leases", 0, 0}, {                                            \
         WRITE, "events.k8s.io", "events", 0, 0                                                     \
     }
@@ -155,7 +157,7 @@ static const struct role_rule atoll_scheduler[] = {
      0, 0},
     {READ, "apps", "replicasets,statefulsets", 0, 0},
     {READ, "policy", "poddisruptionbudgets", 0, 0},
-    {READ, "storage.k8s.io,scheduling.k8s.io", "*", 0, 0},
+    {READ, "storage.k8s.io,scheduling.k8s.io,scheduling.x-k8s.io", "*", 0, 0},
     {"create", "", "bindings,pods/binding", 0, 0},
     {"delete", "", "pods", 0, 0},
     {"patch,update", "", "pods/status", 0, 0},

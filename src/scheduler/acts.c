@@ -1,0 +1,220 @@
+#include "scheduler/acts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/own.h"
+#include "base/times.h"
+
+struct request { /* under way, about a pod */
+    struct acts *acts;
+    char *uid, *ns, *name;
+};
+
+static struct request *request_new(struct acts *a, const char *uid, const char *ns,
+                                   const char *name) {
+    struct request *r = calloc(1, sizeof *r);
+    if (!r) abort();
+    r->acts = a;
+    r->uid = strdup(str_or(uid, ""));
+    r->ns = strdup(str_or(ns, ""));
+    r->name = strdup(str_or(name, ""));
+    if (!r->uid || !r->ns || !r->name) abort();
+    return r;
+}
+
+static void request_free(struct request *r) {
+    free(r->uid);
+    free(r->ns);
+    free(r->name);
+    free(r);
+}
+
+/* The pod of that uid as the informer has it; NULL when it is gone or another one. */
+static const struct api_object *head_of(const struct request *r) {
+    const struct api_object *head = informer_head(r->acts->pods, r->ns, r->name);
+    return head && str_eq(head->metadata.uid, r->uid) ? head : NULL;
+}
+
+static const struct core_v1_pod *pod_of(void *user, const char *ns, const char *name) {
+    return (const struct core_v1_pod *)informer_get(((struct acts *)user)->pods, ns, name);
+}
+
+static void pod_patch(struct acts *a, const char *ns, const char *name, const char *subresource,
+                      const struct buf *patch, api_reply_fn *fn, void *user) {
+    api_patch(a->client, api_kind_by_name("", "v1", "Pod"), ns, name, subresource,
+              "application/strategic-merge-patch+json", buf_view(patch), fn, user);
+}
+
+static void ignore_reply(void *user, const struct api_object *obj, struct slice body,
+                         const struct err *err) {
+    (void)user, (void)obj, (void)body, (void)err;
+}
+
+/* ---- bindings ---- */
+
+static void bound(void *user, const struct api_object *obj, struct slice body,
+                  const struct err *err) {
+    struct request *r = user;
+    struct acts *a = r->acts;
+    const struct api_object *head = head_of(r);
+    (void)obj, (void)body;
+    if (err) {
+        /* Not ours any more, or the API was away: give the room back and look again. What is bound
+         * has been forgotten by the informer: it has only a head. */
+        log_warn("bind_failed", "pod=%s/%s error=\"%s\"", r->ns, r->name, err->text);
+        const struct core_v1_pod *p = head ? pod_of(a, r->ns, r->name) : NULL;
+        if (!head || p) core_bind_failed(a->core, r->uid, p, loop_now_ms(a->loop));
+        timer_start(a->wake, 100, 0);
+    } else if (head) {
+        const char *node = snapshot_node_of(&a->core->snapshot, r->uid);
+        event_record(a->events, head, "Normal", "Scheduled", "Successfully assigned %s/%s to %s",
+                     r->ns, r->name, node ? node : "a node");
+    }
+    request_free(r);
+}
+
+static void bind(void *user, const struct core_v1_pod *pod, const char *node) {
+    struct acts *a = user;
+    OWN(buf_done) struct buf body = {0}, path = {0};
+    const struct meta_v1_object_meta *m = &pod->metadata;
+    buf_str(&body, "{\"apiVersion\":\"v1\",\"kind\":\"Binding\",\"metadata\":{\"name\":");
+    buf_json_str(&body, slice_of(m->name));
+    buf_str(&body, ",\"namespace\":");
+    buf_json_str(&body, slice_of(m->namespace));
+    buf_str(&body, ",\"uid\":");
+    buf_json_str(&body, slice_of(m->uid));
+    buf_str(&body, "},\"target\":{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"name\":");
+    buf_json_str(&body, slice_of(node));
+    buf_str(&body, "}}");
+    buf_printf(&path, "/api/v1/namespaces/%s/pods/%s/binding%c", m->namespace, m->name, 0);
+    api_request(a->client, "POST", path.p, "application/json", buf_view(&body), bound,
+                request_new(a, m->uid, m->namespace, m->name));
+}
+
+/* ---- refusals ---- */
+
+static bool told(const struct core_v1_pod *pod, const char *message) {
+    for (size_t i = 0; i < pod->status.conditions.n; i++) {
+        const struct core_v1_pod_condition *c = &pod->status.conditions.v[i];
+        if (str_eq(c->type, "PodScheduled") && str_eq(c->status, "False") &&
+            str_eq(c->message, message))
+            return true;
+    }
+    return false;
+}
+
+static void put_condition(struct buf *patch, const struct acts *a, const char *type,
+                          const char *status, const char *reason, const char *message) {
+    char now[TIME_TEXT_MAX];
+    time_format(now, loop_wall_ns(a->loop));
+    buf_printf(patch,
+               "\"conditions\":[{\"type\":\"%s\",\"status\":\"%s\",\"reason\":\"%s\","
+               "\"lastTransitionTime\":\"%s\",\"message\":",
+               type, status, reason, now);
+    buf_json_str(patch, slice_of(message));
+    buf_str(patch, "}]");
+}
+
+static void begin_patch(struct buf *patch, const char *uid) {
+    buf_str(patch, "{\"metadata\":{\"uid\":");
+    buf_json_str(patch, slice_of(uid));
+    buf_str(patch, "},\"status\":{");
+}
+
+static void put_nominated(struct buf *patch, const char *node) {
+    buf_str(patch, "\"nominatedNodeName\":");
+    if (node)
+        buf_json_str(patch, slice_of(node));
+    else
+        buf_str(patch, "null");
+}
+
+static void refuse(void *user, const struct core_v1_pod *pod, const char *message,
+                   const char *nominated) {
+    struct acts *a = user;
+    bool known = told(pod, message),
+         moved = !str_eq(str_or(pod->status.nominated_node_name, ""), str_or(nominated, ""));
+    OWN(buf_done) struct buf patch = {0};
+    if (known && !moved) return;
+    if (!known)
+        event_record(a->events, (const struct api_object *)pod, "Warning", "FailedScheduling", "%s",
+                     message);
+    begin_patch(&patch, pod->metadata.uid);
+    if (moved) {
+        put_nominated(&patch, nominated);
+        buf_char(&patch, ',');
+    }
+    put_condition(&patch, a, "PodScheduled", "False", "Unschedulable", message);
+    buf_str(&patch, "}}");
+    pod_patch(a, pod->metadata.namespace, pod->metadata.name, "status", &patch, ignore_reply, NULL);
+}
+
+static void unnominate(void *user, const struct nominated *m) {
+    OWN(buf_done) struct buf patch = {0};
+    begin_patch(&patch, m->uid);
+    put_nominated(&patch, NULL);
+    buf_str(&patch, "}}");
+    pod_patch(user, m->ns, m->name, "status", &patch, ignore_reply, NULL);
+}
+
+/* ---- preemption: the condition first, so that whoever sees the pod go knows why ---- */
+
+static void deleted(void *user, const struct api_object *obj, struct slice body,
+                    const struct err *err) {
+    struct request *r = user;
+    (void)obj, (void)body;
+    if (err && err->reason != ERR_NOT_FOUND && err->reason != ERR_CONFLICT) {
+        log_warn("preemption_failed", "pod=%s/%s error=\"%s\"", r->ns, r->name, err->text);
+        core_evict_failed(r->acts->core, r->uid);
+    }
+    request_free(r);
+}
+
+static void marked(void *user, const struct api_object *obj, struct slice body,
+                   const struct err *err) {
+    struct request *r = user;
+    (void)obj, (void)body;
+    if (err && (err->reason == ERR_NOT_FOUND || err->reason == ERR_CONFLICT)) {
+        deleted(user, NULL, (struct slice){0}, err);
+        return;
+    }
+    api_delete(r->acts->client, api_kind_by_name("", "v1", "Pod"), r->ns, r->name,
+               &(struct api_delete_opts){.uid = r->uid, .grace_period_s = -1}, deleted, r);
+}
+
+static void evict(void *user, const struct sched_pod *victim, const struct core_v1_pod *by) {
+    struct acts *a = user;
+    OWN(buf_done) struct buf patch = {0}, message = {0};
+    struct request *r =
+        request_new(a, sched_pod_uid(victim), victim->class->namespace, sched_pod_name(victim));
+    const struct api_object *head = head_of(r);
+    if (head)
+        event_record(a->events, head, "Normal", "Preempted", "Preempted by pod %s on node %s",
+                     by->metadata.uid, victim->node->name);
+    buf_printf(&message, "%s: preempting to accommodate a higher priority pod%c",
+               str_or(by->spec.scheduler_name, "default-scheduler"), 0);
+    begin_patch(&patch, r->uid);
+    put_condition(&patch, a, "DisruptionTarget", "True", "PreemptionByScheduler", message.p);
+    buf_str(&patch, "}}");
+    pod_patch(a, r->ns, r->name, "status", &patch, marked, r);
+}
+
+static void gang_late(void *user, const struct gang *g, const char *message) {
+    struct acts *a = user;
+    struct scheduling_v1alpha1_pod_group group = {.api_version = "scheduling.x-k8s.io/v1alpha1",
+                                                  .kind = "PodGroup"};
+    group.metadata.namespace = g->namespace;
+    group.metadata.name = g->name;
+    group.metadata.uid = g->uid;
+    event_record(a->events, (const struct api_object *)&group, "Warning", "ScheduleTimeout", "%s",
+                 message);
+}
+
+const struct sched_acts sched_acts_api = {.pod = pod_of,
+                                          .bind = bind,
+                                          .refuse = refuse,
+                                          .evict = evict,
+                                          .unnominate = unnominate,
+                                          .gang_late = gang_late};

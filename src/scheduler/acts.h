@@ -1,0 +1,18 @@
+/* What the scheduler does to the world: requests to the API and Events. Private to the service. */
+#pragma once
+
+#include "client/client.h"
+#include "proc/loop.h"
+#include "scheduler/core.h"
+
+struct acts {
+    struct loop *loop;
+    struct api_client *client; /* many requests at once */
+    struct informer *pods;
+    struct event_recorder *events;
+    struct sched_core *core;
+    struct timer *wake; /* runs the core */
+};
+
+/* Those of a core whose user is a struct acts. */
+extern const struct sched_acts sched_acts_api;
