@@ -156,6 +156,33 @@ const struct api_object *world_owned(const struct world *w, const char *owner_ui
     return NULL;
 }
 
+/* Objects that nobody controls stand in the index of owners under the name of their kind and
+ * namespace, which is no uid. */
+static const char *orphans_key(struct buf *b, const char *kind, const char *ns) {
+    buf_clear(b);
+    buf_printf(b, "no one/%s/%s", kind, str_or(ns, ""));
+    return b->p;
+}
+
+const struct api_object *world_claimable(const struct world *w, const char *owner_uid,
+                                         const char *kind, const char *ns, size_t *at) {
+    OWN(buf_done) struct buf key = {0};
+    const struct owned *owned = str_empty(owner_uid) ? NULL : map_gets(&w->by_owner, owner_uid);
+    size_t n = owned ? owned->refs.n : 0;
+    for (; *at < n; ++*at) {
+        const struct api_object *o = owned->refs.v[*at].o;
+        const struct meta_v1_owner_reference *owner = api_controller_of(o);
+        if (strcmp(owned->refs.v[*at].kind->kind, kind) != 0 || !owner ||
+            !str_eq(owner->uid, owner_uid) || !str_eq(o->metadata.namespace, ns))
+            continue;
+        ++*at;
+        return o;
+    }
+    const struct owned *free_ones = map_gets(&w->by_owner, orphans_key(&key, kind, ns));
+    if (!free_ones || *at - n >= free_ones->refs.n) return NULL;
+    return free_ones->refs.v[(*at)++ - n].o;
+}
+
 const struct api_object *world_dependents(const struct world *w, const char *owner_uid,
                                           const struct api_kind **ret_kind, size_t *at) {
     const struct owned *owned = str_empty(owner_uid) ? NULL : map_gets(&w->by_owner, owner_uid);
@@ -213,6 +240,14 @@ static void owner_remove(struct world *w, const char *uid, struct ref r) {
     free(map_del(&w->by_owner, slice_of(uid)));
 }
 
+static bool is_orphan(const struct ref *r) {
+    static const char *const claimed[] = {"Pod", "ReplicaSet", "ControllerRevision"};
+    if (str_empty(r->o->metadata.namespace) || api_controller_of(r->o)) return false;
+    for (size_t i = 0; i < ARRAY_LEN(claimed); i++)
+        if (strcmp(claimed[i], r->kind->kind) == 0) return true;
+    return false;
+}
+
 static void index_remove(struct world *w, struct ref r) {
     const struct meta_v1_object_meta *m = &r.o->metadata;
     if (!str_empty(m->uid)) {
@@ -222,6 +257,8 @@ static void index_remove(struct world *w, struct ref r) {
     for (size_t i = 0; i < m->owner_references.n; i++)
         if (!str_empty(m->owner_references.v[i].uid))
             owner_remove(w, m->owner_references.v[i].uid, r);
+    OWN(buf_done) struct buf key = {0};
+    if (is_orphan(&r)) owner_remove(w, orphans_key(&key, r.kind->kind, m->namespace), r);
 }
 
 static void index_add(struct world *w, struct ref r) {
@@ -234,6 +271,8 @@ static void index_add(struct world *w, struct ref r) {
     }
     for (size_t i = 0; i < m->owner_references.n; i++)
         if (!str_empty(m->owner_references.v[i].uid)) owner_add(w, m->owner_references.v[i].uid, r);
+    OWN(buf_done) struct buf key = {0};
+    if (is_orphan(&r)) owner_add(w, orphans_key(&key, r.kind->kind, m->namespace), r);
 }
 
 void world_changed(struct world *w, const struct api_kind *k, const struct api_object *now,

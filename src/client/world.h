@@ -31,6 +31,11 @@ size_t world_count(const struct world *w, const char *kind);
  */
 const struct api_object *world_owned(const struct world *w, const char *owner_uid, const char *kind,
                                      size_t *at);
+/* Walks what a controller with this uid may claim: the objects of that kind in its namespace which
+ * it controls, then those that nobody controls. Of the kinds that controllers claim only: Pod,
+ * ReplicaSet, ControllerRevision. */
+const struct api_object *world_claimable(const struct world *w, const char *owner_uid,
+                                         const char *kind, const char *ns, size_t *at);
 /* Walks everything, of every kind in the world, that has any owner reference to this uid. ret_kind
  * gets the kind (may be NULL). */
 const struct api_object *world_dependents(const struct world *w, const char *owner_uid,

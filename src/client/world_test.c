@@ -83,6 +83,34 @@ TEST(the_owner_index_follows_every_change) {
     world_free(w);
 }
 
+static size_t claimable_count(const struct world *w, const char *uid, const char *kind) {
+    size_t n = 0;
+    for (size_t at = 0; world_claimable(w, uid, kind, "default", &at);) n++;
+    return n;
+}
+
+TEST(what_may_be_claimed_is_owned_or_nobodys) {
+    struct world *w = world_test_new();
+    add_pod(w, "default", "z", "u-web", true);
+    add_pod(w, "default", "b", "", false);
+    add_pod(w, "default", "c", "u-web", false); /* an owner, but no controller */
+    add_pod(w, "default", "d", "other", true);
+    add_pod(w, "elsewhere", "e", "", false);
+    size_t at = 0;
+    assert_string_equal(world_claimable(w, "u-web", "Pod", "default", &at)->metadata.name, "z");
+    assert_string_equal(world_claimable(w, "u-web", "Pod", "default", &at)->metadata.name, "b");
+    assert_string_equal(world_claimable(w, "u-web", "Pod", "default", &at)->metadata.name, "c");
+    assert_null(world_claimable(w, "u-web", "Pod", "default", &at));
+    assert_int_equal(claimable_count(w, "u-web", "ReplicaSet"), 0);
+    add_pod(w, "default", "b", "other", true);
+    assert_int_equal(claimable_count(w, "u-web", "Pod"), 2);
+    assert_int_equal(claimable_count(w, "other", "Pod"), 3);
+    world_remove(w, world_kind(w, "Pod"), "default", "c");
+    world_remove(w, world_kind(w, "Pod"), "default", "z");
+    assert_int_equal(claimable_count(w, "u-web", "Pod"), 0);
+    world_free(w);
+}
+
 TEST(a_plan_is_done_as_the_server_would) {
     struct world *w = world_test_new();
     OWN(plan_free_p) struct plan *p = plan_new();

@@ -34,6 +34,19 @@ bool pod_available_at(const struct core_v1_pod *pod, int32_t min_ready_s, int64_
     return false;
 }
 
+void adoption_map(const struct reconciler *r, const struct world *w, const struct api_kind *k,
+               const struct api_object *now, const struct api_object *old, struct keys *out,
+               const char *const *kinds, selects_fn *selects) {
+    const struct api_object *o;
+    size_t at = 0;
+    reconciler_default_map(r, w, k, now, old, out);
+    if (!now || api_controller_of(now)) return;
+    while (*kinds && strcmp(*kinds, k->kind) != 0) kinds++;
+    if (!*kinds) return;
+    while ((o = world_next(w, r->kind, now->metadata.namespace, &at)))
+        if (selects(o, &now->metadata.labels)) keys_add_object(out, o);
+}
+
 static void template_bytes(struct buf *out, const struct core_v1_pod_template_spec *t) {
     OWN(arena_free_p) struct arena *a = arena_new();
     struct core_v1_pod_template_spec copy = *t;

@@ -49,10 +49,10 @@ static bool claim(struct view *v) {
     const struct api_object *o;
     size_t before = plan_count(v->p), at = 0;
     if (v->d->metadata.deletion_timestamp) return false;
-    while ((o = world_next(v->w, "ReplicaSet", v->d->metadata.namespace, &at))) {
+    const struct meta_v1_object_meta *m = &v->d->metadata;
+    while ((o = world_claimable(v->w, m->uid, "ReplicaSet", m->namespace, &at))) {
         const struct meta_v1_owner_reference *owner = api_controller_of(o);
-        if (o->metadata.deletion_timestamp || (owner && !str_eq(owner->uid, v->d->metadata.uid)))
-            continue;
+        if (o->metadata.deletion_timestamp) continue;
         bool matches = labels_match(v->d->spec.selector, &o->metadata.labels);
         if (owner && !matches) plan_release(v->p, o, v->d->metadata.uid);
         if (!owner && matches) plan_adopt(v->p, o, (const struct api_object *)v->d);
@@ -424,18 +424,16 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     return 0;
 }
 
-/* Besides the default: an orphan that a Deployment selects, and the end of a pod for which a
- * Recreate may wait. */
+static bool selects(const struct api_object *o, const struct str_map *labels) {
+    return labels_match(((const deployment *)o)->spec.selector, labels);
+}
+
+/* Besides the Deployments that may adopt a ReplicaSet: the end of a pod for which a Recreate may
+ * wait. */
 static void map(const struct reconciler *r, const struct world *w, const struct api_kind *k,
                 const struct api_object *now, const struct api_object *old, struct keys *out) {
-    reconciler_default_map(r, w, k, now, old, out);
-    const struct api_object *o;
-    size_t at = 0;
-    if (strcmp(k->kind, "ReplicaSet") == 0 && now && !api_controller_of(now)) {
-        while ((o = world_next(w, "Deployment", now->metadata.namespace, &at)))
-            if (labels_match(((const deployment *)o)->spec.selector, &now->metadata.labels))
-                keys_add_object(out, o);
-    }
+    static const char *const claimed[] = {"ReplicaSet", NULL};
+    adoption_map(r, w, k, now, old, out, claimed, selects);
     if (strcmp(k->kind, "Pod") != 0 || (now && !pod_is_terminal((const struct core_v1_pod *)now)))
         return;
     const struct meta_v1_owner_reference *owner = api_controller_of(now ? now : old);

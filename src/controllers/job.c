@@ -150,17 +150,14 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     return 0;
 }
 
-/* Besides the default: a pod without a controller wakes every Job of its namespace that selects it.
- */
+static bool selects(const struct api_object *o, const struct str_map *labels) {
+    return labels_match(((const struct batch_v1_job *)o)->spec.selector, labels);
+}
+
 static void map(const struct reconciler *r, const struct world *w, const struct api_kind *k,
                 const struct api_object *now, const struct api_object *old, struct keys *out) {
-    reconciler_default_map(r, w, k, now, old, out);
-    if (strcmp(k->kind, "Pod") != 0 || !now || api_controller_of(now)) return;
-    const struct api_object *o;
-    size_t at = 0;
-    while ((o = world_next(w, "Job", now->metadata.namespace, &at)))
-        if (labels_match(((const struct batch_v1_job *)o)->spec.selector, &now->metadata.labels))
-            keys_add_object(out, o);
+    static const char *const claimed[] = {"Pod", NULL};
+    adoption_map(r, w, k, now, old, out, claimed, selects);
 }
 
 static const char *const watches[] = {"Job", "Pod", NULL};

@@ -77,10 +77,9 @@ void job_claim(struct job_view *v) {
     bool dying = !str_empty(v->job->metadata.deletion_timestamp);
     size_t at = 0;
     if (selector_from_labels(v->a, v->job->spec.selector, &selector, NULL) < 0) return;
-    while ((o = world_next(v->w, "Pod", v->job->metadata.namespace, &at))) {
+    while ((o = world_claimable(v->w, uid, "Pod", v->job->metadata.namespace, &at))) {
         const struct core_v1_pod *pod = (const struct core_v1_pod *)o;
         const struct meta_v1_owner_reference *owner = api_controller_of(o);
-        if (owner && !str_eq(owner->uid, uid)) continue;
         bool matches = selector_matches(selector, &o->metadata.labels);
         if (owner && matches)
             ARENA_PUSH(v->a, &v->pods)->pod = pod;

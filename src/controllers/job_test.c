@@ -207,12 +207,21 @@ TEST(job_indexed_makes_one_pod_of_each_index) {
     world_free(w);
 }
 
-TEST(job_indexes_fail_one_by_one) {
+/* A world with a Job of n indexes that run at once; each may fail so often. */
+static struct world *with_indexes(int n, int failures, const char *more) {
     struct world *w = world_test_new();
-    add_job(w, "Never",
-            ",\"parallelism\":2,\"completions\":2,\"completionMode\":\"Indexed\","
-            "\"backoffLimit\":2147483647,\"backoffLimitPerIndex\":1");
+    char spec[500];
+    snprintf(spec, sizeof spec,
+             ",\"parallelism\":%d,\"completions\":%d,\"completionMode\":\"Indexed\","
+             "\"backoffLimit\":2147483647,\"backoffLimitPerIndex\":%d%s",
+             n, n, failures, more);
+    add_job(w, "Never", spec);
     rest(w);
+    return w;
+}
+
+TEST(job_indexes_fail_one_by_one) {
+    struct world *w = with_indexes(2, 1, "");
     exits(w, active(w, 0, "0"), 0);
     exits(w, active(w, 0, "1"), 1);
     rest(w);
@@ -234,11 +243,7 @@ TEST(job_indexes_fail_one_by_one) {
 }
 
 TEST(job_ends_when_too_many_indexes_have_failed) {
-    struct world *w = world_test_new();
-    add_job(w, "Never",
-            ",\"parallelism\":3,\"completions\":3,\"completionMode\":\"Indexed\",\"backoffLimit\":"
-            "2147483647,\"backoffLimitPerIndex\":0,\"maxFailedIndexes\":1");
-    rest(w);
+    struct world *w = with_indexes(3, 0, ",\"maxFailedIndexes\":1");
     exits(w, active(w, 0, "0"), 1);
     rest(w);
     assert_string_equal(why(w, "Failed"), "");

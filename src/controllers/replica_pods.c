@@ -19,10 +19,9 @@ static struct pod_list claim(const struct world *w, const struct apps_v1_replica
     const struct api_object *o;
     bool dying = rs->metadata.deletion_timestamp;
     size_t at = 0;
-    while ((o = world_next(w, "Pod", rs->metadata.namespace, &at))) {
+    while ((o = world_claimable(w, rs->metadata.uid, "Pod", rs->metadata.namespace, &at))) {
         const struct core_v1_pod *pod = (const struct core_v1_pod *)o;
         const struct meta_v1_owner_reference *owner = api_controller_of(o);
-        if (owner && !str_eq(owner->uid, rs->metadata.uid)) continue;
         bool matches = labels_match(rs->spec.selector, &o->metadata.labels);
         if (owner && matches)
             *ARENA_PUSH(a, &out) = pod;

@@ -73,21 +73,17 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     return 0;
 }
 
-static bool selects(const struct core_v1_replication_controller *rc, const struct str_map *labels) {
+static bool selects(const struct api_object *o, const struct str_map *labels) {
+    const struct core_v1_replication_controller *rc =
+        (const struct core_v1_replication_controller *)o;
     struct meta_v1_label_selector s = {.match_labels = *selector_of(rc)};
     return s.match_labels.n && labels_match(&s, labels);
 }
 
-/* Besides the default: a pod without a controller wakes every one that selects it. */
 static void map(const struct reconciler *r, const struct world *w, const struct api_kind *k,
                 const struct api_object *now, const struct api_object *old, struct keys *out) {
-    reconciler_default_map(r, w, k, now, old, out);
-    if (strcmp(k->kind, "Pod") != 0 || !now || api_controller_of(now)) return;
-    const struct api_object *o;
-    size_t at = 0;
-    while ((o = world_next(w, "ReplicationController", now->metadata.namespace, &at)))
-        if (selects((const struct core_v1_replication_controller *)o, &now->metadata.labels))
-            keys_add_object(out, o);
+    static const char *const claimed[] = {"Pod", NULL};
+    adoption_map(r, w, k, now, old, out, claimed, selects);
 }
 
 static const char *const watches[] = {"ReplicationController", "Pod", NULL};

@@ -7,6 +7,7 @@
 #include "base/own.h"
 
 const char revision_hash_key[] = "controller-revision-hash";
+const char *const revision_claimed[] = {"Pod", "ControllerRevision", NULL};
 static const char named_hash_key[] = "controller.kubernetes.io/hash";
 
 static int by_number(const void *x, const void *y) {
@@ -24,9 +25,9 @@ static void claim(const struct world *w, const struct revision_owner *o, struct 
     const struct meta_v1_object_meta *m = &o->object->metadata;
     bool dying = m->deletion_timestamp;
     size_t at = 0;
-    while ((x = world_next(w, "ControllerRevision", m->namespace, &at))) {
+    while ((x = world_claimable(w, m->uid, "ControllerRevision", m->namespace, &at))) {
         const struct meta_v1_owner_reference *owner = api_controller_of(x);
-        if (x->metadata.deletion_timestamp || (owner && !str_eq(owner->uid, m->uid))) continue;
+        if (x->metadata.deletion_timestamp) continue;
         bool matches = labels_match(o->selector, &x->metadata.labels);
         if (owner && (matches || dying))
             *ARENA_PUSH(plan_arena(p), ret) = (const controller_revision *)x;

@@ -28,6 +28,9 @@ enum revisions_state {
     REVISIONS_TAKEN,   /* the name of the new one is another's: count it in status.collisionCount */
 };
 
+/* For adoption_map: what is adopted by those that have a history, pods and revisions. */
+extern const char *const revision_claimed[];
+
 /* Labels of the hash on revisions and pods. */
 extern const char revision_hash_key[]; /* controller-revision-hash */
 

@@ -75,10 +75,9 @@ static void claim(struct view *v) {
     } out = {0};
     bool dying = m->deletion_timestamp;
     size_t at = 0;
-    while ((o = world_next(v->w, "Pod", m->namespace, &at))) {
+    while ((o = world_claimable(v->w, m->uid, "Pod", m->namespace, &at))) {
         struct member x = {.pod = (const struct core_v1_pod *)o};
         const struct meta_v1_owner_reference *owner = api_controller_of(o);
-        if (owner && !str_eq(owner->uid, m->uid)) continue;
         bool mine = stateful_ordinal(v->s, o->metadata.name, &x.ordinal) &&
                     labels_match(v->s->spec.selector, &o->metadata.labels);
         if (owner && mine)
@@ -314,22 +313,19 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     return 0;
 }
 
-/* Besides the default: pods and revisions without a controller wake the sets that select them,
- * claims the sets whose names they bear. */
+static bool selects(const struct api_object *o, const struct str_map *labels) {
+    return labels_match(((const stateful_set *)o)->spec.selector, labels);
+}
+
+/* Besides the sets that may adopt it: a claim wakes those whose names it bears. */
 static void map(const struct reconciler *r, const struct world *w, const struct api_kind *k,
                 const struct api_object *now, const struct api_object *old, struct keys *out) {
     const struct api_object *o, *about = now ? now : old;
     size_t at = 0;
-    reconciler_default_map(r, w, k, now, old, out);
-    if (strcmp(k->kind, "StatefulSet") == 0) return;
-    bool is_claim = strcmp(k->kind, "PersistentVolumeClaim") == 0;
-    if (!is_claim && (!now || api_controller_of(now))) return;
-    while ((o = world_next(w, "StatefulSet", about->metadata.namespace, &at))) {
-        const stateful_set *s = (const stateful_set *)o;
-        if (is_claim ? stateful_claims(s, about->metadata.name)
-                     : labels_match(s->spec.selector, &now->metadata.labels))
-            keys_add_object(out, o);
-    }
+    adoption_map(r, w, k, now, old, out, revision_claimed, selects);
+    if (strcmp(k->kind, "PersistentVolumeClaim") != 0) return;
+    while ((o = world_next(w, "StatefulSet", about->metadata.namespace, &at)))
+        if (stateful_claims((const stateful_set *)o, about->metadata.name)) keys_add_object(out, o);
 }
 
 static const char *const watches[] = {"StatefulSet", "Pod", "PersistentVolumeClaim",

@@ -143,13 +143,19 @@ TEST(statefulset_in_parallel_waits_for_nobody) {
     world_free(w);
 }
 
-TEST(statefulset_updates_from_the_top_one_by_one) {
+/* A world with three pods whose template has just changed from the revision ret_old. */
+static struct world *with_update(const char *strategy, char ret_old[100]) {
     struct world *w = world_test_new();
-    add_set(w, 3, "OrderedReady", ROLLING "0}}");
+    add_set(w, 3, "OrderedReady", strategy);
     converge(w, 3, 0);
-    char old[100];
-    snprintf(old, sizeof old, "%s", get(w)->status.update_revision);
+    snprintf(ret_old, 100, "%s", get(w)->status.update_revision);
     set_image(w, "two");
+    return w;
+}
+
+TEST(statefulset_updates_from_the_top_one_by_one) {
+    char old[100];
+    struct world *w = with_update(ROLLING "0}}", old);
     run(w, "statefulset", key); /* the revision */
     run(w, "statefulset", key);
     assert_null(pod_get(w, "db-2"));
@@ -181,12 +187,8 @@ TEST(statefulset_updates_from_the_top_one_by_one) {
 }
 
 TEST(statefulset_leaves_pods_below_the_partition_alone_and_makes_them_anew_as_they_were) {
-    struct world *w = world_test_new();
-    add_set(w, 3, "OrderedReady", ROLLING "2}}");
-    converge(w, 3, 0);
     char old[100];
-    snprintf(old, sizeof old, "%s", get(w)->status.update_revision);
-    set_image(w, "two");
+    struct world *w = with_update(ROLLING "2}}", old);
     converge(w, 3, 2);
     assert_string_equal(revision_of(w, "db-2"), get(w)->status.update_revision);
     assert_string_equal(revision_of(w, "db-1"), old);
