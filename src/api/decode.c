@@ -271,16 +271,23 @@ static bool names_field(const char *const *names, const struct api_field *f) {
     return *names;
 }
 
+/* Pointers, lists, maps and texts: that they are there; objects within: that something of them is.
+ */
+static bool is_there(const struct api_field *f, const void *place) {
+    if (f->shape != API_ONE) return ((const struct api_list *)place)->n > 0;
+    if (f->form != API_OBJECT || f->flags & API_POINTER) return *(const void *const *)place != NULL;
+    for (size_t i = 0; i < f->type->size; i++)
+        if (((const char *)place)[i]) return true;
+    return false;
+}
+
 /* Whether an element has what makes it worth keeping. */
 static bool worth_keeping(const struct api_keep *k, const void *element) {
     if (!k || !k->only_with) return true;
     for (unsigned i = 0; i < k->type->n_fields; i++) {
         const struct api_field *f = &k->type->fields[i];
         if (!names_field(k->only_with, f)) continue;
-        const void *place = api_at((void *)(uintptr_t)element, f);
-        if (f->shape != API_ONE ? ((const struct api_list *)place)->n > 0
-                                : *(const void *const *)place != NULL)
-            return true;
+        if (is_there(f, api_at((void *)(uintptr_t)element, f))) return true;
     }
     return false;
 }

@@ -125,7 +125,7 @@ void cause_not_found(struct api_causes *c, const char *field, const char *value)
 struct api_keep {
     const struct api_type *type;
     const char *const *fields;    /* NULL-terminated */
-    const char *const *only_with; /* NULL-terminated: pointers, lists, maps and texts */
+    const char *const *only_with; /* NULL-terminated: all but numbers */
 };
 
 enum api_unknown { API_UNKNOWN_IGNORE, API_UNKNOWN_WARN, API_UNKNOWN_STRICT };

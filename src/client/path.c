@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static void encoded(struct buf *b, const char *s) {
+void api_path_encode(struct buf *b, const char *s) {
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
                                 "-._~:@!$'()*,";
     for (; *s; s++) {
@@ -16,7 +16,7 @@ static void encoded(struct buf *b, const char *s) {
 static void segment(struct buf *b, const char *s) {
     if (str_empty(s)) return;
     buf_char(b, '/');
-    encoded(b, s);
+    api_path_encode(b, s);
 }
 
 void api_path(struct buf *b, const struct api_kind *k, const char *ns, const char *name,
@@ -38,5 +38,5 @@ void api_path_query(struct buf *b, const char *key, const char *value) {
     buf_char(b, b->n && memchr(b->p, '?', b->n) ? '&' : '?');
     buf_str(b, key);
     buf_char(b, '=');
-    encoded(b, value);
+    api_path_encode(b, value);
 }

@@ -115,7 +115,7 @@ void plan_report(struct plan *p, const struct api_object *about, const char *don
                  const char *failed_reason) {
     assert(p->steps.n > 0);
     struct plan_step *s = &p->steps.v[p->steps.n - 1];
-    assert(s->op == PLAN_CREATE || s->op == PLAN_DELETE);
+    assert(s->op == PLAN_CREATE || s->op == PLAN_DELETE || s->op == PLAN_PATCH);
     s->report_about = about;
     s->report_done = arena_str(p->a, done_reason);
     s->report_failed = arena_str(p->a, failed_reason);

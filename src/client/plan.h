@@ -76,10 +76,11 @@ void plan_event(struct plan *p, const struct api_object *about, const char *type
  * "Error deleting: …". The name may come from generateName. */
 void plan_report(struct plan *p, const struct api_object *about, const char *done_reason,
                  const char *failed_reason);
-/* The same with messages of its own: done_text, and failed_text followed by " error: …". */
+/* The same, of a patch too, with messages of its own: done_text, and failed_text followed by
+ * " error: …". */
 void plan_report_as(struct plan *p, const struct api_object *about, const char *done_reason,
                     const char *done_text, const char *failed_reason, const char *failed_text);
-/* What the server answered to a reported create or delete that failed when this key was last
+/* What the server answered to a reported write that failed when this key was last
  * reconciled; NULL: none failed. For status conditions, which must stand before those writes in the
  * plan: after the next failure the rest is dropped again. */
 const char *plan_last_failure(const struct plan *p);

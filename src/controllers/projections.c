@@ -1,5 +1,6 @@
 /* What the reconcilers read of pods, of which there are most; a reconciler that needs another field
- * adds it here. Containers matter by their named ports, volumes by the claims they stand for. */
+ * adds it here. Containers matter by their named ports and by what they ask for, volumes by the
+ * claims they stand for. */
 #include "api/types.h"
 #include "client/projection.h"
 
@@ -16,13 +17,16 @@ static const char *const metadata[] = {"name",
                                        "ownerReferences",
                                        "finalizers",
                                        NULL};
-static const char *const spec[] = {"nodeName", "hostname",   "subdomain", "tolerations",
-                                   "volumes",  "containers", NULL};
-static const char *const container[] = {"ports", NULL};
+static const char *const spec[] = {"nodeName", "hostname",   "subdomain",      "tolerations",
+                                   "volumes",  "containers", "initContainers", NULL};
+static const char *const container[] = {"name", "ports", "resources", "restartPolicy", NULL};
+static const char *const container_with[] = {"ports", "resources", NULL};
+static const char *const resources[] = {"requests", NULL};
 static const char *const volume[] = {"name", "persistentVolumeClaim", "ephemeral", NULL};
 static const char *const volume_with[] = {"persistentVolumeClaim", "ephemeral", NULL};
 static const char *const status[] = {
-    "phase", "podIP", "conditions", "containerStatuses", "initContainerStatuses", NULL};
+    "phase", "podIP", "startTime", "conditions", "containerStatuses", "initContainerStatuses",
+    NULL};
 static const char *const condition[] = {"type", "status", "lastTransitionTime", NULL};
 static const char *const container_status[] = {"name", "restartCount", "state", NULL};
 static const char *const container_state[] = {"terminated", NULL};
@@ -31,7 +35,8 @@ static const char *const template[] = {"metadata", NULL};
 
 static const struct api_keep keep[] = {{&meta_v1_object_meta_type, metadata, NULL},
                                        {&core_v1_pod_spec_type, spec, NULL},
-                                       {&core_v1_container_type, container, container},
+                                       {&core_v1_container_type, container, container_with},
+                                       {&core_v1_resource_requirements_type, resources, NULL},
                                        {&core_v1_volume_type, volume, volume_with},
                                        {&core_v1_ephemeral_volume_source_type, template, NULL},
                                        {&core_v1_pod_status_type, status, NULL},

@@ -29,8 +29,13 @@ TEST(autoscaler_says_what_is_wrong) {
     static const struct validation cases[] = {
         {"autoscaling/v2", "HorizontalPodAutoscaler", HPA("'maxReplicas':2"), ""},
         {"autoscaling/v2", "HorizontalPodAutoscaler", HPA("'minReplicas':0,'maxReplicas':0"),
-         "spec.minReplicas: Invalid value: 0: must be greater than or equal to 1\n"
+         "spec.metrics: Forbidden: must specify at least one Object or External metric to support "
+         "scaling to zero replicas\n"
          "spec.maxReplicas: Invalid value: 0: must be greater than 0"},
+        {"autoscaling/v2", "HorizontalPodAutoscaler",
+         HPA("'minReplicas':0,'maxReplicas':2,'metrics':[{'type':'External','external':{'metric':{"
+             "'name':'q'},'target':{'type':'Value','value':'1'}}}]"),
+         ""},
         {"autoscaling/v2", "HorizontalPodAutoscaler",
          HPA("'maxReplicas':2,'metrics':[{'type':'Pods','resource':{'name':'cpu','target':{'type':"
              "'Value'}}}]"),

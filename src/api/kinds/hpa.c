@@ -1,4 +1,4 @@
-/* HorizontalPodAutoscaler: defaults, validation of metrics and behavior.. */
+/* HorizontalPodAutoscaler: defaults, validation of metrics and behavior. */
 #include <string.h>
 
 #include "api/kinds/hpa.h"
@@ -212,15 +212,26 @@ static void rules_validate(const struct autoscaling_v2_hpa_scaling_rules *r, con
     }
 }
 
+/* Only what is not measured at the pods can tell that pods are needed when there are none. */
+static bool has_outside_metric(const struct autoscaling_v2_horizontal_pod_autoscaler_spec *s) {
+    for (size_t i = 0; i < s->metrics.n; i++)
+        if (str_eq(s->metrics.v[i].type, "Object") || str_eq(s->metrics.v[i].type, "External"))
+            return true;
+    return false;
+}
+
 static void hpa_validate(const void *obj, const void *old_obj, const char *subresource,
                          struct api_causes *causes) {
-    const struct autoscaling_v2_horizontal_pod_autoscaler *h = obj, *old = old_obj;
+    const struct autoscaling_v2_horizontal_pod_autoscaler *h = obj;
     const struct autoscaling_v2_horizontal_pod_autoscaler_spec *s = &h->spec;
     if (!str_empty(subresource)) return;
-    int32_t lowest = old && old->spec.min_replicas && *old->spec.min_replicas == 0 ? 0 : 1;
-    if (s->min_replicas && *s->min_replicas < lowest)
+    if (s->min_replicas && *s->min_replicas < 0)
         cause_invalid_int(causes, "spec.minReplicas", *s->min_replicas,
-                          path_of(causes, "must be greater than or equal to %d", lowest));
+                          "must be greater than or equal to 0");
+    if (s->min_replicas && *s->min_replicas == 0 && !has_outside_metric(s))
+        cause_forbidden(causes, "spec.metrics",
+                        "must specify at least one Object or External metric to support scaling to "
+                        "zero replicas");
     if (s->max_replicas < 1)
         cause_invalid_int(causes, "spec.maxReplicas", s->max_replicas, "must be greater than 0");
     if (s->min_replicas && s->max_replicas < *s->min_replicas)
