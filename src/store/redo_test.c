@@ -220,20 +220,106 @@ TEST(the_redo_log_of_another_database_is_refused) {
     place_remove(&other);
 }
 
-TEST(a_database_of_the_first_format_is_taken_over_and_a_newer_one_refused) {
+/* A database as Atoll made it before values were kept in the log alone: two objects, the older
+ * one's row of the log compacted. */
+static void make_second_format(const char *path) {
+    sqlite3 *db;
+    OWN(buf_done) struct buf sql = {0};
+    const struct slice a = SLICE("/a"), b = SLICE("/b"), v1 = SLICE("{\"rv\":\"1\"}"),
+                       v3 = SLICE("{\"rv\":\"3\"}");
+    uint64_t n[] = {1, 3, 2, 2, v1.n, v3.n};
+    uint32_t crc[2] = {0, 0};
+    const struct slice keys[2] = {a, b}, values[2] = {v1, v3};
+    for (int i = 0; i < 2;
+         i++) { /* revision, create revision, key, value; each text with a length */
+        crc[i] = crc32c(crc32c(0, &n[i], 8), i ? &n[1] : &n[0], 8);
+        crc[i] = crc32c(crc32c(crc[i], &n[2], 8), keys[i].p, keys[i].n);
+        crc[i] = crc32c(crc32c(crc[i], &n[4 + i], 8), values[i].p, values[i].n);
+    }
+    uint8_t op = STORE_CREATE;
+    uint64_t zero = 0;
+    uint32_t log = crc32c(crc32c(crc32c(0, &op, 1), &n[1], 8), &zero, 8);
+    log = crc32c(crc32c(crc32c(crc32c(log, &n[2], 8), b.p, b.n), &n[5], 8), v3.p, v3.n);
+    op = STORE_DELETE;
+    uint64_t two = 2;
+    uint32_t gone = crc32c(crc32c(crc32c(0, &op, 1), &two, 8), &zero, 8);
+    gone = crc32c(crc32c(crc32c(crc32c(gone, &n[2], 8), "/x", 2), &n[4], 8), v1.p, v1.n);
+    uint64_t revision = 3, compacted = 1;
+    uint32_t meta = crc32c(crc32c(0, &revision, 8), &compacted, 8);
+    buf_printf(
+        &sql,
+        "CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK(id = 1), revision INTEGER NOT NULL,"
+        " compacted INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;"
+        "CREATE TABLE objects(id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE,"
+        " revision INTEGER NOT NULL, create_revision INTEGER NOT NULL, value BLOB NOT NULL,"
+        " crc INTEGER NOT NULL) STRICT;"
+        "CREATE TABLE log(revision INTEGER PRIMARY KEY, op INTEGER NOT NULL,"
+        " prev_revision INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,"
+        " crc INTEGER NOT NULL) STRICT;"
+        "PRAGMA application_id = 1096044364; PRAGMA user_version = 2; PRAGMA journal_mode = WAL;"
+        "INSERT INTO meta VALUES(1, 3, 1, %u);"
+        "INSERT INTO objects VALUES(1, CAST('/a' AS BLOB), 1, 1, CAST('%s' AS BLOB), %u);"
+        "INSERT INTO objects VALUES(2, CAST('/b' AS BLOB), 3, 3, CAST('%s' AS BLOB), %u);"
+        "INSERT INTO log VALUES(2, 3, 0, CAST('/x' AS BLOB), CAST('%s' AS BLOB), %u);"
+        "INSERT INTO log VALUES(3, 1, 0, CAST('/b' AS BLOB), CAST('%s' AS BLOB), %u);",
+        meta, v1.p, crc[0], v3.p, crc[1], v1.p, gone, v3.p, log);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    char *why = NULL;
+    if (sqlite3_exec(db, sql.p, NULL, NULL, &why) != SQLITE_OK) fail_msg("%s", why);
+    sqlite3_close(db);
+}
+
+static int row_text(void *user, const struct store_event *e) {
+    buf_printf(user, "%llu %.*s %.*s\n", (unsigned long long)e->revision, (int)e->key.n, e->key.p,
+               (int)e->value.n, e->value.p);
+    return 0;
+}
+
+static void expect_rows(struct store_backend *b, uint64_t revision, const char *want) {
+    OWN(buf_done) struct buf text = {0};
+    struct store_range all = {SLICE("/"), {0}, revision, 0};
+    uint64_t at;
+    assert_int_equal(b->ops->range(b, &all, row_text, &text, &at, NULL), 0);
+    assert_string_equal(text.p, want);
+}
+
+TEST(a_database_of_an_older_format_is_taken_over_and_a_newer_one_refused) {
+    for (int version = 1; version <= 2; version++) {
+        struct place p;
+        place_make(&p);
+        make_second_format(p.path);
+        if (version == 1) database_int(p.path, "PRAGMA user_version = 1");
+        struct store_backend *b = open_or_fail(p.path);
+        assert_int_equal(stats_of(b).objects, 2);
+        assert_int_equal(stats_of(b).log_rows, 2);
+        expect_rows(b, 0, "1 /a {\"rv\":\"1\"}\n3 /b {\"rv\":\"3\"}\n");
+        assert_true(change(b, STORE_UPDATE, "/a", 1));
+        expect_rows(b, 3, "1 /a {\"rv\":\"1\"}\n3 /b {\"rv\":\"3\"}\n");
+        assert_int_equal(b->ops->compact(b, 0, 100, NULL), 0);
+        b->ops->close(b);
+        assert_int_equal(database_int(p.path, "SELECT count(*) FROM log"), 2);
+        assert_int_equal(database_int(p.path, "PRAGMA user_version"), 3);
+        b = open_or_fail(p.path);
+        assert_int_equal(stats_of(b).objects, 2);
+        b->ops->close(b);
+        database_int(p.path, "PRAGMA user_version = 4");
+        struct err err;
+        assert_true(store_sqlite.open(p.path, &b, &err) < 0);
+        assert_non_null(strstr(err.text, "newer"));
+        place_remove(&p);
+    }
+}
+
+TEST(an_older_database_that_is_damaged_is_left_as_it_is) {
     struct place p;
     place_make(&p);
-    struct store_backend *b = open_or_fail(p.path);
-    assert_true(create_batch(b, 0, 3));
-    b->ops->close(b);
-    database_int(p.path, "PRAGMA user_version = 1");
-    b = open_or_fail(p.path);
-    assert_int_equal(stats_of(b).objects, 3);
-    b->ops->close(b);
-    assert_int_equal(database_int(p.path, "PRAGMA user_version"), 2);
-    database_int(p.path, "PRAGMA user_version = 3");
+    make_second_format(p.path);
+    database_int(p.path, "UPDATE objects SET value = x'00' WHERE id = 1");
+    struct store_backend *b;
     struct err err;
     assert_true(store_sqlite.open(p.path, &b, &err) < 0);
-    assert_non_null(strstr(err.text, "newer"));
+    if (!strstr(err.text, "wrong checksum of /a")) fail_msg("%s", err.text);
+    assert_int_equal(database_int(p.path, "PRAGMA user_version"), 2);
+    assert_int_equal(database_int(p.path, "SELECT count(*) FROM log"), 2);
     place_remove(&p);
 }

@@ -1,16 +1,14 @@
 /*
  * The state in one SQLite database, with one connection.
  *
- *   objects  what exists now
- *   log      every change after `compacted`, and of the rows before it those versions that a list
- *            at a retained revision still needs: a row goes when its successor is compacted
+ *   objects  what exists now: which version of each key
+ *   log      every version since `compacted`, and of those before it what exists now or a list at a
+ *            retained revision still needs: a row goes when its successor is compacted, that of a
+ *            deletion when it is compacted itself. Values are here only.
  *   meta     the revision counter and the compacted revision, written in every transaction
  *
  * One transaction holds many batches of writes; each is durable before its end by the redo log
  * (redo.h). sqlite_upkeep.c ends the transaction, and makes it anew from the redo log.
- *
- * An object that changes after its own log row was compacted gets that row back first, so that its
- * former version can be listed until the change itself is compacted.
  */
 #include <assert.h>
 #include <errno.h>
@@ -19,33 +17,34 @@
 #include "base/own.h"
 #include "store/sqlite.h"
 
-enum { OP_OLD_VERSION = STORE_UPDATE };
+#define CURRENT                                                                                    \
+    " FROM objects AS o LEFT JOIN log AS l ON l.revision = o.revision"                             \
+    " WHERE o.key > ?1 AND o.key >= ?2 AND (?3 IS NULL OR o.key < ?3)"
 
 static const char *const sql_text[SQL_COUNT_] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
     [SQL_COMMIT] = "COMMIT",
     [SQL_ROLLBACK] = "ROLLBACK",
-    [SQL_CREATE] = "INSERT INTO objects(key, revision, create_revision, value, crc)"
-                   " VALUES(?1, ?2, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
-    [SQL_FIND] = "SELECT id, revision, create_revision, value, crc FROM objects WHERE key = ?1",
-    [SQL_UPDATE] = "UPDATE objects SET revision = ?2, value = ?3, crc = ?4 WHERE id = ?1",
-    [SQL_DELETE] = "DELETE FROM objects WHERE id = ?1",
+    [SQL_CREATE] = "INSERT INTO objects(key, revision, create_revision, crc)"
+                   " VALUES(?1, ?2, ?2, ?3) ON CONFLICT DO NOTHING",
+    [SQL_FIND] = "SELECT revision, create_revision, crc FROM objects WHERE key = ?1",
+    [SQL_UPDATE] = "UPDATE objects SET revision = ?2, crc = ?3 WHERE key = ?1",
+    [SQL_DELETE] = "DELETE FROM objects WHERE key = ?1",
     [SQL_LOG] = "INSERT INTO log VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
     [SQL_META] = "UPDATE meta SET revision = ?1, compacted = ?2, crc = ?3",
-    [SQL_RANGE] = "SELECT key, revision, create_revision, value, crc FROM objects"
-                  " WHERE key > ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3) ORDER BY key"
-                  " LIMIT ?4",
+    /* A row that the log lacks is not left out: it has no checksum. */
+    [SQL_RANGE] = "SELECT o.key, o.revision, l.prev_revision, l.value, l.crc, l.op" CURRENT
+                  " ORDER BY o.key LIMIT ?4",
     [SQL_RANGE_AT] =
-        "SELECT key, revision, create_revision, value, crc, 0 AS op FROM objects"
-        " WHERE key > ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3) AND revision <= ?5"
+        "SELECT o.key AS key, o.revision, l.prev_revision, l.value, l.crc, l.op" CURRENT
+        " AND o.revision <= ?5"
         " UNION ALL SELECT old.key, old.revision, old.prev_revision, old.value, old.crc, old.op"
         " FROM log AS change JOIN log AS old ON old.revision = change.prev_revision"
         " WHERE change.revision > ?5 AND change.prev_revision BETWEEN 1 AND ?5"
         " AND old.key > ?1 AND old.key >= ?2 AND (?3 IS NULL OR old.key < ?3)"
         " ORDER BY key LIMIT ?4",
-    [SQL_UNCHANGED] = "SELECT key, revision, create_revision, value, crc FROM objects"
-                      " WHERE key > ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3)"
-                      " AND revision <= ?5 ORDER BY key LIMIT ?4",
+    [SQL_UNCHANGED] = "SELECT o.key, o.revision, l.prev_revision, l.value, l.crc, l.op" CURRENT
+                      " AND o.revision <= ?5 ORDER BY o.key LIMIT ?4",
     [SQL_PAST] = "SELECT old.key, old.revision, old.prev_revision, old.value, old.crc, old.op"
                  " FROM log AS change JOIN log AS old ON old.revision = change.prev_revision"
                  " WHERE change.revision > ?1 AND change.prev_revision BETWEEN 1 AND ?1",
@@ -54,9 +53,7 @@ static const char *const sql_text[SQL_COUNT_] = {
     [SQL_COMPACT_SUPERSEDED] =
         "DELETE FROM log WHERE revision IN (SELECT prev_revision FROM log WHERE revision > ?1"
         " AND revision <= ?2 AND prev_revision > 0)",
-    [SQL_COMPACT_CURRENT] =
-        "DELETE FROM log WHERE revision > ?1 AND revision <= ?2 AND (op = 3 OR EXISTS"
-        " (SELECT 1 FROM objects WHERE key = log.key AND revision = log.revision))",
+    [SQL_COMPACT_DELETIONS] = "DELETE FROM log WHERE revision > ?1 AND revision <= ?2 AND op = 3",
 };
 
 static uint32_t crc_u64(uint32_t crc, uint64_t v) { return crc32c(crc, &v, sizeof v); }
@@ -65,9 +62,8 @@ static uint32_t crc_bytes(uint32_t crc, struct slice s) {
     return crc32c(crc_u64(crc, s.n), s.p, s.n);
 }
 
-uint32_t sqlite_object_crc(uint64_t revision, uint64_t create_revision, struct slice key,
-                           struct slice value) {
-    return crc_bytes(crc_bytes(crc_u64(crc_u64(0, revision), create_revision), key), value);
+uint32_t sqlite_object_crc(uint64_t revision, uint64_t create_revision, struct slice key) {
+    return crc_bytes(crc_u64(crc_u64(0, revision), create_revision), key);
 }
 
 uint32_t sqlite_log_crc(uint8_t op, uint64_t revision, uint64_t prev_revision, struct slice key,
@@ -127,13 +123,10 @@ int sqlite_run_id(struct sqlite_backend *s, enum sql_id id, const char *doing, s
 /* ---- Writing ---- */
 
 struct found {
-    bool exists;
-    int64_t id;
-    uint64_t revision, create_revision;
+    uint64_t revision, create_revision; /* 0: there is no such object */
 };
 
-static int log_append(struct sqlite_backend *s, struct sqlite_counters *t,
-                      const struct store_event *e, struct err *err) {
+static int log_append(struct sqlite_backend *s, const struct store_event *e, struct err *err) {
     sqlite3_stmt *q;
     int r = sqlite_statement(s, SQL_LOG, &q, err);
     if (r < 0) return r;
@@ -143,7 +136,6 @@ static int log_append(struct sqlite_backend *s, struct sqlite_counters *t,
     bind_blob(q, 4, e->key);
     bind_blob(q, 5, e->value);
     sqlite_bind_u64(q, 6, sqlite_log_crc(e->op, e->revision, e->prev_revision, e->key, e->value));
-    t->log_rows++;
     return sqlite_run(s, q, "appending to the log", err);
 }
 
@@ -154,29 +146,19 @@ static int row_damaged(struct err *err, struct slice key) {
                    (int)MIN_OF(key.n, 300u), key.p);
 }
 
-/* The object's row; keeps its present version in the log when that row was compacted. */
-static int find(struct sqlite_backend *s, struct sqlite_counters *t, const struct store_write *w,
-                struct found *ret, struct err *err) {
+static int find(struct sqlite_backend *s, struct slice key, struct found *ret, struct err *err) {
     sqlite3_stmt *q;
     int r = sqlite_statement(s, SQL_FIND, &q, err);
     if (r < 0) return r;
-    bind_blob(q, 1, w->key);
+    bind_blob(q, 1, key);
     int rc = sqlite3_step(q);
     *ret = (struct found){0};
     if (rc == SQLITE_ROW) {
-        *ret =
-            (struct found){true, sqlite3_column_int64(q, 0), (uint64_t)sqlite3_column_int64(q, 1),
-                           (uint64_t)sqlite3_column_int64(q, 2)};
-        if (ret->revision == w->expected_revision && ret->revision <= s->compacted) {
-            struct slice value = sqlite_column(q, 3);
-            if (sqlite_object_crc(ret->revision, ret->create_revision, w->key, value) !=
-                (uint32_t)sqlite3_column_int64(q, 4))
-                r = row_damaged(err, w->key);
-            else
-                r = log_append(
-                    s, t, &(struct store_event){OP_OLD_VERSION, ret->revision, 0, w->key, value},
-                    err);
-        }
+        *ret = (struct found){(uint64_t)sqlite3_column_int64(q, 0),
+                              (uint64_t)sqlite3_column_int64(q, 1)};
+        if (sqlite_object_crc(ret->revision, ret->create_revision, key) !=
+            (uint32_t)sqlite3_column_int64(q, 2))
+            r = row_damaged(err, key);
     } else if (rc != SQLITE_DONE) {
         r = sqlite_error(s, "reading an object", err);
     }
@@ -192,8 +174,7 @@ static int object_create(struct sqlite_backend *s, struct sqlite_counters *t,
     uint64_t revision = t->revision + 1;
     bind_blob(q, 1, w->key);
     sqlite_bind_u64(q, 2, revision);
-    bind_blob(q, 3, res->value);
-    sqlite_bind_u64(q, 4, sqlite_object_crc(revision, revision, w->key, res->value));
+    sqlite_bind_u64(q, 3, sqlite_object_crc(revision, revision, w->key));
     r = sqlite_run(s, q, "creating an object", err);
     if (r < 0) return r;
     if (sqlite3_changes(s->db) == 0)
@@ -206,10 +187,10 @@ static int object_create(struct sqlite_backend *s, struct sqlite_counters *t,
 static int object_change(struct sqlite_backend *s, struct sqlite_counters *t,
                          const struct store_write *w, struct store_result *res, struct err *err) {
     struct found f;
-    int r = find(s, t, w, &f, err);
+    int r = find(s, w->key, &f, err);
     if (r < 0) return r;
-    if (!f.exists || f.revision != w->expected_revision) {
-        res->reason = f.exists ? ERR_CONFLICT : ERR_NOT_FOUND;
+    if (!f.revision || f.revision != w->expected_revision) {
+        res->reason = f.revision ? ERR_CONFLICT : ERR_NOT_FOUND;
         res->revision = f.revision;
         return 0;
     }
@@ -218,12 +199,10 @@ static int object_change(struct sqlite_backend *s, struct sqlite_counters *t,
     bool gone = w->op == STORE_DELETE;
     r = sqlite_statement(s, gone ? SQL_DELETE : SQL_UPDATE, &q, err);
     if (r < 0) return r;
-    sqlite3_bind_int64(q, 1, f.id);
+    bind_blob(q, 1, w->key);
     if (!gone) {
         sqlite_bind_u64(q, 2, t->revision + 1);
-        bind_blob(q, 3, res->value);
-        sqlite_bind_u64(q, 4,
-                        sqlite_object_crc(t->revision + 1, f.create_revision, w->key, res->value));
+        sqlite_bind_u64(q, 3, sqlite_object_crc(t->revision + 1, f.create_revision, w->key));
     }
     t->objects -= gone;
     return sqlite_run(s, q, "changing an object", err);
@@ -237,7 +216,7 @@ int sqlite_apply(struct sqlite_backend *s, struct sqlite_counters *t, struct are
     if (r < 0 || res->reason != ERR_NONE) return r;
     res->revision = ++t->revision;
     return log_append(
-        s, t, &(struct store_event){w->op, res->revision, res->prev_revision, w->key, res->value},
+        s, &(struct store_event){w->op, res->revision, res->prev_revision, w->key, res->value},
         err);
 }
 
@@ -284,17 +263,14 @@ static int bind_range(sqlite3_stmt *q, struct arena *a, const struct store_range
     return sqlite3_bind_int64(q, 4, r->limit ? (sqlite3_int64)r->limit : -1);
 }
 
-/* A row's columns: key, revision, create or prev revision, value, crc[, op]; op 0 = an object. */
+/* A row's columns: key, revision, prev_revision, value, crc, op. */
 static int row_read(sqlite3_stmt *q, struct store_event *ret, struct err *err) {
-    *ret = (struct store_event){
-        .op = sqlite3_column_count(q) > 5 ? (uint8_t)sqlite3_column_int(q, 5) : 0,
-        .revision = (uint64_t)sqlite3_column_int64(q, 1),
-        .prev_revision = (uint64_t)sqlite3_column_int64(q, 2),
-        .key = sqlite_column(q, 0),
-        .value = sqlite_column(q, 3)};
-    uint32_t crc =
-        ret->op ? sqlite_log_crc(ret->op, ret->revision, ret->prev_revision, ret->key, ret->value)
-                : sqlite_object_crc(ret->revision, ret->prev_revision, ret->key, ret->value);
+    *ret = (struct store_event){.op = (uint8_t)sqlite3_column_int(q, 5),
+                                .revision = (uint64_t)sqlite3_column_int64(q, 1),
+                                .prev_revision = (uint64_t)sqlite3_column_int64(q, 2),
+                                .key = sqlite_column(q, 0),
+                                .value = sqlite_column(q, 3)};
+    uint32_t crc = sqlite_log_crc(ret->op, ret->revision, ret->prev_revision, ret->key, ret->value);
     return crc == (uint32_t)sqlite3_column_int64(q, 4) ? 0 : row_damaged(err, ret->key);
 }
 

@@ -22,12 +22,12 @@ enum sql_id {
     SQL_PAST,
     SQL_LOG_AFTER,
     SQL_COMPACT_SUPERSEDED,
-    SQL_COMPACT_CURRENT,
+    SQL_COMPACT_DELETIONS,
     SQL_COUNT_
 };
 
 struct sqlite_counters {
-    uint64_t revision, objects, log_rows;
+    uint64_t revision, objects;
 };
 
 struct sqlite_backend {
@@ -45,12 +45,18 @@ struct sqlite_backend {
 
 /* ERR_UNAVAILABLE when the disk is full, else ERR_INTERNAL. */
 int sqlite_error(struct sqlite_backend *s, const char *doing, struct err *err);
-uint32_t sqlite_object_crc(uint64_t revision, uint64_t create_revision, struct slice key,
-                           struct slice value);
+uint32_t sqlite_object_crc(uint64_t revision, uint64_t create_revision, struct slice key);
 uint32_t sqlite_log_crc(uint8_t op, uint64_t revision, uint64_t prev_revision, struct slice key,
                         struct slice value);
 uint32_t sqlite_meta_crc(uint64_t revision, uint64_t compacted);
 struct slice sqlite_column(sqlite3_stmt *q, int i); /* a blob */
+#define SQLITE_OBJECTS_TABLE                                                                       \
+    "CREATE TABLE objects(key BLOB NOT NULL PRIMARY KEY, revision INTEGER NOT NULL,"               \
+    " create_revision INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+
+/* A database of an older format gets the present one, in one transaction. */
+int sqlite_migrate(struct sqlite_backend *s, const char *path, struct err *err);
+int sqlite_damaged(const char *path, struct err *err, const char *what);
 int sqlite_open(const char *path, struct store_backend **ret, struct err *err);
 void sqlite_close_damaged(struct sqlite_backend *s); /* leaves every file as it is */
 

@@ -12,22 +12,19 @@
 
 enum {
     APPLICATION_ID = 0x41544f4c, /* "ATOL", shown by file(1) */
-    FORMAT_VERSION = 2,          /* 1: without a redo log, else the same */
+    FORMAT_VERSION = 3,          /* 1: without a redo log; 2: objects had values of their own */
 };
 #define CHECK_BYTES_MAX (64LL << 20) /* a larger database is checked row by row as it is read */
 
 static const char schema[] =
     "CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK(id = 1), revision INTEGER NOT NULL,"
-    " compacted INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;"
-    "CREATE TABLE objects(id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE,"
-    " revision INTEGER NOT NULL, create_revision INTEGER NOT NULL, value BLOB NOT NULL,"
-    " crc INTEGER NOT NULL) STRICT;"
+    " compacted INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;" SQLITE_OBJECTS_TABLE
     "CREATE TABLE log(revision INTEGER PRIMARY KEY, op INTEGER NOT NULL,"
     " prev_revision INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,"
     " crc INTEGER NOT NULL) STRICT;"
-    "PRAGMA application_id = 1096044364; PRAGMA user_version = 2;";
+    "PRAGMA application_id = 1096044364; PRAGMA user_version = 3;";
 
-static int damaged(const char *path, struct err *err, const char *what) {
+int sqlite_damaged(const char *path, struct err *err, const char *what) {
     return err_set(err, ERR_INTERNAL,
                    "the database %s is damaged (%s); nothing was changed. Move its directory away "
                    "and put a backup in its place, or start with none",
@@ -53,14 +50,15 @@ static int quick_check(struct sqlite_backend *s, const char *path, struct err *e
     else if (strcmp((const char *)sqlite3_column_text(q, 0), "ok") != 0)
         snprintf(what, sizeof what, "%s", (const char *)sqlite3_column_text(q, 0));
     sqlite3_finalize(q);
-    return what[0] ? damaged(path, err, what) : 0;
+    return what[0] ? sqlite_damaged(path, err, what) : 0;
 }
 
+/* With its version: an object whose row of the log is missing has no value. */
 static bool object_row_good(const struct sqlite_backend *s, sqlite3_stmt *q) {
     uint64_t revision = (uint64_t)sqlite3_column_int64(q, 1);
-    return revision <= s->now.revision &&
-           sqlite_object_crc(revision, (uint64_t)sqlite3_column_int64(q, 2), sqlite_column(q, 0),
-                             sqlite_column(q, 3)) == (uint32_t)sqlite3_column_int64(q, 4);
+    return revision <= s->now.revision && sqlite3_column_int(q, 4) &&
+           sqlite_object_crc(revision, (uint64_t)sqlite3_column_int64(q, 2), sqlite_column(q, 0)) ==
+               (uint32_t)sqlite3_column_int64(q, 3);
 }
 
 static bool log_row_good(const struct sqlite_backend *s, sqlite3_stmt *q) {
@@ -90,7 +88,7 @@ static int rows_check(struct sqlite_backend *s, const char *path, const char *sq
     }
     if (!what[0] && rc != SQLITE_DONE) snprintf(what, sizeof what, "%s", sqlite3_errmsg(s->db));
     sqlite3_finalize(q);
-    if (what[0]) return damaged(path, err, what);
+    if (what[0]) return sqlite_damaged(path, err, what);
     *ret_count = count;
     return 0;
 }
@@ -108,46 +106,44 @@ static int meta_load(struct sqlite_backend *s, const char *path, struct err *err
                s->compacted <= s->now.revision;
     }
     sqlite3_finalize(q);
-    return good ? 0 : damaged(path, err, "the revision counter is unreadable");
+    return good ? 0 : sqlite_damaged(path, err, "the revision counter is unreadable");
 }
 
 static int check_all(struct sqlite_backend *s, const char *path, struct err *err) {
     int r = quick_check(s, path, err);
     if (r == 0)
-        r = rows_check(s, path, "SELECT key, revision, create_revision, value, crc FROM objects",
+        r = rows_check(s, path,
+                       "SELECT o.key, o.revision, create_revision, o.crc, l.key = o.key"
+                       " FROM objects AS o LEFT JOIN log AS l ON l.revision = o.revision",
                        object_row_good, &s->now.objects, err);
+    uint64_t rows;
     if (r == 0)
         r = rows_check(s, path, "SELECT key, revision, prev_revision, value, crc, op FROM log",
-                       log_row_good, &s->now.log_rows, err);
+                       log_row_good, &rows, err);
     return r;
 }
 
 static int load(struct sqlite_backend *s, const char *path, int64_t bytes, struct err *err) {
     if (query_int(s->db, "PRAGMA application_id") != APPLICATION_ID)
-        return damaged(path, err, "it is not a database of Atoll");
+        return sqlite_damaged(path, err, "it is not a database of Atoll");
     int64_t version = query_int(s->db, "PRAGMA user_version");
     if (version < 1 || version > FORMAT_VERSION)
         return err_set(err, ERR_INTERNAL,
                        "the database %s was written by a newer Atoll; start that version", path);
     int r = meta_load(s, path, err);
+    if (r == 0 && version < FORMAT_VERSION) r = sqlite_migrate(s, path, err);
     if (r < 0) return r;
-    if (bytes <= CHECK_BYTES_MAX) {
+    if (bytes <= CHECK_BYTES_MAX)
         r = check_all(s, path, err);
-    } else {
+    else
         s->now.objects = (uint64_t)query_int(s->db, "SELECT count(*) FROM objects");
-        s->now.log_rows = (uint64_t)query_int(s->db, "SELECT count(*) FROM log");
-    }
     if (r < 0) return r;
     /* Every revision after the compacted one has its row: a gap would be a lost event. */
     char sql[96];
     snprintf(sql, sizeof sql, "SELECT count(*) FROM log WHERE revision > %llu",
              (unsigned long long)s->compacted);
     if ((uint64_t)query_int(s->db, sql) != s->now.revision - s->compacted)
-        return damaged(path, err, "rows of the change log are missing");
-    /* An older Atoll, which knows of no redo log, must refuse it from now on. */
-    if (version < FORMAT_VERSION &&
-        sqlite3_exec(s->db, "PRAGMA user_version = 2", NULL, NULL, NULL) != SQLITE_OK)
-        return sqlite_error(s, "marking the format", err);
+        return sqlite_damaged(path, err, "rows of the change log are missing");
     return 0;
 }
 
@@ -196,7 +192,7 @@ static int connect_db(struct sqlite_backend *s, const char *path, bool exists, s
         return err_set(err, ERR_UNAVAILABLE,
                        "the database %s is in use by another process; stop that one first", path);
     if ((rc & 0xff) == SQLITE_NOTADB || (rc & 0xff) == SQLITE_CORRUPT)
-        return damaged(path, err, sqlite3_errmsg(s->db));
+        return sqlite_damaged(path, err, sqlite3_errmsg(s->db));
     return err_set(err, ERR_UNAVAILABLE, "the database %s cannot be opened: %s", path,
                    s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc));
 }
@@ -212,7 +208,7 @@ int sqlite_open(const char *path, struct store_backend **ret, struct err *err) {
     if (asprintf(&wal, "%s-wal", path) < 0) abort();
     int64_t wal_bytes = file_bytes(wal);
     if (bytes <= 0 && wal_bytes > 0)
-        return damaged(path, err, "it is missing but its write-ahead log is there");
+        return sqlite_damaged(path, err, "it is missing but its write-ahead log is there");
 
     struct sqlite_backend *s = calloc(1, sizeof *s);
     if (!s) abort();

@@ -196,7 +196,8 @@ static void sql(const char *path, const char *text) {
 
 TEST(a_changed_row_is_found_at_start) {
     static const char *const damages[] = {
-        "UPDATE objects SET value = x'00' WHERE key = CAST('/key7' AS BLOB)",
+        "UPDATE objects SET revision = 9 WHERE key = CAST('/key7' AS BLOB)",
+        "DELETE FROM log WHERE revision = 1",
         "UPDATE log SET value = x'00' WHERE revision = 9",
         "UPDATE meta SET revision = revision - 1",
         "DELETE FROM log WHERE revision = 20",

@@ -116,10 +116,8 @@ static int vacuum_some(struct sqlite_backend *s, struct err *err) {
     return sqlite_error(s, "vacuum", err);
 }
 
-static int compact_rows(struct sqlite_backend *s, uint64_t to, uint64_t *ret_removed,
-                        struct err *err) {
-    *ret_removed = 0;
-    for (enum sql_id id = SQL_COMPACT_SUPERSEDED; id <= SQL_COMPACT_CURRENT; id++) {
+static int compact_rows(struct sqlite_backend *s, uint64_t to, struct err *err) {
+    for (enum sql_id id = SQL_COMPACT_SUPERSEDED; id <= SQL_COMPACT_DELETIONS; id++) {
         sqlite3_stmt *q;
         int r = sqlite_statement(s, id, &q, err);
         if (r < 0) return r;
@@ -127,7 +125,6 @@ static int compact_rows(struct sqlite_backend *s, uint64_t to, uint64_t *ret_rem
         sqlite_bind_u64(q, 2, to);
         r = sqlite_run(s, q, "compacting", err);
         if (r < 0) return r;
-        *ret_removed += (uint64_t)sqlite3_changes64(s->db);
     }
     return 0;
 }
@@ -135,15 +132,13 @@ static int compact_rows(struct sqlite_backend *s, uint64_t to, uint64_t *ret_rem
 int sqlite_compact(struct store_backend *b, uint64_t keep_rows, uint64_t max_rows,
                    struct err *err) {
     struct sqlite_backend *s = (struct sqlite_backend *)b;
-    uint64_t rows = s->now.revision - s->compacted, removed = 0;
+    uint64_t rows = s->now.revision - s->compacted;
     if (rows <= keep_rows) return 0;
     uint64_t to = s->compacted + MIN_OF(rows - keep_rows, max_rows);
     int r = sqlite_begin(s, err);
-    if (r == 0) r = compact_rows(s, to, &removed, err);
+    if (r == 0) r = compact_rows(s, to, err);
     if (r == 0) r = vacuum_some(s, err);
-    struct sqlite_counters t = s->now;
-    t.log_rows -= removed;
-    if (r == 0) r = sqlite_settle(s, &t, to, err);
+    if (r == 0) r = sqlite_settle(s, &s->now, to, err);
     return r < 0 ? sqlite_undo(s, r) : 0;
 }
 
@@ -186,7 +181,7 @@ int sqlite_maintain(struct store_backend *b, struct err *err) {
 void sqlite_stats(struct store_backend *b, struct store_stats *ret) {
     struct sqlite_backend *s = (struct sqlite_backend *)b;
     *ret = (struct store_stats){
-        s->now.revision, s->compacted, s->now.objects, s->now.log_rows,
+        s->now.revision, s->compacted, s->now.objects, s->now.revision - s->compacted,
         (uint64_t)(pragma_int(s, "PRAGMA page_count") * pragma_int(s, "PRAGMA page_size"))};
 }
 
