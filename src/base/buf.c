@@ -28,7 +28,7 @@ void buf_reserve(struct buf *b, size_t more) {
 }
 
 void buf_append(struct buf *b, const void *p, size_t n) {
-    buf_reserve(b, n);
+    if (n >= b->cap - b->n) buf_reserve(b, n); /* with its NUL; the capacity is 0 or above n */
     if (n) memcpy(b->p + b->n, p, n);
     b->n += n;
     b->p[b->n] = 0;
@@ -40,7 +40,11 @@ void buf_str(struct buf *b, const char *s) {
     if (s) buf_append(b, s, strlen(s));
 }
 
-void buf_char(struct buf *b, char c) { buf_append(b, &c, 1); }
+void buf_char(struct buf *b, char c) {
+    if (b->cap - b->n < 2) buf_reserve(b, 1);
+    b->p[b->n++] = c;
+    b->p[b->n] = 0;
+}
 
 void buf_u64(struct buf *b, uint64_t v) {
     char tmp[20];

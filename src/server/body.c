@@ -171,15 +171,28 @@ const char *body_generate_name(struct call *c, const char *base) {
     return arena_printf(c->a, "%.*s%s", LIMIT_LABEL_BYTES - 5, base, tail);
 }
 
+enum { UUID_BYTES = 16, UUIDS_AT_ONCE = 16 };
+
 const char *uuid_new(struct arena *a) {
-    unsigned char u[16];
-    ssize_t n = getrandom(u, sizeof u, 0);
-    assert(n == sizeof u);
+    static unsigned char random[UUIDS_AT_ONCE * UUID_BYTES]; /* one system call for many */
+    static size_t left;
+    if (left == 0) {
+        left = sizeof random;
+        ssize_t n = getrandom(random, sizeof random, 0); /* never cut short up to 256 bytes */
+        assert(n == sizeof random);
+    }
+    left -= UUID_BYTES;
+    unsigned char *u = random + left;
     u[6] = (unsigned char)((u[6] & 0x0f) | 0x40);
     u[8] = (unsigned char)((u[8] & 0x3f) | 0x80);
-    return arena_printf(a, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-                        u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11],
-                        u[12], u[13], u[14], u[15]);
+    char text[2 * UUID_BYTES + 4], *out = text;
+    for (size_t i = 0; i < UUID_BYTES; i++) {
+        static const char digits[] = "0123456789abcdef";
+        if (i == 4 || i == 6 || i == 8 || i == 10) *out++ = '-';
+        *out++ = digits[u[i] >> 4];
+        *out++ = digits[u[i] & 15];
+    }
+    return arena_strn(a, slice_from(text, sizeof text));
 }
 
 const char *time_now(struct call *c) {

@@ -1,4 +1,4 @@
-#include "server/write.h"
+#include "server/write_impl.h"
 
 #include "api/custom/custom.h"
 #include "api/names.h"
@@ -11,18 +11,15 @@
 #include "server/custom/conversion_write.h"
 #include "server/custom/rules.h"
 
-enum { ATTEMPTS_MAX = 8 };
-
-static const char modified[] = "the object has been modified; please apply your changes to the "
-                               "latest version and try again";
+const char write_modified[] = "the object has been modified; please apply your changes to the "
+                              "latest version and try again";
 
 /* ---- what both ways share ---- */
 
 static void store_write(struct write *w);
-static void attempt(struct write *w);
 
 /* Requests wait for the store without on_close: they outlive a client that goes away. */
-static struct write *write_begin(struct call *c, const struct write *from) {
+struct write *write_begin(struct call *c, const struct write *from) {
     struct write *w = ARENA_NEW(c->a, struct write);
     *w = *from;
     w->c = c;
@@ -31,25 +28,25 @@ static struct write *write_begin(struct call *c, const struct write *from) {
     return w;
 }
 
-static void write_over(struct write *w, bool stored) {
+void write_over(struct write *w, bool stored) {
     if (w->admission) admission_settle(w->admission, stored);
     w->admission = NULL;
     object_unref(w->current);
     w->current = NULL;
 }
 
-static void write_fail(struct write *w, const struct err *err) {
+void write_fail(struct write *w, const struct err *err) {
     struct call *c = w->c;
     write_over(w, false);
     if (err->reason == ERR_CONFLICT)
-        reply_conflict(c, w->name, modified);
+        reply_conflict(c, w->name, write_modified);
     else if (err->reason == ERR_NOT_FOUND && w->sent)
         reply_not_found(c, w->name);
     else
         reply_error(c, err);
 }
 
-static void write_answer(struct write *w, struct slice json, bool stored) {
+void write_answer(struct write *w, struct slice json, bool stored) {
     struct call *c = w->c;
     write_over(w, stored);
     if (w->asked) json = write_asked_form(w, json);
@@ -146,7 +143,7 @@ static int show_view(struct write *w, struct admission *ad, struct err *err) {
 }
 
 /* w->object and w->old are there: defaults, admission, validation, store, answer. */
-static void write_run(struct write *w) {
+void write_run(struct write *w) {
     struct call *c = w->c;
     apply_defaults(w);
     write_track(w);
@@ -177,13 +174,12 @@ static void write_run(struct write *w) {
 /* ---- the store ---- */
 
 static void on_created(void *user, struct slice json, const struct err *err);
-static void on_changed(void *user, struct slice json, const struct err *err);
 
 static void write_commit(struct write *w) {
     const struct api_kind *k = storage_kind(w->c->kind);
     struct commit commit = {w->op, k, w->object, w->current ? w->current->revision : 0};
     w->sent = true;
-    commit_submit(w->api, &commit, w->op == STORE_CREATE ? on_created : on_changed, w);
+    commit_submit(w->api, &commit, w->op == STORE_CREATE ? on_created : write_changed, w);
 }
 
 static void on_stored_form(struct write *w, const struct err *err) {
@@ -193,7 +189,7 @@ static void on_stored_form(struct write *w, const struct err *err) {
         write_commit(w);
 }
 
-static void write_submit(struct write *w, enum store_op op) {
+void write_submit(struct write *w, enum store_op op) {
     w->op = op;
     if (!write_stored_form(w, on_stored_form)) write_commit(w);
 }
@@ -212,8 +208,8 @@ static void on_created(void *user, struct slice json, const struct err *err) {
         return;
     }
     write_over(w, false);
-    if (w->creates && ++w->attempts < ATTEMPTS_MAX) { /* somebody else made it meanwhile */
-        attempt(w);
+    if (w->creates && ++w->attempts < WRITE_ATTEMPTS_MAX) { /* somebody else made it meanwhile */
+        write_attempt(w);
         return;
     }
     const char *title = resource_title(c->a, c->route.group, c->route.plural);
@@ -271,7 +267,7 @@ static int fresh_metadata(struct call *c, struct api_object *obj) {
 }
 
 /* obj is what the client wants, in the form of its request. */
-static void write_fresh(struct write *w, struct api_object *obj) {
+void write_fresh(struct write *w, struct api_object *obj) {
     struct call *c = w->c;
     if (fresh_metadata(c, obj) < 0) return;
     const struct api_kind *k = storage_kind(c->kind);
@@ -311,190 +307,9 @@ void verb_create(struct call *c) {
         write_new(c, obj);
 }
 
-/* ---- change ---- */
-
-static void on_changed(void *user, struct slice json, const struct err *err) {
-    struct write *w = user;
-    if (!err) {
-        write_answer(w, json, true);
-        return;
-    }
-    if (err->reason == ERR_CONFLICT && !w->conditional && ++w->attempts < ATTEMPTS_MAX) {
-        write_over(w, false);
-        attempt(w);
-        return;
-    }
-    write_fail(w, err);
-}
-
-/* Identity and version of the sent object against the current one. 1: answered. */
-static int check_identity(struct write *w, struct object *current, const struct api_object *old,
-                          struct api_object *obj) {
-    struct call *c = w->c;
-    struct meta_v1_object_meta *m = &obj->metadata;
-    const struct meta_v1_object_meta *was = &old->metadata;
-    const char *bad = NULL, *conflict = NULL;
-    uint64_t revision = 0;
-    if (!str_empty(m->resource_version) && slice_u64(slice_of(m->resource_version), &revision) < 0)
-        bad = arena_printf(c->a, "metadata.resourceVersion: Invalid value: \"%s\"",
-                           m->resource_version);
-    if (str_empty(m->name)) m->name = was->name;
-    if (!str_eq(m->name, c->route.name))
-        bad = arena_printf(c->a,
-                           "the name of the object (%s) does not match the name on the URL (%s)",
-                           m->name, c->route.name);
-    if (c->kind->flags & API_NAMESPACED && !str_empty(m->namespace) &&
-        !str_eq(m->namespace, c->route.ns))
-        bad = "the namespace of the object does not match the namespace on the request";
-    if (!str_empty(m->uid) && !str_eq(m->uid, was->uid))
-        conflict = arena_printf(
-            c->a, "Precondition failed: UID in precondition: %s, UID in object meta: %s", m->uid,
-            was->uid);
-    else if (revision && revision != current->revision)
-        conflict = modified;
-    if (!bad && !conflict) return 0;
-    if (bad)
-        reply_failure(c, ERR_BAD_REQUEST, &(struct failure){.message = bad});
-    else
-        reply_conflict(c, c->route.name, conflict);
-    return 1;
-}
-
-/* What a client can never change, and the part that this path does not write. */
-static void keep_old_parts(struct write *w, struct api_object *obj, const struct api_object *old) {
-    struct meta_v1_object_meta *m = &obj->metadata;
-    const struct meta_v1_object_meta *was = &old->metadata;
-    const struct api_kind *k = storage_kind(w->c->kind);
-    if (str_eq(w->subresource, "status")) {
-        struct api_object *full = api_object_copy(w->c->a, k, old);
-        object_copy_field(k, full, obj, "status");
-        if (!k->custom) { /* of custom resources not even the metadata */
-            full->metadata.labels = m->labels;
-            full->metadata.annotations = m->annotations;
-        }
-        memcpy(obj, full, k->type->size);
-    } else if (w->c->kind->flags & API_HAS_STATUS && !*w->subresource) {
-        object_copy_field(k, obj, old, "status");
-    }
-    m->namespace = was->namespace;
-    m->uid = was->uid;
-    m->self_link = NULL;
-    m->generate_name = was->generate_name;
-    m->creation_timestamp = was->creation_timestamp;
-    m->deletion_timestamp = was->deletion_timestamp;
-    m->deletion_grace_period_seconds = was->deletion_grace_period_seconds;
-    m->generation = was->generation;
-    m->managed_fields = was->managed_fields;
-}
-
-/* A deletion that waited only for its finalizers is complete with this write. */
-static bool deletion_complete(const struct write *w, const struct api_object *obj) {
-    const struct meta_v1_object_meta *m = &obj->metadata;
-    if (str_empty(m->deletion_timestamp) || m->finalizers.n) return false;
-    if (m->deletion_grace_period_seconds && *m->deletion_grace_period_seconds > 0) return false;
-    if (!str_eq(w->c->kind->plural, "namespaces") || *w->c->kind->group) return true;
-    return ((const struct core_v1_namespace *)(const void *)obj)->spec.finalizers.n == 0;
-}
-
-static void store_change(struct write *w) {
-    struct call *c = w->c;
-    const struct api_kind *k = storage_kind(c->kind);
-    struct object *current = w->current;
-    struct api_object *obj = w->object;
-    OWN(buf_done) struct buf json = {0};
-    object_encode_at(&json, k, obj, current->revision);
-    bool differs = k->custom ? custom_spec_differs(c->kind, obj, w->old)
-                             : object_spec_differs(buf_view(&json), object_json(current));
-    if (k->flags & API_GENERATION && differs) {
-        obj->metadata.generation++;
-        buf_clear(&json);
-        object_encode_at(&json, k, obj, current->revision);
-    }
-    bool gone = deletion_complete(w, obj);
-    bool same = !gone && slice_eq(buf_view(&json), object_json(current));
-    if (!same) managed_stamp(&w->managed, time_now(c));
-    obj->metadata.managed_fields = w->managed.entries;
-    if (c->dry_run || same) {
-        buf_clear(&json);
-        object_encode_at(&json, k, obj, current->revision);
-        write_answer(w, buf_view(&json), false);
-        return;
-    }
-    write_submit(w, gone ? STORE_DELETE : STORE_UPDATE);
-}
-
 static void store_write(struct write *w) {
     if (w->old)
-        store_change(w);
+        write_store_change(w);
     else
         store_create(w);
-}
-
-/* There is no such object: the write makes it. */
-static void attempt_create(struct write *w) {
-    struct err err = {0};
-    struct api_object *obj = NULL;
-    int rc = w->build(w, NULL, NULL, &obj, &err);
-    w->status = 201;
-    if (rc == 0) write_fresh(w, obj);
-    if (rc < 0) reply_error(w->c, &err);
-}
-
-static void attempt_change(struct write *w);
-
-static void on_current_form(struct write *w, const struct err *err) {
-    if (err)
-        write_fail(w, err);
-    else
-        attempt_change(w);
-}
-
-static void attempt(struct write *w) {
-    struct call *c = w->c;
-    struct object *current = resource_get(c->resource, c->route.ns, c->route.name);
-    w->asked = NULL;
-    if (!current) {
-        if (w->creates)
-            attempt_create(w);
-        else
-            reply_not_found(c, c->route.name);
-        return;
-    }
-    w->current = object_ref(current);
-    if (!write_current_form(w, on_current_form)) attempt_change(w);
-}
-
-/* w->current is in the version of the request, or in the stored one of a kind that needs no
- * webhook.
- */
-static void attempt_change(struct write *w) {
-    struct call *c = w->c;
-    const struct api_kind *k = storage_kind(c->kind);
-    struct object *current = w->current;
-    struct err err = {0};
-    struct api_object *old, *obj = NULL;
-    int rc = api_object_decode(c->a, k, object_json(current), &old, &err);
-    if (rc == 0) rc = w->build(w, current, old, &obj, &err);
-    if (rc == 0 && check_identity(w, current, old, obj)) rc = 1;
-    if (rc != 0) {
-        write_over(w, false);
-        if (rc < 0) reply_error(c, &err);
-        return;
-    }
-    w->sent_fields = obj->metadata.managed_fields;
-    keep_old_parts(w, obj, old);
-    const struct api_behavior *b = api_kind_behavior(k);
-    if (b && b->prepare && !*w->subresource) b->prepare(c->a, obj, old);
-    if (b && b->prepare_subresource && *w->subresource)
-        b->prepare_subresource(c->a, obj, old, w->subresource);
-    w->object = obj;
-    w->old = old;
-    write_run(w);
-}
-
-void write_existing(struct call *c, const struct write *from) {
-    struct write *w = write_begin(c, from);
-    w->name = c->route.name;
-    w->attempts = 0;
-    attempt(w);
 }

@@ -18,6 +18,7 @@ enum {
 };
 
 static void conn_event(void *user, unsigned events);
+static void reread_later(struct conn *c);
 
 /* Not while input is handled: most changes would be taken back before the next event. */
 static void watch(struct conn *c) {
@@ -127,6 +128,7 @@ static void after_sending(struct conn *c) {
     /* Closing with unread input would reset the connection and could destroy the answer. */
     c->lingering = true;
     c->paused = false;
+    reread_later(c);
     c->deadline_ms = loop_now_ms(c->loop) + LINGER_MS;
     if (c->at_eof) conn_fail(c);
 }
@@ -180,6 +182,7 @@ void conn_half_close(struct conn *c) {
 void conn_pause(struct conn *c, bool paused) {
     c->paused = paused && !c->lingering;
     watch(c);
+    reread_later(c);
 }
 
 void conn_owe_drain(struct conn *c) {
@@ -194,12 +197,14 @@ void conn_handshake(struct conn *c) {
     int r = SSL_do_handshake(c->ssl);
     if (r == 1) {
         c->handshaking = false;
+        c->records = SSL_has_pending(c->ssl);
         tls_read_peer(c);
         fd_watch_set(c->watch, c->watching = FD_READ);
         if (tls_chose_http2(c))
             http2_conn_start(c);
         else
             http1_conn_start(c);
+        reread_later(c);
         return;
     }
     int why = SSL_get_error(c->ssl, r);
@@ -256,6 +261,7 @@ static ssize_t receive(struct conn *c, char *p, size_t size) {
     size_t n = 0;
     ERR_clear_error();
     int r = SSL_read_ex(c->ssl, p, size, &n);
+    c->records = r == 1 && SSL_has_pending(c->ssl);
     if (r == 1) return (ssize_t)n;
     int why = SSL_get_error(c->ssl, r);
     if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) return -EAGAIN;
@@ -278,8 +284,26 @@ static void read_some(struct conn *c) {
         c->corked = false;
         if (c->dead) return;
         flush_and_drain(c);
-        if (!c->ssl) break; /* as much as four records */
+        if (!c->records) break; /* what comes later is told by an event */
     }
+    reread_later(c);
+}
+
+static void reread(void *user) {
+    struct conn *c = user;
+    c->rereading = false;
+    if (!c->dead && !c->handshaking) read_some(c);
+    if (!c->dead && !c->handshaking) watch(c);
+    conn_release(c);
+}
+
+/* Reads on although no event will come, unless reading has stopped; then whoever starts it again
+ * calls this. */
+static void reread_later(struct conn *c) {
+    if (!c->records || c->rereading || c->paused || c->at_eof || c->dead || c->broken) return;
+    c->rereading = true;
+    conn_hold(c);
+    loop_defer(c->loop, reread, c);
 }
 
 static void conn_event(void *user, unsigned events) {

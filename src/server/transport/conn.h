@@ -59,6 +59,8 @@ struct conn {
     bool lingering;  /* sent and shut down; reads and drops until the peer closes */
     bool shut_write; /* half close once the queue is sent */
     bool owes_drain, broken, dead, at_eof;
+    bool records;   /* of TLS may have been read from the socket and not handled: no event comes */
+    bool rereading; /* conn_event's reading is deferred */
 };
 
 struct conn *conn_open(struct listener *l, int fd, SSL *ssl); /* takes fd and ssl */
