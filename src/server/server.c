@@ -31,7 +31,7 @@ enum {
     TRIM_MS = 2000,
     TRIM_BUSY_TIMES = 30, /* at the latest; else when little was asked since the last time */
     QUIET_REQUESTS = 50,
-    KEEP_BYTES = 1024 * 1024
+    KEEP_BYTES = 4 * 1024 * 1024
 };
 
 /* ---- a request ---- */
