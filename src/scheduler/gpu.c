@@ -1,5 +1,6 @@
 #include "scheduler/gpu.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,14 +98,14 @@ static void set_sizes(struct gpu_demand *d) {
         if (gpu_ask_is_share(&d->typical[i].ask)) used[d->typical[i].ask.milli] = true;
     d->n_sizes = 0;
     for (size_t r = 0; r <= GPU_WHOLE; r++) {
-        d->n_sizes += used[r];
+        d->n_sizes += used[r] && d->n_sizes < GPU_SHARES_MAX;
         d->sizes[r] = (uint8_t)d->n_sizes;
     }
 }
 
 static void set_view(struct gpu_demand *d, unsigned model) {
     struct gpu_model_view *v = &d->view[model];
-    v->n_shares = v->n_wholes = 0;
+    memset(v, 0, sizeof *v);
     for (size_t i = 0; i < d->n_typical; i++) {
         const struct gpu_ask *a = &d->typical[i].ask;
         float cpu = a->cpu_milli ? 1 / (float)a->cpu_milli : 1;
@@ -116,7 +117,8 @@ static void set_view(struct gpu_demand *d, unsigned model) {
             v->share_size[v->n_shares++] = d->sizes[a->milli];
         } else {
             v->whole_cpu[v->n_wholes] = cpu;
-            v->whole_part[v->n_wholes] = (float)d->typical[i].share * (1 + shared_weight);
+            v->whole_part[v->n_wholes] =
+                (float)d->typical[i].share * (1 + shared_weight) * GPU_WHOLE * a->devices;
             v->whole_devices[v->n_wholes++] = (uint8_t)MIN_OF(a->devices, GPU_DEVICES_MAX + 1);
         }
     }
@@ -176,29 +178,49 @@ void gpu_take(struct gpu_room *room, const struct gpu_ask *ask, uint32_t devices
                 (uint16_t)MIN_OF(MAX_OF(room->idle[i] - sign * (int)ask->milli, 0), GPU_WHOLE);
 }
 
+/* Partial sums side by side, which the compiler turns into vectors; columns end in zeros. */
+enum { LANES = 4 };
+static_assert(GPU_TYPICAL_MAX % LANES == 0, "columns are read in steps of LANES");
+
+static float usable_by_shares(const struct gpu_model_view *v, const float *on, float cpu) {
+    float sum[LANES] = {0};
+    for (size_t i = 0; i < v->n_shares; i += LANES)
+        for (size_t j = 0; j < LANES; j++) {
+            float all = on[v->share_size[i + j]], pods = (float)(int)(cpu * v->share_cpu[i + j]);
+            sum[j] +=
+                v->share_part[i + j] * (MIN_OF(all, GPU_WHOLE * pods) +
+                                        shared_weight * MIN_OF(all, v->share_milli[i + j] * pods));
+        }
+    return sum[0] + sum[1] + sum[2] + sum[3];
+}
+
+static float usable_by_wholes(const struct gpu_model_view *v, int whole, float cpu) {
+    float sum[LANES] = {0}, per[GPU_DEVICES_MAX + 2];
+    for (int i = 1; i < GPU_DEVICES_MAX + 2; i++) per[i] = 0;
+    for (int i = 1; i <= whole; i++) per[i] = (float)(whole / i);
+    per[0] = 0;
+    for (size_t i = 0; i < v->n_wholes; i += LANES)
+        for (size_t j = 0; j < LANES; j++) {
+            float pods = (float)(int)(cpu * v->whole_cpu[i + j]),
+                  room = per[v->whole_devices[i + j]];
+            sum[j] += v->whole_part[i + j] * MIN_OF(pods, room);
+        }
+    return sum[0] + sum[1] + sum[2] + sum[3];
+}
+
 /* Idle GPU that a typical pod could use: on devices with enough, as far as the CPU goes. A share
  * counts twice: as if others filled its device (1), and alone (shared_weight). */
 static float usable(const struct gpu_demand *d, const struct gpu_room *room) {
     const struct gpu_model_view *v = &d->view[room->model];
-    float on[GPU_TYPICAL_MAX + 2] = {0}, cpu = (float)room->cpu_milli + 0.5F, sum = 0;
-    int whole = 0, per[GPU_DEVICES_MAX + 2];
+    float on[GPU_SHARES_MAX + 2], cpu = (float)room->cpu_milli + 0.5F;
+    int whole = 0;
+    for (size_t i = 0; i <= d->n_sizes; i++) on[i] = 0;
     for (unsigned i = 0; i < room->n; i++) {
         on[d->sizes[room->idle[i]]] += room->idle[i];
         whole += room->idle[i] == GPU_WHOLE;
     }
     for (size_t i = d->n_sizes; i--;) on[i] += on[i + 1];
-    for (size_t i = 0; i < v->n_shares; i++) {
-        float all = on[v->share_size[i]], pods = (float)(int)(cpu * v->share_cpu[i]);
-        sum += v->share_part[i] * (MIN_OF(all, GPU_WHOLE * pods) +
-                                   shared_weight * MIN_OF(all, v->share_milli[i] * pods));
-    }
-    if (!whole) return sum;
-    for (int i = 1; i < GPU_DEVICES_MAX + 2; i++) per[i] = i > whole ? 0 : whole / i;
-    for (size_t i = 0; i < v->n_wholes; i++) {
-        int devices = v->whole_devices[i], pods = (int)(cpu * v->whole_cpu[i]);
-        sum += v->whole_part[i] * (float)(GPU_WHOLE * devices * MIN_OF(pods, per[devices]));
-    }
-    return sum;
+    return usable_by_shares(v, on, cpu) + (whole ? usable_by_wholes(v, whole, cpu) : 0);
 }
 
 struct outcome {
@@ -222,7 +244,8 @@ static void consider_shares(const struct gpu_demand *d, const struct gpu_room *r
     bool any = false;
     for (unsigned i = 0; i < room->n; i++) {
         if (room->idle[i] < ask->milli) continue;
-        loss[i] = (float)(int)(d->worth[room->idle[i]] - d->worth[room->idle[i] - ask->milli] + 0.5F);
+        loss[i] =
+            (float)(int)(d->worth[room->idle[i]] - d->worth[room->idle[i] - ask->milli] + 0.5F);
         if (!any || loss[i] < least) least = loss[i];
         any = true;
     }

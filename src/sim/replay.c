@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#include "base/clock.h"
 #include "base/own.h"
 #include "sim/sim.h"
 
@@ -237,9 +237,9 @@ static void replay_seed(const struct trace *t, const struct replay_mode *mode, u
                         struct curve *curve) {
     struct run run;
     run_begin(&run, t, mode, seed);
-    uint64_t began = clock_span_ns();
+    clock_t began = clock();
     for (size_t i = 0; i < run.order.n; i++) arrive(&run, &t->pods.v[run.order.v[i]]);
-    curve->seconds += (double)(clock_span_ns() - began) / 1e9;
+    curve->seconds += (double)(clock() - began) / CLOCKS_PER_SEC;
     curve->pods += run.order.n;
     for (int i = 0; i < PERCENT_MAX; i++) {
         if (!run.count[i]) continue;
@@ -252,7 +252,7 @@ static void replay_seed(const struct trace *t, const struct replay_mode *mode, u
 }
 
 static void report(const struct replay_mode *mode, const struct curve *c) {
-    printf("# %s: %s; %.0f pods/s\n", mode->name, mode->rule, (double)c->pods / c->seconds);
+    printf("# %s: %s; %.0f pods/s of CPU\n", mode->name, mode->rule, (double)c->pods / c->seconds);
     for (int i = 50; i <= 130; i += 10) {
         if (!c->count[i]) continue;
         double n = (double)c->count[i], mean = c->sum[i] / n;
