@@ -1,8 +1,10 @@
 #include "scheduler/acts.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/quantity.h"
 #include "base/log.h"
 #include "base/own.h"
 #include "base/times.h"
@@ -199,6 +201,37 @@ static void evict(void *user, const struct sched_pod *victim, const struct core_
     put_condition(&patch, a, "DisruptionTarget", "True", "PreemptionByScheduler", message.p);
     buf_str(&patch, "}}");
     pod_patch(a, r->ns, r->name, "status", &patch, marked, r);
+}
+
+static void tell_quota(struct acts *a, const struct quota *q) {
+    OWN(buf_done) struct buf patch = {0};
+    OWN(arena_free_p) struct arena *scratch = arena_new();
+    buf_str(&patch, "{\"status\":{\"used\":{");
+    for (size_t i = 0; i < q->lines.n; i++) {
+        const struct quota_line *l = &q->lines.v[i];
+        const char *amount = str_eq(l->resource, "cpu") ? quantity_from_milli(scratch, l->used)
+                             : str_eq(l->resource, "memory")
+                                 ? quantity_from_bytes(scratch, l->used)
+                                 : arena_printf(scratch, "%" PRId64, l->used);
+        if (i) buf_char(&patch, ',');
+        buf_json_str(&patch, slice_of(l->resource));
+        buf_char(&patch, ':');
+        buf_json_str(&patch, slice_of(amount));
+    }
+    buf_str(&patch, "}}}");
+    api_patch(a->client, api_kind_by_name("scheduling.x-k8s.io", "v1alpha1", "ElasticQuota"),
+              q->namespace, q->name, "status", "application/merge-patch+json", buf_view(&patch),
+              ignore_reply, NULL);
+}
+
+void acts_tell_quotas(struct acts *a) {
+    size_t at = 0;
+    struct map_entry *e;
+    while ((e = map_next(&a->core->snapshot.quotas.by_namespace, &at))) {
+        struct quota *q = e->value;
+        if (q->changed) tell_quota(a, q);
+        q->changed = false;
+    }
 }
 
 static void gang_late(void *user, const struct gang *g, const char *message) {

@@ -14,5 +14,8 @@ struct acts {
     struct timer *wake; /* runs the core */
 };
 
+/* Writes the status of every ElasticQuota whose use has changed since it was written. */
+void acts_tell_quotas(struct acts *a);
+
 /* Those of a core whose user is a struct acts. */
 extern const struct sched_acts sched_acts_api;

@@ -184,7 +184,10 @@ static void no_room(struct sched_core *c, struct arena *a, struct gang *g, struc
     } else
         take_back(c, m);
     say_late(c, a, g, message);
-    refuse_all(c, m, message, core_hint(last.class, last.refused));
+    struct queue_hint hint = core_hint(last.class, last.refused);
+    uint64_t late_ms = g->tried_ms + g->timeout_ms;
+    hint.within_ms = late_ms > c->now_ms ? late_ms - c->now_ms : 1;
+    refuse_all(c, m, message, hint);
 }
 
 void core_try_gang(struct sched_core *c, struct arena *a, struct gang *g) {

@@ -270,7 +270,7 @@ void queue_failed(struct queue *q, struct queued *p, uint64_t now_ms, struct que
     leave(q, p);
     p->attempts++;
     p->not_before_ms = now_ms + MIN_OF(backoff, (uint64_t)BACKOFF_MAX_MS);
-    p->stale_ms = now_ms + STALE_MS;
+    p->stale_ms = now_ms + (hint.within_ms ? hint.within_ms : (uint64_t)STALE_MS);
     /* Compared as bytes: no padding of the caller's may tell equal ones apart. */
     struct queue_hint clean;
     memset(&clean, 0, sizeof clean);

@@ -19,6 +19,8 @@ struct queue_hint {
     uint64_t key;     /* what equal pods have in common; 0: nothing is known, everything may help */
     unsigned refused; /* the caller's bits */
     int64_t cpu_milli, memory_bytes; /* what it asks for */
+    uint64_t
+        within_ms; /* tried again then at the latest; 0: a minute. Equal hints may differ here */
 };
 
 enum queue_place { QUEUE_ACTIVE, QUEUE_BACKOFF, QUEUE_WAITING };

@@ -111,6 +111,7 @@ void quotas_put(struct snapshot *s, const struct scheduling_v1alpha1_elastic_quo
         for (size_t i = 0; i < q->lines.n; i++) count_line(&q->lines.v[i], c, 1);
     }
     quota_free(map_put(&s->quotas.by_namespace, slice_of(namespace), q));
+    q->changed = true;
     sum_all(&s->quotas);
 }
 
@@ -125,6 +126,7 @@ void quotas_count(struct snapshot *s, const struct pod_class *c, int sign) {
     if (!s->quotas.by_namespace.n) return;
     struct quota *q = map_gets(&s->quotas.by_namespace, c->namespace);
     if (!q) return;
+    q->changed = true;
     for (size_t i = 0; i < q->lines.n; i++) {
         struct quota_line *l = &q->lines.v[i];
         count_line(l, c, sign);

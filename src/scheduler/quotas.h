@@ -20,6 +20,7 @@ struct quota {
     char *namespace, *name; /* the oldest of a namespace holds; others are ignored */
     char *created;
     VEC(struct quota_line) lines;
+    bool changed; /* since its status was written; the service's */
 };
 struct quotas {
     struct map by_namespace;

@@ -4,12 +4,13 @@
 #include "proc/service.h"
 #include "scheduler/acts.h"
 
-enum { BINDINGS_AT_ONCE = 48, PODS_PER_TURN = 256 };
+enum { BINDINGS_AT_ONCE = 48, PODS_PER_TURN = 256, QUOTA_STATUS_MS = 1000 };
 
 static struct scheduler {
     struct service_ctx *ctx;
     struct api_client *events;
     struct informer *pods, *nodes, *namespaces, *budgets, *quotas, *groups;
+    struct timer *tell_quotas;
     struct acts acts;
     struct sched_core core;
 } sched;
@@ -26,10 +27,14 @@ static bool synced(void) {
     return true;
 }
 
+static void tell_quotas(void *user) { acts_tell_quotas(user); }
+
 static void run(void *user) {
     (void)user;
     if (!synced()) return;
     uint64_t wait_ms = core_run(&sched.core, now_ms(), PODS_PER_TURN);
+    if (sched.core.snapshot.quotas.by_namespace.n && !timer_active(sched.tell_quotas))
+        timer_start(sched.tell_quotas, QUOTA_STATUS_MS, 0);
     if (wait_ms != UINT64_MAX) run_soon(wait_ms ? wait_ms + 1 : 0);
 }
 
@@ -153,6 +158,7 @@ static int start(struct service_ctx *ctx, struct err *err) {
     sched.acts.loop = ctx->loop;
     sched.acts.core = &sched.core;
     sched.acts.wake = timer_new(ctx->loop, run, NULL);
+    sched.tell_quotas = timer_new(ctx->loop, tell_quotas, &sched.acts);
     sched.core.acts = &sched_acts_api;
     sched.core.user = &sched.acts;
     sched.acts.client = api_client_new(ctx->loop, "api.sock");
@@ -184,6 +190,7 @@ static bool stop(struct service_ctx *ctx) {
     api_client_free(sched.events);
     api_client_free(sched.acts.client);
     timer_free(sched.acts.wake);
+    timer_free(sched.tell_quotas);
     core_done(&sched.core);
     return false;
 }
