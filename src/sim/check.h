@@ -1,0 +1,28 @@
+/* One plan, run once: undisturbed, or with the faults that a seed draws. */
+#pragma once
+
+#include "sim/plan.h"
+
+struct reconciler;
+
+struct sim_outcome {
+    char *violation;  /* NULL: none. malloc'd */
+    struct buf state; /* normal form of the end */
+    uint64_t hash, events, writes, faults, requests;
+    unsigned drawn; /* kinds of faults, bits */
+    uint64_t virtual_us;
+};
+void outcome_done(struct sim_outcome *o);
+
+struct sim_run {
+    uint64_t seed;
+    const struct sim_plan *plan;
+    bool disturbed, verbose;
+    const struct reconciler *const *list; /* NULL: all that are linked in */
+    size_t n;
+};
+void run_plan(const struct sim_run *r, struct sim_outcome *ret);
+/* Both runs of a seed, compared. *ret_disturbed (may be NULL) is the caller's to end. Returns what
+ * is wrong, malloc'd, or NULL. */
+char *check_seed(uint64_t seed, const char *controller, bool verbose,
+                 const struct reconciler *const *list, size_t n, struct sim_outcome *ret_disturbed);
