@@ -149,6 +149,36 @@ def test_warnings_and_audit_do_not_refuse(raw, ns, policy, root):
     assert failure["policy"] == name and failure["message"] == "not empty" and failure["validationActions"] == ["Warn", "Audit"]
 
 
+def test_resources_may_be_left_out(raw, ns, policy):
+    left_out = [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"], "resources": ["configmaps"], "resourceNames": ["free"]}]
+    rules = [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}]
+    policy("false", matchConstraints={"resourceRules": rules, "excludeResourceRules": left_out})
+    assert configmap(raw, ns, name="free")[0] == 201
+    assert configmap(raw, ns, name="other")[0] == 422
+
+
+@pytest.mark.parametrize("match, expected", [("Equivalent", 422), ("Exact", 201)])
+def test_a_rule_of_one_version_meets_requests_of_another_unless_it_must_be_exact(raw, ns, policy, match, expected):
+    rules = [{"apiGroups": ["autoscaling"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["horizontalpodautoscalers"]}]
+    policy("object.apiVersion != 'autoscaling/v1'", matchConstraints={"resourceRules": rules, "matchPolicy": match})
+    body = {"metadata": {"name": "h"}, "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "none"}, "maxReplicas": 3}}
+    assert raw("POST", f"/apis/autoscaling/v2/namespaces/{ns}/horizontalpodautoscalers", body)[0] == expected
+
+
+def test_connections_may_be_refused(raw, ns, policy):
+    containers = [{"name": name, "image": "none"} for name in ("closed", "open")]
+    pod = {"metadata": {"name": "p"}, "spec": {"nodeName": "ghost", "containers": containers}}
+    assert raw("POST", f"/api/v1/namespaces/{ns}/pods", pod)[0] == 201
+    policy("object.container != 'closed'", resources=("pods/exec",), operations=("CONNECT",))
+
+    def answer(container):
+        return raw("POST", f"/api/v1/namespaces/{ns}/pods/p/exec?container={container}&command=true&stdout=1")
+
+    status, refused = answer("closed")
+    assert status == 422 and "denied request: failed expression: object.container != 'closed'" in refused["message"]
+    assert answer("open")[0] != 422
+
+
 def test_parameters_by_name_and_by_selector(raw, ns, policy):
     def limit(name, value, **labels):
         assert configmap(raw, ns, {"max": value}, name=name, labels=labels)[0] == 201

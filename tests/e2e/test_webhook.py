@@ -355,3 +355,21 @@ def test_the_status_of_a_webhook_that_refuses_a_deletion_reaches_the_client(clus
     assert body["message"] == 'admission webhook "hook.example.com" denied the request: it stays'
     assert "careful" in headers.get("warning", "")
     assert cluster.get("configmap", "kept", namespace=cluster.ns)
+
+
+AUTOSCALER = {"metadata": {"name": "h"}, "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "none"}, "maxReplicas": 3}}
+
+
+@pytest.mark.parametrize("policy", ["Equivalent", "Exact"])
+def test_a_rule_of_one_version_meets_requests_of_another_unless_it_must_be_exact(cluster, policy):
+    s = serve(cluster, lambda path, r: {"allowed": True})
+    rule = {"operations": ["CREATE"], "apiGroups": ["autoscaling"], "apiVersions": ["v1"], "resources": ["horizontalpodautoscalers"]}
+    configure(cluster, "Validating", hook(cluster, s, rules=[rule], matchPolicy=policy))
+    o = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", **AUTOSCALER}
+    cluster.kubectl("create", "-n", cluster.ns, "-f", "-", text=json.dumps(o))
+    asked = [json.loads(body)["request"] for *_, body in s.seen]
+    if policy == "Exact":
+        assert asked == []
+        return
+    assert [(r["kind"]["version"], r["requestKind"]["version"], r["object"]["apiVersion"]) for r in asked] == [("v1", "v2", "autoscaling/v1")]
+    assert asked[0]["resource"]["version"] == "v1" and asked[0]["requestResource"]["version"] == "v2"
