@@ -1,10 +1,12 @@
 /* Placements per second in process, over nodes that are only objects: `bench_place [nodes [pods]]`.
- * Prints one line per kind of pod; each pod is decided by sched_place and then counted. */
+ * Prints one line per kind of pod; each pod is decided by sched_place and then counted. The last
+ * line is preemption: a full cluster, and as many pods as nodes that each push out three others. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/own.h"
+#include "scheduler/core.h"
 #include "scheduler/plugin.h"
 
 static const char basic[] =
@@ -60,6 +62,79 @@ static void measure(const char *what, const char *json, int nodes, int pods) {
     snapshot_done(&s);
 }
 
+/* ---- preemption, by the core: upstream's PreemptionBasic ---- */
+
+#define OF_PRIORITY(cpu, priority)                                                                 \
+    "{\"metadata\":{\"name\":\"p\",\"namespace\":\"d\"},\"spec\":{\"schedulerName\":"              \
+    "\"default-scheduler\",\"priority\":" priority ",\"containers\":[{\"name\":\"c\","             \
+    "\"resources\":{\"requests\":{\"cpu\":\"" cpu "\"}}}]}}"
+
+struct preemption {
+    struct sched_core core;
+    struct core_v1_pod *pod; /* all that wait look like this one */
+    VEC(char *) victims;     /* uids */
+    int bound, evicted;
+    char name[16], uid[16];
+};
+
+static const struct core_v1_pod *pod_of(void *user, const char *ns, const char *name) {
+    struct preemption *p = user;
+    snprintf(p->name, sizeof p->name, "%s", name);
+    snprintf(p->uid, sizeof p->uid, "%s", name);
+    return p->pod;
+}
+static void bind(void *user, const struct core_v1_pod *pod, const char *node) {
+    ((struct preemption *)user)->bound++;
+}
+static void refuse(void *user, const struct core_v1_pod *pod, const char *message,
+                   const char *nominated) {}
+static void unnominate(void *user, const struct nominated *m) {}
+static void gang_late(void *user, const struct gang *g, const char *message) {}
+static void evict(void *user, const struct sched_pod *victim, const struct core_v1_pod *by) {
+    struct preemption *p = user;
+    char *uid = strdup(sched_pod_uid(victim));
+    if (!uid) abort();
+    vec_push(&p->victims, uid);
+    p->evicted++;
+}
+
+static void measure_preemption(int nodes) {
+    static const struct sched_acts acts = {pod_of, bind, refuse, evict, unnominate, gang_late};
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct preemption p = {.core = {.acts = &acts}};
+    struct core_v1_pod *low = decoded(a, "Pod", OF_PRIORITY("9", "0"));
+    char uid[32];
+    p.core.user = &p;
+    p.pod = decoded(a, "Pod", OF_PRIORITY("26", "10"));
+    p.pod->metadata.name = p.name;
+    p.pod->metadata.uid = p.uid;
+    put_nodes(&p.core.snapshot, nodes);
+    for (int i = 0; i < nodes * 3; i++) {
+        snprintf(uid, sizeof uid, "low-%d", i);
+        low->metadata.uid = low->metadata.name = uid;
+        snapshot_add_pod(&p.core.snapshot, low, p.core.snapshot.nodes.v[i / 3]->name);
+    }
+    uint64_t began = clock_span_ns(), now_ms = 1;
+    for (int i = 0; i < nodes; i++) {
+        snprintf(p.name, sizeof p.name, "p-%d", i);
+        snprintf(p.uid, sizeof p.uid, "p-%d", i);
+        core_put_pod(&p.core, p.pod, true, now_ms);
+    }
+    while (core_run(&p.core, now_ms, 256) == 0 || p.victims.n) {
+        for (size_t i = 0; i < p.victims.n; i++) {
+            core_remove_pod(&p.core, p.victims.v[i], now_ms);
+            free(p.victims.v[i]);
+        }
+        p.victims.n = 0;
+        now_ms++;
+    }
+    double seconds = (double)(clock_span_ns() - began) / 1e9;
+    printf("place_preemption nodes=%d placed=%d victims=%d per_second=%.0f\n", nodes, p.bound,
+           p.evicted, p.bound / seconds);
+    vec_done(&p.victims);
+    core_done(&p.core);
+}
+
 int main(int argc, char **argv) {
     int nodes = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 5000;
     int pods = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 20000;
@@ -67,5 +142,6 @@ int main(int argc, char **argv) {
     measure("basic", basic, nodes, pods);
     measure("pod_affinity", BETWEEN("podAffinity", "zone"), nodes, MIN_OF(pods, nodes * 10));
     measure("pod_anti_affinity", BETWEEN("podAntiAffinity", "host"), nodes, MIN_OF(pods, nodes));
+    measure_preemption(nodes);
     return 0;
 }

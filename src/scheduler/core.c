@@ -165,9 +165,7 @@ void core_bind_failed(struct sched_core *c, const char *uid, const struct core_v
 
 void core_evict_failed(struct sched_core *c, const char *uid) {
     struct sched_pod *p = map_gets(&c->snapshot.pod_by_uid, uid);
-    if (!p || !p->leaving || p->class->terminating) return;
-    p->leaving = false;
-    snapshot_changed(&c->snapshot, p->node, false);
+    if (p && !p->class->terminating) snapshot_set_leaving(&c->snapshot, p, false);
 }
 
 /* ---- other objects ---- */
@@ -228,7 +226,10 @@ struct sched_result core_place(struct sched_core *c, struct arena *a,
                                const struct core_v1_pod *pod) {
     if (c->snapshot.quotas.by_namespace.n) {
         struct place_class *class = place_class_of(&c->snapshot, pod);
+        bool promised = snapshot_nominated(&c->snapshot, pod->metadata.uid);
+        if (promised) quotas_count(&c->snapshot, class->query.class, QUOTA_PROMISED, -1);
         const char *why = quota_refuses(a, &c->snapshot, class->query.class);
+        if (promised) quotas_count(&c->snapshot, class->query.class, QUOTA_PROMISED, 1);
         if (why)
             return (struct sched_result){.message = why, .class = class, .refused = CORE_QUOTA};
     }
@@ -241,9 +242,8 @@ void core_carry_out(struct sched_core *c, struct arena *a, const struct core_v1_
     snapshot_nominate(&c->snapshot, pod, r->node->name);
     for (size_t i = 0; i < r->n; i++) {
         struct sched_pod *v = r->victims[i];
-        v->leaving = true;
+        snapshot_set_leaving(&c->snapshot, v, true);
         budgets_charge(&c->budgets, v->class, sched_pod_name(v));
-        snapshot_changed(&c->snapshot, v->node, false);
         c->acts->evict(c->user, v, pod);
     }
     struct nominated **lower = preempt_outranked(a, &c->snapshot, pod, r->node, &n);

@@ -82,13 +82,36 @@ static void sum_all(struct quotas *q) {
                          (struct quota_line){.resource = copy_str(one->lines.v[i].resource)});
             q->all.v[j].min += one->lines.v[i].min;
             q->all.v[j].used += one->lines.v[i].used;
+            q->all.v[j].leaving += one->lines.v[i].leaving;
+            q->all.v[j].promised += one->lines.v[i].promised;
         }
     }
     q->epoch++;
 }
 
-static void count_line(struct quota_line *l, const struct pod_class *c, int sign) {
-    l->used += sign * asks_of(&c->asks, l->resource);
+static void count_line(struct quota_line *l, const struct pod_class *c, enum quota_use use,
+                       int sign) {
+    int64_t *to[] = {&l->used, &l->leaving, &l->promised};
+    *to[use] += sign * asks_of(&c->asks, l->resource);
+}
+
+static void count_in(struct quota *q, const struct pod_class *c, enum quota_use use) {
+    for (size_t i = 0; i < q->lines.n; i++) count_line(&q->lines.v[i], c, use, 1);
+}
+
+static void count_all(const struct snapshot *s, struct quota *q) {
+    size_t at = 0;
+    struct map_entry *e;
+    while ((e = map_next(&s->pod_by_uid, &at))) {
+        const struct sched_pod *p = e->value;
+        if (!str_eq(p->class->namespace, q->namespace)) continue;
+        count_in(q, p->class, QUOTA_USED);
+        if (p->leaving) count_in(q, p->class, QUOTA_LEAVING);
+    }
+    for (at = 0; (e = map_next(&s->nominated_by_uid, &at));) {
+        const struct nominated *m = e->value;
+        if (str_eq(m->class->namespace, q->namespace)) count_in(q, m->class, QUOTA_PROMISED);
+    }
 }
 
 void quotas_put(struct snapshot *s, const struct scheduling_v1alpha1_elastic_quota *o) {
@@ -103,13 +126,7 @@ void quotas_put(struct snapshot *s, const struct scheduling_v1alpha1_elastic_quo
     q->created = copy_str(created);
     read_amounts(q, &o->spec.min, false);
     read_amounts(q, &o->spec.max, true);
-    size_t at = 0;
-    struct map_entry *e;
-    while ((e = map_next(&s->pod_by_uid, &at))) {
-        const struct pod_class *c = ((const struct sched_pod *)e->value)->class;
-        if (!str_eq(c->namespace, namespace)) continue;
-        for (size_t i = 0; i < q->lines.n; i++) count_line(&q->lines.v[i], c, 1);
-    }
+    count_all(s, q);
     quota_free(map_put(&s->quotas.by_namespace, slice_of(namespace), q));
     q->changed = true;
     sum_all(&s->quotas);
@@ -122,16 +139,16 @@ void quotas_remove(struct snapshot *s, const char *namespace, const char *name) 
     sum_all(&s->quotas);
 }
 
-void quotas_count(struct snapshot *s, const struct pod_class *c, int sign) {
+void quotas_count(struct snapshot *s, const struct pod_class *c, enum quota_use use, int sign) {
     if (!s->quotas.by_namespace.n) return;
     struct quota *q = map_gets(&s->quotas.by_namespace, c->namespace);
     if (!q) return;
     q->changed = true;
     for (size_t i = 0; i < q->lines.n; i++) {
         struct quota_line *l = &q->lines.v[i];
-        count_line(l, c, sign);
+        count_line(l, c, use, sign);
         size_t j = line_at(s->quotas.all.v, s->quotas.all.n, l->resource);
-        if (j < s->quotas.all.n) count_line(&s->quotas.all.v[j], c, sign);
+        if (j < s->quotas.all.n) count_line(&s->quotas.all.v[j], c, use, sign);
     }
 }
 
@@ -141,7 +158,7 @@ const char *quota_refuses(struct arena *a, const struct snapshot *s, const struc
     for (size_t i = 0; i < q->lines.n; i++) {
         const struct quota_line *l = &q->lines.v[i];
         int64_t asks = asks_of(&c->asks, l->resource);
-        if (asks && l->max >= 0 && l->used + asks > l->max)
+        if (asks && l->max >= 0 && l->used + l->promised + asks > l->max)
             return arena_printf(a, "the namespace would have more %s than max of ElasticQuota %s",
                                 l->resource, q->name);
     }
@@ -151,7 +168,8 @@ const char *quota_refuses(struct arena *a, const struct snapshot *s, const struc
         const struct quota_line *all =
             &s->quotas.all.v[line_at(s->quotas.all.v, s->quotas.all.n, l->resource)];
         int64_t asks = asks_of(&c->asks, l->resource);
-        if (asks && all->min && l->used + asks > l->min && all->used + asks > all->min)
+        if (asks && all->min && l->used + l->promised + asks > l->min &&
+            all->used + all->promised + asks > all->min)
             return arena_printf(a,
                                 "no %s is left to lend: the namespace has its min of "
                                 "ElasticQuota %s, and the others use theirs",
@@ -165,7 +183,8 @@ bool quota_over_min(const struct snapshot *s, const struct pod_class *c, bool mo
     for (size_t i = 0; q && i < q->lines.n; i++) {
         const struct quota_line *l = &q->lines.v[i];
         int64_t asks = asks_of(&c->asks, l->resource);
-        if (asks && l->used + (more ? asks : 0) > l->min) return true;
+        int64_t has = l->used - l->leaving + (more ? l->promised + asks : 0);
+        if (asks && has > l->min) return true;
     }
     return false;
 }

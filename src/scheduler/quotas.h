@@ -14,7 +14,9 @@ struct snapshot;
 
 struct quota_line { /* one resource; of unlisted ones a namespace may have all and owns nothing */
     char *resource;
-    int64_t min, max, used; /* max < 0: none. cpu in milli */
+    int64_t min, max;          /* max < 0: none. cpu in milli */
+    int64_t used;              /* by pods on nodes, `leaving` of it by those that are about to go */
+    int64_t leaving, promised; /* promised: to pods for which room is made */
 };
 struct quota {
     char *namespace, *name; /* the oldest of a namespace holds; others are ignored */
@@ -33,13 +35,14 @@ void quotas_done(struct quotas *q);
 void quotas_put(struct snapshot *s, const struct scheduling_v1alpha1_elastic_quota *o);
 void quotas_remove(struct snapshot *s, const char *namespace, const char *name);
 const struct quota *quota_of(const struct snapshot *s, const char *namespace);
-/* Counts a pod of that class. */
-void quotas_count(struct snapshot *s, const struct pod_class *c, int sign);
+/* Counts a pod of that class: it uses a node, is about to leave it, is promised room. */
+enum quota_use { QUOTA_USED, QUOTA_LEAVING, QUOTA_PROMISED };
+void quotas_count(struct snapshot *s, const struct pod_class *c, enum quota_use use, int sign);
 
-/* May one more such pod be placed? NULL, or why not, in a. */
+/* May one more such pod be placed, that is promised nothing? NULL, or why not, in a. */
 const char *quota_refuses(struct arena *a, const struct snapshot *s, const struct pod_class *c);
 /* Its namespace has more than its min of anything that the pod asks for, once the pod is there too
- * (more), or as it is. */
+ * (more), or as it is; without what is about to leave. */
 bool quota_over_min(const struct snapshot *s, const struct pod_class *c, bool more);
 /* The weighted dominant share (Ghodsi et al., "Dominant Resource Fairness", NSDI 2011): the largest
  * of used ÷ min over its resources. */

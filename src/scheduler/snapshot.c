@@ -189,13 +189,15 @@ void snapshot_remove_node(struct snapshot *s, const char *name) {
 
 void snapshot_lift_pod(struct snapshot *s, struct sched_pod *p) {
     node_count(p->node, p->class, -1);
-    quotas_count(s, p->class, -1);
+    quotas_count(s, p->class, QUOTA_USED, -1);
+    if (p->leaving) quotas_count(s, p->class, QUOTA_LEAVING, -1);
     terms_count_pod(p->class, p->node, -1);
 }
 
 void snapshot_drop_pod(struct snapshot *s, struct sched_pod *p) {
     node_count(p->node, p->class, 1);
-    quotas_count(s, p->class, 1);
+    quotas_count(s, p->class, QUOTA_USED, 1);
+    if (p->leaving) quotas_count(s, p->class, QUOTA_LEAVING, 1);
     terms_count_pod(p->class, p->node, 1);
 }
 
@@ -251,6 +253,13 @@ void snapshot_add_pod(struct snapshot *s, const struct core_v1_pod *pod, const c
     snapshot_unnominate(s, uid);
 }
 
+void snapshot_set_leaving(struct snapshot *s, struct sched_pod *p, bool leaving) {
+    if (p->leaving == leaving) return;
+    p->leaving = leaving;
+    quotas_count(s, p->class, QUOTA_LEAVING, leaving ? 1 : -1);
+    snapshot_changed(s, p->node, false);
+}
+
 bool snapshot_remove_pod(struct snapshot *s, const char *uid) {
     struct sched_pod *p = map_del(&s->pod_by_uid, slice_of(uid));
     if (!p) return false;
@@ -291,6 +300,7 @@ void snapshot_nominate(struct snapshot *s, const struct core_v1_pod *pod, const 
     m->name = copy_str(str_or(pod->metadata.name, ""));
     m->class = c;
     m->node = node_of(s, node);
+    quotas_count(s, c, QUOTA_PROMISED, 1);
     vec_push(&m->node->nominated, m);
     map_put(&s->nominated_by_uid, slice_of(m->uid), m);
     snapshot_changed(s, m->node, false);
@@ -305,6 +315,7 @@ void snapshot_unnominate(struct snapshot *s, const char *uid) {
             vec_remove(&n->nominated, i);
             break;
         }
+    quotas_count(s, m->class, QUOTA_PROMISED, -1);
     snapshot_changed(s, n, false);
     node_forget(s, n);
     class_release(s, m->class);
@@ -315,9 +326,13 @@ void snapshot_unnominate(struct snapshot *s, const char *uid) {
 }
 
 void snapshot_count_nominated(struct sched_node *n, int32_t priority, const char *uid, int sign) {
+    bool later = false;
     for (size_t i = 0; i < n->nominated.n; i++) {
         const struct nominated *m = n->nominated.v[i];
-        if (m->class->priority >= priority && !str_eq(m->uid, uid)) node_count(n, m->class, sign);
+        bool own = str_eq(m->uid, uid);
+        later = later || own;
+        if (own || m->class->priority < priority) continue;
+        if (m->class->priority > priority || !later) node_count(n, m->class, sign);
     }
 }
 

@@ -122,6 +122,8 @@ void snapshot_add_pod(struct snapshot *s, const struct core_v1_pod *pod, const c
 bool snapshot_remove_pod(struct snapshot *s, const char *uid);
 const char *snapshot_node_of(const struct snapshot *s,
                              const char *uid); /* NULL when the pod is not counted */
+/* Its deletion is under way, or has failed. */
+void snapshot_set_leaving(struct snapshot *s, struct sched_pod *p, bool leaving);
 /* Takes a counted pod off its node and back, to try what would be; no cache hears of it. */
 void snapshot_lift_pod(struct snapshot *s, struct sched_pod *p);
 void snapshot_drop_pod(struct snapshot *s, struct sched_pod *p);
@@ -137,8 +139,8 @@ bool snapshot_has_lower(const struct snapshot *s, int32_t priority);
 void snapshot_nominate(struct snapshot *s, const struct core_v1_pod *pod, const char *node);
 void snapshot_unnominate(struct snapshot *s, const char *uid);
 const struct nominated *snapshot_nominated(const struct snapshot *s, const char *uid); /* or NULL */
-/* Counts on the node, or discounts, what is nominated there with at least that priority, but uid.
- */
+/* Counts on the node, or discounts, what is nominated there with at least that priority, but uid
+ * and what was nominated after it with the same. */
 void snapshot_count_nominated(struct sched_node *n, int32_t priority, const char *uid, int sign);
 
 /* place.c: forgets the caches. */
