@@ -24,7 +24,10 @@ static void classify(struct job_view *v, struct job_pod *x) {
     x->index = v->indexed ? index_of(pod) : -1;
     x->succeeded = str_eq(pod->status.phase, "Succeeded");
     x->terminating = dying && !ended;
-    x->active = !dying && !ended;
+    /* One without an owner is being adopted just now. */
+    x->abandoned =
+        !dying && !ended && !x->tracked && api_controller_of((const struct api_object *)pod);
+    x->active = !dying && !ended && !x->abandoned;
     /* One that no node has can end in no other way than by going. */
     bool lost = x->terminating && (!v->waits_for_end || str_empty(pod->spec.node_name));
     x->failed = (str_eq(pod->status.phase, "Failed") || lost) && (x->tracked || !dying);
@@ -109,6 +112,7 @@ static int32_t change_pods(struct job_view *v) {
 static void job_sync(struct job_view *v) {
     bool failed_before = plan_last_failure(v->p) != NULL;
     view_make(v);
+    job_delete_abandoned(v);
     job_count(v);
     bool ending =
         job_condition_true(v->s, "FailureTarget") || job_condition_true(v->s, "SuccessCriteriaMet");

@@ -25,6 +25,7 @@ struct job_pod {
     int32_t index; /* −1: none */
     bool tracked;  /* has the finalizer */
     bool succeeded, failed, active;
+    bool abandoned;            /* untracked by us to be deleted, which has not come about */
     bool terminating;          /* on its way out, neither ended nor active */
     bool listed;               /* among the uncounted of the status */
     enum job_action action;    /* of a failed one */
@@ -74,6 +75,8 @@ bool job_tracks(const struct core_v1_pod *pod);
 int32_t job_scale(struct job_view *v);
 /* Deletes all active pods; uncounted: they lose their finalizer first. Returns how many. */
 int32_t job_delete_active(struct job_view *v, bool uncounted);
+/* Deletes those that lost their finalizer for that, when something came between. */
+void job_delete_abandoned(struct job_view *v);
 
 /* ---- job_policy.c ---- */
 

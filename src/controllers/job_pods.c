@@ -200,6 +200,11 @@ int32_t job_delete_active(struct job_view *v, bool uncounted) {
     return n;
 }
 
+void job_delete_abandoned(struct job_view *v) {
+    for (size_t i = 0; i < v->pods.n; i++)
+        if (v->pods.v[i].abandoned) delete_one(v, &v->pods.v[i], true);
+}
+
 /* Which active pod goes first: not bound, not running, not ready, newer. */
 static int by_expendability(const void *x, const void *y) {
     const struct core_v1_pod *a = (*(struct job_pod *const *)x)->pod,

@@ -434,6 +434,26 @@ TEST(job_counts_exactly_whatever_breaks_off) {
     }
 }
 
+/* Found by atoll sim --seed 233: a crash between the two writes left a pod that nobody counted. */
+TEST(job_deletes_a_pod_that_lost_its_finalizer_for_that) {
+    struct world *w = world_test_new();
+    struct arena *a;
+    add_job(w, "Never", ",\"parallelism\":2,\"completions\":2");
+    rest(w);
+    struct api_object *o = edit((const struct api_object *)active(w, 0, NULL), &a);
+    const char *name = arena_str(a, o->metadata.name);
+    char gone[64];
+    snprintf(gone, sizeof gone, "%s", name);
+    o->metadata.finalizers.n = 0;
+    edit_done(w, a, o);
+    rest(w);
+    assert_null(world_get(w, "Pod", "default", gone));
+    assert_int_equal(actives(w), 2);
+    assert_int_equal(tracked(w), 2);
+    assert_int_equal(job(w)->status.failed, 0);
+    world_free(w);
+}
+
 TEST(job_adopts_orphans_and_releases_strangers) {
     struct world *w = world_test_new();
     add_job(w, "Never", ",\"parallelism\":1,\"completions\":1");

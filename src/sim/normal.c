@@ -117,6 +117,7 @@ static bool is_history(const struct api_kind *k, const json_t *v) {
                    json_object_get(json_object_get(v, "metadata"), "ownerReferences")) &&
                json_integer_value(json_object_get(json_object_get(v, "spec"), "replicas")) == 0;
     const char *phase = text_at(v, "status", "phase");
+    /* Pods that have ended are removed with their node, or not. */
     return str_eq(k->kind, "Pod") && (str_eq(phase, "Failed") || str_eq(phase, "Succeeded"));
 }
 

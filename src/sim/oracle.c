@@ -243,6 +243,24 @@ static void look_at_owners(struct sim *s, const struct api_kind *k, const struct
                       str_or(o->metadata.namespace, ""), o->metadata.name);
 }
 
+/* A pod that has ended well and was not counted has worked for nothing. */
+static void look_at_work(struct sim *s, const struct batch_v1_job *job) {
+    size_t n, done = 0;
+    OWN(free_p) struct sim_object **list = store_list(store_resource_of(s, "", "Pod"), &n);
+    if (str_eq(job->spec.completion_mode, "Indexed")) return;
+    for (size_t i = 0; i < n; i++) {
+        OWN(arena_free_p) struct arena *a = arena_new();
+        const struct api_object *o = store_decode(a, list[i]);
+        const struct meta_v1_owner_reference *owner = api_controller_of(o);
+        done += owner && str_eq(owner->uid, job->metadata.uid) &&
+                str_eq(((const struct core_v1_pod *)(const void *)o)->status.phase, "Succeeded");
+    }
+    if ((int64_t)done > job->status.succeeded)
+        sim_violation(s, "job %s/%s has counted %d of %zu pods that succeeded",
+                      job->metadata.namespace, job->metadata.name, (int)job->status.succeeded,
+                      done);
+}
+
 void oracle_final(struct sim *s) {
     for (size_t i = 0; i < s->store->n_resources; i++) {
         size_t n;
@@ -254,6 +272,7 @@ void oracle_final(struct sim *s) {
                 sim_violation(s, "%s %s/%s waits for its removal for ever", list[j]->kind->kind,
                               list[j]->ns, list[j]->name);
             look_at_owners(s, list[j]->kind, o);
+            if (str_eq(list[j]->kind->kind, "Job")) look_at_work(s, (const void *)o);
         }
     }
 }
