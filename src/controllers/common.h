@@ -21,9 +21,9 @@ const char *template_hash(struct arena *a, const struct core_v1_pod_template_spe
 bool template_equal(const struct core_v1_pod_template_spec *x,
                     const struct core_v1_pod_template_spec *y);
 
-/* For map functions of reconcilers that adopt: besides the default, an object of one of `kinds` (NULL
- * at the end) without a controller wakes every object of r->kind in its namespace that selects it.
- */
+/* For map functions of reconcilers that adopt: besides the default, an object of one of `kinds`
+ * (NULL at the end) without a controller wakes every object of r->kind in its namespace that
+ * selects it. */
 typedef bool selects_fn(const struct api_object *owner, const struct str_map *labels);
 void adoption_map(const struct reconciler *r, const struct world *w, const struct api_kind *k,
                const struct api_object *now, const struct api_object *old, struct keys *out,
