@@ -81,12 +81,15 @@ static void bind(void *user, const struct core_v1_pod *pod, const char *node) {
     struct acts *a = user;
     OWN(buf_done) struct buf body = {0}, path = {0};
     const struct meta_v1_object_meta *m = &pod->metadata;
+    char gpus[GPU_INDEX_TEXT_MAX];
     buf_str(&body, "{\"apiVersion\":\"v1\",\"kind\":\"Binding\",\"metadata\":{\"name\":");
     buf_json_str(&body, slice_of(m->name));
     buf_str(&body, ",\"namespace\":");
     buf_json_str(&body, slice_of(m->namespace));
     buf_str(&body, ",\"uid\":");
     buf_json_str(&body, slice_of(m->uid));
+    if (gpu_index_of(&a->core->snapshot, m->uid, gpus))
+        buf_printf(&body, ",\"annotations\":{\"" GPU_INDEX_ANNOTATION "\":\"%s\"}", gpus);
     buf_str(&body, "},\"target\":{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"name\":");
     buf_json_str(&body, slice_of(node));
     buf_str(&body, "}}");

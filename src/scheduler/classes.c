@@ -119,6 +119,7 @@ static struct pod_class *class_new(struct snapshot *s, const struct core_v1_pod 
     c->asks = pod_asks(c->arena, pod);
     for (size_t i = 0; i < c->asks.n; i++)
         c->asks.v[i].name = arena_str(c->arena, c->asks.v[i].name);
+    c->gpu_wrong = !gpu_ask_of(&c->asks, &c->gpu);
     pod_asks_nonzero(pod, &c->nonzero_cpu_milli, &c->nonzero_memory_bytes);
     c->n_ports = pod_host_ports(c->arena, pod, &c->ports);
     return c;

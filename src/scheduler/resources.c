@@ -5,6 +5,7 @@
 #include "api/pods.h"
 #include "api/quantity.h"
 #include "base/own.h"
+#include "scheduler/gpu_nodes.h"
 
 enum { DEFAULT_CPU_MILLI = 100 };
 static const int64_t default_memory_bytes = 200LL << 20;
@@ -77,7 +78,11 @@ struct resources resources_of(struct arena *a, const struct str_map *m) {
 }
 
 struct resources node_offers(struct arena *a, const struct core_v1_node *node) {
-    return resources_of(a, &node->status.allocatable);
+    struct resources r = resources_of(a, &node->status.allocatable);
+    unsigned devices = gpu_devices_of(&r);
+    if (devices && !extended_amount(&r, GPU_MILLI_RESOURCE))
+        *ARENA_PUSH(a, &r) = (struct extended){GPU_MILLI_RESOURCE, (int64_t)devices * GPU_WHOLE};
+    return r;
 }
 
 int64_t extended_amount(const struct resources *r, const char *name) {

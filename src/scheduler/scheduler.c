@@ -46,8 +46,8 @@ static bool is_settled(const struct api_object *o) {
 
 /* No decision reads the rest of a pod. */
 static const char *const kept_metadata[] = {
-    "name",       "namespace",         "uid",    "resourceVersion",
-    "generation", "deletionTimestamp", "labels", NULL};
+    "name",   "namespace",   "uid", "resourceVersion", "generation", "deletionTimestamp",
+    "labels", "annotations", NULL};
 static const char *const kept_container[] = {"name",  "image",         "resources",
                                              "ports", "restartPolicy", NULL};
 static const char *const kept_volume[] = {"name", "persistentVolumeClaim", "ephemeral", NULL};

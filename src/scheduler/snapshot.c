@@ -102,6 +102,7 @@ static void node_free(struct sched_node *n) {
     vec_done(&n->pods);
     vec_done(&n->domains);
     vec_done(&n->nominated);
+    gpu_node_done(n);
     arena_free(n->arena);
     free(n->name);
     free(n);
@@ -165,6 +166,7 @@ void snapshot_put_node(struct snapshot *s, const struct core_v1_node *node) {
     n->arena = arena_new();
     n->object = api_copy(n->arena, &core_v1_node_type, node);
     n->offers = node_offers(n->arena, n->object);
+    gpu_node_put(s, n);
     count_images(s, n, 1);
     topology_place_node(s, n, false);
     count_pods(n, 1);
@@ -183,12 +185,14 @@ void snapshot_remove_node(struct snapshot *s, const char *name) {
     arena_free(TAKE(n->arena));
     n->object = NULL;
     n->offers = (struct resources){0};
+    gpu_node_done(n);
     s->epoch++;
     node_forget(s, n);
 }
 
 void snapshot_lift_pod(struct snapshot *s, struct sched_pod *p) {
     node_count(p->node, p->class, -1);
+    gpu_pod_count(p, -1);
     quotas_count(s, p->class, QUOTA_USED, -1);
     if (p->leaving) quotas_count(s, p->class, QUOTA_LEAVING, -1);
     terms_count_pod(p->class, p->node, -1);
@@ -196,6 +200,7 @@ void snapshot_lift_pod(struct snapshot *s, struct sched_pod *p) {
 
 void snapshot_drop_pod(struct snapshot *s, struct sched_pod *p) {
     node_count(p->node, p->class, 1);
+    gpu_pod_count(p, 1);
     quotas_count(s, p->class, QUOTA_USED, 1);
     if (p->leaving) quotas_count(s, p->class, QUOTA_LEAVING, 1);
     terms_count_pod(p->class, p->node, 1);
@@ -248,6 +253,7 @@ void snapshot_add_pod(struct snapshot *s, const struct core_v1_pod *pod, const c
     map_put(&s->pod_by_uid, slice_of(uid), p);
     count_priority(s, c->priority, 1);
     if (c->gang) gang_place(c->gang, p);
+    gpu_pod_put(s, p, pod);
     snapshot_drop_pod(s, p);
     snapshot_changed(s, p->node, false);
     snapshot_unnominate(s, uid);
@@ -398,6 +404,7 @@ void snapshot_done(struct snapshot *s) {
     map_done(&s->nominated_by_uid);
     gangs_done(s);
     quotas_done(&s->quotas);
+    gpu_cluster_done(s);
     vec_done(&s->topologies);
     map_done(&s->node_by_name);
     map_done(&s->pod_by_uid);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "scheduler/gangs.h"
+#include "scheduler/gpu_nodes.h"
 #include "scheduler/quotas.h"
 #include "scheduler/resources.h"
 #include "scheduler/terms.h"
@@ -33,6 +34,8 @@ struct pod_class { /* all that a placed pod means to others */
     int32_t priority;
     bool terminating;
     struct resources asks;
+    struct gpu_ask gpu;
+    bool gpu_wrong; /* asked for in a way that cannot be served */
     int64_t nonzero_cpu_milli, nonzero_memory_bytes;
     struct host_port *ports;
     size_t n_ports;
@@ -50,6 +53,7 @@ struct sched_node {
     int64_t used_cpu_milli, used_memory_bytes, used_ephemeral_bytes, used_pods;
     int64_t nonzero_cpu_milli, nonzero_memory_bytes;
     struct map used_extended; /* resource name → struct extended, malloc'd */
+    struct gpu_room *gpus;    /* NULL: it has none */
     VEC(struct host_port) ports;
     VEC(struct sched_pod *) pods;
     VEC(uint32_t) domains;             /* by topology */
@@ -62,6 +66,7 @@ struct sched_pod { /* a pod that uses a node */
     uint32_t at_node; /* in node->pods */
     uint32_t name_at; /* in text */
     uint32_t at_gang; /* in the gang's `placed` */
+    uint32_t gpus;    /* devices, by bit */
     int64_t start_s;  /* 0: not started */
     bool leaving;     /* its deletion is under way: it will make room, and costs nothing */
     bool away;        /* lifted for longer than one look */
@@ -100,6 +105,7 @@ struct snapshot {
     struct map nominated_by_uid;
     struct map gangs; /* namespace/name → struct gang */
     struct quotas quotas;
+    struct gpu_cluster *gpus; /* NULL: no node has any */
     VEC(struct priority_count) priorities; /* of pods that use a node, few */
     struct node_change *changes;           /* ring */
     uint64_t n_changes;                    /* ever */
