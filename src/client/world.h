@@ -107,6 +107,6 @@ struct plan;
 /* Does what the plan says to the world, as the API server would: new names from generateName, uids,
  * revisions, generation on spec changes, conflicts. Defaults and validation are not run. A delete
  * removes at once, except objects with finalizers, which get a deletionTimestamp. Of patches only
- * merge patches, plain requests not at all. Returns the number of writes that changed something;
- * -errno and err on the first that fails. */
+ * merge and strategic merge patches, plain requests not at all. Returns the number of writes that
+ * changed something; -errno and err on the first that fails. */
 int world_apply(struct world *w, struct plan *p, struct err *err);

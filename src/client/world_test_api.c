@@ -4,6 +4,7 @@
 
 #include "api/patch.h"
 #include "api/registry.h"
+#include "api/strategic.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "client/plan.h"
@@ -174,9 +175,17 @@ static int apply_delete(struct world *w, const struct plan_step *s, struct err *
     return 1;
 }
 
-/* The patched object as an update without precondition; merge patches only. */
+static int strategic(const struct api_kind *k, json_t *doc, struct slice patch, json_t **ret,
+                     struct err *err) {
+    OWN(json_decref_p) json_t *parsed = NULL;
+    int r = patch_parse(patch, &parsed, err);
+    return r < 0 ? r : patch_strategic(k->type, doc, parsed, ret, err);
+}
+
+/* The patched object as an update without precondition; merge and strategic merge patches. */
 static int apply_patch(struct world *w, const struct plan_step *s, struct err *err) {
-    if (!str_eq(s->content_type, "application/merge-patch+json"))
+    bool merge = str_eq(s->content_type, "application/merge-patch+json");
+    if (!merge && !str_eq(s->content_type, "application/strategic-merge-patch+json"))
         return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE, "world_apply knows merge patches only");
     const struct api_object *old;
     int r = current(w, s, &old, err);
@@ -187,7 +196,9 @@ static int apply_patch(struct world *w, const struct plan_step *s, struct err *e
     OWN(arena_free_p) struct arena *a = arena_new();
     api_object_encode(&text, s->kind, old);
     r = patch_parse(buf_view(&text), &doc, err);
-    if (r == 0) r = patch_merge(doc, s->body, &patched, err);
+    if (r == 0)
+        r = merge ? patch_merge(doc, s->body, &patched, err)
+                  : strategic(s->kind, doc, s->body, &patched, err);
     if (r < 0) return r;
     OWN(free_p) char *dumped = json_dumps(patched, JSON_COMPACT);
     struct api_object *o;

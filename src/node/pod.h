@@ -148,8 +148,9 @@ struct pod {
     VEC(struct pod_token *) tokens;
 
     struct timer *wake;
-    bool kicked;          /* a step is queued */
-    uint64_t status_sent; /* hash of the last status written */
+    bool kicked;              /* a step is queued */
+    uint64_t status_sent;     /* hash of the last status written */
+    uint64_t status_revision; /* of the object that this made; UINT64_MAX: unknown */
     bool status_busy, status_dirty;
     struct backoff status_retry;
 };

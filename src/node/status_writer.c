@@ -12,13 +12,32 @@ static void on_written(void *user, const struct api_object *obj, struct slice bo
     p->status_busy = false;
     if (!err) {
         backoff_reset(&p->status_retry);
-    } else if (err->reason != ERR_NOT_FOUND && err->reason != ERR_CONFLICT) {
+        if (!obj || slice_u64(slice_of(str_or(obj->metadata.resource_version, "")),
+                              &p->status_revision) < 0)
+            p->status_revision = UINT64_MAX;
+    } else if (err->reason == ERR_NOT_FOUND || err->reason == ERR_CONFLICT) {
+        p->status_revision = UINT64_MAX; /* no object of ours any more */
+    } else {
         p->status_sent = 0;
         backoff_grow(&p->status_retry, loop_now_ms(p->agent->loop), RETRY_FIRST_MS, RETRY_MAX_MS);
         log_warn("status_write_failed", "pod=%s/%s error=%s", p->ns, p->name, err->text);
     }
     pod_kick(p);
     pod_unref(p);
+}
+
+static const char *readiness(const struct core_v1_pod_status *s) {
+    for (size_t i = 0; i < s->conditions.n; i++)
+        if (str_eq(s->conditions.v[i].type, "Ready")) return s->conditions.v[i].status;
+    return "";
+}
+
+/* While this agent stood still, a controller may have declared its pods not ready: what the API
+ * holds counts, not what was sent. An object that is older than the last write tells nothing. */
+static bool is_overruled(const struct pod *p, const struct core_v1_pod_status *s) {
+    uint64_t revision;
+    return slice_u64(slice_of(str_or(p->object->metadata.resource_version, "")), &revision) == 0 &&
+           revision > p->status_revision && !str_eq(readiness(&p->object->status), readiness(s));
 }
 
 void status_write(struct pod *p) {
@@ -35,7 +54,7 @@ void status_write(struct pod *p) {
     status_compute(a, p, &h, loop_wall_ns(g->loop), &s);
     status_patch(&b, p, &s);
     uint64_t hash = map_hash(buf_view(&b));
-    if (hash == p->status_sent) return;
+    if (hash == p->status_sent && !is_overruled(p, &s)) return;
     p->status_sent = hash;
     p->status_busy = true;
     pod_ref(p);

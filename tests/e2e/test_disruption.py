@@ -296,3 +296,93 @@ def test_drain_honours_a_budget(here, api):
         assert drain.returncode == 0 and least >= 3, (least, drain.communicate())
         ac.until(lambda: [p["spec"]["nodeName"] for p in ready_of(here, "drained")] == ["d2"] * 4, what="all on d2")
         here.kubectl("delete", "deploy/drained", "-n", NS)
+
+
+# ---- nodes that die ----
+
+def taints_of(api, name):
+    return {(t["key"].split("/")[-1], t["effect"]) for t in api("GET", f"/api/v1/nodes/{name}")[1]["spec"].get("taints", [])}
+
+
+def lease(api, name, seconds):
+    """A sign of life that promises another one every so many seconds."""
+    path = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+    now = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() // 1000 % 1000000:06}Z"
+    body = {"metadata": {"name": name}, "spec": {"holderIdentity": name, "leaseDurationSeconds": seconds, "renewTime": now}}
+    if api("PATCH", f"{path}/{name}", body, content=MERGE)[0] == 404:
+        assert api("POST", path, body)[0] == 201
+
+
+def bound_pod(api, name, node, **spec):
+    body = {"metadata": {"name": name, "labels": {"app": name}}, "spec": {**SPEC, "nodeName": node, **spec}}
+    assert api("POST", PODS, body)[0] == 201
+    run_pod(api, f"{PODS}/{name}")
+    return f"{PODS}/{name}"
+
+
+def readiness(api, path):
+    return next((c["status"] for c in api("GET", path)[1]["status"]["conditions"] if c["type"] == "Ready"), None)
+
+
+def tolerates(seconds, key="node.kubernetes.io/unreachable"):
+    return [{"key": key, "operator": "Exists", "effect": "NoExecute", **({} if seconds is None else {"tolerationSeconds": seconds})}]
+
+
+def test_a_dead_node_loses_its_pods(here, api):
+    fake_node(here, "dead")
+    lease(api, "dead", 3)
+    short, long = bound_pod(api, "short", "dead", tolerations=tolerates(2)), bound_pod(api, "long", "dead", tolerations=tolerates(None))
+    assert taints_of(api, "dead") == set()
+    begin = time.monotonic()
+    ac.until(lambda: readiness(api, "/api/v1/nodes/dead") == "Unknown", what="node Unknown")
+    ac.until(lambda: readiness(api, long) == "False", what="its pods are not ready")
+    assert time.monotonic() - begin < 6
+    ac.until(lambda: taints_of(api, "dead") == {("unreachable", "NoSchedule"), ("unreachable", "NoExecute")}, what="taints")
+    ac.until(lambda: api("GET", short)[0] == 404, what="the eviction of a pod that tolerates it for two seconds")
+    assert time.monotonic() - begin > 4 and api("GET", long)[0] == 200
+    lease(api, "dead", 30)
+    fake_node(here, "dead")
+    ac.until(lambda: taints_of(api, "dead") == set(), what="no taints")
+    here.kubectl("delete", "node", "dead")
+    assert api("DELETE", long)[0] == 200
+
+
+def test_a_taint_evicts_who_does_not_tolerate_it(here, api):
+    fake_node(here, "sour")
+    lease(api, "sour", 30)
+    key = "e2e/sour"
+    none, some = bound_pod(api, "none", "sour"), bound_pod(api, "some", "sour", tolerations=tolerates(2, key))
+    ever, back = bound_pod(api, "ever", "sour", tolerations=tolerates(None, key)), bound_pod(api, "back", "sour", tolerations=tolerates(6, key))
+    here.kubectl("taint", "node", "sour", f"{key}=x:NoExecute")
+    ac.until(lambda: api("GET", none)[0] == 404, what="the eviction of a pod without toleration")
+    assert [t for t in api("GET", "/api/v1/nodes/sour")[1]["spec"]["taints"] if t["key"] == key][0]["timeAdded"]
+    assert api("GET", some)[0] == 200
+    ac.until(lambda: api("GET", some)[0] == 404, what="the end of a toleration")
+    here.kubectl("taint", "node", "sour", f"{key}-")
+    with pytest.raises(AssertionError):
+        ac.until(lambda: api("GET", back)[0] == 404, seconds=6, what="an eviction that was called off")
+    assert api("GET", ever)[0] == 200
+    for pod in (ever, back):
+        api("DELETE", pod)
+    here.kubectl("delete", "node", "sour")
+
+
+def test_conditions_and_cordon_show_as_taints(here, api):
+    fake_node(here, "tight")
+    set_status(api, "/api/v1/nodes/tight", conditions=[{"type": "Ready", "status": "True"}, {"type": "MemoryPressure", "status": "True"}])
+    ac.until(lambda: taints_of(api, "tight") == {("memory-pressure", "NoSchedule")}, what="taint by condition")
+    here.kubectl("cordon", "tight")
+    ac.until(lambda: taints_of(api, "tight") == {("memory-pressure", "NoSchedule"), ("unschedulable", "NoSchedule")}, what="cordoned")
+    here.kubectl("uncordon", "tight")
+    ac.until(lambda: taints_of(api, "tight") == {("memory-pressure", "NoSchedule")}, what="uncordoned")
+    here.kubectl("delete", "node", "tight")
+
+
+def test_out_of_service_frees_pods_that_cannot_end(here, api):
+    fake_node(here, "broken", ready=False)
+    pod = bound_pod(api, "stuck", "broken", terminationGracePeriodSeconds=30, tolerations=[{"operator": "Exists"}])
+    assert api("DELETE", pod)[0] == 200
+    assert "deletionTimestamp" in api("GET", pod)[1]["metadata"]
+    here.kubectl("taint", "node", "broken", "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute")
+    ac.until(lambda: api("GET", pod)[0] == 404, what="the end of a pod on a node out of service")
+    here.kubectl("delete", "node", "broken")
