@@ -16,6 +16,39 @@ static void resources(struct arena *a, const struct host_info *h, struct str_map
     str_map_set(a, m, "pods", arena_printf(a, "%d", LIMIT_PODS_PER_NODE));
 }
 
+static bool is_own(const char *name) {
+    static const char *const own[] = {
+        "cpu", "ephemeral-storage", "hugepages-1Gi", "hugepages-2Mi", "memory", "pods"};
+    for (size_t i = 0; i < ARRAY_LEN(own); i++)
+        if (str_eq(own[i], name)) return true;
+    return false;
+}
+
+static void put_amount(struct buf *patch, const char *name, const char *value) {
+    buf_str(patch, patch->n ? "," : "{\"status\":{\"allocatable\":{");
+    buf_json_str(patch, slice_of(name));
+    buf_char(patch, ':');
+    if (value)
+        buf_json_str(patch, slice_of(value));
+    else
+        buf_str(patch, "null");
+}
+
+bool registration_extended(struct buf *patch, const struct core_v1_node *n) {
+    const struct str_map *capacity = &n->status.capacity, *allocatable = &n->status.allocatable;
+    for (size_t i = 0; i < capacity->n; i++) {
+        const struct str_pair *c = &capacity->v[i];
+        if (!is_own(c->key) && !str_eq(str_map_get(allocatable, c->key), c->value))
+            put_amount(patch, c->key, str_or(c->value, "0"));
+    }
+    for (size_t i = 0; i < allocatable->n; i++)
+        if (!is_own(allocatable->v[i].key) && !str_map_get(capacity, allocatable->v[i].key))
+            put_amount(patch, allocatable->v[i].key, NULL);
+    if (!patch->n) return false;
+    buf_str(patch, "}}}");
+    return true;
+}
+
 static void condition(struct arena *a, const struct node_view *v,
                       const struct core_v1_node_condition_list *old, const char *type, bool value,
                       const char *reason, const char *message,

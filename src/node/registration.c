@@ -295,6 +295,10 @@ static void on_own_node(void *user, const struct api_object *obj, struct slice b
         return;
     }
     const struct core_v1_node *n = (const void *)obj;
+    OWN(buf_done) struct buf extended = {0};
+    if (registration_extended(&extended, n))
+        api_patch(r->agent->client, r->node_kind, NULL, r->agent->settings->node_name, "status",
+                  "application/merge-patch+json", buf_view(&extended), NULL, NULL);
     if (!r->conditions || !same_statuses(&n->status.conditions, r->conditions)) r->sent = 0;
     node_status_write(r);
 }

@@ -13,6 +13,10 @@ void registration_set_ready(struct registration *r, bool ready, const char *why)
 /* The list of images changed. */
 void registration_images_changed(struct registration *r);
 
+/* Resources that others announced in the node's capacity become allocatable, and those that they
+ * took back do not stay so: the merge patch of the status, or false when all is well. Pure. */
+bool registration_extended(struct buf *patch, const struct core_v1_node *n);
+
 /* Pure: the whole status of the node. `old` has the times of the conditions, NULL = none yet. */
 struct node_view {
     const struct host_info *host;

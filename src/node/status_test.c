@@ -183,3 +183,18 @@ TEST(node_status_keeps_the_time_of_an_unchanged_condition) {
     assert_string_equal(second.conditions.v[1].last_transition_time, "1970-01-01T00:00:05Z");
     assert_string_equal(second.node_info.container_runtime_version, "crun://1.8");
 }
+
+TEST(what_others_announce_as_capacity_becomes_allocatable_until_they_take_it_back) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    OWN(buf_done) struct buf none = {0}, patch = {0};
+    struct core_v1_node n = {.metadata = {.name = "n"}};
+    str_map_set(a, &n.status.capacity, "cpu", "4");
+    str_map_set(a, &n.status.allocatable, "cpu", "3");
+    assert_false(registration_extended(&none, &n));
+    str_map_set(a, &n.status.capacity, "example.com/foo", "5");
+    str_map_set(a, &n.status.allocatable, "example.com/old", "1");
+    assert_true(registration_extended(&patch, &n));
+    assert_string_equal(arena_strn(a, buf_view(&patch)),
+                        "{\"status\":{\"allocatable\":{\"example.com/foo\":\"5\","
+                        "\"example.com/old\":null}}}");
+}

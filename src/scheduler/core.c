@@ -179,6 +179,8 @@ void core_put_node(struct sched_core *c, const struct core_v1_node *node, uint64
 }
 
 void core_remove_node(struct sched_core *c, const char *name) {
+    struct sched_node *n = map_gets(&c->snapshot.node_by_name, name);
+    if (n) tell_nominated(c, n); /* they look for room elsewhere */
     snapshot_remove_node(&c->snapshot, name);
 }
 

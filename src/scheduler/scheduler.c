@@ -60,6 +60,12 @@ static const struct api_keep pod_keep[] = {{&meta_v1_object_meta_type, kept_meta
                                            {&core_v1_pod_status_type, kept_status, NULL},
                                            {NULL, NULL, NULL}};
 
+static bool same_map(const struct str_map *x, const struct str_map *y) {
+    return api_equal(&meta_v1_label_selector_type,
+                     &(struct meta_v1_label_selector){.match_labels = *x},
+                     &(struct meta_v1_label_selector){.match_labels = *y});
+}
+
 static void pod_changed(void *user, enum informer_event e, const struct api_object *now,
                         const struct api_object *old) {
     const struct core_v1_pod *p = (const struct core_v1_pod *)now,
@@ -70,7 +76,8 @@ static void pod_changed(void *user, enum informer_event e, const struct api_obje
     else if (e != INFORMER_SYNCED) {
         /* Its own status changes (the failure just written) are no reason to try again. */
         bool renewed = !was || was->metadata.generation != p->metadata.generation ||
-                       !api_equal(&core_v1_pod_spec_type, &p->spec, &was->spec);
+                       !api_equal(&core_v1_pod_spec_type, &p->spec, &was->spec) ||
+                       !same_map(&p->metadata.labels, &was->metadata.labels);
         core_put_pod(&sched.core, p, renewed, now_ms());
     }
     run_soon(0);
@@ -79,12 +86,8 @@ static void pod_changed(void *user, enum informer_event e, const struct api_obje
 /* Heartbeats change nothing that a decision reads. */
 static bool matters(const struct core_v1_node *now, const struct core_v1_node *old) {
     return !old || !api_equal(&core_v1_node_spec_type, &now->spec, &old->spec) ||
-           !api_equal(&meta_v1_label_selector_type,
-                      &(struct meta_v1_label_selector){.match_labels = now->metadata.labels},
-                      &(struct meta_v1_label_selector){.match_labels = old->metadata.labels}) ||
-           !api_equal(&meta_v1_label_selector_type,
-                      &(struct meta_v1_label_selector){.match_labels = now->status.allocatable},
-                      &(struct meta_v1_label_selector){.match_labels = old->status.allocatable}) ||
+           !same_map(&now->metadata.labels, &old->metadata.labels) ||
+           !same_map(&now->status.allocatable, &old->status.allocatable) ||
            now->status.images.n != old->status.images.n;
 }
 
