@@ -4,7 +4,7 @@ ROOT ?= .atoll
 MESON_FLAGS ?=
 PYTHON := /usr/bin/python3
 
-.PHONY: all setup build run test e2e unit bench conformance prometheus crash fuzz install fmt lint clean
+.PHONY: all setup build run test e2e unit bench conformance prometheus crash sim fuzz install fmt lint clean
 
 all: build
 
@@ -46,6 +46,12 @@ prometheus:
 SEED ?= 1
 crash: build
 	@$(PYTHON) tests/crash/run.py --seed $(SEED)
+
+# The simulator: SEEDS plans and then more, until each controller has had three in ten of that number. `atoll sim --seed N` repeats one.
+SEEDS ?= 1000
+sim: build
+	@$(BUILD)/atoll sim --seeds-file tests/sim/seeds
+	@$(BUILD)/atoll sim --plans $(SEEDS) --each $$(( $(SEEDS) * 3 / 10 ))
 
 FUZZ_SECONDS ?= 60
 fuzz: setup

@@ -1,6 +1,6 @@
 """Runs the tests and says how many passed: `make test` is all of it, `run.py PART…` some.
 
-Parts: build (gcc and clang, warnings are errors), unit, sanitize (unit tests under ASan and UBSan), house, e2e, crash, fuzz, lint.
+Parts: build (gcc and clang, warnings are errors), unit, sanitize (unit tests under ASan and UBSan), house, e2e, crash, sim (plans in the simulator), fuzz, lint.
 Each part prints a line when it starts and one when it ends; the last line of the run is `N passed, N failed, N skipped`.
 """
 import argparse
@@ -161,6 +161,14 @@ def part_crash(totals, args):
         totals.fail("crash")
 
 
+def part_sim(totals, _):
+    """Seeds that failed once, then a few more plans; `make sim` runs a thousand."""
+    for args in (["--seeds-file", "tests/sim/seeds"], ["--plans", "40"]):
+        r = call([GCC / "atoll", "sim", *args], timeout=300)
+        print("  " + (r.stdout.strip().splitlines() or ["nothing"])[-1], flush=True)
+        totals.ok() if r.returncode == 0 else totals.fail("sim " + " ".join(args), r.stdout)
+
+
 def sources():
     out = call(["git", "ls-files", "src/*.c", "shim/*.c"]).stdout.split()
     return [f for f in out if not f.endswith("_test.c")]
@@ -210,8 +218,8 @@ def tidy_sources():
 
 
 PARTS = {"build": part_build, "unit": part_unit, "sanitize": part_sanitize, "house": part_house, "lint": part_lint,
-         "fuzz": part_fuzz, "e2e": part_e2e, "crash": part_crash}
-ALL = ["build", "unit", "house", "lint", "sanitize", "fuzz", "crash", "e2e"]
+         "fuzz": part_fuzz, "e2e": part_e2e, "crash": part_crash, "sim": part_sim}
+ALL = ["build", "unit", "house", "lint", "sanitize", "fuzz", "crash", "sim", "e2e"]
 
 
 def main():

@@ -261,7 +261,7 @@ static int serve_binding(struct sim *s, struct arena *a, const struct sim_reques
         why = "Precondition failed: UID in precondition";
     else if (pod_is_terminating(pod))
         why = "the pod is being deleted, cannot be assigned to a host";
-    else if (!str_empty(pod->spec.node_name))
+    else if (!str_empty(pod->spec.node_name) && !(s->bugs & SIM_BUG_REBIND))
         why = "the pod is already assigned to a node";
     if (why)
         return err_set(err, ERR_CONFLICT,
@@ -313,6 +313,11 @@ static int serve_scale(struct sim *s, struct arena *a, const struct sim_request 
     return rc;
 }
 
+static void hide_revision(struct buf *b) {
+    char *at = b->p ? strstr(b->p, "\"resourceVersion\":\"") : NULL;
+    if (at) memcpy(at, "\"resourceVersioN", 16);
+}
+
 typedef int serve_fn(struct sim *s, struct arena *a, const struct sim_request *q,
                      const struct route *r, struct sim_reply *p, struct err *err);
 
@@ -354,6 +359,8 @@ void api_serve(struct sim *s, const struct sim_request *q, struct sim_reply *ret
         buf_done(&ret->body);
         fail(ret, &err);
     }
+    if (s->bugs & SIM_BUG_NO_REVISION && rc >= 0 && !str_eq(q->method, "GET"))
+        hide_revision(&ret->body);
     ret->wrote = s->store->n_writes != before;
     if (!str_eq(q->method, "GET") && !strstr(q->target, "/events"))
         sim_say(s, "%s %s %s: %d%s%s", q->asker, q->method, q->target, ret->status,

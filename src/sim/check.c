@@ -16,8 +16,8 @@
 
 enum {
     START_S = 2,
-    FAULTS_AFTER_S = 30, /* faults outlast the last action */
-    QUIET_S = 660,       /* nothing is written for so long: all is done */
+    FAULTS_AFTER_MAX_S = 240, /* faults outlast the last action */
+    QUIET_S = 660,            /* nothing is written for so long: all is done */
     STEP_S = 60,
     SETTLE_MAX_S = 6 * 3600,
     LOOK_AGAIN_S = 180,
@@ -96,6 +96,7 @@ void run_plan(const struct sim_run *r, struct sim_outcome *ret) {
     struct sim *s = sim_new(r->seed * 2 + r->disturbed);
     *ret = (struct sim_outcome){0};
     s->verbose = r->verbose;
+    s->bugs = r->bugs;
     store_new(s);
     wire_new(s);
     nodes_new(s);
@@ -108,7 +109,8 @@ void run_plan(const struct sim_run *r, struct sim_outcome *ret) {
         faults_new(s, ((1u << FAULT_COUNT) - 1) & ~p->no_faults);
         faults_begin(s);
     }
-    sim_run_until(s, p->end_us + (uint64_t)FAULTS_AFTER_S * SIM_SECOND_US);
+    sim_run_until(s, p->end_us + sim_between_us(s, 30ull * SIM_SECOND_US,
+                                                (uint64_t)FAULTS_AFTER_MAX_S * SIM_SECOND_US));
     if (r->disturbed) faults_end(s);
     settle(s);
     if (!s->violation) look_again(s);
@@ -152,34 +154,49 @@ static char *first_difference(const struct buf *want, const struct buf *have) {
     return buf_steal(&out);
 }
 
-char *check_seed(uint64_t seed, const char *controller, bool verbose,
-                 const struct reconciler *const *list, size_t n,
-                 struct sim_outcome *ret_disturbed) {
-    struct sim_plan *p = plan_draw(seed, controller);
+static char *compare(const struct sim_outcome *calm, const struct sim_outcome *wild) {
+    struct buf b = {0};
+    if (calm->violation)
+        buf_printf(&b, "undisturbed: %s", calm->violation);
+    else if (wild->violation)
+        buf_str(&b, wild->violation);
+    else if (!slice_eq(buf_view(&calm->state), buf_view(&wild->state)))
+        return first_difference(&calm->state, &wild->state);
+    return b.n ? buf_steal(&b) : NULL;
+}
+
+static char *check(struct sim_run r, const char *controller, struct sim_outcome *ret_disturbed) {
+    struct sim_plan *p = plan_draw(r.seed, controller);
     struct sim_outcome calm, wild;
-    char *wrong = NULL;
+    bool verbose = r.verbose;
+    *ret_disturbed = (struct sim_outcome){0};
     if (!p) return strdup("there is no scenario for this controller");
-    struct sim_run r = {.seed = seed, .plan = p, .list = list, .n = n};
+    r.plan = p;
+    r.verbose = false;
     run_plan(&r, &calm);
     r.disturbed = true;
     r.verbose = verbose;
     run_plan(&r, &wild);
-    struct buf b = {0};
-    if (calm.violation)
-        buf_printf(&b, "undisturbed: %s", calm.violation);
-    else if (wild.violation)
-        buf_str(&b, wild.violation);
-    if (b.n)
-        wrong = buf_steal(&b);
-    else if (!slice_eq(buf_view(&calm.state), buf_view(&wild.state)))
-        wrong = first_difference(&calm.state, &wild.state);
-    buf_done(&b);
+    char *wrong = compare(&calm, &wild);
     wild.virtual_us += calm.virtual_us;
     outcome_done(&calm);
-    if (ret_disturbed)
-        *ret_disturbed = wild;
-    else
-        outcome_done(&wild);
+    *ret_disturbed = wild;
     plan_drop(p);
+    return wrong;
+}
+
+char *check_seed(uint64_t seed, const char *controller, bool verbose,
+                 const struct reconciler *const *list, size_t n,
+                 struct sim_outcome *ret_disturbed) {
+    return check((struct sim_run){.seed = seed, .verbose = verbose, .list = list, .n = n},
+                 controller, ret_disturbed);
+}
+
+char *check_with_bugs(uint64_t seed, const char *controller, const struct reconciler *const *list,
+                      size_t n, unsigned bugs) {
+    struct sim_outcome out;
+    char *wrong =
+        check((struct sim_run){.seed = seed, .list = list, .n = n, .bugs = bugs}, controller, &out);
+    outcome_done(&out);
     return wrong;
 }

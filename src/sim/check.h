@@ -18,6 +18,7 @@ struct sim_run {
     uint64_t seed;
     const struct sim_plan *plan;
     bool disturbed, verbose;
+    unsigned bugs;                        /* of the simulated API */
     const struct reconciler *const *list; /* NULL: all that are linked in */
     size_t n;
 };
@@ -26,3 +27,6 @@ void run_plan(const struct sim_run *r, struct sim_outcome *ret);
  * is wrong, malloc'd, or NULL. */
 char *check_seed(uint64_t seed, const char *controller, bool verbose,
                  const struct reconciler *const *list, size_t n, struct sim_outcome *ret_disturbed);
+/* For tests of the oracles: of the same seed, with bugs. */
+char *check_with_bugs(uint64_t seed, const char *controller, const struct reconciler *const *list,
+                      size_t n, unsigned bugs);

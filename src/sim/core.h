@@ -34,7 +34,15 @@ struct sim_nodes;
 struct sim_oracle;
 struct sim_process;
 
+/* Faults of the simulated API itself, by which tests show that the oracles see them. */
+enum sim_bug {
+    SIM_BUG_REBIND = 1,      /* a bound pod may be bound again */
+    SIM_BUG_NO_REVISION = 2, /* answers do not say which version was written */
+    SIM_BUG_SKIP = 4,        /* a watch leaves an event out, now and then */
+};
+
 struct sim {
+    unsigned bugs; /* enum sim_bug */
     uint64_t now_us;
     int64_t wall_jump_ns; /* what the clocks of all machines are ahead of the time that passed */
     struct sim_random random;

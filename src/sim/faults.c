@@ -109,7 +109,7 @@ static void strike(struct sim *s, enum sim_fault_kind k) {
     uint64_t n = random_next(&s->random);
     switch (k) {
     case FAULT_PARTITION:
-        node_partition(s, n, sim_between_us(s, SIM_SECOND_US, 120ull * SIM_SECOND_US));
+        node_partition(s, n, sim_between_us(s, SIM_SECOND_US, 250ull * SIM_SECOND_US));
         break;
     case FAULT_POWER:
         node_power_off(s, n, sim_between_us(s, 5 * SIM_SECOND_US, 500ull * SIM_SECOND_US));

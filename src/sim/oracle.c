@@ -6,6 +6,7 @@
 #include "api/pods.h"
 #include "base/own.h"
 #include "scheduler/resources.h"
+#include "sim/faults.h"
 
 /* How long a controller may act on an older spec of a Deployment. */
 enum { VIEW_US = 120 * 1000 * 1000, BOUNDS_MAX = 16 };
@@ -201,6 +202,28 @@ static void look_at_set(struct sim *s, struct arena *a, const struct apps_v1_rep
                       owner->name, total, least);
 }
 
+/* A ReplicaSet waits for what it has ordered. Only an answer that got lost may cost a pod more. */
+static void look_at_birth(struct sim *s, struct arena *a, const struct api_object *pod) {
+    const struct meta_v1_owner_reference *owner = api_controller_of(pod);
+    if (!owner || !str_eq(owner->kind, "ReplicaSet") ||
+        faults_drawn(s) & (1u << FAULT_LOSE | 1u << FAULT_CRASH_CONTROLLERS))
+        return;
+    struct sim_object *o =
+        store_get(store_resource_of(s, "apps", "ReplicaSet"), pod->metadata.namespace, owner->name);
+    const struct apps_v1_replica_set *set = o ? (const void *)store_decode(a, o) : NULL;
+    int32_t want = set && set->spec.replicas ? *set->spec.replicas : 1, have = 0;
+    size_t n;
+    OWN(free_p) struct sim_object **list = store_list(store_resource_of(s, "", "Pod"), &n);
+    for (size_t i = 0; i < n && set; i++) {
+        const struct api_object *p = store_decode(a, list[i]);
+        const struct meta_v1_owner_reference *mine = api_controller_of(p);
+        have += mine && str_eq(mine->uid, owner->uid) && pod_is_active((const void *)p);
+    }
+    if (set && have > MAX_OF(want, set->status.replicas))
+        sim_violation(s, "ReplicaSet %s/%s has made %d pods, it wants %d", pod->metadata.namespace,
+                      owner->name, have, want);
+}
+
 /* ---- every change ---- */
 
 static void on_changed(struct sim *s, const struct sim_change *c, const struct sim_object *before) {
@@ -215,6 +238,7 @@ static void on_changed(struct sim *s, const struct sim_change *c, const struct s
     if (pod) {
         look_at_placement(s, a, now, old);
         look_at_end(s, now, old);
+        if (!old) look_at_birth(s, a, now);
     } else if (job) {
         look_at_job(s, now, old);
     } else if (set) {
@@ -243,22 +267,17 @@ static void look_at_owners(struct sim *s, const struct api_kind *k, const struct
                       str_or(o->metadata.namespace, ""), o->metadata.name);
 }
 
-/* A pod that has ended well and was not counted has worked for nothing. */
-static void look_at_work(struct sim *s, const struct batch_v1_job *job) {
-    size_t n, done = 0;
-    OWN(free_p) struct sim_object **list = store_list(store_resource_of(s, "", "Pod"), &n);
-    if (str_eq(job->spec.completion_mode, "Indexed")) return;
-    for (size_t i = 0; i < n; i++) {
-        OWN(arena_free_p) struct arena *a = arena_new();
-        const struct api_object *o = store_decode(a, list[i]);
-        const struct meta_v1_owner_reference *owner = api_controller_of(o);
-        done += owner && str_eq(owner->uid, job->metadata.uid) &&
-                str_eq(((const struct core_v1_pod *)(const void *)o)->status.phase, "Succeeded");
-    }
-    if ((int64_t)done > job->status.succeeded)
-        sim_violation(s, "job %s/%s has counted %d of %zu pods that succeeded",
-                      job->metadata.namespace, job->metadata.name, (int)job->status.succeeded,
-                      done);
+/* At rest, a pod of a Job either runs and is tracked, or has ended and is not tracked any more. */
+static void look_at_work(struct sim *s, const struct api_object *o) {
+    static const char finalizer[] = "batch.kubernetes.io/job-tracking";
+    const struct meta_v1_owner_reference *owner = api_controller_of(o);
+    bool tracked = false, ended = pod_is_terminal((const void *)o);
+    if (!owner || !str_eq(owner->kind, "Job")) return;
+    for (size_t i = 0; i < o->metadata.finalizers.n; i++)
+        tracked = tracked || str_eq(o->metadata.finalizers.v[i], finalizer);
+    if (tracked == ended)
+        sim_violation(s, "pod %s/%s of a Job %s", o->metadata.namespace, o->metadata.name,
+                      ended ? "has ended and is not counted" : "runs and will not be counted");
 }
 
 void oracle_final(struct sim *s) {
@@ -272,7 +291,7 @@ void oracle_final(struct sim *s) {
                 sim_violation(s, "%s %s/%s waits for its removal for ever", list[j]->kind->kind,
                               list[j]->ns, list[j]->name);
             look_at_owners(s, list[j]->kind, o);
-            if (str_eq(list[j]->kind->kind, "Job")) look_at_work(s, (const void *)o);
+            if (str_eq(list[j]->kind->kind, "Pod")) look_at_work(s, o);
         }
     }
 }

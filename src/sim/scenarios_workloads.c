@@ -23,6 +23,16 @@ static const char *strategy(struct sim_plan *p) {
                         surge, missing);
 }
 
+/* How soon pods leave a node that does not answer. */
+static const char *impatience(struct sim_plan *p) {
+    static const char text[] =
+        "\"tolerations\":[{\"key\":\"node.kubernetes.io/unreachable\",\"operator\":\"Exists\","
+        "\"effect\":\"NoExecute\",\"tolerationSeconds\":5},{\"key\":"
+        "\"node.kubernetes.io/not-ready\",\"operator\":\"Exists\",\"effect\":\"NoExecute\","
+        "\"tolerationSeconds\":5}],";
+    return draw_one_in(p, 2) ? text : "";
+}
+
 static void service(struct sim_plan *p, const char *app) {
     act_create(p,
                META("v1", "Service", "web") "\"spec\":{\"selector\":{\"app\":\"%s\"},\"ports\":[{"
@@ -32,13 +42,14 @@ static void service(struct sim_plan *p, const char *app) {
 
 static void deployment(struct sim_plan *p) {
     unsigned image = 1;
+    const char *extra = impatience(p);
     if (draw_one_in(p, 2)) service(p, "web");
     act_create(p,
                META("apps/v1", "Deployment",
                     "web") "\"spec\":{\"replicas\":%u,\"minReadySeconds\":%u,\"strategy\":%s,"
                            "\"selector\":{\"matchLabels\":{\"app\":\"web\"}},\"template\":%s}}",
                (unsigned)draw(p, 0, 8), draw_one_in(p, 4) ? 3u : 0u, strategy(p),
-               pod_template(p, "web", image, ""));
+               pod_template(p, "web", image, extra));
     for (uint64_t i = draw(p, 1, 5); i--;) {
         act_wait(p, 0);
         switch (draw(p, 0, 3)) {
@@ -53,7 +64,7 @@ static void deployment(struct sim_plan *p) {
         default:
             image = draw_one_in(p, 3) ? 1 : image + 1;
             act_patch(p, "apps", "Deployment", "web", "{\"spec\":{\"template\":%s}}",
-                      pod_template(p, "web", image, ""));
+                      pod_template(p, "web", image, extra));
         }
     }
     act_wait(p, 0);
@@ -106,6 +117,7 @@ SCENARIO(replicationcontroller, "replicationcontroller endpoints endpointslice g
 
 static void statefulset(struct sim_plan *p) {
     unsigned image = 1;
+    const char *extra = impatience(p);
     act_create(p,
                META("v1", "Service", "db") "\"spec\":{\"clusterIP\":\"None\",\"selector\":{\"app\":"
                                            "\"db\"},\"ports\":[{\"port\":5432}]}}");
@@ -115,7 +127,8 @@ static void statefulset(struct sim_plan *p) {
                           ":\"%s\",\"updateStrategy\":{\"type\":\"%s\"},\"selector\":{"
                           "\"matchLabels\":{\"app\":\"db\"}},\"template\":%s}}",
                (unsigned)draw(p, 1, 5), draw_one_in(p, 2) ? "Parallel" : "OrderedReady",
-               draw_one_in(p, 5) ? "OnDelete" : "RollingUpdate", pod_template(p, "db", image, ""));
+               draw_one_in(p, 5) ? "OnDelete" : "RollingUpdate",
+               pod_template(p, "db", image, extra));
     for (uint64_t i = draw(p, 0, 3); i--;) {
         act_wait(p, 0);
         if (draw_one_in(p, 2))
@@ -125,7 +138,7 @@ static void statefulset(struct sim_plan *p) {
             act_patch(
                 p, "apps", "StatefulSet", "db",
                 "{\"spec\":{\"updateStrategy\":{\"type\":\"RollingUpdate\"},\"template\":%s}}",
-                pod_template(p, "db", ++image, ""));
+                pod_template(p, "db", ++image, extra));
     }
     act_wait(p, 0);
     act_patch(p, "apps", "StatefulSet", "db",

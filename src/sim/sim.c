@@ -22,6 +22,7 @@ struct tally {
 static void count_plan(struct tally *t, uint64_t seed, const char *controller,
                        const struct reconciler *const *list, size_t n) {
     struct sim_plan *p = plan_draw(seed, controller);
+    if (!p) return;
     for (size_t i = 0; i < n && i < NAMES_MAX; i++) {
         bool covered = false;
         for (size_t j = 0; j < p->scenarios.n; j++)
@@ -33,6 +34,10 @@ static void count_plan(struct tally *t, uint64_t seed, const char *controller,
 
 static void tell_failure(uint64_t seed, const char *controller, unsigned drawn, const char *wrong) {
     struct sim_plan *p = plan_draw(seed, controller);
+    if (!p) {
+        printf("%s\n", wrong);
+        return;
+    }
     printf("seed %" PRIu64 "%s%s FAILED (", seed, controller ? " --controller " : "",
            str_or(controller, ""));
     for (size_t i = 0; i < p->scenarios.n; i++)
@@ -90,6 +95,22 @@ static int seeds_of_file(const struct sim_options *o, const struct reconciler *c
     return 0;
 }
 
+/* Controllers that chance has passed by; one that no scenario exercises is a failure. */
+static void fill_up(const struct sim_options *o, const struct reconciler *const *list, size_t n,
+                    struct tally *t) {
+    for (size_t i = 0; i < n && i < NAMES_MAX; i++) {
+        struct sim_plan *p = plan_draw(o->seed, list[i]->name);
+        if (!p) {
+            printf("%s: no scenario exercises it\n", list[i]->name);
+            t->failed++;
+            continue;
+        }
+        plan_drop(p);
+        for (uint64_t seed = o->seed; t->plans[i] < o->each; seed++)
+            one_seed(o, seed, list[i]->name, list, n, t);
+    }
+}
+
 static bool is_known(const char *controller, const struct reconciler *const *list, size_t n) {
     for (size_t i = 0; i < n; i++)
         if (str_eq(list[i]->name, controller)) return true;
@@ -121,6 +142,7 @@ int sim_check(const struct sim_options *o) {
     } else {
         for (uint64_t i = 0; i < o->seeds; i++)
             one_seed(o, o->seed + i, o->controller, list, n, &t);
+        fill_up(o, list, o->each ? n : 0, &t);
     }
     if (t.seeds > 1 || t.failed) tell_tally(&t, list, n, (double)(clock_span_ns() - began) / 1e9);
     return t.failed != 0;

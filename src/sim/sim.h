@@ -14,6 +14,7 @@
 struct sim_options {
     uint64_t seed;          /* the first one */
     uint64_t seeds;         /* how many, one after the other */
+    uint64_t each;          /* then more, until every controller was exercised by so many */
     const char *controller; /* only plans for this one; NULL: all in turn */
     bool verbose;           /* what happens, line by line */
     const char *seeds_file; /* seeds that failed once: "SEED CONTROLLER" per line; NULL: none */

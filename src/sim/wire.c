@@ -41,6 +41,7 @@ static void deliver(struct peer *p, uint64_t from, uint64_t to) {
     struct sim_resource *r = p->watched;
     for (uint64_t i = from; i < to; i++) {
         const struct sim_change *c = &r->log.v[i - r->log_first];
+        if (p->s->bugs & SIM_BUG_SKIP && random_one_in(&p->s->random, 20)) continue;
         buf_printf(&b, "{\"type\":\"%s\",\"object\":", type_names[c->type]);
         buf_slice(&b, c->object->json);
         buf_str(&b, "}\n");

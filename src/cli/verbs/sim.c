@@ -21,12 +21,13 @@ static int run_replay(const struct verb *v, const struct sim_options *o) {
 }
 
 static int sim_run(const struct verb *v, int argc, char **argv) {
-    const char *seed = NULL, *plans = NULL;
+    const char *seed = NULL, *plans = NULL, *each = NULL;
     bool scale = false;
     struct sim_options o = {.seed = 1, .seeds = 1};
     const struct cli_option options[] = {
         {"--seed", "N", "the first seed (1)", &seed, NULL},
         {"--plans", "N", "plans, one per seed (1)", &plans, NULL},
+        {"--each", "N", "then more, until each controller has had N", &each, NULL},
         {"--controller", "NAME", "only plans that exercise this controller", &o.controller, NULL},
         {"--seeds-file", "FILE", "runs the seeds of this list", &o.seeds_file, NULL},
         {"--verbose", NULL, "print what happens", NULL, &o.verbose},
@@ -39,6 +40,7 @@ static int sim_run(const struct verb *v, int argc, char **argv) {
     int status = cli_parse(v, argc, argv, options, ARRAY_LEN(options), 0, &args);
     if (status == CLI_CONTINUE) status = take_number(v, "--seed", seed, &o.seed);
     if (status == CLI_CONTINUE) status = take_number(v, "--plans", plans, &o.seeds);
+    if (status == CLI_CONTINUE) status = take_number(v, "--each", each, &o.each);
     if (status != CLI_CONTINUE) return status;
     if (o.nodes_csv || o.pods_csv) return run_replay(v, &o);
     int (*run)(const struct sim_options *) = scale ? sim_scale : sim_check;
