@@ -1,12 +1,16 @@
 #include "store/redo.h"
 
+#include <assert.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/own.h"
 
 enum {
-    MAGIC = 0x4f444552, /* "REDO" */
+    MAGIC_PACKED = 0x4f444552, /* "REDO": an older Atoll's */
+    MAGIC = 0x32444552,        /* "RED2" */
     HEADER_BYTES = 32,
     CRC_AT = 4,
     BODY_BYTES_AT = 8,
@@ -14,7 +18,9 @@ enum {
     TO_AT = 24,
     SIZE_MIN = 64 << 10,
     CALL_BYTES = 64 << 10, /* the unix VFS takes less than 128 KiB in one call */
+    FDS_SEARCHED = 64,
 };
+static_assert(CALL_BYTES % REDO_ALIGN_BYTES == 0, "every piece of a record is aligned");
 
 static void put_u32(char *p, uint32_t v) {
     for (int i = 0; i < 4; i++) p[i] = (char)(v >> 8 * i & 0xff);
@@ -31,11 +37,47 @@ static int failed(int rc, const char *doing, struct err *err) {
     return err_set(err, ERR_INTERNAL, "store: %s the redo log: %s", doing, sqlite3_errstr(rc));
 }
 
+static size_t aligned(size_t n) {
+    return (n + REDO_ALIGN_BYTES - 1) & ~((size_t)REDO_ALIGN_BYTES - 1);
+}
+
+/* Past the page cache, or through it. */
+static void set_direct(struct redo *r, bool on) {
+    int flags = r->direct_fd >= 0 ? fcntl(r->direct_fd, F_GETFL) : -1;
+    if (flags >= 0) flags = fcntl(r->direct_fd, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT);
+    if (flags < 0) r->direct_fd = -1; /* not on every file system */
+}
+
+/* SQLite does not tell its descriptor. A VFS that is not the usual one may want to see other calls.
+ */
+static void direct_begin(struct redo *r) {
+    struct stat want, have;
+    if (strcmp(r->vfs->zName, "unix") != 0 || stat(r->path, &want) < 0) return;
+    for (int fd = 0; fd < FDS_SEARCHED && r->direct_fd < 0; fd++)
+        if (fstat(fd, &have) == 0 && have.st_ino == want.st_ino && have.st_dev == want.st_dev)
+            r->direct_fd = fd;
+    set_direct(r, true);
+}
+
+static int blocks_write(struct redo *r, size_t n, int64_t at) {
+    int rc = r->file->pMethods->xWrite(r->file, r->blocks, (int)n, at);
+    if (rc == SQLITE_OK || (rc & 0xff) == SQLITE_FULL || r->direct_fd < 0) return rc;
+    set_direct(r, false);
+    r->direct_fd = -1;
+    return r->file->pMethods->xWrite(r->file, r->blocks, (int)n, at);
+}
+
+/* Zeros up to the next block behind them. p NULL: nothing but zeros. */
 static int file_write(struct redo *r, const char *p, size_t n, int64_t at) {
     int rc = SQLITE_OK;
+    if (!r->blocks && posix_memalign((void **)&r->blocks, REDO_ALIGN_BYTES, CALL_BYTES) != 0)
+        abort();
     for (size_t done = 0, now; rc == SQLITE_OK && done < n; done += now) {
         now = MIN_OF(n - done, (size_t)CALL_BYTES);
-        rc = r->file->pMethods->xWrite(r->file, p + done, (int)now, at + (int64_t)done);
+        size_t data = p ? now : 0;
+        if (p) memcpy(r->blocks, p + done, data);
+        memset(r->blocks + data, 0, aligned(now) - data);
+        rc = blocks_write(r, aligned(now), at + (int64_t)done);
     }
     return rc;
 }
@@ -60,8 +102,12 @@ int redo_open(struct redo *r, sqlite3 *db, const char *db_path, struct err *err)
     sqlite3_int64 size = 0;
     if (rc == SQLITE_OK) rc = r->file->pMethods->xFileSize(r->file, &size);
     r->size = size;
+    r->direct_fd = -1;
     if (rc == SQLITE_OK && flags & SQLITE_OPEN_READONLY) rc = SQLITE_READONLY;
-    if (rc == SQLITE_OK) return 0;
+    if (rc == SQLITE_OK) {
+        direct_begin(r);
+        return 0;
+    }
     return err_set(err, ERR_UNAVAILABLE, "%s cannot be opened: %s", r->path, sqlite3_errstr(rc));
 }
 
@@ -69,8 +115,14 @@ void redo_close(struct redo *r) {
     if (r->file && r->file->pMethods) r->file->pMethods->xClose(r->file);
     free(r->file);
     free(r->path);
-    buf_done(&r->record);
+    redo_rest(r);
     *r = (struct redo){0};
+}
+
+void redo_rest(struct redo *r) {
+    buf_done(&r->record);
+    free(r->blocks);
+    r->blocks = NULL;
 }
 
 /* ---- reading ---- */
@@ -99,7 +151,8 @@ static int record_read(struct redo *r, int64_t at, struct buf *record, struct he
     int rc = file_read(r, record->p, HEADER_BYTES, at);
     if (rc != SQLITE_OK) return failed(rc, "reading", err);
     *ret = header_read(slice_from(record->p, HEADER_BYTES));
-    if (ret->magic != MAGIC || ret->body_bytes > r->size - at - HEADER_BYTES) return 0;
+    bool magic = ret->magic == MAGIC || ret->magic == MAGIC_PACKED;
+    if (!magic || ret->body_bytes > r->size - at - HEADER_BYTES) return 0;
     record->n = HEADER_BYTES;
     buf_reserve(record, ret->body_bytes);
     rc = file_read(r, record->p + HEADER_BYTES, ret->body_bytes, at + HEADER_BYTES);
@@ -108,7 +161,7 @@ static int record_read(struct redo *r, int64_t at, struct buf *record, struct he
     return ret->crc == crc32c(0, record->p + BODY_BYTES_AT, record->n - BODY_BYTES_AT);
 }
 
-int redo_scan(struct redo *r, int64_t end, redo_record_fn *fn, void *user, struct err *err) {
+static int scan(struct redo *r, int64_t end, redo_record_fn *fn, void *user, struct err *err) {
     OWN(buf_done) struct buf record = {0};
     struct header h = {0};
     uint64_t revision = 0;
@@ -121,13 +174,20 @@ int redo_scan(struct redo *r, int64_t end, redo_record_fn *fn, void *user, struc
         struct slice body = slice_from(record.p + HEADER_BYTES, record.n - HEADER_BYTES);
         result = fn(user, h.from, h.to, body, err);
         revision = h.to;
-        at += (int64_t)record.n;
+        at += (int64_t)(h.magic == MAGIC ? aligned(record.n) : record.n);
     }
     if (result != 0) return result;
     if (end >= 0 && at != end)
         return err_set(err, ERR_INTERNAL, "store: a record of the redo log is gone");
     r->end = at;
     return 0;
+}
+
+int redo_scan(struct redo *r, int64_t end, redo_record_fn *fn, void *user, struct err *err) {
+    set_direct(r, false); /* it reads what it needs */
+    int result = scan(r, end, fn, user, err);
+    set_direct(r, true);
+    return result;
 }
 
 bool redo_next(struct unpack *body, struct store_write *ret, bool *bad) {
@@ -153,17 +213,16 @@ void redo_add(struct redo *r, const struct store_write *w) {
 }
 
 bool redo_fits(const struct redo *r) {
-    return r->record.n <= REDO_RECORD_BYTES_MAX && r->end + (int64_t)r->record.n <= REDO_BYTES_MAX;
+    return r->record.n <= REDO_RECORD_BYTES_MAX &&
+           r->end + (int64_t)aligned(r->record.n) <= REDO_BYTES_MAX;
 }
 
 /* The file is written over, never made longer by a record: a sync then moves its data only. */
 static int make_room(struct redo *r) {
     int64_t size = MAX_OF(r->size, SIZE_MIN);
-    while (size < r->end + (int64_t)r->record.n) size *= 2;
+    while (size < r->end + (int64_t)aligned(r->record.n)) size *= 2;
     if (size == r->size) return SQLITE_OK;
-    OWN(free_p) char *zeros = calloc(1, (size_t)(size - r->size));
-    if (!zeros) abort();
-    int rc = file_write(r, zeros, (size_t)(size - r->size), r->size);
+    int rc = file_write(r, NULL, (size_t)(size - r->size), r->size);
     if (rc == SQLITE_OK) r->size = size;
     return rc;
 }
@@ -179,7 +238,7 @@ int redo_append(struct redo *r, uint64_t from, uint64_t to, struct err *err) {
     if (rc == SQLITE_OK) rc = file_write(r, p, r->record.n, r->end);
     if (rc != SQLITE_OK) return failed(rc, "writing", err);
     int result = redo_sync(r, err);
-    if (result == 0) r->end += (int64_t)r->record.n;
+    if (result == 0) r->end += (int64_t)aligned(r->record.n);
     return result;
 }
 
@@ -192,7 +251,5 @@ int redo_sync(struct redo *r, struct err *err) {
 void redo_reset(struct redo *r) { r->end = 0; }
 
 void redo_clear(struct redo *r) {
-    static const char header[HEADER_BYTES];
-    if (r->file && r->size && r->end == 0)
-        r->file->pMethods->xWrite(r->file, header, sizeof header, 0);
+    if (r->file && r->size && r->end == 0) file_write(r, NULL, REDO_ALIGN_BYTES, 0);
 }

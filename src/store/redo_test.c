@@ -193,11 +193,60 @@ TEST(a_torn_record_ends_the_redo_log) {
     place_make(&p);
     crash_after(p.path, two_batches);
     OWN(close_p) int fd = open(p.redo, O_RDWR | O_CLOEXEC);
-    off_t in_second = (VALUE_BYTES + 50) * 2 + 1000;
+    off_t in_second = REDO_ALIGN_BYTES + 1000; /* each has less than that */
     assert_int_equal(pwrite(fd, "\0", 1, in_second), 1);
     struct store_backend *b = open_or_fail(p.path);
     assert_int_equal(stats_of(b).revision, 2);
     assert_true(create_batch(b, 2, 1));
+    b->ops->close(b);
+    place_remove(&p);
+}
+
+/* Moves the records together, as they were before they began at blocks. */
+static void make_packed(const char *redo) {
+    static const char magic[4] = "REDO";
+    OWN(close_p) int fd = open(redo, O_RDWR | O_CLOEXEC);
+    off_t from = 0, to = 0;
+    char record[3 * REDO_ALIGN_BYTES];
+    for (;;) {
+        uint32_t body_bytes;
+        assert_int_equal(pread(fd, record, sizeof record, from), sizeof record);
+        if (memcmp(record, "RED2", 4) != 0) break;
+        memcpy(&body_bytes, record + 8, 4);
+        memcpy(record, magic, sizeof magic);
+        size_t n = 32 + body_bytes;
+        assert_int_equal(pwrite(fd, record, n, to), n);
+        from += (off_t)((n + REDO_ALIGN_BYTES - 1) / REDO_ALIGN_BYTES * REDO_ALIGN_BYTES);
+        to += (off_t)n;
+    }
+    assert_int_equal(pwrite(fd, "\0\0\0\0", 4, to), 4);
+}
+
+TEST(the_redo_log_of_an_older_atoll_is_applied_and_begins_again) {
+    struct place p;
+    place_make(&p);
+    crash_after(p.path, two_batches);
+    make_packed(p.redo);
+    struct store_backend *b = open_or_fail(p.path);
+    assert_int_equal(stats_of(b).revision, 4);
+    b->ops->close(b);
+    crash_after(p.path, one_more);
+    b = open_or_fail(p.path);
+    assert_int_equal(stats_of(b).revision, 5);
+    b->ops->close(b);
+    place_remove(&p);
+}
+
+TEST(a_crash_after_an_older_redo_log_loses_nothing) {
+    struct place p;
+    place_make(&p);
+    crash_after(p.path, two_batches);
+    make_packed(p.redo);
+    crash_after(p.path, one_more);
+    crash_after(p.path, one_more);
+    struct store_backend *b = open_or_fail(p.path);
+    assert_int_equal(stats_of(b).revision, 6);
+    assert_int_equal(stats_of(b).objects, 6);
     b->ops->close(b);
     place_remove(&p);
 }

@@ -79,6 +79,10 @@ static int record_apply(void *user, uint64_t from, uint64_t to, struct slice bod
 int sqlite_recover(struct sqlite_backend *s, struct err *err) {
     int r = redo_scan(&s->redo, -1, record_apply, s, err);
     if (r < 0) return r;
+    if (s->redo.end % REDO_ALIGN_BYTES) { /* of an older Atoll: nothing can follow */
+        if (s->unsettled) return sqlite_settle(s, &s->now, s->compacted, err);
+        redo_reset(&s->redo);
+    }
     /* What is shown from now on must not be gone after the next power failure. */
     return s->unsettled ? redo_sync(&s->redo, err) : 0;
 }
@@ -188,7 +192,7 @@ void sqlite_stats(struct store_backend *b, struct store_stats *ret) {
 int sqlite_idle(struct store_backend *b, struct err *err) {
     struct sqlite_backend *s = (struct sqlite_backend *)b;
     int r = settle_all(s, err);
-    buf_done(&s->redo.record);
+    redo_rest(&s->redo);
     sqlite3_db_release_memory(s->db);
     malloc_trim(0);
     return r;
