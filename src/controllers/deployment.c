@@ -7,30 +7,13 @@
 
 #include "api/pods.h"
 #include "base/own.h"
-#include "base/times.h"
-#include "controllers/common.h"
+#include "controllers/deployment.h"
 #include "controllers/rollout.h"
 
 static const char revision_key[] = "deployment.kubernetes.io/revision";
 static const char desired_key[] = "deployment.kubernetes.io/desired-replicas";
 static const char max_key[] = "deployment.kubernetes.io/max-replicas";
 static const char hash_key[] = "pod-template-hash";
-
-typedef struct apps_v1_deployment deployment;
-typedef struct apps_v1_replica_set replica_set;
-
-struct view {
-    const struct world *w;
-    const deployment *d;
-    struct plan *p;
-    struct arena *a;
-    const replica_set *current; /* NULL: still to be made */
-    const replica_set **old;    /* oldest first */
-    size_t n_old;
-    int64_t max_revision; /* of the old ones */
-    int32_t surge, unavailable;
-    bool created; /* this plan creates the current one */
-};
 
 static int64_t revision_of(const replica_set *rs) {
     return annotation_int((const struct api_object *)rs, revision_key);
@@ -45,7 +28,7 @@ static int by_age(const void *x, const void *y) {
 
 /* Adopts orphans that match and releases what does not match any more. True when that is in the
  * plan: the rest waits for its result. */
-static bool claim(struct view *v) {
+static bool claim(struct deployment_view *v) {
     const struct api_object *o;
     size_t before = plan_count(v->p), at = 0;
     if (v->d->metadata.deletion_timestamp) return false;
@@ -60,7 +43,7 @@ static bool claim(struct view *v) {
     return plan_count(v->p) > before;
 }
 
-static void gather(struct view *v) {
+static void gather(struct deployment_view *v) {
     struct {
         const replica_set **v;
         size_t n;
@@ -83,7 +66,7 @@ static void gather(struct view *v) {
 }
 
 /* base and the numbers that the replicas were chosen for. */
-static struct str_map size_annotations(struct view *v, const struct str_map *base) {
+static struct str_map size_annotations(struct deployment_view *v, const struct str_map *base) {
     struct str_map out = {0};
     for (size_t i = 0; base && i < base->n; i++)
         str_map_set(v->a, &out, base->v[i].key, base->v[i].value);
@@ -95,7 +78,7 @@ static struct str_map size_annotations(struct view *v, const struct str_map *bas
 
 /* The same with what its current ReplicaSet takes over from the Deployment: all annotations but its
  * bookkeeping. */
-static struct str_map carried_annotations(struct view *v, const struct str_map *base) {
+static struct str_map carried_annotations(struct deployment_view *v, const struct str_map *base) {
     static const char *const own[] = {revision_key, desired_key, max_key,
                                       "kubectl.kubernetes.io/last-applied-configuration",
                                       "deprecated.deployment.rollback.to"};
@@ -109,9 +92,9 @@ static struct str_map carried_annotations(struct view *v, const struct str_map *
     return out;
 }
 
-static int64_t next_revision(const struct view *v) { return v->max_revision + 1; }
+static int64_t next_revision(const struct deployment_view *v) { return v->max_revision + 1; }
 
-static void create_current(struct view *v, int32_t replicas) {
+static void create_current(struct deployment_view *v, int32_t replicas) {
     const char *hash = template_hash(v->a, &v->d->spec.template, v->d->status.collision_count);
     replica_set *rs =
         (replica_set *)api_object_new(v->a, api_kind_by_name("apps", "v1", "ReplicaSet"));
@@ -131,13 +114,16 @@ static void create_current(struct view *v, int32_t replicas) {
     rs->spec.selector = api_copy(v->a, &meta_v1_label_selector_type, v->d->spec.selector);
     str_map_set(v->a, &rs->spec.selector->match_labels, hash_key, hash);
     plan_create(v->p, (struct api_object *)rs);
-    plan_event(v->p, (const struct api_object *)v->d, "Normal", "ScalingReplicaSet",
-               "Scaled up replica set %s from 0 to %d", rs->metadata.name, replicas);
+    plan_report_as(
+        v->p, (const struct api_object *)v->d, "ScalingReplicaSet",
+        arena_printf(v->a, "Scaled up replica set %s from 0 to %d", rs->metadata.name, replicas),
+        "ReplicaSetCreateError",
+        arena_printf(v->a, "Failed to create new replica set \"%s\":", rs->metadata.name));
     v->created = true;
 }
 
 /* A name taken by a ReplicaSet with another template: count it, so that the next hash differs. */
-static bool collision(struct view *v) {
+static bool collision(struct deployment_view *v) {
     const char *hash = template_hash(v->a, &v->d->spec.template, v->d->status.collision_count);
     const char *name = arena_printf(v->a, "%s-%s", v->d->metadata.name, hash);
     if (!world_get(v->w, "ReplicaSet", v->d->metadata.namespace, name)) return false;
@@ -148,7 +134,7 @@ static bool collision(struct view *v) {
 }
 
 /* Whether the replicas of some set were chosen for another number of replicas of the Deployment. */
-static bool scaling(const struct view *v) {
+static bool scaling(const struct deployment_view *v) {
     const char *want = arena_printf(v->a, "%d", int_or(v->d->spec.replicas, 1));
     for (size_t i = 0; i < v->n_old + (v->current != NULL); i++) {
         const replica_set *rs = i < v->n_old ? v->old[i] : v->current;
@@ -159,11 +145,12 @@ static bool scaling(const struct view *v) {
 }
 
 /* In the middle of a rolling update a new number of replicas is shared out first. */
-static bool scales_apart(const struct view *v) {
+static bool scales_apart(const struct deployment_view *v) {
     return scaling(v) && !str_eq(v->d->spec.strategy.type, "Recreate");
 }
 
-static void scale_set(struct view *v, const replica_set *rs, int32_t want, bool current) {
+static void scale_set(struct deployment_view *v, const replica_set *rs, int32_t want,
+                      bool current) {
     bool shared = v->d->spec.paused || scales_apart(v);
     int32_t was = int_or(rs->spec.replicas, 1);
     replica_set *copy = arena_copy(v->a, rs, sizeof *rs);
@@ -191,7 +178,7 @@ static void scale_set(struct view *v, const replica_set *rs, int32_t want, bool 
 
 /* Pods of a set, those that are being deleted among them if `leaving`. The set's status may be
  * older than what it has made. */
-static int32_t pods_of(const struct view *v, const replica_set *rs, bool leaving) {
+static int32_t pods_of(const struct deployment_view *v, const replica_set *rs, bool leaving) {
     const struct api_object *o;
     int32_t n = 0;
     for (size_t at = 0; (o = world_owned(v->w, rs->metadata.uid, "Pod", &at));) {
@@ -201,7 +188,7 @@ static int32_t pods_of(const struct view *v, const replica_set *rs, bool leaving
     return MAX_OF(n, rs->status.replicas);
 }
 
-static struct rollout plan_rollout(struct view *v) {
+static struct rollout plan_rollout(struct deployment_view *v) {
     struct rollout r = {.replicas = int_or(v->d->spec.replicas, 1),
                         .surge = v->surge,
                         .unavailable = v->unavailable};
@@ -227,7 +214,7 @@ static struct rollout plan_rollout(struct view *v) {
     return r;
 }
 
-static void roll(struct view *v) {
+static void roll(struct deployment_view *v) {
     struct rollout r = plan_rollout(v);
     if (v->d->spec.paused || scales_apart(v)) {
         /* No rollout and no new set, but what there is follows spec.replicas. */
@@ -253,7 +240,7 @@ static int by_revision(const void *x, const void *y) {
     return (d > 0) - (d < 0);
 }
 
-static void clean_history(struct view *v) {
+static void clean_history(struct deployment_view *v) {
     size_t keep = (size_t)MAX_OF(int_or(v->d->spec.revision_history_limit, 10), 0), idle = 0;
     const replica_set **done = ARENA_ARRAY(v->a, const replica_set *, v->n_old);
     for (size_t i = 0; i < v->n_old; i++) {
@@ -269,124 +256,8 @@ static void clean_history(struct view *v) {
         plan_delete(v->p, (const struct api_object *)done[i], NULL);
 }
 
-/* ---- status ---- */
-
-static struct apps_v1_deployment_condition *
-condition(struct view *v, struct apps_v1_deployment_status *s, const char *type) {
-    for (size_t i = 0; i < s->conditions.n; i++)
-        if (str_eq(s->conditions.v[i].type, type)) return &s->conditions.v[i];
-    struct apps_v1_deployment_condition *c = ARENA_PUSH(v->a, &s->conditions);
-    c->type = type;
-    return c;
-}
-
-static void set_condition(struct view *v, struct apps_v1_deployment_status *s, const char *type,
-                          const char *text, const char *reason, const char *message) {
-    struct apps_v1_deployment_condition *c = condition(v, s, type);
-    const char *now = now_text(v->a, v->w);
-    bool same = str_eq(c->status, text) && str_eq(c->reason, reason);
-    if (!str_eq(c->status, text)) c->last_transition_time = now;
-    if (!same || !str_eq(c->message, message)) c->last_update_time = now;
-    c->status = text;
-    c->reason = reason;
-    c->message = message;
-}
-
-static void sum_status(struct view *v, struct apps_v1_deployment_status *s) {
-    s->replicas = s->ready_replicas = s->available_replicas = s->updated_replicas = 0;
-    for (size_t i = 0; i < v->n_old + (v->current != NULL); i++) {
-        const replica_set *rs = i < v->n_old ? v->old[i] : v->current;
-        s->replicas += rs->status.replicas;
-        s->ready_replicas += rs->status.ready_replicas;
-        s->available_replicas += rs->status.available_replicas;
-        if (rs == v->current) s->updated_replicas = rs->status.replicas;
-    }
-    s->unavailable_replicas =
-        MAX_OF(MAX_OF(s->replicas, int_or(v->d->spec.replicas, 1)) - s->available_replicas, 0);
-    s->observed_generation = v->d->metadata.generation;
-}
-
-static bool moved(const struct apps_v1_deployment_status *now,
-                  const struct apps_v1_deployment_status *was) {
-    return now->updated_replicas > was->updated_replicas ||
-           now->ready_replicas > was->ready_replicas ||
-           now->available_replicas > was->available_replicas ||
-           now->replicas - now->updated_replicas < was->replicas - was->updated_replicas;
-}
-
-static void deadline(struct view *v, struct apps_v1_deployment_status *s) {
-    struct apps_v1_deployment_condition *c = condition(v, s, "Progressing");
-    int64_t since, limit_s = int_or(v->d->spec.progress_deadline_seconds, 600);
-    if (str_eq(c->reason, "ProgressDeadlineExceeded") || v->d->spec.paused ||
-        time_parse(str_or(c->last_update_time, ""), &since) < 0)
-        return;
-    int64_t left_ms = limit_s * 1000 - (world_now_ns(v->w) - since) / 1000000;
-    if (left_ms > 0) {
-        plan_requeue(v->p, (uint64_t)left_ms);
-        return;
-    }
-    set_condition(v, s, "Progressing", "False", "ProgressDeadlineExceeded",
-                  arena_printf(v->a, "ReplicaSet \"%s\" has timed out progressing.",
-                               v->current ? v->current->metadata.name : v->d->metadata.name));
-}
-
-/* True while paused, and once after it: the deadline does not run then. */
-static bool paused_condition(struct view *v, struct apps_v1_deployment_status *s,
-                             const struct apps_v1_deployment_condition *c) {
-    bool noted = str_eq(c->reason, "DeploymentPaused");
-    if (v->d->spec.paused && !noted && !str_eq(c->reason, "ProgressDeadlineExceeded"))
-        set_condition(v, s, "Progressing", "Unknown", "DeploymentPaused", "Deployment is paused");
-    else if (!v->d->spec.paused && noted) {
-        set_condition(v, s, "Progressing", "Unknown", "DeploymentResumed", "Deployment is resumed");
-        return true;
-    }
-    return v->d->spec.paused;
-}
-
-static void set_progress(struct view *v, struct apps_v1_deployment_status *s) {
-    int32_t want = int_or(v->d->spec.replicas, 1);
-    const char *name = v->current ? v->current->metadata.name : v->d->metadata.name;
-    bool complete = v->current && s->updated_replicas == want && s->replicas == want &&
-                    s->available_replicas >= want;
-    struct apps_v1_deployment_condition *c = condition(v, s, "Progressing");
-    if (paused_condition(v, s, c)) return;
-    if (v->created)
-        set_condition(v, s, "Progressing", "True", "NewReplicaSetCreated",
-                      arena_printf(v->a, "Created new replica set \"%s\"",
-                                   arena_printf(v->a, "%s-%s", v->d->metadata.name,
-                                                template_hash(v->a, &v->d->spec.template,
-                                                              v->d->status.collision_count))));
-    else if (complete)
-        set_condition(v, s, "Progressing", "True", "NewReplicaSetAvailable",
-                      arena_printf(v->a, "ReplicaSet \"%s\" has successfully progressed.", name));
-    else if (moved(s, &v->d->status) || str_empty(c->status)) {
-        set_condition(v, s, "Progressing", "True", "ReplicaSetUpdated",
-                      arena_printf(v->a, "ReplicaSet \"%s\" is progressing.", name));
-        c->last_update_time = now_text(v->a, v->w);
-    } else
-        deadline(v, s);
-}
-
-static void write_status(struct view *v) {
-    struct apps_v1_deployment_status *s =
-        api_copy(v->a, &apps_v1_deployment_status_type, &v->d->status);
-    int32_t want = int_or(v->d->spec.replicas, 1);
-    sum_status(v, s);
-    if (s->available_replicas >= want - v->unavailable)
-        set_condition(v, s, "Available", "True", "MinimumReplicasAvailable",
-                      "Deployment has minimum availability.");
-    else
-        set_condition(v, s, "Available", "False", "MinimumReplicasUnavailable",
-                      "Deployment does not have minimum availability.");
-    set_progress(v, s);
-    if (api_equal(&apps_v1_deployment_status_type, s, &v->d->status)) return;
-    deployment *copy = arena_copy(v->a, v->d, sizeof *v->d);
-    copy->status = *s;
-    plan_update_status(v->p, (struct api_object *)copy);
-}
-
 /* kubectl rollout history and undo read the revision on the Deployment itself. */
-static bool write_revision(struct view *v) {
+static bool write_revision(struct deployment_view *v) {
     if (!v->current || revision_of(v->current) <= v->max_revision) return false;
     const char *want = str_map_get(&v->current->metadata.annotations, revision_key);
     if (str_eq(str_map_get(&v->d->metadata.annotations, revision_key), want)) return false;
@@ -403,7 +274,7 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     key_split(plan_arena(p), key, &ns, &name);
     const deployment *d = (const deployment *)world_get(w, "Deployment", ns, name);
     if (!d) return 0;
-    struct view v = {.w = w, .d = d, .p = p, .a = plan_arena(p)};
+    struct deployment_view v = {.w = w, .d = d, .p = p, .a = plan_arena(p)};
     rollout_limits(
         d->spec.strategy.rolling_update ? &d->spec.strategy.rolling_update->max_surge : NULL,
         d->spec.strategy.rolling_update ? &d->spec.strategy.rolling_update->max_unavailable : NULL,
@@ -416,11 +287,13 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
         /* The status write that follows needs the new resourceVersion: it comes with the next
          * round. */
         if (write_revision(&v)) return 0;
+        /* After a failure, which drops the rest of a plan, it is told first. */
+        if (plan_last_failure(p)) deployment_status_write(&v);
         roll(&v);
         clean_history(&v);
         if (plan_count_of(p, PLAN_UPDATE_STATUS, NULL)) return 0;
     }
-    write_status(&v);
+    deployment_status_write(&v);
     return 0;
 }
 

@@ -408,6 +408,50 @@ TEST(a_rollout_that_stands_still_is_told_after_its_deadline) {
     world_free(w);
 }
 
+TEST(what_keeps_a_set_from_its_pods_is_told_by_the_deployment) {
+    struct world *w = world_test_new();
+    const char *reason = NULL;
+    add_deployment(w, 1, "{\"type\":\"RollingUpdate\"}");
+    settle(w, "deployment", key);
+    size_t at = 0;
+    struct arena *a;
+    struct apps_v1_replica_set *rs =
+        (struct apps_v1_replica_set *)edit(world_next(w, "ReplicaSet", "default", &at), &a);
+    *ARENA_PUSH(a, &rs->status.conditions) =
+        (struct apps_v1_replica_set_condition){.type = "ReplicaFailure",
+                                               .status = "True",
+                                               .reason = "FailedCreate",
+                                               .message = "exceeded quota"};
+    edit_done(w, a, (struct api_object *)rs);
+    settle(w, "deployment", key);
+    assert_string_equal(condition_of(get(w), "ReplicaFailure", &reason), "True");
+    assert_string_equal(reason, "FailedCreate");
+    at = 0;
+    rs = (struct apps_v1_replica_set *)edit(world_next(w, "ReplicaSet", "default", &at), &a);
+    rs->status.conditions.n = 0;
+    edit_done(w, a, (struct api_object *)rs);
+    settle(w, "deployment", key);
+    assert_null(condition_of(get(w), "ReplicaFailure", NULL));
+    world_free(w);
+}
+
+TEST(a_set_that_cannot_be_made_is_told) {
+    struct world *w = world_test_new();
+    struct err err = {0};
+    const char *reason = NULL;
+    add_deployment(w, 1, "{\"type\":\"RollingUpdate\"}");
+    OWN(plan_free_p) struct plan *p = plan_after(w, "deployment", key, "forbidden by policy");
+    assert_int_equal(plan_at(p, 0)->op, PLAN_UPDATE_STATUS); /* not behind what fails again */
+    const struct plan_step *made = plan_find(p, PLAN_CREATE, "ReplicaSet", 0);
+    assert_string_equal(made->report_failed, "ReplicaSetCreateError");
+    world_apply(w, p, &err);
+    assert_string_equal(condition_of(get(w), "Progressing", &reason), "False");
+    assert_string_equal(reason, "ReplicaSetCreateError");
+    settle(w, "deployment", key);
+    assert_string_equal(condition_of(get(w), "Progressing", &reason), "True");
+    world_free(w);
+}
+
 TEST(limits_of_a_rollout_round_as_kubernetes_does) {
     int32_t surge, unavailable;
     rollout_limits(NULL, NULL, 10, &surge, &unavailable);

@@ -14,13 +14,19 @@ static const struct reconciler *find(const char *name) {
     return NULL;
 }
 
-struct plan *plan_of(const struct world *w, const char *reconciler, const char *key) {
+struct plan *plan_after(const struct world *w, const char *reconciler, const char *key,
+                        const char *failure) {
     struct err err = {.text = ""};
     struct plan *p = plan_new();
+    if (failure) plan_set_last_failure(p, failure);
     if (find(reconciler)->reconcile(w, key, p, &err))
         fail_msg("%s %s: %s", reconciler, key, err.text);
     plan_detach(p);
     return p;
+}
+
+struct plan *plan_of(const struct world *w, const char *reconciler, const char *key) {
+    return plan_after(w, reconciler, key, NULL);
 }
 
 int run(struct world *w, const char *reconciler, const char *key) {

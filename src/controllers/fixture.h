@@ -13,6 +13,9 @@ int run(struct world *w, const char *reconciler, const char *key);
 void settle(struct world *w, const char *reconciler, const char *key);
 /* One run without doing anything. The caller frees it. */
 struct plan *plan_of(const struct world *w, const char *reconciler, const char *key);
+/* The same after a run whose write failed with that text. */
+struct plan *plan_after(const struct world *w, const char *reconciler, const char *key,
+                        const char *failure);
 /* Asserts that another run plans no write; Events and requeues are none. */
 void assert_rests(const struct world *w, const char *reconciler, const char *key);
 

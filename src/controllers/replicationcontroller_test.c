@@ -41,17 +41,6 @@ TEST(replicationcontroller_without_a_selector_adopts_by_the_labels_of_its_templa
     world_free(w);
 }
 
-static int reconcile_after(struct world *w, const char *failure, struct plan *p) {
-    size_t n;
-    OWN(free_p) const struct reconciler **all = reconcilers(&n);
-    struct err err = {0};
-    plan_set_last_failure(p, failure);
-    for (size_t i = 0; i < n; i++)
-        if (str_eq(all[i]->name, "replicationcontroller"))
-            return all[i]->reconcile(w, "default/web", p, &err);
-    return -1;
-}
-
 static const struct core_v1_replication_controller *web(const struct world *w) {
     return (const void *)world_get(w, "ReplicationController", "default", "web");
 }
@@ -60,11 +49,10 @@ TEST(replicationcontroller_tells_why_pods_are_missing_until_they_are_there) {
     struct world *w = world_test_new();
     struct err err = {0};
     world_add_json(w, json);
-    OWN(plan_free_p) struct plan *p = plan_new();
-    assert_int_equal(reconcile_after(w, "exceeded quota", p), 0);
+    OWN(plan_free_p)
+    struct plan *p = plan_after(w, "replicationcontroller", "default/web", "exceeded quota");
     assert_int_equal(plan_at(p, 0)->op, PLAN_UPDATE_STATUS); /* not behind what fails again */
     assert_int_equal(plan_count_of(p, PLAN_CREATE, "Pod"), 2);
-    plan_detach(p);
     world_apply(w, p, &err);
     assert_int_equal(web(w)->status.conditions.n, 1);
     const struct core_v1_replication_controller_condition *c = &web(w)->status.conditions.v[0];
