@@ -42,8 +42,9 @@ struct event_recorder {
     struct loop *loop;
     const struct api_kind *kind;
     char *component, *host;
-    struct map entries; /* key → struct event_entry */
-    struct map buckets; /* object uid → struct bucket */
+    struct map entries;                  /* key → struct event_entry */
+    struct map buckets;                  /* object uid → struct bucket */
+    size_t entries_limit, buckets_limit; /* looked through when there are as many */
     VEC(struct event_entry *) retry;
     struct timer *retry_timer;
     uint64_t sequence;
@@ -201,10 +202,24 @@ static bool bucket_full(const void *value, uint64_t now_ms) {
            now_ms - b->last_ms > FORGET_MS;
 }
 
+static bool bucket_left(const void *value, uint64_t now_ms) {
+    (void)now_ms;
+    return ((const struct bucket *)value)->tokens > 0;
+}
+
+/* Where many remain, the next look waits until there are twice as many: each event pays for a few.
+ */
 static void make_room(struct event_recorder *r, uint64_t now_ms) {
-    if (r->entries.n >= ENTRIES_MAX) forget_map(&r->entries, entry_old, entry_release, now_ms);
-    if (r->entries.n >= ENTRIES_MAX) forget_map(&r->entries, entry_idle, entry_release, now_ms);
-    if (r->buckets.n >= ENTRIES_MAX) forget_map(&r->buckets, bucket_full, free, now_ms);
+    if (r->entries.n >= MAX_OF(r->entries_limit, (size_t)ENTRIES_MAX)) {
+        forget_map(&r->entries, entry_old, entry_release, now_ms);
+        if (r->entries.n >= ENTRIES_MAX) forget_map(&r->entries, entry_idle, entry_release, now_ms);
+        r->entries_limit = 2 * r->entries.n;
+    }
+    if (r->buckets.n >= MAX_OF(r->buckets_limit, (size_t)ENTRIES_MAX)) {
+        forget_map(&r->buckets, bucket_full, free, now_ms);
+        if (r->buckets.n >= ENTRIES_MAX) forget_map(&r->buckets, bucket_left, free, now_ms);
+        r->buckets_limit = 2 * r->buckets.n;
+    }
 }
 
 /* ---- recording ---- */
@@ -214,7 +229,7 @@ static struct event_entry *entry_new(struct event_recorder *r, const struct api_
                                      const char *message) {
     struct event_entry *e = calloc(1, sizeof *e);
     if (!e) abort();
-    struct arena *a = e->a = arena_new();
+    struct arena *a = e->a = arena_new_sized(1024);
     const struct meta_v1_object_meta *m = &about->metadata;
     struct core_v1_event *v = &e->event;
     e->recorder = r;
