@@ -42,10 +42,16 @@ static void run_orphan_free(struct run *run) {
     free(run);
 }
 
-/* Failures that mean that the wish has come true already. */
+/* A disruption budget forbids the eviction. */
+static bool is_refused(const struct plan_step *s, const struct err *err) {
+    return s->op == PLAN_EVICT && err && err->reason == ERR_TOO_MANY_REQUESTS;
+}
+
+/* Failures that mean that the wish has come true already, or that somebody may say no. */
 static bool is_success(const struct plan_step *s, const struct err *err) {
-    return !err ||
-           (s->op == PLAN_DELETE && (err->reason == ERR_NOT_FOUND || err->reason == ERR_CONFLICT));
+    return !err || is_refused(s, err) ||
+           ((s->op == PLAN_DELETE || s->op == PLAN_EVICT) &&
+            (err->reason == ERR_NOT_FOUND || err->reason == ERR_CONFLICT));
 }
 
 static void step_report(struct engine *e, const struct plan_step *s, const struct api_object *obj,
@@ -85,8 +91,15 @@ static void on_step(void *user, const struct api_object *obj, struct slice body,
         return;
     }
     run->engine->stats.writes++;
-    if (!err || !is_success(s, err)) step_report(run->engine, s, obj, err);
-    if (is_success(s, err)) {
+    bool refused = is_refused(s, err);
+    if (!err || refused || !is_success(s, err)) step_report(run->engine, s, obj, err);
+    if (s->op == PLAN_EVICT) { /* the answer is a Status, not the pod */
+        obj = NULL;
+        body = (struct slice){0};
+    }
+    if (refused) {
+        /* nothing has changed */
+    } else if (is_success(s, err)) {
         await_add(run->key, s, err ? NULL : obj, err ? (struct slice){0} : body);
     } else if (!run->failed) {
         run->failed = true;
@@ -120,6 +133,16 @@ static void send_request(struct engine *e, const struct plan_step *s, struct ste
     api_request(e->client, s->method, s->path, s->content_type, s->body, on_step, call);
 }
 
+static void send_evict(struct engine *e, const struct plan_step *s, struct step_call *call) {
+    OWN(buf_done) struct buf path = {0}, body = {0};
+    buf_printf(&path, "/api/v1/namespaces/%s/pods/%s/eviction", s->ns, s->name);
+    buf_printf(&body,
+               "{\"apiVersion\":\"policy/v1\",\"kind\":\"Eviction\",\"metadata\":{\"name\":\"%s\","
+               "\"namespace\":\"%s\"},\"deleteOptions\":{\"preconditions\":{\"uid\":\"%s\"}}}",
+               s->name, s->ns, s->object->metadata.uid);
+    api_request(e->client, "POST", path.p, "application/json", buf_view(&body), on_step, call);
+}
+
 static const struct {
     void (*send)(struct engine *e, const struct plan_step *s, struct step_call *call);
     bool parallel; /* with others of the same operation */
@@ -132,6 +155,7 @@ static const struct {
     [PLAN_REQUEST] = {send_request, false},
     [PLAN_EVENT] = {NULL, false},
     [PLAN_NOTE] = {NULL, false},
+    [PLAN_EVICT] = {send_evict, true},
 };
 
 static bool may_start(const struct run *run, const struct plan_step *s) {

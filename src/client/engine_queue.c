@@ -164,7 +164,7 @@ void await_add(struct key *k, const struct plan_step *s, const struct api_object
     const struct api_kind *kind = s->kind;
     if (!kind || !engine_source(k->controller->engine, kind)) return;
     uint64_t revision = s->op == PLAN_DELETE && !answer ? 0 : answer_revision(answer, body);
-    if (!revision && s->op != PLAN_DELETE) return;
+    if (!revision && s->op != PLAN_DELETE && s->op != PLAN_EVICT) return;
     const char *uid = s->object ? s->object->metadata.uid : NULL;
     vec_push(&k->awaits,
              (struct await){kind, revision, copy_str(s->ns), copy_str(s->name), copy_str(uid)});

@@ -49,6 +49,13 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
         plan_report(p, (const struct api_object *)m, "SuccessfulCreate", "FailedCreate");
     }
     if (have > want) plan_delete(p, last, NULL);
+    if (str_map_get(&m->data, "evicts")) {
+        struct api_object *pod = api_object_new(plan_arena(p), api_kind_by_name("", "v1", "Pod"));
+        pod->metadata.namespace = ns;
+        pod->metadata.name = str_map_get(&m->data, "evicts");
+        pod->metadata.uid = "u-pod";
+        plan_evict(p, pod);
+    }
     if (probe.requeue_ms) plan_requeue(p, probe.requeue_ms);
     return 0;
 }
@@ -191,6 +198,24 @@ TEST(failed_writes_are_tried_again) {
     struct engine_stats st;
     engine_stats(f.e, &st);
     assert_true(st.conflicts >= 1);
+    fixture_done(&f);
+}
+
+TEST(an_eviction_that_a_budget_forbids_is_no_failure) {
+    struct fixture f;
+    struct engine_stats st;
+    fixture_open(&f);
+    settle(&f);
+    fake_api_fail_writes(f.api, 1, ERR_TOO_MANY_REQUESTS);
+    world_add_json(fake_api_world(f.api),
+                   "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"e\","
+                   "\"namespace\":\"default\"},\"data\":{\"evicts\":\"p\"}}");
+    for (int i = 0; i < 1000 && !fake_api_counts(f.api).writes; i++) loop_run_once(f.l, 5);
+    settle(&f);
+    engine_stats(f.e, &st);
+    assert_int_equal(fake_api_counts(f.api).writes, 1);
+    assert_int_equal(st.failures + st.conflicts, 0);
+    assert_int_equal(probe.runs, 1);
     fixture_done(&f);
 }
 

@@ -91,6 +91,8 @@ void plan_patch(struct plan *p, const struct api_object *o, const char *subresou
     s->body = slice_from(arena_strn(p->a, patch), patch.n);
 }
 
+void plan_evict(struct plan *p, const struct api_object *pod) { step(p, PLAN_EVICT, pod); }
+
 void plan_request(struct plan *p, const char *method, const char *path, const char *content_type,
                   struct slice body) {
     struct plan_step *s = step(p, PLAN_REQUEST, NULL);
@@ -115,7 +117,8 @@ void plan_report(struct plan *p, const struct api_object *about, const char *don
                  const char *failed_reason) {
     assert(p->steps.n > 0);
     struct plan_step *s = &p->steps.v[p->steps.n - 1];
-    assert(s->op == PLAN_CREATE || s->op == PLAN_DELETE || s->op == PLAN_PATCH);
+    assert(s->op == PLAN_CREATE || s->op == PLAN_DELETE || s->op == PLAN_PATCH ||
+           s->op == PLAN_EVICT);
     s->report_about = about;
     s->report_done = arena_str(p->a, done_reason);
     s->report_failed = arena_str(p->a, failed_reason);
@@ -217,7 +220,8 @@ void plan_describe(const struct plan *p, struct buf *b) {
                                         [PLAN_DELETE] = "delete",
                                         [PLAN_EVENT] = "event",
                                         [PLAN_REQUEST] = "request",
-                                        [PLAN_NOTE] = "note"};
+                                        [PLAN_NOTE] = "note",
+                                        [PLAN_EVICT] = "evict"};
     for (size_t i = 0; i < p->steps.n; i++) {
         const struct plan_step *s = &p->steps.v[i];
         buf_str(b, names[s->op]);

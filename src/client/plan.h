@@ -25,6 +25,7 @@ enum plan_op {
     PLAN_EVENT,
     PLAN_REQUEST,
     PLAN_NOTE,
+    PLAN_EVICT,
 };
 
 struct plan_step {
@@ -65,6 +66,9 @@ void plan_delete_grace(struct plan *p, const struct api_object *o, const char *p
  * api_patch. */
 void plan_patch(struct plan *p, const struct api_object *o, const char *subresource,
                 const char *content_type, struct slice patch);
+/* Asks for the eviction of a pod (pods/NAME/eviction), its uid the precondition. That a disruption
+ * budget forbids it, or that the pod has gone, is no failure; plan_report_as tells which. */
+void plan_evict(struct plan *p, const struct api_object *pod);
 /* Any other request, e.g. PUT …/namespaces/x/finalize. */
 void plan_request(struct plan *p, const char *method, const char *path, const char *content_type,
                   struct slice body);

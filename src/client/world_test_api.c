@@ -4,6 +4,7 @@
 
 #include "api/patch.h"
 #include "api/registry.h"
+#include "api/selector.h"
 #include "api/strategic.h"
 #include "base/own.h"
 #include "base/times.h"
@@ -210,6 +211,37 @@ static int apply_patch(struct world *w, const struct plan_step *s, struct err *e
     return apply_update(w, &update, err);
 }
 
+static bool budget_over(const struct policy_v1_pod_disruption_budget *b,
+                        const struct api_object *pod) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct selector *s;
+    struct err err;
+    return selector_from_labels(a, b->spec.selector, &s, &err) == 0 &&
+           selector_matches(s, &pod->metadata.labels);
+}
+
+/* One budget at most is charged; what it forbids is left out. */
+static int apply_evict(struct world *w, const struct plan_step *s, struct err *err) {
+    const struct api_object *pod, *o;
+    if (current(w, s, &pod, err) < 0 || !str_eq(pod->metadata.uid, s->object->metadata.uid))
+        return 0;
+    for (size_t at = 0; (o = world_next(w, "PodDisruptionBudget", s->ns, &at));) {
+        const struct policy_v1_pod_disruption_budget *b = (const void *)o;
+        if (!budget_over(b, pod)) continue;
+        if (b->status.disruptions_allowed <= 0) return 0;
+        const struct api_kind *k = world_kind(w, "PodDisruptionBudget");
+        struct arena *a = arena_new();
+        struct api_object *copy = api_object_copy(a, k, o);
+        ((struct policy_v1_pod_disruption_budget *)(void *)copy)->status.disruptions_allowed--;
+        revision_set(a, copy);
+        world_put_seen(w, k, a, copy);
+        break;
+    }
+    struct plan_step removal = *s;
+    removal.op = PLAN_DELETE;
+    return apply_delete(w, &removal, err);
+}
+
 static int apply_step(struct world *w, const struct plan_step *s, struct err *err) {
     switch (s->op) {
     case PLAN_CREATE: return apply_create(w, s, err);
@@ -218,6 +250,7 @@ static int apply_step(struct world *w, const struct plan_step *s, struct err *er
     case PLAN_DELETE: return apply_delete(w, s, err);
     case PLAN_EVENT: return 0;
     case PLAN_PATCH: return apply_patch(w, s, err);
+    case PLAN_EVICT: return apply_evict(w, s, err);
     case PLAN_NOTE: world_set_fact(w, s->name, world_now_ns(w), s->body, NULL); return 0;
     case PLAN_REQUEST: break;
     }
