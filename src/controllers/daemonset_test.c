@@ -360,3 +360,14 @@ TEST(daemonset_keeps_its_history_up_to_the_limit) {
     assert_int_equal(world_count(w, "ControllerRevision"), 3);
     world_free(w);
 }
+
+TEST(daemonset_revisions_are_written_as_clients_write_them) {
+    struct world *w = with_nodes(1, ROLLING "1}}", "", "");
+    set_image(w, "a<b>&\xe2\x80\xa8\xc3\xa4");
+    rest(w);
+    size_t at = 0;
+    const struct apps_v1_controller_revision *r =
+        (const struct apps_v1_controller_revision *)world_next(w, "ControllerRevision", NULL, &at);
+    assert_non_null(strstr(r->data.p, "\"image\":\"a\\u003cb\\u003e\\u0026\\u2028\xc3\xa4\""));
+    world_free(w);
+}

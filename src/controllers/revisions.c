@@ -58,12 +58,36 @@ static bool holds(const controller_revision *r, const struct core_v1_pod_templat
     return kept && template_equal(kept, t);
 }
 
+/* As Go writes text within JSON. */
+static void escape(struct buf *out, const char *text) {
+    for (const char *p = text; *p; p++) {
+        if (strchr("<>&", *p))
+            buf_printf(out, "\\u%04x", *p);
+        else if (strncmp(p, "\xe2\x80\xa8", 3) == 0 || strncmp(p, "\xe2\x80\xa9", 3) == 0) {
+            buf_str(out, p[2] == '\xa8' ? "\\u2028" : "\\u2029");
+            p += 2;
+        } else
+            buf_char(out, *p);
+    }
+}
+
+/* To the byte what clients make of the same template: those of Kubernetes compare the two, to find
+ * the revision that an object is at. */
 static struct slice data_of(struct arena *a, const struct core_v1_pod_template_spec *t) {
     OWN(buf_done) struct buf text = {0}, out = {0};
+    OWN(json_decref_p) json_t *doc = NULL;
     api_encode(&text, &core_v1_pod_template_spec_type, t);
-    /* Without the last brace, so that the directive comes behind the fields. */
-    buf_printf(&out, "{\"spec\":{\"template\":%.*s%s\"$patch\":\"replace\"}}}", (int)text.n - 1,
-               text.p, text.n > 2 ? "," : "");
+    if (patch_parse(buf_view(&text), &doc, NULL) < 0) abort(); /* we have just written it */
+    json_t *metadata = json_object_get(doc, "metadata");
+    if (!metadata) json_object_set_new(doc, "metadata", metadata = json_object());
+    if (!json_object_get(metadata, "creationTimestamp"))
+        json_object_set_new(metadata, "creationTimestamp", json_null());
+    json_object_set_new(doc, "$patch", json_string("replace"));
+    OWN(free_p) char *sorted = json_dumps(doc, JSON_COMPACT | JSON_SORT_KEYS);
+    if (!sorted) abort();
+    buf_str(&out, "{\"spec\":{\"template\":");
+    escape(&out, sorted);
+    buf_str(&out, "}}");
     return slice_from(arena_copy(a, out.p, out.n), out.n);
 }
 
