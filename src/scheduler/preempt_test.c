@@ -212,14 +212,14 @@ TEST(costs_that_are_kept_follow_every_change) {
     unsigned seed = 7;
     cluster_init(&c);
     for (int i = 0; i < 9; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "n%d", i);
         cluster_node(&c, name, "");
     }
     cluster_budget(&c, "b", "g", 1);
     cluster_pod(&c, "probe", "3", 50, "", "");
     for (unsigned round = 0; round < 400; round++) {
-        char name[16], node[8];
+        char name[16], node[16];
         snprintf(name, sizeof name, "p%u", next_random(&seed) / 65536 % 40);
         snprintf(node, sizeof node, "n%u", next_random(&seed) / 65536 % 9);
         unsigned what = next_random(&seed) / 65536 % 4;
