@@ -5,11 +5,24 @@
 #include "base/own.h"
 #include "base/vec.h"
 
+enum { BLOCK_ENTRIES_MIN = 4, BLOCK_ENTRIES = 128 };
+
 struct entry {
     struct arena *a;
     struct api_object *o;
     unsigned mark;
     bool forgotten; /* o is a struct api_object and nothing more */
+};
+
+/* A place among the entries; one behind the last is {n_blocks, 0}. */
+struct place {
+    size_t block, at;
+};
+
+/* In order; none is empty. An insertion moves at most one block's entries. */
+struct block {
+    size_t n, cap;
+    struct entry v[];
 };
 
 struct cache {
@@ -19,7 +32,9 @@ struct cache {
     struct api_keep head_only[2]; /* what metadata_only decodes */
     bool (*forget)(const struct api_object *o);
     unsigned mark;
-    VEC(struct entry) entries;
+    VEC(struct block *) blocks;
+    size_t n;          /* entries */
+    struct place last; /* where the last one was found: it is often asked for again */
 };
 
 static const char *const head_fields[] = {"metadata", NULL};
@@ -35,13 +50,17 @@ struct cache *cache_new(const struct api_kind *k, bool metadata_only) {
 
 void cache_free(struct cache *c) {
     if (!c) return;
-    for (size_t i = 0; i < c->entries.n; i++) arena_free(c->entries.v[i].a);
-    vec_done(&c->entries);
+    for (size_t i = 0; i < c->blocks.n; i++) {
+        struct block *b = c->blocks.v[i];
+        for (size_t j = 0; j < b->n; j++) arena_free(b->v[j].a);
+        free(b);
+    }
+    vec_done(&c->blocks);
     free(c);
 }
 
 const struct api_kind *cache_kind(const struct cache *c) { return c->kind; }
-size_t cache_count(const struct cache *c) { return c->entries.n; }
+size_t cache_count(const struct cache *c) { return c->n; }
 
 void cache_keep(struct cache *c, const struct api_keep *keep) { c->keep = keep; }
 const struct api_keep *cache_kept(const struct cache *c) {
@@ -53,7 +72,7 @@ void cache_forget(struct cache *c, bool (*forget)(const struct api_object *o)) {
 }
 
 void cache_want_all(struct cache *c) {
-    if (c->entries.n == 0) c->metadata_only = false;
+    if (c->n == 0) c->metadata_only = false;
 }
 
 static int order(const struct api_object *o, const char *ns, const char *name) {
@@ -61,40 +80,78 @@ static int order(const struct api_object *o, const char *ns, const char *name) {
     return d ? d : strcmp(str_or(o->metadata.name, ""), str_or(name, ""));
 }
 
-/* Index of the first entry that is not before (ns, name). */
-static size_t lower_bound(const struct cache *c, const char *ns, const char *name) {
-    size_t low = 0, high = c->entries.n;
-    while (low < high) {
+static struct entry *entry_at(const struct cache *c, struct place p) {
+    bool there = p.block < c->blocks.n && p.at < c->blocks.v[p.block]->n;
+    return there ? &c->blocks.v[p.block]->v[p.at] : NULL;
+}
+
+/* The last block that begins at or before (ns, name); 0 when there is none. */
+static size_t find_block(const struct cache *c, const char *ns, const char *name) {
+    size_t low = 0, high = c->blocks.n;
+    while (high - low > 1) {
         size_t mid = low + (high - low) / 2;
-        if (order(c->entries.v[mid].o, ns, name) < 0)
-            low = mid + 1;
+        if (order(c->blocks.v[mid]->v[0].o, ns, name) <= 0)
+            low = mid;
         else
             high = mid;
     }
     return low;
 }
 
-static bool is_at(const struct cache *c, size_t i, const char *ns, const char *name) {
-    return i < c->entries.n && order(c->entries.v[i].o, ns, name) == 0;
+/* Of the first entry in its block that is not before (ns, name), or behind the block's last. */
+static struct place lower_bound(const struct cache *c, const char *ns, const char *name) {
+    struct place p = {.block = c->blocks.n ? find_block(c, ns, name) : 0};
+    size_t high = c->blocks.n ? c->blocks.v[p.block]->n : 0;
+    while (p.at < high) {
+        size_t mid = p.at + (high - p.at) / 2;
+        if (order(c->blocks.v[p.block]->v[mid].o, ns, name) < 0)
+            p.at = mid + 1;
+        else
+            high = mid;
+    }
+    return p;
+}
+
+static struct entry *find(const struct cache *c, const char *ns, const char *name,
+                          struct place *ret) {
+    struct entry *e = entry_at(c, c->last);
+    *ret = c->last;
+    if (e && order(e->o, ns, name) == 0) return e;
+    *ret = lower_bound(c, ns, name);
+    e = entry_at(c, *ret);
+    return e && order(e->o, ns, name) == 0 ? e : NULL;
 }
 
 const struct api_object *cache_get(const struct cache *c, const char *ns, const char *name) {
-    size_t i = lower_bound(c, ns, name);
-    return is_at(c, i, ns, name) ? c->entries.v[i].o : NULL;
+    struct place p;
+    struct entry *e = find(c, ns, name, &p);
+    return e ? e->o : NULL;
 }
 
 const struct api_object *cache_get_whole(const struct cache *c, const char *ns, const char *name) {
-    size_t i = lower_bound(c, ns, name);
-    return is_at(c, i, ns, name) && !c->entries.v[i].forgotten ? c->entries.v[i].o : NULL;
+    struct place p;
+    struct entry *e = find(c, ns, name, &p);
+    return e && !e->forgotten ? e->o : NULL;
+}
+
+/* Walkers count in places: whole blocks, and the entries of one. */
+static struct entry *walk_at(const struct cache *c, size_t *at) {
+    struct place p = {*at / BLOCK_ENTRIES, *at % BLOCK_ENTRIES};
+    if (p.block < c->blocks.n && p.at >= c->blocks.v[p.block]->n)
+        p = (struct place){p.block + 1, 0};
+    *at = p.block * BLOCK_ENTRIES + p.at;
+    return entry_at(c, p);
 }
 
 const struct api_object *cache_next(const struct cache *c, const char *ns, size_t *at) {
-    if (ns && *at == 0) *at = lower_bound(c, ns, "");
-    if (*at >= c->entries.n) return NULL;
-    const struct api_object *o = c->entries.v[*at].o;
-    if (ns && strcmp(str_or(o->metadata.namespace, ""), ns) != 0) return NULL;
+    if (ns && *at == 0) {
+        struct place p = lower_bound(c, ns, "");
+        *at = p.block * BLOCK_ENTRIES + p.at; /* behind a full block is before the next one */
+    }
+    const struct entry *e = walk_at(c, at);
+    if (!e || (ns && strcmp(str_or(e->o->metadata.namespace, ""), ns) != 0)) return NULL;
     ++*at;
-    return o;
+    return e->o;
 }
 
 void cache_old_free(struct cache_old *o) {
@@ -102,20 +159,75 @@ void cache_old_free(struct cache_old *o) {
     *o = (struct cache_old){0};
 }
 
+/* NULL: a new one. */
+static struct block *block_resize(struct block *b, size_t cap) {
+    size_t n = b ? b->n : 0;
+    b = realloc(b, sizeof *b + cap * sizeof *b->v);
+    if (!b) abort();
+    b->n = n;
+    b->cap = cap;
+    return b;
+}
+
+static void block_insert(struct cache *c, size_t at, struct block *b) {
+    vec_push(&c->blocks, b);
+    memmove(c->blocks.v + at + 1, c->blocks.v + at, (c->blocks.n - 1 - at) * sizeof b);
+    c->blocks.v[at] = b;
+}
+
+/* A full block: half of it becomes the next one, or nothing when what comes is behind all. */
+static struct place split(struct cache *c, struct place p) {
+    struct block *b = c->blocks.v[p.block];
+    bool behind = p.block == c->blocks.n - 1 && p.at == b->n;
+    size_t keep = behind ? b->n : b->n / 2;
+    struct block *next = block_resize(NULL, behind ? BLOCK_ENTRIES_MIN : BLOCK_ENTRIES);
+    next->n = b->n - keep;
+    memcpy(next->v, b->v + keep, next->n * sizeof *b->v);
+    b->n = keep;
+    block_insert(c, p.block + 1, next);
+    return p.at < keep || (p.at == keep && !behind) ? p : (struct place){p.block + 1, p.at - keep};
+}
+
+static void insert(struct cache *c, struct place p, struct entry e) {
+    if (!c->blocks.n) block_insert(c, 0, block_resize(NULL, BLOCK_ENTRIES_MIN));
+    if (c->blocks.v[p.block]->n == BLOCK_ENTRIES) p = split(c, p);
+    struct block *b = c->blocks.v[p.block];
+    if (b->n == b->cap) b = c->blocks.v[p.block] = block_resize(b, b->cap * 2);
+    memmove(b->v + p.at + 1, b->v + p.at, (b->n - p.at) * sizeof e);
+    b->v[p.at] = e;
+    b->n++;
+    c->n++;
+    c->last = p;
+}
+
+static struct entry take_out(struct cache *c, struct place p) {
+    struct block *b = c->blocks.v[p.block];
+    struct entry e = b->v[p.at];
+    memmove(b->v + p.at, b->v + p.at + 1, (b->n - p.at - 1) * sizeof e);
+    c->n--;
+    if (--b->n == 0) {
+        free(b);
+        vec_remove(&c->blocks, p.block);
+        if (!c->blocks.n) vec_done(&c->blocks);
+    }
+    return e;
+}
+
+static struct cache_old old_of(struct entry e) { return (struct cache_old){e.a, e.o, e.forgotten}; }
+
 static struct cache_old put(struct cache *c, struct arena *a, struct api_object *o,
                             bool forgotten) {
-    const char *ns = o->metadata.namespace, *name = o->metadata.name;
-    size_t i = lower_bound(c, ns, name);
+    struct place p;
     struct entry fresh = {a, o, c->mark, forgotten};
-    if (is_at(c, i, ns, name)) {
-        struct entry old = c->entries.v[i];
-        c->entries.v[i] = fresh;
-        return (struct cache_old){old.a, old.o, old.forgotten};
+    struct entry *known = find(c, o->metadata.namespace, o->metadata.name, &p);
+    if (!known) {
+        insert(c, p, fresh);
+        return (struct cache_old){0};
     }
-    vec_push(&c->entries, fresh);
-    memmove(c->entries.v + i + 1, c->entries.v + i, (c->entries.n - 1 - i) * sizeof fresh);
-    c->entries.v[i] = fresh;
-    return (struct cache_old){0};
+    struct entry old = *known;
+    *known = fresh;
+    c->last = p;
+    return old_of(old);
 }
 
 static struct api_object *metadata_copy(struct arena *a, const struct api_kind *k,
@@ -146,7 +258,9 @@ struct cache_old cache_put_copy(struct cache *c, const struct api_object *o) {
     bool forgotten = c->forget && c->forget(o);
     struct arena *a = NULL;
     struct api_object *copy = NULL;
-    OWN(arena_free_p) struct arena *measure = arena_new();
+    static struct arena *measure;
+    if (!measure) measure = arena_new();
+    arena_reset(measure);
     for (int i = 0; i < 2; i++) { /* the first time to learn the size */
         struct arena *to = i ? (a = arena_new_sized(arena_used(measure))) : measure;
         copy = forgotten          ? head_copy(to, c->kind, o)
@@ -157,26 +271,22 @@ struct cache_old cache_put_copy(struct cache *c, const struct api_object *o) {
 }
 
 struct cache_old cache_remove(struct cache *c, const char *ns, const char *name) {
-    size_t i = lower_bound(c, ns, name);
-    if (!is_at(c, i, ns, name)) return (struct cache_old){0};
-    struct cache_old old = {c->entries.v[i].a, c->entries.v[i].o, c->entries.v[i].forgotten};
-    vec_remove(&c->entries, i);
-    return old;
+    struct place p;
+    if (!find(c, ns, name, &p)) return (struct cache_old){0};
+    return old_of(take_out(c, p));
 }
 
 void cache_mark_begin(struct cache *c) { c->mark++; }
 
 void cache_touch(struct cache *c, const char *ns, const char *name) {
-    size_t i = lower_bound(c, ns, name);
-    if (is_at(c, i, ns, name)) c->entries.v[i].mark = c->mark;
+    struct place p;
+    struct entry *e = find(c, ns, name, &p);
+    if (e) e->mark = c->mark;
 }
 
 struct cache_old cache_sweep(struct cache *c, size_t *at) {
-    for (; *at < c->entries.n; ++*at) {
-        struct entry e = c->entries.v[*at];
-        if (e.mark == c->mark) continue;
-        vec_remove(&c->entries, *at);
-        return (struct cache_old){e.a, e.o, e.forgotten};
-    }
+    for (struct entry *e; (e = walk_at(c, at)); ++*at)
+        if (e->mark != c->mark)
+            return old_of(take_out(c, (struct place){*at / BLOCK_ENTRIES, *at % BLOCK_ENTRIES}));
     return (struct cache_old){0};
 }
