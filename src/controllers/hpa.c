@@ -6,6 +6,7 @@
 #include "controllers/hpa.h"
 
 #include "base/own.h"
+#include "base/times.h"
 #include "controllers/common.h"
 
 enum {
@@ -225,11 +226,20 @@ static void rescale(struct hpa_run *r, struct hpa_memory *m, const struct decisi
     finish(r, m);
 }
 
+/* The time in the status counts whole seconds. */
+static int64_t changed_before_ns(const hpa_object *h) {
+    int64_t ns = 0;
+    if (str_empty(h->status.last_scale_time) || time_parse(h->status.last_scale_time, &ns) < 0)
+        return 0;
+    return ns + 1000000000;
+}
+
 static void run(struct hpa_run *r) {
     const hpa_object *h = r->hpa;
     struct hpa_memory m = hpa_memory_read(r);
     const char *error = NULL;
-    int found = hpa_target_find(r->w, r->p, h, &r->target, &error);
+    int found = hpa_target_find(r->w, r->p, h->metadata.namespace, &h->spec.scale_target_ref,
+                                changed_before_ns(h), &r->target, &error);
     if (found > 0) return; /* its answer wakes us */
     if (found < 0) {
         fail_with(r, "AbleToScale", "FailedGetScale",

@@ -10,7 +10,7 @@
 
 typedef struct autoscaling_v2_horizontal_pod_autoscaler hpa_object;
 
-enum { HPA_TOLERANCE_PERCENT = 10 };
+enum { HPA_TOLERANCE_PERCENT = 10, HPA_SAMPLE_MS = 1000 };
 
 /* What is scaled. */
 struct hpa_target {
@@ -35,9 +35,11 @@ struct hpa_run {
 };
 
 /* ---- hpa_target.c ---- */
-/* 0; or < 0 with *ret_error; or 1: the answer is still to come. */
-int hpa_target_find(const struct world *w, struct plan *p, const hpa_object *h,
-                    struct hpa_target *ret, const char **ret_error);
+/* 0; or < 0 with *ret_error; or 1: the answer is still to come. changed_ns: when the number was
+ * last changed by whom this is for; an older answer does not count. */
+int hpa_target_find(const struct world *w, struct plan *p, const char *ns,
+                    const struct autoscaling_v2_cross_version_object_reference *ref,
+                    int64_t changed_ns, struct hpa_target *ret, const char **ret_error);
 struct hpa_pods hpa_pods_of(const struct world *w, struct arena *a, const char *ns,
                             const struct selector *s);
 /* Names of all autoscalers whose pods are also this one's, itself among them, as "{name ns} …";

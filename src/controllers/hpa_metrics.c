@@ -127,7 +127,7 @@ static const char *resource_replicas(struct hpa_run *r, const char *resource, co
                                      const metric_target *t, struct hpa_answer *ret) {
     const struct pod_usages *all;
     const char *error = NULL;
-    enum metric_state s = metrics_of_pods(r->w, r->p, &all, &error);
+    enum metric_state s = metrics_of_pods(r->w, r->p, HPA_SAMPLE_MS, &all, &error);
     if (s == METRIC_UNKNOWN) r->waiting = true;
     if (s != METRIC_KNOWN)
         return arena_printf(r->a,

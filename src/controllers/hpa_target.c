@@ -1,7 +1,6 @@
 /* What an autoscaler scales: the four kinds of the tables are in the world; of every other, its
  * scale subresource is asked for. */
 #include "base/own.h"
-#include "base/times.h"
 #include "client/path.h"
 #include "client/skim.h"
 #include "controllers/common.h"
@@ -69,27 +68,20 @@ static void *scale_read(struct arena *a, struct slice body) {
     return s;
 }
 
-/* The last change that this autoscaler made must be in it. */
-static bool is_stale(const struct fact *f, const hpa_object *h) {
-    int64_t scaled = 0;
-    if (str_empty(h->status.last_scale_time) || time_parse(h->status.last_scale_time, &scaled) < 0)
-        return false;
-    return f->asked_ns < scaled + 1000000000; /* the time counts whole seconds */
-}
-
-static int asked_target(const struct world *w, struct plan *p, const hpa_object *h,
-                        const struct api_kind *k, struct hpa_target *t, const char **ret_error) {
+static int asked_target(const struct world *w, struct plan *p, const char *ns, const char *name,
+                        const struct api_kind *k, int64_t changed_ns, struct hpa_target *t,
+                        const char **ret_error) {
     OWN(buf_done) struct buf path = {0};
-    api_path(&path, k, h->metadata.namespace, h->spec.scale_target_ref.name, "scale");
+    api_path(&path, k, ns, name, "scale");
     plan_want(p, path.p, SCALE_MS);
     const struct fact *f = world_fact(w, path.p);
-    if (!f || is_stale(f, h)) return 1;
+    if (!f || f->asked_ns < changed_ns) return 1;
     const struct scale *s = fact_read(f, scale_read);
     *ret_error = f->error;
     if (!s) return -1;
     struct api_object *o = api_object_new(plan_arena(p), k);
-    o->metadata.namespace = h->metadata.namespace;
-    o->metadata.name = h->spec.scale_target_ref.name;
+    o->metadata.namespace = ns;
+    o->metadata.name = name;
     t->object = o;
     t->spec_replicas = s->spec_replicas;
     t->status_replicas = s->status_replicas;
@@ -117,9 +109,9 @@ kind_of(const struct autoscaling_v2_cross_version_object_reference *r) {
     return NULL;
 }
 
-int hpa_target_find(const struct world *w, struct plan *p, const hpa_object *h,
-                    struct hpa_target *ret, const char **ret_error) {
-    const struct autoscaling_v2_cross_version_object_reference *r = &h->spec.scale_target_ref;
+int hpa_target_find(const struct world *w, struct plan *p, const char *ns,
+                    const struct autoscaling_v2_cross_version_object_reference *r,
+                    int64_t changed_ns, struct hpa_target *ret, const char **ret_error) {
     struct arena *a = plan_arena(p);
     const struct api_kind *k = kind_of(r);
     struct slice group = group_of(str_or(r->api_version, "v1"));
@@ -131,7 +123,7 @@ int hpa_target_find(const struct world *w, struct plan *p, const hpa_object *h,
     }
     for (size_t i = 0; i < ARRAY_LEN(known); i++) {
         if (!str_eq(k->kind, known[i].kind) || !str_eq(k->group, known[i].group)) continue;
-        ret->object = world_get(w, known[i].kind, h->metadata.namespace, r->name);
+        ret->object = world_get(w, known[i].kind, ns, r->name);
         if (ret->object) {
             known[i].read(a, ret->object, ret);
             return 0;
@@ -140,7 +132,7 @@ int hpa_target_find(const struct world *w, struct plan *p, const hpa_object *h,
                                   *k->group ? "." : "", k->group, str_or(r->name, ""));
         return -1;
     }
-    return asked_target(w, p, h, k, ret, ret_error);
+    return asked_target(w, p, ns, r->name, k, changed_ns, ret, ret_error);
 }
 
 struct hpa_pods hpa_pods_of(const struct world *w, struct arena *a, const char *ns,
@@ -160,7 +152,9 @@ static bool shares_pods(struct hpa_run *r, const hpa_object *other) {
     struct selector *s;
     const char *error;
     OWN(plan_free_p) struct plan *scratch = plan_new(); /* asks for nothing */
-    if (hpa_target_find(r->w, scratch, other, &t, &error) != 0) return false;
+    if (hpa_target_find(r->w, scratch, other->metadata.namespace, &other->spec.scale_target_ref, 0,
+                        &t, &error) != 0)
+        return false;
     if (str_empty(t.selector_text) ||
         selector_parse(plan_arena(scratch), t.selector_text, &s, NULL) < 0)
         return false;

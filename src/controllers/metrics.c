@@ -10,7 +10,6 @@
 #include "client/skim.h"
 
 enum {
-    RESOURCE_MS = 1000, /* between two looks at what pods use */
     CUSTOM_MS = 2000,   /* at what foreign servers tell */
     WINDOW_S = 60,      /* of a figure that names none */
     VALUES_MAX = 100 * 1000,
@@ -110,11 +109,11 @@ static enum metric_state ask(const struct world *w, struct plan *p, const char *
     return *ret ? METRIC_KNOWN : METRIC_ERROR;
 }
 
-enum metric_state metrics_of_pods(const struct world *w, struct plan *p,
+enum metric_state metrics_of_pods(const struct world *w, struct plan *p, uint64_t period_ms,
                                   const struct pod_usages **ret, const char **ret_error) {
     const void *read = NULL;
     enum metric_state s =
-        ask(w, p, METRICS_PODS_PATH, RESOURCE_MS, metrics_read_pods, &read, ret_error);
+        ask(w, p, METRICS_PODS_PATH, period_ms, metrics_read_pods, &read, ret_error);
     *ret = read;
     return s;
 }

@@ -27,9 +27,9 @@ struct pod_usage {
     struct container_usage *v;
     size_t n;
 };
-/* metrics.k8s.io, of all pods: asked once for everybody. */
+/* metrics.k8s.io, of all pods: asked once for everybody, as often as who wants it most often. */
 struct pod_usages;
-enum metric_state metrics_of_pods(const struct world *w, struct plan *p,
+enum metric_state metrics_of_pods(const struct world *w, struct plan *p, uint64_t period_ms,
                                   const struct pod_usages **ret, const char **ret_error);
 const struct pod_usage *pod_usage_get(const struct pod_usages *u, const char *ns,
                                       const char *pod); /* NULL: no figures */

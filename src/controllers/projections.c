@@ -24,16 +24,16 @@ static const char *const affinity[] = {"nodeAffinity", NULL};
 static const char *const node_affinity[] = {"requiredDuringSchedulingIgnoredDuringExecution", NULL};
 static const char *const container[] = {"name", "ports", "resources", "restartPolicy", NULL};
 static const char *const container_with[] = {"ports", "resources", NULL};
-static const char *const resources[] = {"requests", NULL};
+static const char *const resources[] = {"requests", "limits", NULL};
 static const char *const volume[] = {"name", "persistentVolumeClaim", "ephemeral", NULL};
 static const char *const volume_with[] = {"persistentVolumeClaim", "ephemeral", NULL};
 static const char *const status[] = {
     "phase", "podIP", "startTime", "conditions", "containerStatuses", "initContainerStatuses",
     NULL};
 static const char *const condition[] = {"type", "status", "lastTransitionTime", NULL};
-static const char *const container_status[] = {"name", "restartCount", "state", NULL};
+static const char *const container_status[] = {"name", "restartCount", "state", "lastState", NULL};
 static const char *const container_state[] = {"terminated", NULL};
-static const char *const terminated[] = {"exitCode", "finishedAt", NULL};
+static const char *const terminated[] = {"exitCode", "finishedAt", "reason", NULL};
 static const char *const template[] = {"metadata", NULL};
 
 static const struct api_keep keep[] = {{&meta_v1_object_meta_type, metadata, NULL},

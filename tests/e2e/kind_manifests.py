@@ -57,6 +57,8 @@ MANIFESTS = {
     ("apps/v1", "StatefulSet"): {"spec": {**WORKLOAD["spec"], "serviceName": "s"}},
     ("autoscaling/v1", "HorizontalPodAutoscaler"): {"spec": {"scaleTargetRef": SCALE_TARGET, "maxReplicas": 3}},
     ("autoscaling/v2", "HorizontalPodAutoscaler"): {"spec": {"scaleTargetRef": SCALE_TARGET, "maxReplicas": 3}},
+    ("autoscaling.k8s.io/v1", "VerticalPodAutoscaler"): {"spec": {"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}}},
+    ("autoscaling.k8s.io/v1", "VerticalPodAutoscalerCheckpoint"): {"spec": {"vpaObjectName": "v", "containerName": "c"}},
     ("batch/v1", "CronJob"): CRON,
     ("batch/v1", "Job"): {"spec": JOB},
     ("batch/v1beta1", "CronJob"): CRON,

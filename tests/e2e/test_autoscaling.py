@@ -85,3 +85,63 @@ def test_autoscalers_that_cannot_decide_say_why(atoll, namespace):
     assert int(now["metadata"]["resourceVersion"]) - int(before) < 40 and replicas(atoll, namespace) == 1
     r = atoll.kubectl("apply", "-n", namespace, "-f", "-", text=json.dumps(hpa("zero", "burner", {"minReplicas": 0})), check=False)
     assert "must specify at least one Object or External metric to support scaling to zero replicas" in r.stderr
+
+
+# ---- VerticalPodAutoscaler ----
+
+def vpa(name, mode, target="burner", **policy):
+    return {"apiVersion": "autoscaling.k8s.io/v1", "kind": "VerticalPodAutoscaler", "metadata": {"name": name},
+            "spec": {"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target}, "updatePolicy": {"updateMode": mode},
+                     "resourcePolicy": {"containerPolicies": [{"containerName": "*", **policy}]}}}
+
+
+def recommended(atoll, ns, name):
+    status = atoll.get("vpa", name, ns).get("status", {})
+    found = status.get("recommendation", {}).get("containerRecommendations", [])
+    return found[0] if found else None
+
+
+def milli(cpu):
+    return int(cpu[:-1]) if cpu.endswith("m") else int(float(cpu) * 1000)
+
+
+def test_recommendations_come_from_use_and_reach_new_pods(atoll, namespace):
+    atoll.apply(burner("burner"), namespace=namespace)
+    atoll.kubectl("wait", "-n", namespace, "deployment/burner", "--for=condition=Available")
+    load(atoll, namespace, True)
+    time.sleep(2)
+    atoll.apply(vpa("v", "Initial", maxAllowed={"memory": "64Mi"}), namespace=namespace)
+    r = ac.until(lambda: recommended(atoll, namespace, "v"), 20, what="recommendation")
+    assert 60 <= milli(r["target"]["cpu"]) <= 250 and r["target"]["memory"] == "64Mi" and r["uncappedTarget"]["memory"] != "64Mi", r
+    row = atoll.kubectl("get", "vpa", "-n", namespace).stdout.splitlines()
+    assert row[0].split() == ["NAME", "MODE", "CPU", "MEM", "PROVIDED", "AGE"] and row[1].split()[:2] == ["v", "Initial"]
+    checkpoint = ac.until(lambda: atoll.get("vpacheckpoint", "v-burn", namespace), what="checkpoint")
+    assert checkpoint["status"]["totalSamplesCount"] >= 1 and checkpoint["status"]["cpuHistogram"]["bucketWeights"]
+    (pod,) = atoll.items("pods", namespace=namespace)
+    assert pod["spec"]["containers"][0]["resources"]["requests"] == {"cpu": "50m"}
+    atoll.kubectl("delete", "pod", "-n", namespace, pod["metadata"]["name"], "--wait=false")
+    new = ac.until(lambda: next((p for p in atoll.items("pods", namespace=namespace) if p["metadata"]["uid"] != pod["metadata"]["uid"]), None), what="a new pod")
+    resources = new["spec"]["containers"][0]["resources"]
+    target = recommended(atoll, namespace, "v")["target"]
+    assert resources["requests"]["memory"] == "64Mi" and abs(milli(resources["requests"]["cpu"]) - milli(target["cpu"])) < 100
+    assert milli(resources["limits"]["cpu"]) == pytest.approx(3 * milli(resources["requests"]["cpu"]), abs=2)
+    assert new["metadata"]["annotations"]["vpaObservedContainers"] == "burn" and "updated by v" in new["metadata"]["annotations"]["vpaUpdates"]
+
+
+def test_pods_far_from_what_is_recommended_are_evicted_one_by_one(atoll, namespace):
+    atoll.apply(burner("burner", 2), namespace=namespace)
+    atoll.kubectl("wait", "-n", namespace, "deployment/burner", "--for=condition=Available")
+    before = {p["metadata"]["uid"] for p in atoll.items("pods", namespace=namespace)}
+    atoll.apply(vpa("v", "Recreate", minAllowed={"cpu": "80m"}), namespace=namespace)
+
+    def all_new():
+        pods = [p for p in atoll.items("pods", namespace=namespace) if "deletionTimestamp" not in p["metadata"]]
+        return len(pods) == 2 and all(p["metadata"]["uid"] not in before and p["spec"]["containers"][0]["resources"]["requests"]["cpu"] == "80m" for p in pods)
+    ac.until(all_new, 60, what="new pods")
+    assert "EvictedByVPA" in {e["reason"] for e in atoll.items("events", namespace=namespace)}
+
+
+def test_an_autoscaler_of_amounts_that_is_wrong_is_refused(atoll, namespace):
+    bad = vpa("v", "Sometimes", minAllowed={"cpu": "2"}, maxAllowed={"cpu": "1"})
+    r = atoll.kubectl("apply", "-n", namespace, "-f", "-", text=json.dumps(bad), check=False)
+    assert 'spec.updatePolicy.updateMode: Unsupported value: "Sometimes"' in r.stderr and "max resource for cpu is lower than min" in r.stderr

@@ -145,6 +145,7 @@ static const struct role_rule atoll_controllers[] = {
      0, 0},
     {"create", "apps", "replicasets,controllerrevisions", 0, 0},
     {"create", "batch", "jobs", 0, 0},
+    {"create", "autoscaling.k8s.io", "verticalpodautoscalercheckpoints", 0, 0},
     {"create", "discovery.k8s.io", "endpointslices", 0, 0},
     {"create", "coordination.k8s.io", "leases", 0, 0},
     {"create", "events.k8s.io", "events", 0, 0},
