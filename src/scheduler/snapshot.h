@@ -5,17 +5,12 @@
  */
 #pragma once
 
+#include "api/host_ports.h"
 #include "scheduler/gangs.h"
 #include "scheduler/gpu_nodes.h"
 #include "scheduler/quotas.h"
 #include "scheduler/resources.h"
 #include "scheduler/terms.h"
-
-struct host_port {
-    int32_t port;
-    char protocol[8];
-    char ip[46]; /* "" = all addresses */
-};
 
 struct class_term { /* a term that pods of the class bear */
     struct sched_term *term;
@@ -105,7 +100,7 @@ struct snapshot {
     struct map nominated_by_uid;
     struct map gangs; /* namespace/name → struct gang */
     struct quotas quotas;
-    struct gpu_cluster *gpus; /* NULL: no node has any */
+    struct gpu_cluster *gpus;              /* NULL: no node has any */
     VEC(struct priority_count) priorities; /* of pods that use a node, few */
     struct node_change *changes;           /* ring */
     uint64_t n_changes;                    /* ever */
@@ -168,7 +163,3 @@ void topology_place_node(struct snapshot *s, struct sched_node *n, bool leaves);
 void terms_rematch(struct snapshot *s, const char *namespace);
 /* Counts or discounts all that a pod means to terms on its node. */
 void terms_count_pod(const struct pod_class *c, const struct sched_node *n, int sign);
-
-/* The host ports a pod wants, in the arena. */
-size_t pod_host_ports(struct arena *a, const struct core_v1_pod *pod, struct host_port **ret);
-bool host_ports_clash(const struct host_port *x, const struct host_port *y);

@@ -230,6 +230,13 @@ def test_pod_that_does_not_fit_is_rejected(cluster, pod):
     assert p.status.reason == "OutOfcpu" and not p.status.container_statuses
 
 
+def test_a_pod_whose_host_port_is_taken_is_rejected(cluster, pod):
+    ports = [{"containerPort": 80, "hostPort": 31987}]
+    phase(cluster, pod([sh("sleep 1000", ports=ports)], nodeName="n1"), "Running")
+    p = phase(cluster, pod([sh("sleep 1000", ports=ports)], nodeName="n1"), "Failed")
+    assert p.status.reason == "NodePorts" and "didn't have free ports" in p.status.message
+
+
 def test_deletion_runs_the_hook_and_gives_time(cluster, pod):
     name = pod([sh("trap 'echo term; exit 0' TERM; while true; do sleep 0.1; done", lifecycle={
         "preStop": {"exec": {"command": ["sh", "-c", "echo stopping > /proc/1/fd/1"]}}})],
