@@ -122,9 +122,14 @@ static void put_condition(struct buf *patch, const struct acts *a, const char *t
     buf_str(patch, "}]");
 }
 
-static void begin_patch(struct buf *patch, const char *uid) {
+/* version: of the pod that this is said about; NULL: whatever has happened to it since. */
+static void begin_patch(struct buf *patch, const char *uid, const char *version) {
     buf_str(patch, "{\"metadata\":{\"uid\":");
     buf_json_str(patch, slice_of(uid));
+    if (!str_empty(version)) {
+        buf_str(patch, ",\"resourceVersion\":");
+        buf_json_str(patch, slice_of(version));
+    }
     buf_str(patch, "},\"status\":{");
 }
 
@@ -146,7 +151,8 @@ static void refuse(void *user, const struct core_v1_pod *pod, const char *messag
     if (!known)
         event_record(a->events, (const struct api_object *)pod, "Warning", "FailedScheduling", "%s",
                      message);
-    begin_patch(&patch, pod->metadata.uid);
+    /* It may have been bound by a request whose answer was lost. */
+    begin_patch(&patch, pod->metadata.uid, pod->metadata.resource_version);
     if (moved) {
         put_nominated(&patch, nominated);
         buf_char(&patch, ',');
@@ -158,7 +164,7 @@ static void refuse(void *user, const struct core_v1_pod *pod, const char *messag
 
 static void unnominate(void *user, const struct nominated *m) {
     OWN(buf_done) struct buf patch = {0};
-    begin_patch(&patch, m->uid);
+    begin_patch(&patch, m->uid, NULL);
     put_nominated(&patch, NULL);
     buf_str(&patch, "}}");
     pod_patch(user, m->ns, m->name, "status", &patch, ignore_reply, NULL);
@@ -200,7 +206,7 @@ static void evict(void *user, const struct sched_pod *victim, const struct core_
                      by->metadata.uid, victim->node->name);
     buf_printf(&message, "%s: preempting to accommodate a higher priority pod%c",
                str_or(by->spec.scheduler_name, "default-scheduler"), 0);
-    begin_patch(&patch, r->uid);
+    begin_patch(&patch, r->uid, NULL);
     put_condition(&patch, a, "DisruptionTarget", "True", "PreemptionByScheduler", message.p);
     buf_str(&patch, "}}");
     pod_patch(a, r->ns, r->name, "status", &patch, marked, r);

@@ -343,6 +343,10 @@ void api_serve(struct sim *s, const struct sim_request *q, struct sim_reply *ret
         buf_str(&ret->body, "{\"kind\":\"APIGroupList\",\"apiVersion\":\"v1\",\"groups\":[]}");
         return;
     }
+    if (str_eq(q->target, "/apis/metrics.k8s.io/v1beta1/pods")) {
+        api_metrics_of_pods(s, &ret->body);
+        return;
+    }
     if (!route_parse(s, a, q->target, &r)) {
         err_set(&err, ERR_NOT_FOUND, "the server could not find the requested resource");
     } else {

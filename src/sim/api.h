@@ -58,6 +58,9 @@ int api_remove(struct sim *s, const struct api_kind *k, const char *ns, const ch
                const struct sim_delete *d, struct sim_object **ret, struct err *err);
 int api_evict(struct sim *s, const char *ns, const char *name, const struct sim_delete *d,
               struct err *err);
+/* metrics.c: pods use so many thousandths of a core as this annotation of theirs says. */
+#define SIM_USES_MILLI "sim.atoll/uses-milli"
+void api_metrics_of_pods(struct sim *s, struct buf *out);
 const char *api_now(struct sim *s, struct arena *a);
 
 /* ---- admit.c ---- */

@@ -23,10 +23,11 @@ struct sim_run {
     size_t n;
 };
 void run_plan(const struct sim_run *r, struct sim_outcome *ret);
-/* Both runs of a seed, compared. *ret_disturbed (may be NULL) is the caller's to end. Returns what
+/* Both runs of a seed, compared. *ret_disturbed (may be NULL) is the caller's to end; names: see
+ * plan_draw. Returns what
  * is wrong, malloc'd, or NULL. */
-char *check_seed(uint64_t seed, const char *controller, bool verbose,
-                 const struct reconciler *const *list, size_t n, struct sim_outcome *ret_disturbed);
+char *check_seed(uint64_t seed, const char *controller, const char *names, bool verbose,
+                 struct sim_outcome *ret_disturbed);
 /* For tests of the oracles: of the same seed, with bugs. */
 char *check_with_bugs(uint64_t seed, const char *controller, const struct reconciler *const *list,
                       size_t n, unsigned bugs);

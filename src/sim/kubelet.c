@@ -11,7 +11,7 @@ enum { LEASE_US = 10 * 1000 * 1000, NEWS_US = 50 * 1000, SIGTERM_STATUS = 143 };
 
 struct local { /* a pod on its node */
     char uid[40];
-    bool running, stateful;
+    bool running, stateful, ready;
 };
 
 struct node {
@@ -158,8 +158,10 @@ static void on_ready(struct sim *s, void *user) {
     struct task *t = user;
     if (must_wait(s, t, on_ready)) return;
     struct local *l = task_local(t);
-    if (l && l->running)
+    if (l && l->running) {
+        l->ready = true;
         tell(t, &(struct news){.phase = "Running", .ready = true, .exit = -1, .uid = t->uid});
+    }
     free(t);
 }
 
@@ -184,7 +186,7 @@ static void on_ended(struct sim *s, void *user) {
         char text[330];
         map_del(&s->nodes->identities, key_of(text, t->ns, t->name));
     }
-    if (l) l->running = false;
+    if (l) l->running = l->ready = false;
     if (must_wait(s, t, on_ended)) return;
     const struct core_v1_pod *pod = l ? current(a, t) : NULL;
     if (pod) {
@@ -249,6 +251,8 @@ static void look_at(struct sim *s, void *user) {
         if (pod_is_terminating(pod)) {
             later(t->node, sim_between_us(s, SIM_SECOND_US / 5, 2 * SIM_SECOND_US), on_stopped,
                   pod->metadata.uid, t->ns, t->name);
+        } else if (l && l->ready && !pod_is_ready(pod)) { /* others wrote that: it knows better */
+            later(t->node, NEWS_US, on_ready, l->uid, t->ns, t->name);
         } else if (!pod_is_terminal(pod) && !l) {
             l = calloc(1, sizeof *l);
             if (!l) abort();
@@ -282,12 +286,14 @@ static void on_changed(struct sim *s, const struct sim_change *c, const struct s
     struct node *n = node_name ? map_gets(&s->nodes->by_name, node_name) : NULL;
     if (!n) return;
     struct slice key = key_of(text, c->object->ns, c->object->name);
-    bool known = map_get(&n->local, key);
+    const struct local *l = map_get(&n->local, key);
+    bool doubted = l && l->ready && strstr(c->object->json.p, "\"status\":\"False\"");
     if (c->type == SIM_DELETED)
         map_del(&n->bound, key);
     else
         map_put(&n->bound, key, n);
-    if (c->type == SIM_DELETED || !known || strstr(c->object->json.p, "\"deletionTimestamp\""))
+    if (c->type == SIM_DELETED || !l || doubted ||
+        strstr(c->object->json.p, "\"deletionTimestamp\""))
         later(n, sim_between_us(s, 500, NEWS_US), look_at, "", c->object->ns, c->object->name);
 }
 
@@ -338,16 +344,18 @@ static void renew(struct node *n) {
     store_put(s, k, (struct api_object *)(void *)l);
 }
 
+static void give_sign(struct node *n) {
+    struct err err;
+    renew(n);
+    int r = api_edit(n->s, api_kind_by_name("", "v1", "Node"), NULL, n->name, "status", say_ready,
+                     NULL, &err);
+    if (r < 0 && err.reason != ERR_NOT_FOUND)
+        sim_violation(n->s, "status of node %s: %s", n->name, err.text);
+}
+
 static void heartbeat(struct sim *s, void *user) {
     struct node *n = user;
-    struct err err;
-    if (reachable(n)) {
-        renew(n);
-        int r = api_edit(s, api_kind_by_name("", "v1", "Node"), NULL, n->name, "status", say_ready,
-                         NULL, &err);
-        if (r < 0 && err.reason != ERR_NOT_FOUND)
-            sim_violation(s, "status of node %s: %s", n->name, err.text);
-    }
+    if (reachable(n)) give_sign(n);
     sim_after(s, LEASE_US, heartbeat, n);
 }
 
@@ -381,6 +389,7 @@ static void on_return(struct sim *s, void *user) {
     if (n->boots == t->boot && n->cut_until_us <= s->now_us) {
         sim_say(s, "node %s is back", n->name);
         n->off = false;
+        give_sign(n);
         look_at_all(n);
     }
     free(t);
@@ -421,7 +430,9 @@ void nodes_heal(struct sim *s) {
         bool was = reachable(n);
         n->off = false;
         n->cut_until_us = s->now_us;
-        if (!was) look_at_all(n);
+        if (was) continue;
+        give_sign(n);
+        look_at_all(n);
     }
 }
 

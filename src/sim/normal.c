@@ -46,6 +46,10 @@ static const char *const left_out[] = {"uid",
                                        "apps.kubernetes.io/pod-index",
                                        "batch.kubernetes.io/controller-uid",
                                        "controller-uid",
+                                       "lastScaleTime",
+                                       "batch.kubernetes.io/job-name",
+                                       "job-name",
+                                       "batch.kubernetes.io/cronjob-scheduled-timestamp",
                                        "generateName"};
 
 static bool is_left_out(const char *key) {
@@ -60,6 +64,14 @@ static int by_text(const void *x, const void *y) {
 
 static json_t *normal(const json_t *v);
 
+/* Conditions that tell what once was: a Job that was suspended before it ended, a pod that had to
+ * go and did not. */
+static bool is_past(const char *condition) {
+    return strstr(condition, "\"type\":\"Suspended\"") ||
+           (strstr(condition, "\"type\":\"DisruptionTarget\"") &&
+            strstr(condition, "\"status\":\"False\""));
+}
+
 /* The order of lists is chance, too: of endpoints, of conditions. */
 static json_t *normal_list(const json_t *v) {
     size_t n = json_array_size(v);
@@ -73,8 +85,7 @@ static json_t *normal_list(const json_t *v) {
     }
     qsort(texts, n, sizeof *texts, by_text);
     for (size_t i = 0; i < n; i++) {
-        /* Whether a Job that has ended was once suspended depends on how fast it was. */
-        if (!strstr(texts[i], "\"Suspended\"")) json_array_append_new(out, json_string(texts[i]));
+        if (!is_past(texts[i])) json_array_append_new(out, json_string(texts[i]));
         free(texts[i]);
     }
     free(texts);
@@ -138,8 +149,10 @@ static char *line_of(const struct sim_object *o) {
     json_t *meta = json_object_get(plain, "metadata");
     const char *generated = text_at(v, "metadata", "generateName");
     OWN(free_p) char *stem = NULL;
-    if (str_eq(o->kind->kind, "EndpointSlice") && (stem = strdup(o->name)) && strrchr(stem, '-')) {
-        strrchr(stem, '-')[1] = 0; /* made up by the controller itself */
+    bool made_up = str_eq(o->kind->kind, "EndpointSlice") ||
+                   (str_eq(o->kind->kind, "Job") && strstr(o->json.p, "\"CronJob\""));
+    if (made_up && (stem = strdup(o->name)) && strrchr(stem, '-')) {
+        strrchr(stem, '-')[1] = 0; /* by the controller itself */
         generated = stem;
     }
     if (is_one_of_many(o->kind, v))

@@ -200,12 +200,41 @@ static void build(struct sim_plan *p, const struct scenario *c) {
     c->build(p);
 }
 
-struct sim_plan *plan_draw(uint64_t seed, const char *controller) {
+static const struct scenario *find(struct slice name) {
+    size_t n;
+    const struct scenario *const *all = scenarios(&n);
+    for (size_t i = 0; i < n; i++)
+        if (slice_is(name, all[i]->name)) return all[i];
+    return NULL;
+}
+
+static size_t choose_named(const char *names, const struct scenario **ret, size_t max) {
+    struct slice rest = slice_of(names), one;
+    size_t n = 0;
+    while (n < max && slice_cut(&rest, '+', &one))
+        if (!(ret[n++] = find(one))) return 0;
+    return n;
+}
+
+static size_t choose(struct sim_random *r, uint64_t seed, const char *controller,
+                     const struct scenario **ret) {
     size_t n, n_fit = 0;
     const struct scenario *const *all = scenarios(&n), *fit[64];
     for (size_t i = 0; i < n; i++)
         if (!controller || scenario_covers(all[i], controller)) fit[n_fit++] = all[i];
-    if (!n_fit) return NULL;
+    if (!n_fit) return 0;
+    size_t chosen = 0, want = 2 + random_below(r, SCENARIOS_MAX - 1);
+    ret[chosen++] = fit[seed % n_fit];
+    while (chosen < want) ret[chosen++] = all[random_below(r, n)];
+    return chosen;
+}
+
+struct sim_plan *plan_draw(uint64_t seed, const char *controller, const char *names) {
+    const struct scenario *chosen[16];
+    struct sim_random r = {seed ^ 0x63686f6f};
+    size_t n = names ? choose_named(names, chosen, ARRAY_LEN(chosen))
+                     : choose(&r, seed, controller, chosen);
+    if (!n) return NULL;
     struct sim_plan *p = calloc(1, sizeof *p);
     if (!p) abort();
     p->a = arena_new();
@@ -213,9 +242,11 @@ struct sim_plan *plan_draw(uint64_t seed, const char *controller) {
     random_next(&p->random);
     p->n_nodes = (unsigned)draw(p, 3, 8);
     p->cpus = 16;
-    build(p, fit[seed % n_fit]);
-    size_t more = draw(p, 1, SCENARIOS_MAX - 1);
-    for (size_t i = 0; i < more; i++) build(p, all[draw(p, 0, n - 1)]);
+    for (size_t i = 0; i < n; i++) {
+        p->random.state = (seed << 8) + i;
+        random_next(&p->random);
+        build(p, chosen[i]);
+    }
     return p;
 }
 

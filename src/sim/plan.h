@@ -47,8 +47,10 @@ struct scenario {
 
 /* All, sorted by name. */
 const struct scenario *const *scenarios(size_t *ret_n);
-/* controller NULL: any. NULL when there is none for it. */
-struct sim_plan *plan_draw(uint64_t seed, const char *controller);
+/* What to draw from: scenarios for that controller (NULL: any), or exactly those of `names`, in
+ * their order, separated by '+' (NULL: drawn). Returns NULL when there is none. Each scenario is
+ * built by chance of its own: the same one with the same seed is always the same. */
+struct sim_plan *plan_draw(uint64_t seed, const char *controller, const char *names);
 void plan_drop(struct sim_plan *p);
 bool scenario_covers(const struct scenario *c, const char *controller);
 /* Lets the actions happen at their times. */

@@ -19,56 +19,56 @@ struct tally {
     uint64_t seeds, failed, events, faults, writes, virtual_us;
 };
 
-static void count_plan(struct tally *t, uint64_t seed, const char *controller,
+static void count_plan(struct tally *t, const struct sim_plan *p,
                        const struct reconciler *const *list, size_t n) {
-    struct sim_plan *p = plan_draw(seed, controller);
-    if (!p) return;
     for (size_t i = 0; i < n && i < NAMES_MAX; i++) {
         bool covered = false;
         for (size_t j = 0; j < p->scenarios.n; j++)
             covered = covered || scenario_covers(p->scenarios.v[j], list[i]->name);
         t->plans[i] += covered;
     }
-    plan_drop(p);
 }
 
-static void tell_failure(uint64_t seed, const char *controller, unsigned drawn, const char *wrong) {
-    struct sim_plan *p = plan_draw(seed, controller);
-    if (!p) {
-        printf("%s\n", wrong);
-        return;
-    }
-    printf("seed %" PRIu64 "%s%s FAILED (", seed, controller ? " --controller " : "",
-           str_or(controller, ""));
+static void tell_failure(uint64_t seed, const struct sim_plan *p, unsigned drawn,
+                         const char *wrong) {
+    printf("FAILED: atoll sim --seed %" PRIu64 " --scenarios ", seed);
     for (size_t i = 0; i < p->scenarios.n; i++)
-        printf("%s%s", i ? " " : "", p->scenarios.v[i]->name);
-    printf(";");
-    for (unsigned k = 0; k < FAULT_COUNT; k++)
-        if (drawn & 1u << k) printf(" %s", fault_names[k]);
+        printf("%s%s", i ? "+" : "", p->scenarios.v[i]->name);
+    printf(" (");
+    for (unsigned k = 0, n = 0; k < FAULT_COUNT; k++)
+        if (drawn & 1u << k) printf("%s%s", n++ ? " " : "", fault_names[k]);
     printf(")\n  %s\n", wrong);
     fflush(stdout);
-    plan_drop(p);
 }
 
+/* controller and names: see plan_draw. */
 static void one_seed(const struct sim_options *o, uint64_t seed, const char *controller,
-                     const struct reconciler *const *list, size_t n, struct tally *t) {
-    struct sim_outcome out;
-    OWN(free_p) char *wrong = check_seed(seed, controller, o->verbose, NULL, 0, &out);
-    count_plan(t, seed, controller, list, n);
+                     const char *names, const struct reconciler *const *list, size_t n,
+                     struct tally *t) {
+    struct sim_plan *p = plan_draw(seed, controller, names);
     t->seeds++;
+    if (!p) {
+        t->failed++;
+        printf("seed %" PRIu64 ": there is no scenario %s\n", seed, str_or(names, controller));
+        return;
+    }
+    struct sim_outcome out;
+    OWN(free_p) char *wrong = check_seed(seed, controller, names, o->verbose, &out);
+    count_plan(t, p, list, n);
     t->events += out.events;
     t->faults += out.faults;
     t->writes += out.writes;
     t->virtual_us += out.virtual_us;
     if (wrong) {
         t->failed++;
-        tell_failure(seed, controller, out.drawn, wrong);
-    } else if (o->seeds == 1) {
+        tell_failure(seed, p, out.drawn, wrong);
+    } else if (o->seeds == 1 && !o->seeds_file && !o->each) {
         printf("seed %" PRIu64 " hash %016" PRIx64 " events %" PRIu64 " writes %" PRIu64
                " faults %" PRIu64 "\n",
                seed, out.hash, out.events, out.writes, out.faults);
     }
     outcome_done(&out);
+    plan_drop(p);
 }
 
 static int seeds_of_file(const struct sim_options *o, const struct reconciler *const *list,
@@ -89,8 +89,8 @@ static int seeds_of_file(const struct sim_options *o, const struct reconciler *c
                     number.p);
             return -1;
         }
-        OWN(free_p) char *controller = rest.n ? strndup(rest.p, rest.n) : NULL;
-        one_seed(o, seed, controller, list, n, t);
+        OWN(free_p) char *names = rest.n ? strndup(rest.p, rest.n) : NULL;
+        one_seed(o, seed, NULL, names, list, n, t);
     }
     return 0;
 }
@@ -99,7 +99,7 @@ static int seeds_of_file(const struct sim_options *o, const struct reconciler *c
 static void fill_up(const struct sim_options *o, const struct reconciler *const *list, size_t n,
                     struct tally *t) {
     for (size_t i = 0; i < n && i < NAMES_MAX; i++) {
-        struct sim_plan *p = plan_draw(o->seed, list[i]->name);
+        struct sim_plan *p = plan_draw(o->seed, list[i]->name, NULL);
         if (!p) {
             printf("%s: no scenario exercises it\n", list[i]->name);
             t->failed++;
@@ -107,7 +107,7 @@ static void fill_up(const struct sim_options *o, const struct reconciler *const 
         }
         plan_drop(p);
         for (uint64_t seed = o->seed; t->plans[i] < o->each; seed++)
-            one_seed(o, seed, list[i]->name, list, n, t);
+            one_seed(o, seed, list[i]->name, NULL, list, n, t);
     }
 }
 
@@ -141,7 +141,7 @@ int sim_check(const struct sim_options *o) {
         if (seeds_of_file(o, list, n, &t) < 0) return 1;
     } else {
         for (uint64_t i = 0; i < o->seeds; i++)
-            one_seed(o, o->seed + i, o->controller, list, n, &t);
+            one_seed(o, o->seed + i, o->controller, o->scenarios, list, n, &t);
         fill_up(o, list, o->each ? n : 0, &t);
     }
     if (t.seeds > 1 || t.failed) tell_tally(&t, list, n, (double)(clock_span_ns() - began) / 1e9);

@@ -16,8 +16,9 @@ struct sim_options {
     uint64_t seeds;         /* how many, one after the other */
     uint64_t each;          /* then more, until every controller was exercised by so many */
     const char *controller; /* only plans for this one; NULL: all in turn */
+    const char *scenarios;  /* exactly those, "a+b+c"; NULL: drawn */
     bool verbose;           /* what happens, line by line */
-    const char *seeds_file; /* seeds that failed once: "SEED CONTROLLER" per line; NULL: none */
+    const char *seeds_file; /* seeds that failed once: "SEED a+b+c" per line; NULL: none */
     const char *nodes_csv, *pods_csv; /* trace replay */
     const char *mode;                 /* of the replay: which scores decide; NULL: the default */
 };

@@ -12,8 +12,8 @@
 TEST(sim_repeats_a_seed_to_the_byte) {
     struct sim_outcome one, two;
     log_setup("test", LOG_LEVEL_ERROR);
-    OWN(free_p) char *wrong = check_seed(7, NULL, false, NULL, 0, &one);
-    OWN(free_p) char *again = check_seed(7, NULL, false, NULL, 0, &two);
+    OWN(free_p) char *wrong = check_seed(7, NULL, NULL, false, &one);
+    OWN(free_p) char *again = check_seed(7, NULL, NULL, false, &two);
     assert_null(wrong);
     assert_null(again);
     assert_int_equal(one.hash, two.hash);
@@ -21,7 +21,7 @@ TEST(sim_repeats_a_seed_to_the_byte) {
     assert_true(one.faults > 0 && one.writes > 100);
     outcome_done(&one);
     outcome_done(&two);
-    OWN(free_p) char *other = check_seed(8, NULL, false, NULL, 0, &two);
+    OWN(free_p) char *other = check_seed(8, NULL, NULL, false, &two);
     assert_null(other);
     assert_int_not_equal(one.hash, two.hash);
     outcome_done(&two);

@@ -29,6 +29,7 @@ static int sim_run(const struct verb *v, int argc, char **argv) {
         {"--plans", "N", "plans, one per seed (1)", &plans, NULL},
         {"--each", "N", "then more, until each controller has had N", &each, NULL},
         {"--controller", "NAME", "only plans that exercise this controller", &o.controller, NULL},
+        {"--scenarios", "A+B", "exactly these, as a failure names them", &o.scenarios, NULL},
         {"--seeds-file", "FILE", "runs the seeds of this list", &o.seeds_file, NULL},
         {"--verbose", NULL, "print what happens", NULL, &o.verbose},
         {"--scale", NULL, "measure cost and memory over sizes instead", NULL, &scale},
