@@ -23,6 +23,12 @@ static void place_key(struct buf *b, const struct sched_profile *profile,
         key_text(b, t->value);
         key_text(b, t->effect);
     }
+    const struct meta_v1_owner_reference *owner = api_controller_of((const struct api_object *)pod);
+    if (owner) {
+        buf_char(b, 'o');
+        key_text(b, owner->kind);
+        key_text(b, owner->name);
+    }
     for (size_t i = 0; i < spec->topology_spread_constraints.n; i++)
         api_encode(b, &core_v1_topology_spread_constraint_type,
                    &spec->topology_spread_constraints.v[i]);
@@ -209,9 +215,21 @@ static struct place_class **slot(struct snapshot *s) {
     return &s->places[oldest];
 }
 
+/* Was it made with claims and owners that are not so any more? */
+static bool is_stale(struct place_class *c, const struct snapshot *s) {
+    const struct sched_query *q = &c->query;
+    if (q->class->volumes.claims.n && c->volumes_version != s->volumes.version) return true;
+    if (!q->by_owner || c->owners_version == s->owners.version) return false;
+    OWN(arena_free_p) struct arena *a = arena_new_sized(512);
+    const struct meta_v1_label_selector *like = owners_selector(a, &s->owners, q->pod);
+    c->owners_version = s->owners.version;
+    return !like != !q->like || (like && !api_equal(&meta_v1_label_selector_type, like, q->like));
+}
+
 struct place_class *place_class_find(struct snapshot *s, uint64_t hash) {
     for (size_t i = 0; i < s->n_places; i++)
         if (s->places[i]->hash == hash) {
+            if (is_stale(s->places[i], s)) return NULL;
             follow(s->places[i], s);
             return s->places[i];
         }
@@ -223,18 +241,23 @@ struct place_class *place_class_of(struct snapshot *s, const struct core_v1_pod 
     const struct sched_profile *profile = snapshot_profile(s, pod->spec.scheduler_name);
     place_key(&key, profile, pod);
     uint64_t hash = map_hash(buf_view(&key));
-    struct place_class *c = NULL;
-    for (size_t i = 0; i < s->n_places && !c; i++)
+    struct place_class *c = NULL, **at = NULL;
+    for (size_t i = 0; i < s->n_places && !at; i++)
         if (s->places[i]->hash == hash && s->places[i]->key_n == key.n &&
             !memcmp(s->places[i]->key, key.p, key.n))
-            c = s->places[i];
+            c = *(at = &s->places[i]);
+    if (c && is_stale(c, s)) {
+        place_free(c);
+        c = NULL;
+    }
     if (!c) {
-        struct place_class **at = slot(s);
+        if (!at) at = slot(s);
         *at = c = calloc(1, sizeof *c);
         if (!c) abort();
         c->arena = arena_new();
-        query_compile(&c->query, s, c->arena, pod);
-        c->query.profile = profile;
+        c->volumes_version = s->volumes.version;
+        c->owners_version = s->owners.version;
+        query_compile(&c->query, s, c->arena, profile, pod);
         compile_parts(c);
         c->hash = hash;
         c->key_n = key.n;

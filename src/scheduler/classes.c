@@ -55,6 +55,7 @@ void class_key(struct buf *b, const struct core_v1_pod *pod) {
     key_containers(b, &spec->init_containers);
     key_map(b, &spec->overhead);
     if (spec->resources) key_map(b, &spec->resources->requests);
+    pod_volumes_key(b, pod);
     if (!spec->affinity) return;
     if (spec->affinity->pod_affinity)
         api_encode(b, &core_v1_pod_affinity_type, spec->affinity->pod_affinity);
@@ -64,38 +65,37 @@ void class_key(struct buf *b, const struct core_v1_pod *pod) {
 }
 
 static void bear(struct snapshot *s, struct pod_class *c, const struct core_v1_pod *pod,
-                 const struct core_v1_pod_affinity_term *t, bool anti, int weight) {
+                 const struct core_v1_pod_affinity_term *t, enum class_bears sort, int weight) {
     struct term_source from = {.pod = pod, .terms = &t, .n = 1, .topology_key = t->topology_key};
     struct {
         struct class_term *v;
         size_t n;
     } list = {c->bears, c->n_bears};
-    *ARENA_PUSH(c->arena, &list) = (struct class_term){term_use(s, &from), anti, weight};
+    *ARENA_PUSH(c->arena, &list) = (struct class_term){term_use(s, &from), sort, weight};
     c->bears = list.v;
     c->n_bears = list.n;
 }
-
-enum { HARD_AFFINITY_WEIGHT = 1 };
 
 static void bear_all(struct snapshot *s, struct pod_class *c, const struct core_v1_pod *pod) {
     const struct core_v1_pod_affinity *with = pod->spec.affinity->pod_affinity;
     const struct core_v1_pod_anti_affinity *away = pod->spec.affinity->pod_anti_affinity;
     for (size_t i = 0; with && i < with->required_during_scheduling_ignored_during_execution.n; i++)
-        bear(s, c, pod, &with->required_during_scheduling_ignored_during_execution.v[i], false,
-             HARD_AFFINITY_WEIGHT);
+        bear(s, c, pod, &with->required_during_scheduling_ignored_during_execution.v[i],
+             BEARS_AFFINITY, 0);
     for (size_t i = 0; with && i < with->preferred_during_scheduling_ignored_during_execution.n;
          i++) {
         const struct core_v1_weighted_pod_affinity_term *t =
             &with->preferred_during_scheduling_ignored_during_execution.v[i];
-        bear(s, c, pod, &t->pod_affinity_term, false, t->weight);
+        bear(s, c, pod, &t->pod_affinity_term, BEARS_PREFERENCE, t->weight);
     }
     for (size_t i = 0; away && i < away->required_during_scheduling_ignored_during_execution.n; i++)
-        bear(s, c, pod, &away->required_during_scheduling_ignored_during_execution.v[i], true, 0);
+        bear(s, c, pod, &away->required_during_scheduling_ignored_during_execution.v[i], BEARS_ANTI,
+             0);
     for (size_t i = 0; away && i < away->preferred_during_scheduling_ignored_during_execution.n;
          i++) {
         const struct core_v1_weighted_pod_affinity_term *t =
             &away->preferred_during_scheduling_ignored_during_execution.v[i];
-        bear(s, c, pod, &t->pod_affinity_term, false, -t->weight);
+        bear(s, c, pod, &t->pod_affinity_term, BEARS_PREFERENCE, -t->weight);
     }
 }
 
@@ -122,6 +122,7 @@ static struct pod_class *class_new(struct snapshot *s, const struct core_v1_pod 
     c->gpu_wrong = !gpu_ask_of(&c->asks, &c->gpu);
     pod_asks_nonzero(pod, &c->nonzero_cpu_milli, &c->nonzero_memory_bytes);
     c->n_ports = pod_host_ports(c->arena, pod, &c->ports);
+    c->volumes = pod_volumes_of(c->arena, pod);
     return c;
 }
 

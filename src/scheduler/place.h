@@ -22,7 +22,8 @@ struct place_class {
     uint64_t hash, used_at, seen, epoch;
     struct arena *arena;
     struct sched_query query;
-    struct place_part *parts; /* the plugins that are asked, in `arena` */
+    uint64_t volumes_version, owners_version; /* of what the query was made with */
+    struct place_part *parts;                 /* the plugins that are asked, in `arena` */
     size_t n_parts, n_scaled;
     int32_t *fixed; /* by node: scores that the objects decide; −1: filtered out */
     int32_t *raw;   /* width for each scaled part: scores that the objects decide, not scaled yet */
@@ -36,7 +37,7 @@ enum { PLACE_CLASSES_MAX = 256 };
 /* The cache of pods like this one, current. */
 struct place_class *place_class_of(struct snapshot *s, const struct core_v1_pod *pod);
 void query_compile(struct sched_query *q, struct snapshot *s, struct arena *a,
-                   const struct core_v1_pod *pod);
+                   const struct sched_profile *profile, const struct core_v1_pod *pod);
 void query_release(struct sched_query *q);
 /* A leaf: score + 1, how few pods, how early the node: larger is better. */
 enum { LEAF_AT_BITS = 24, LEAF_AT_MAX = (1 << LEAF_AT_BITS) - 1, LEAF_SCORE_MAX = (1 << 24) - 2 };

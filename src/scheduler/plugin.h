@@ -60,7 +60,9 @@ struct sched_query {
     /* prepared when the cache is made */
     struct sched_term **affinity, **anti;
     size_t n_affinity, n_anti;
-    bool affinity_self; /* matches all its own affinity terms */
+    bool affinity_self;                        /* matches all its own affinity terms */
+    bool by_owner;                             /* spread depends on what the pod belongs to */
+    const struct meta_v1_label_selector *like; /* then: its owners' selector; NULL: none */
     struct weighted_term *preferred;
     size_t n_preferred;
     struct spread_rule *spread;

@@ -308,6 +308,8 @@ const char *preempt_barred(const struct snapshot *s, const struct core_v1_pod *p
     int32_t priority = pod->spec.priority ? *pod->spec.priority : 0;
     if (str_eq(pod->spec.preemption_policy, "Never"))
         return "preemption: not eligible due to preemptionPolicy=Never.";
+    if (snapshot_profile(s, pod->spec.scheduler_name)->without_preemption)
+        return "preemption: the profile has it disabled.";
     const struct nominated *m = snapshot_nominated(s, pod->metadata.uid);
     if (!m || m->node->at == SIZE_MAX) return NULL;
     for (size_t i = 0; i < m->node->pods.n; i++)

@@ -3,6 +3,7 @@
 
 #include "base/own.h"
 #include "scheduler/place.h"
+#include "scheduler/plugins/topology_spread.h"
 
 static struct sched_term *single(struct snapshot *s, const struct core_v1_pod *pod,
                                  const struct core_v1_pod_affinity_term *t) {
@@ -42,9 +43,34 @@ static void compile_preferred(struct sched_query *q, struct arena *a,
     q->n_preferred = list.n;
 }
 
-static void compile_spread(struct sched_query *q, struct arena *a) {
-    const struct core_v1_topology_spread_constraint_list *l =
+/* Its own, or those of its profile for pods that belong to something. */
+static const struct core_v1_topology_spread_constraint_list *constraints_of(struct sched_query *q,
+                                                                            struct arena *a) {
+    const struct core_v1_topology_spread_constraint_list *own =
         &q->pod->spec.topology_spread_constraints;
+    const struct spread_args *args = NULL;
+    for (size_t i = 0; i < q->profile->n; i++)
+        if (str_eq(q->profile->v[i].plugin->name, "PodTopologySpread") &&
+            (q->profile->v[i].filter || q->profile->v[i].score))
+            args = q->profile->v[i].args;
+    q->by_owner = !own->n && args && args->defaults.n;
+    const struct meta_v1_label_selector *like =
+        q->by_owner ? owners_selector(a, &q->snapshot->owners, q->pod) : NULL;
+    if (!like) return own;
+    q->like = like = api_copy(a, &meta_v1_label_selector_type, like); /* outlives the owners */
+    struct core_v1_topology_spread_constraint_list *ret =
+        ARENA_NEW(a, struct core_v1_topology_spread_constraint_list);
+    for (size_t i = 0; i < args->defaults.n; i++) {
+        struct core_v1_topology_spread_constraint *c = ARENA_PUSH(a, ret);
+        *c = args->defaults.v[i];
+        c->label_selector = (struct meta_v1_label_selector *)(uintptr_t)like;
+    }
+    return ret;
+}
+
+static void compile_spread(struct sched_query *q, struct arena *a) {
+    const struct core_v1_topology_spread_constraint_list *l = constraints_of(q, a);
+    bool own = l == &q->pod->spec.topology_spread_constraints;
     bool picky =
         q->pod->spec.node_selector.n ||
         (q->pod->spec.affinity && q->pod->spec.affinity->node_affinity &&
@@ -70,15 +96,17 @@ static void compile_spread(struct sched_query *q, struct arena *a) {
         r->term = term_use(q->snapshot, &from);
         r->self = term_matches(q->snapshot, r->term, q->class);
         from.topology_key = TOPOLOGY_NODE;
-        if (r->by_affinity || r->by_taints || l->n > 1) r->by_node = term_use(q->snapshot, &from);
+        if (r->by_affinity || r->by_taints || (own && l->n > 1))
+            r->by_node = term_use(q->snapshot, &from);
     }
 }
 
 void query_compile(struct sched_query *q, struct snapshot *s, struct arena *a,
-                   const struct core_v1_pod *pod) {
+                   const struct sched_profile *profile, const struct core_v1_pod *pod) {
     struct core_v1_pod *copy = ARENA_NEW(a, struct core_v1_pod);
     *copy = *(const struct core_v1_pod *)api_copy(a, &core_v1_pod_type, pod);
-    *q = (struct sched_query){.pod = copy, .snapshot = s, .class = class_use(s, pod)};
+    *q = (struct sched_query){
+        .pod = copy, .snapshot = s, .profile = profile, .class = class_use(s, pod)};
     const struct core_v1_affinity *affinity = copy->spec.affinity;
     const struct core_v1_pod_affinity *with = affinity ? affinity->pod_affinity : NULL;
     const struct core_v1_pod_anti_affinity *away = affinity ? affinity->pod_anti_affinity : NULL;

@@ -2,15 +2,16 @@
  * one, or says why there is none. */
 #include "base/own.h"
 #include "proc/service.h"
-#include "scheduler/acts.h"
+#include "scheduler/feeds.h"
 
 enum { BINDINGS_AT_ONCE = 48, PODS_PER_TURN = 256, QUOTA_STATUS_MS = 1000 };
 
 static struct scheduler {
     struct service_ctx *ctx;
     struct api_client *events;
-    struct informer *pods, *nodes, *namespaces, *budgets, *quotas, *groups;
+    struct informer *pods, *nodes, *budgets, *quotas, *groups;
     struct timer *tell_quotas;
+    struct feeds *feeds;
     struct acts acts;
     struct sched_core core;
 } sched;
@@ -20,11 +21,11 @@ static uint64_t now_ms(void) { return loop_now_ms(sched.ctx->loop); }
 static void run_soon(uint64_t delay_ms) { timer_start(sched.acts.wake, delay_ms, 0); }
 
 static bool synced(void) {
-    const struct informer *all[] = {sched.pods,    sched.nodes,  sched.namespaces,
-                                    sched.budgets, sched.quotas, sched.groups};
+    const struct informer *all[] = {sched.pods, sched.nodes, sched.budgets, sched.quotas,
+                                    sched.groups};
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         if (!informer_synced(all[i])) return false;
-    return true;
+    return feeds_synced(sched.feeds);
 }
 
 static void tell_quotas(void *user) { acts_tell_quotas(user); }
@@ -45,13 +46,23 @@ static bool is_settled(const struct api_object *o) {
 }
 
 /* No decision reads the rest of a pod. */
-static const char *const kept_metadata[] = {
-    "name",   "namespace",   "uid", "resourceVersion", "generation", "deletionTimestamp",
-    "labels", "annotations", NULL};
+static const char *const kept_metadata[] = {"name",
+                                            "namespace",
+                                            "uid",
+                                            "resourceVersion",
+                                            "generation",
+                                            "deletionTimestamp",
+                                            "labels",
+                                            "annotations",
+                                            "ownerReferences",
+                                            NULL};
 static const char *const kept_container[] = {"name",  "image",         "resources",
                                              "ports", "restartPolicy", NULL};
-static const char *const kept_volume[] = {"name", "persistentVolumeClaim", "ephemeral", NULL};
-static const char *const kept_volume_with[] = {"persistentVolumeClaim", "ephemeral", NULL};
+#define VOLUMES                                                                                    \
+    "persistentVolumeClaim", "ephemeral", "gcePersistentDisk", "awsElasticBlockStore", "iscsi",    \
+        "rbd"
+static const char *const kept_volume[] = {"name", VOLUMES, NULL};
+static const char *const kept_volume_with[] = {VOLUMES, NULL};
 static const char *const kept_status[] = {"phase", "conditions", "startTime", "nominatedNodeName",
                                           NULL};
 static const struct api_keep pod_keep[] = {{&meta_v1_object_meta_type, kept_metadata, NULL},
@@ -100,16 +111,6 @@ static void node_changed(void *user, enum informer_event e, const struct api_obj
         if (!matters((const struct core_v1_node *)now, (const struct core_v1_node *)old)) return;
         core_put_node(&sched.core, (const struct core_v1_node *)now, now_ms());
     }
-    run_soon(0);
-}
-
-static void namespace_changed(void *user, enum informer_event e, const struct api_object *now,
-                              const struct api_object *old) {
-    (void)user, (void)old;
-    if (e == INFORMER_DELETED)
-        snapshot_remove_namespace(&sched.core.snapshot, now->metadata.name);
-    else if (e != INFORMER_SYNCED)
-        snapshot_put_namespace(&sched.core.snapshot, now->metadata.name, &now->metadata.labels);
     run_soon(0);
 }
 
@@ -173,7 +174,7 @@ static int start(struct service_ctx *ctx, struct err *err) {
     informer_keep(sched.pods, pod_keep);
     informer_forget(sched.pods, is_settled);
     sched.nodes = watch("", "v1", "Node", node_changed);
-    sched.namespaces = watch("", "v1", "Namespace", namespace_changed);
+    sched.feeds = feeds_new(sched.events, &sched.acts, run_soon);
     sched.budgets = watch("policy", "v1", "PodDisruptionBudget", budget_changed);
     sched.quotas = watch("scheduling.x-k8s.io", "v1alpha1", "ElasticQuota", quota_changed);
     sched.groups = watch("scheduling.x-k8s.io", "v1alpha1", "PodGroup", group_changed);
@@ -185,7 +186,6 @@ static bool stop(struct service_ctx *ctx) {
     (void)ctx;
     informer_free(sched.pods);
     informer_free(sched.nodes);
-    informer_free(sched.namespaces);
     informer_free(sched.budgets);
     informer_free(sched.quotas);
     informer_free(sched.groups);
@@ -195,6 +195,7 @@ static bool stop(struct service_ctx *ctx) {
     timer_free(sched.acts.wake);
     timer_free(sched.tell_quotas);
     core_done(&sched.core);
+    feeds_free(sched.feeds);
     return false;
 }
 

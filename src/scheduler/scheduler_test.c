@@ -125,10 +125,21 @@ TEST(queue_orders_by_priority_then_age_and_backs_off) {
 }
 
 TEST(plugins_are_registered) {
-    static const char *const golden[] = {
-        "NodeName",      "NodeUnschedulable", "TaintToleration",  "NodeAffinity",
-        "NodePorts",     "NodeResourcesFit",  "GPUFragmentation", "NodeResourcesBalancedAllocation",
-        "ImageLocality", "PodTopologySpread", "InterPodAffinity"};
+    static const char *const golden[] = {"NodeName",
+                                         "NodeUnschedulable",
+                                         "TaintToleration",
+                                         "NodeAffinity",
+                                         "VolumeBinding",
+                                         "VolumeZone",
+                                         "NodePorts",
+                                         "NodeVolumeLimits",
+                                         "NodeResourcesFit",
+                                         "GPUFragmentation",
+                                         "NodeResourcesBalancedAllocation",
+                                         "ImageLocality",
+                                         "VolumeRestrictions",
+                                         "PodTopologySpread",
+                                         "InterPodAffinity"};
     const struct sched_plugin *list[SCHED_PLUGINS_MAX];
     assert_int_equal(sched_plugins(list), ARRAY_LEN(golden));
     for (size_t i = 0; i < ARRAY_LEN(golden); i++) assert_string_equal(list[i]->name, golden[i]);

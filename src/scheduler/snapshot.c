@@ -150,6 +150,7 @@ void snapshot_remove_node(struct snapshot *s, const char *name) {
 }
 
 void snapshot_lift_pod(struct snapshot *s, struct sched_pod *p) {
+    p->lifted = true;
     node_count(p->node, p->class, -1);
     gpu_pod_count(p, -1);
     quotas_count(s, p->class, QUOTA_USED, -1);
@@ -158,6 +159,7 @@ void snapshot_lift_pod(struct snapshot *s, struct sched_pod *p) {
 }
 
 void snapshot_drop_pod(struct snapshot *s, struct sched_pod *p) {
+    p->lifted = false;
     node_count(p->node, p->class, 1);
     gpu_pod_count(p, 1);
     quotas_count(s, p->class, QUOTA_USED, 1);
@@ -371,6 +373,8 @@ void snapshot_done(struct snapshot *s) {
     map_done(&s->term_by_key);
     map_done(&s->namespaces);
     map_done(&s->images);
+    volumes_done(&s->volumes);
+    owners_done(&s->owners);
     free(s->changes);
     *s = (struct snapshot){0};
 }

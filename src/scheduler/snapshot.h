@@ -8,14 +8,21 @@
 #include "api/host_ports.h"
 #include "scheduler/gangs.h"
 #include "scheduler/gpu_nodes.h"
+#include "scheduler/owners.h"
 #include "scheduler/quotas.h"
 #include "scheduler/resources.h"
 #include "scheduler/terms.h"
+#include "scheduler/volumes.h"
 
+enum class_bears {
+    BEARS_ANTI,      /* required anti-affinity */
+    BEARS_AFFINITY,  /* required affinity */
+    BEARS_PREFERENCE /* of `weight`, negative for anti-affinity */
+};
 struct class_term { /* a term that pods of the class bear */
     struct sched_term *term;
-    bool anti;  /* required anti-affinity */
-    int weight; /* otherwise: of a preference, negative for anti-affinity */
+    enum class_bears sort;
+    int weight;
 };
 
 struct pod_class { /* all that a placed pod means to others */
@@ -34,6 +41,7 @@ struct pod_class { /* all that a placed pod means to others */
     int64_t nonzero_cpu_milli, nonzero_memory_bytes;
     struct host_port *ports;
     size_t n_ports;
+    struct pod_volumes volumes;
     struct class_term *bears;
     size_t n_bears;
     VEC(struct sched_term *) matches; /* every term that selects these pods */
@@ -65,7 +73,8 @@ struct sched_pod { /* a pod that uses a node */
     int64_t start_s;  /* 0: not started */
     bool leaving;     /* its deletion is under way: it will make room, and costs nothing */
     bool away;        /* lifted for longer than one look */
-    char text[];      /* uid, then name */
+    bool lifted;
+    char text[]; /* uid, then name */
 };
 static inline const char *sched_pod_uid(const struct sched_pod *p) { return p->text; }
 static inline const char *sched_pod_name(const struct sched_pod *p) { return p->text + p->name_at; }
@@ -100,7 +109,9 @@ struct snapshot {
     struct map nominated_by_uid;
     struct map gangs; /* namespace/name → struct gang */
     struct quotas quotas;
-    struct gpu_cluster *gpus;              /* NULL: no node has any */
+    struct gpu_cluster *gpus; /* NULL: no node has any */
+    struct volumes volumes;
+    struct owners owners;
     VEC(struct priority_count) priorities; /* of pods that use a node, few */
     struct node_change *changes;           /* ring */
     uint64_t n_changes;                    /* ever */

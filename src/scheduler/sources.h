@@ -9,9 +9,10 @@
 struct sched_source {
     const char *group, *version, *kind;
     const struct api_keep *keep; /* NULL: whole */
-    /* A new or changed object. False: nothing that a decision reads has changed. */
+    /* A new or changed object. False: no pod that waits fits somewhere for that. */
     bool (*put)(struct snapshot *s, const struct api_object *o);
     void (*remove)(struct snapshot *s, const char *namespace, const char *name);
+    bool by_core; /* the core has to be told, not only the snapshot: it sees to these itself */
 };
 /* NULL-terminated by kind. */
 extern const struct sched_source sched_sources[];

@@ -97,6 +97,7 @@ static void widen(struct sched_term *t, uint32_t domain) {
     size_t n = MAX_OF((size_t)domain + 1, t->n_domains * 2), old = t->n_domains;
     t->matched = widened(t->matched, old, n, sizeof *t->matched);
     t->anti = widened(t->anti, old, n, sizeof *t->anti);
+    t->hard = widened(t->hard, old, n, sizeof *t->hard);
     t->weight = widened(t->weight, old, n, sizeof *t->weight);
     t->n_domains = n;
 }
@@ -113,6 +114,13 @@ void term_count_anti(struct sched_term *t, uint32_t domain, int sign) {
     widen(t, domain);
     t->anti[domain] += sign;
     t->all_anti += sign;
+}
+
+void term_count_hard(struct sched_term *t, uint32_t domain, int sign) {
+    if (domain == NO_DOMAIN) return;
+    widen(t, domain);
+    t->hard[domain] += sign;
+    t->all_hard += sign;
 }
 
 void term_count_weight(struct sched_term *t, uint32_t domain, int weight, int sign) {
@@ -184,6 +192,7 @@ void term_release(struct snapshot *s, struct sched_term *t) {
     arena_free(t->arena);
     free(t->matched);
     free(t->anti);
+    free(t->hard);
     free(t->weight);
     free(t->key);
     free(t);

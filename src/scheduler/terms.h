@@ -39,11 +39,12 @@ struct sched_term {
     size_t n_matchers;
     size_t topology; /* index of snapshot.topologies */
     bool skip_terminating;
-    size_t n_domains; /* length of the three arrays */
+    size_t n_domains; /* length of the four arrays */
     int32_t *matched; /* pods that match */
     int32_t *anti;    /* pods that bear it as required anti-affinity */
-    int64_t *weight;  /* preferences (and affinity, as 1) of pods that bear it */
-    int64_t all_matched, all_anti, all_weights; /* the last: bearers, not their sum */
+    int32_t *hard;    /* pods that bear it as required affinity */
+    int64_t *weight;  /* sum of the preferences of pods that bear it */
+    int64_t all_matched, all_anti, all_hard, all_weights; /* the last: bearers, not their sum */
 };
 
 struct pod_class;
@@ -65,12 +66,16 @@ bool term_matches(const struct snapshot *s, const struct sched_term *t, const st
 /* How often the pod's domain counts, for a pod that matches or bears. sign: 1 or −1 */
 void term_count_match(struct sched_term *t, uint32_t domain, int sign);
 void term_count_anti(struct sched_term *t, uint32_t domain, int sign);
+void term_count_hard(struct sched_term *t, uint32_t domain, int sign);
 void term_count_weight(struct sched_term *t, uint32_t domain, int weight, int sign);
 static inline int32_t term_matched(const struct sched_term *t, uint32_t domain) {
     return domain < t->n_domains ? t->matched[domain] : 0;
 }
 static inline int32_t term_anti(const struct sched_term *t, uint32_t domain) {
     return domain < t->n_domains ? t->anti[domain] : 0;
+}
+static inline int32_t term_hard(const struct sched_term *t, uint32_t domain) {
+    return domain < t->n_domains ? t->hard[domain] : 0;
 }
 static inline int64_t term_weight(const struct sched_term *t, uint32_t domain) {
     return domain < t->n_domains ? t->weight[domain] : 0;

@@ -91,8 +91,10 @@ void terms_count_pod(const struct pod_class *c, const struct sched_node *n, int 
     for (size_t i = 0; i < c->n_bears; i++) {
         const struct class_term *b = &c->bears[i];
         uint32_t domain = n->domains.v[b->term->topology];
-        if (b->anti)
+        if (b->sort == BEARS_ANTI)
             term_count_anti(b->term, domain, sign);
+        else if (b->sort == BEARS_AFFINITY)
+            term_count_hard(b->term, domain, sign);
         else
             term_count_weight(b->term, domain, b->weight, sign);
     }

@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "base/own.h"
-#include "scheduler/plugin.h"
+#include "scheduler/plugins/topology_spread.h"
 
 struct spread_count { /* one constraint now */
     const struct spread_rule *rule;
@@ -15,6 +15,7 @@ struct spread_state {
     struct spread_count *v;
     size_t n;
     bool scores;
+    bool all_keys; /* a node without all of the labels is none of the others */
 };
 
 static uint32_t domain(const struct sched_node *n, const struct sched_term *t) {
@@ -65,9 +66,10 @@ static size_t count_shared(struct spread_count *c, const struct topology *topolo
 }
 
 static void *prepare(const struct sched_query *q, const void *args) {
-    (void)args;
     if (!q->n_spread) return NULL;
     struct spread_state *st = ARENA_NEW(q->a, struct spread_state);
+    st->all_keys =
+        q->pod->spec.topology_spread_constraints.n || !((const struct spread_args *)args)->system;
     st->v = ARENA_ARRAY(q->a, struct spread_count, q->n_spread);
     for (size_t i = 0; i < q->n_spread; i++) {
         const struct spread_rule *r = &q->spread[i];
@@ -110,12 +112,12 @@ static bool scores(const void *state) { return ((const struct spread_state *)sta
 static int64_t score(const struct sched_query *q, const struct sched_node *n, const void *state) {
     const struct spread_state *st = state;
     double sum = 0;
-    if (!has_all_keys(q, n, false)) return SCHED_SCORE_NONE;
+    if (st->all_keys && !has_all_keys(q, n, false)) return SCHED_SCORE_NONE;
     for (size_t i = 0; i < st->n; i++) {
         const struct spread_count *c = &st->v[i];
-        if (!c->rule->hard)
-            sum += count_at(c, domain(n, c->rule->term)) * c->weight +
-                   (c->rule->constraint->max_skew - 1);
+        uint32_t d = domain(n, c->rule->term);
+        if (!c->rule->hard && d != NO_DOMAIN)
+            sum += count_at(c, d) * c->weight + (c->rule->constraint->max_skew - 1);
     }
     return llround(sum);
 }
@@ -124,13 +126,63 @@ static int64_t scale(int64_t value, int64_t min, int64_t max) {
     return max > 0 ? SCHED_SCORE_MAX * (max + min - value) / max : SCHED_SCORE_MAX;
 }
 
-static const struct sched_plugin topology_spread = {.name = "PodTopologySpread",
-                                                    .order = 90,
-                                                    .weight = 2,
-                                                    .reads = SCHED_READS_ALL,
-                                                    .prepare = prepare,
-                                                    .filter = filter,
-                                                    .scores = scores,
-                                                    .score = score,
-                                                    .scale = scale};
+static struct core_v1_topology_spread_constraint *softly(struct arena *a, int32_t max_skew,
+                                                         const char *key) {
+    struct core_v1_topology_spread_constraint *c =
+        ARENA_NEW(a, struct core_v1_topology_spread_constraint);
+    c->max_skew = max_skew;
+    c->topology_key = key;
+    c->when_unsatisfiable = "ScheduleAnyway";
+    return c;
+}
+
+static bool check_defaults(struct arena *a,
+                           const struct kubescheduler_v1_pod_topology_spread_args *args,
+                           struct err *err) {
+    const struct core_v1_topology_spread_constraint_list *l = &args->default_constraints;
+    if (l->n && !str_eq(args->defaulting_type, "List")) {
+        err_field(
+            err, ERR_INVALID, "defaultingType",
+            "Invalid value: \"%.20s\": when .defaultConstraints are not empty, it must be List",
+            str_or(args->defaulting_type, "System"));
+        return false;
+    }
+    for (size_t i = 0; i < l->n; i++) {
+        if (!l->v[i].label_selector) continue;
+        err_field(err, ERR_INVALID, arena_printf(a, "defaultConstraints[%zu].labelSelector", i),
+                  "Forbidden: constraint must not define a selector, as they deduced for each pod");
+        return false;
+    }
+    return true;
+}
+
+static const void *configure(struct arena *a, const void *from, struct err *err) {
+    const struct kubescheduler_v1_pod_topology_spread_args *args = from;
+    struct spread_args *ret = ARENA_NEW(a, struct spread_args);
+    if (args && !check_defaults(a, args, err)) return NULL;
+    ret->system = !args || !str_eq(args->defaulting_type, "List");
+    if (ret->system) {
+        *ARENA_PUSH(a, &ret->defaults) = *softly(a, 3, "kubernetes.io/hostname");
+        *ARENA_PUSH(a, &ret->defaults) = *softly(a, 5, "topology.kubernetes.io/zone");
+    }
+    for (size_t i = 0; !ret->system && i < args->default_constraints.n; i++) {
+        const struct core_v1_topology_spread_constraint *c =
+            api_copy(a, &core_v1_topology_spread_constraint_type, &args->default_constraints.v[i]);
+        *ARENA_PUSH(a, &ret->defaults) = *c;
+    }
+    return ret;
+}
+
+static const struct sched_plugin topology_spread = {
+    .name = "PodTopologySpread",
+    .order = 90,
+    .weight = 2,
+    .reads = SCHED_READS_ALL,
+    .args_type = &kubescheduler_v1_pod_topology_spread_args_type,
+    .configure = configure,
+    .prepare = prepare,
+    .filter = filter,
+    .scores = scores,
+    .score = score,
+    .scale = scale};
 SCHED_PLUGIN(topology_spread);
