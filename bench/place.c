@@ -1,23 +1,40 @@
-/* Placements per second in process, over nodes that are only objects: `bench_place [nodes [pods]]`.
- * Prints one line per kind of pod; each pod is decided by sched_place and then counted. The last
- * line is preemption: a full cluster, and as many pods as nodes that each push out three others. */
+/* Placements per second of processor time, over nodes that are only objects: `bench_place [nodes
+ * [pods]]`. Prints one line per kind of pod; each pod is decided by sched_place and then counted.
+ * The pods of a kind are all alike first (the best case: one cache serves all), then, in the lines
+ * `_mixed`, of 100 templates with requests and labels of their own, in no order, on nodes of three
+ * sizes. The last line is preemption: a full cluster, and as many pods as nodes that each push out
+ * three others. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
-#include "base/clock.h"
 #include "base/own.h"
 #include "scheduler/core.h"
 #include "scheduler/plugin.h"
 
-static const char basic[] =
-    "{\"metadata\":{\"name\":\"p\",\"namespace\":\"d\",\"labels\":{\"app\":\"w\"}},\"spec\":{"
-    "\"containers\":[{\"name\":\"c\",\"resources\":{\"requests\":{\"cpu\":\"100m\","
-    "\"memory\":\"128Mi\"}}}]}}";
+/* %1$d: which template, %2$d: milli-CPU, %3$d: MiB */
+#define POD(extra)                                                                                 \
+    "{\"metadata\":{\"name\":\"p\",\"namespace\":\"d\",\"labels\":{\"app\":\"w%1$d\"}},\"spec\":"  \
+    "{" extra "\"containers\":[{\"name\":\"c\",\"resources\":{\"requests\":{\"cpu\":\"%2$dm\","    \
+    "\"memory\":\"%3$dMi\"}}}]}}"
 #define BETWEEN(kind, key)                                                                         \
-    "{\"metadata\":{\"name\":\"p\",\"namespace\":\"d\",\"labels\":{\"app\":\"w\"}},\"spec\":{"     \
     "\"affinity\":{\"" kind "\":{\"requiredDuringSchedulingIgnoredDuringExecution\":["             \
-    "{\"topologyKey\":\"" key "\",\"labelSelector\":{\"matchLabels\":{\"app\":\"w\"}}}]}},"        \
-    "\"containers\":[{\"name\":\"c\",\"resources\":{\"requests\":{\"cpu\":\"10m\"}}}]}}"
+    "{\"topologyKey\":\"" key "\",\"labelSelector\":{\"matchLabels\":{\"app\":\"w%1$d\"}}}]}},"
+#define IN_ZONES                                                                                   \
+    "\"affinity\":{\"nodeAffinity\":{\"requiredDuringSchedulingIgnoredDuringExecution\":{"         \
+    "\"nodeSelectorTerms\":[{\"matchExpressions\":[{\"key\":\"zone\",\"operator\":\"In\","         \
+    "\"values\":[\"z1\",\"z2\",\"z7\"]}]}]}}},"
+
+static const struct kind {
+    const char *name, *json;
+    int per_node; /* at most so many in all, by node */
+} kinds[] = {
+    {"basic", POD(""), 100},
+    {"node_affinity", POD(IN_ZONES), 25},
+    {"pod_affinity", POD(BETWEEN("podAffinity", "zone")), 10},
+    {"pod_anti_affinity", POD(BETWEEN("podAntiAffinity", "host")), 1},
+};
+enum { TEMPLATES = 100 };
 
 static void *decoded(struct arena *a, const char *kind, const char *json) {
     struct api_object *o;
@@ -27,7 +44,8 @@ static void *decoded(struct arena *a, const char *kind, const char *json) {
     return o;
 }
 
-static void put_nodes(struct snapshot *s, int n) {
+/* mixed: of 16, 32 and 64 CPUs */
+static void put_nodes(struct snapshot *s, int n, bool mixed) {
     for (int i = 0; i < n; i++) {
         OWN(arena_free_p) struct arena *a = arena_new();
         snapshot_put_node(
@@ -35,20 +53,34 @@ static void put_nodes(struct snapshot *s, int n) {
                        arena_printf(a,
                                     "{\"metadata\":{\"name\":\"n%d\",\"labels\":{\"zone\":\"z%d\","
                                     "\"host\":\"n%d\"}},\"status\":{\"allocatable\":{\"cpu\":"
-                                    "\"32\",\"memory\":\"256Gi\",\"pods\":\"110\"}}}",
-                                    i, i % 10, i)));
+                                    "\"%d\",\"memory\":\"256Gi\",\"pods\":\"110\"}}}",
+                                    i, i % 10, i, mixed ? 16 << i % 3 : 32)));
     }
 }
 
-static void measure(const char *what, const char *json, int nodes, int pods) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+static struct core_v1_pod *template_of(struct arena *a, const struct kind *k, int which) {
+    char json[2048];
+    int cpu = which ? 50 + which % 10 * 25 : 100, memory = which ? 64 + which / 10 * 48 : 128;
+    snprintf(json, sizeof json, k->json, which, cpu, memory);
+    return decoded(a, "Pod", json);
+}
+#pragma GCC diagnostic pop
+
+static void measure(const struct kind *k, bool mixed, int nodes, int pods) {
     struct snapshot s = {0};
     OWN(arena_free_p) struct arena *a = arena_new(), *scratch = arena_new();
-    struct core_v1_pod *p = decoded(a, "Pod", json);
+    struct core_v1_pod *templates[TEMPLATES];
+    uint32_t random = 1;
     char uid[48];
-    int placed = 0;
-    put_nodes(&s, nodes);
-    uint64_t began = clock_span_ns();
+    int placed = 0, n_templates = mixed ? TEMPLATES : 1;
+    for (int i = 0; i < n_templates; i++) templates[i] = template_of(a, k, i);
+    put_nodes(&s, nodes, mixed);
+    clock_t began = clock();
     for (int i = 0; i < pods; i++) {
+        random = random * 1664525 + 1013904223;
+        struct core_v1_pod *p = templates[(random >> 16) % (unsigned)n_templates];
         snprintf(uid, sizeof uid, "uid-%08d-0000-0000-0000-000000000000", i);
         p->metadata.uid = uid;
         arena_reset(scratch);
@@ -57,8 +89,10 @@ static void measure(const char *what, const char *json, int nodes, int pods) {
         snapshot_add_pod(&s, p, r.node);
         placed++;
     }
-    double seconds = (double)(clock_span_ns() - began) / 1e9;
-    printf("place_%s nodes=%d placed=%d per_second=%.0f\n", what, nodes, placed, placed / seconds);
+    double seconds = (double)(clock() - began) / CLOCKS_PER_SEC;
+    printf("place_%s%s nodes=%d placed=%d per_second=%.0f\n", k->name, mixed ? "_mixed" : "", nodes,
+           placed, placed / seconds);
+    fflush(stdout);
     snapshot_done(&s);
 }
 
@@ -108,13 +142,14 @@ static void measure_preemption(int nodes) {
     p.pod = decoded(a, "Pod", OF_PRIORITY("26", "10"));
     p.pod->metadata.name = p.name;
     p.pod->metadata.uid = p.uid;
-    put_nodes(&p.core.snapshot, nodes);
+    put_nodes(&p.core.snapshot, nodes, false);
     for (int i = 0; i < nodes * 3; i++) {
         snprintf(uid, sizeof uid, "low-%d", i);
         low->metadata.uid = low->metadata.name = uid;
         snapshot_add_pod(&p.core.snapshot, low, p.core.snapshot.nodes.v[i / 3]->name);
     }
-    uint64_t began = clock_span_ns(), now_ms = 1;
+    clock_t began = clock();
+    uint64_t now_ms = 1;
     for (int i = 0; i < nodes; i++) {
         snprintf(p.name, sizeof p.name, "p-%d", i);
         snprintf(p.uid, sizeof p.uid, "p-%d", i);
@@ -128,7 +163,7 @@ static void measure_preemption(int nodes) {
         p.victims.n = 0;
         now_ms++;
     }
-    double seconds = (double)(clock_span_ns() - began) / 1e9;
+    double seconds = (double)(clock() - began) / CLOCKS_PER_SEC;
     printf("place_preemption nodes=%d placed=%d victims=%d per_second=%.0f\n", nodes, p.bound,
            p.evicted, p.bound / seconds);
     vec_done(&p.victims);
@@ -139,9 +174,9 @@ int main(int argc, char **argv) {
     int nodes = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 5000;
     int pods = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 20000;
     if (nodes < 1 || pods < 1) return 2;
-    measure("basic", basic, nodes, pods);
-    measure("pod_affinity", BETWEEN("podAffinity", "zone"), nodes, MIN_OF(pods, nodes * 10));
-    measure("pod_anti_affinity", BETWEEN("podAntiAffinity", "host"), nodes, MIN_OF(pods, nodes));
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        for (int mixed = 0; mixed < 2; mixed++)
+            measure(&kinds[i], mixed, nodes, MIN_OF(pods, nodes * kinds[i].per_node));
     measure_preemption(nodes);
     return 0;
 }
