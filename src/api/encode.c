@@ -175,6 +175,8 @@ static void put_object(struct buf *b, const struct api_type *t, const void *obj)
 }
 
 void api_encode(struct buf *b, const struct api_type *t, const void *obj) {
+    enum { USUAL_BYTES = 1000 };
+    if (!b->cap) buf_reserve(b, USUAL_BYTES); /* not by doubling from little */
     put_object(b, t, obj);
     buf_reserve(b, 0);
     b->p[b->n] = 0;

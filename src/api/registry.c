@@ -13,6 +13,16 @@ extern const struct api_behavior *const __stop_atoll_kinds[] __attribute__((weak
 
 static VEC(const struct api_kind *) added, all; /* all: with those of the tables, sorted */
 
+/* What was found last, by a hash: every request looks its kind up several times. */
+enum { MEMO_SLOTS = 64 };
+static struct {
+    const struct api_kind *by_plural[MEMO_SLOTS];
+    struct {
+        const struct api_kind *kind;
+        const struct api_behavior *behavior;
+    } behaviors[MEMO_SLOTS];
+} memo;
+
 static int by_name(const void *x, const void *y) {
     const struct api_kind *a = *(const struct api_kind *const *)x,
                           *b = *(const struct api_kind *const *)y;
@@ -22,6 +32,7 @@ static int by_name(const void *x, const void *y) {
 }
 
 static void merge(void) {
+    memset(&memo, 0, sizeof memo);
     all.n = 0;
     for (size_t i = 0; i < api_kind_table_n; i++) vec_push(&all, api_kind_table[i]);
     for (size_t i = 0; i < added.n; i++) vec_push(&all, added.v[i]);
@@ -51,12 +62,18 @@ const struct api_kind *const *api_kinds(size_t *ret_n) {
 
 const struct api_kind *api_kind_by_plural(const char *group, const char *version,
                                           const char *plural) {
+    unsigned h = (unsigned char)*group;
+    for (const char *p = plural; *p; p++) h = h * 31 + (unsigned char)*p;
+    const struct api_kind **last = &memo.by_plural[h % MEMO_SLOTS];
+    if (*last && str_eq((*last)->plural, plural) && str_eq((*last)->group, group) &&
+        str_eq((*last)->version, version))
+        return *last;
     size_t n;
     const struct api_kind *const *kinds = api_kinds(&n);
     for (size_t i = 0; i < n; i++) {
         const struct api_kind *k = kinds[i];
         if (str_eq(k->plural, plural) && str_eq(k->group, group) && str_eq(k->version, version))
-            return k;
+            return *last = k;
     }
     return NULL;
 }
@@ -82,12 +99,21 @@ const struct api_kind *api_kind_by_api_version(const char *api_version, const ch
     return NULL;
 }
 
-const struct api_behavior *api_kind_behavior(const struct api_kind *k) {
+static const struct api_behavior *find_behavior(const struct api_kind *k) {
     for (const struct api_behavior *const *p = __start_atoll_kinds; p < __stop_atoll_kinds; p++)
         if (str_eq((*p)->kind, k->kind) && str_eq((*p)->group, k->group) &&
             ((*p)->version ? str_eq((*p)->version, k->version) : !(k->flags & API_CONVERTED)))
             return *p;
     return NULL;
+}
+
+const struct api_behavior *api_kind_behavior(const struct api_kind *k) {
+    size_t slot = (uintptr_t)k / sizeof *k % MEMO_SLOTS;
+    if (memo.behaviors[slot].kind != k) {
+        memo.behaviors[slot].behavior = find_behavior(k);
+        memo.behaviors[slot].kind = k;
+    }
+    return memo.behaviors[slot].behavior;
 }
 
 const char *api_kind_api_version(const struct api_kind *k) { return k->api_version; }

@@ -8,6 +8,7 @@
 #include "server/raw.h"
 
 static const char placeholder[] = "0"; /* the encoder leaves out empty strings */
+static const char member_rv[] = "\"resourceVersion\":\"0\"";
 
 void object_encode_gap(struct buf *b, const struct api_kind *k, struct api_object *o,
                        uint32_t *ret_rv_offset) {
@@ -16,10 +17,10 @@ void object_encode_gap(struct buf *b, const struct api_kind *k, struct api_objec
     o->metadata.resource_version = placeholder;
     api_object_encode(b, k, o);
     o->metadata.resource_version = before;
-    struct slice json = slice_from(b->p + start, b->n - start), value;
-    bool found = raw_path(json, "metadata.resourceVersion", &value);
-    assert(found && slice_is(value, "\"0\""));
-    size_t at = (size_t)(value.p + 1 - b->p);
+    /* Before it there are only strings, in which the quotes are escaped, and no map. */
+    const char *member = memmem(b->p + start, b->n - start, member_rv, sizeof member_rv - 1);
+    assert(member);
+    size_t at = (size_t)(member - b->p) + sizeof member_rv - 3;
     memmove(b->p + at, b->p + at + 1, b->n - at); /* with the NUL */
     b->n--;
     *ret_rv_offset = (uint32_t)(at - start);
@@ -46,6 +47,7 @@ static void on_written(void *user, uint64_t revision, const struct err *err) {
     struct flight *f = user;
     OWN(buf_done) struct buf json = {0};
     if (!err) {
+        buf_reserve(&json, f->value.n + 24);
         buf_append(&json, f->value.p, f->rv_offset);
         buf_u64(&json, revision);
         buf_append(&json, f->value.p + f->rv_offset, f->value.n - f->rv_offset);

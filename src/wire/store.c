@@ -1,6 +1,7 @@
 #include "wire/store.h"
 
 void store_write_pack(struct buf *b, const struct store_write *w) {
+    buf_reserve(b, w->key.n + w->value.n + 32);
     pack_u8(b, w->op);
     pack_slice(b, w->key);
     pack_u64(b, w->expected_revision);

@@ -91,6 +91,9 @@ enum { SERVER_RECORD_BYTES = 16 * 1024 };
 char *server_scratch(struct server *s, size_t *ret_size);
 char *server_record(struct server *s);
 const char *server_date(const struct server *s); /* IMF-fixdate, now */
+/* Arenas of requests: the one given back last, whose memory is still near. */
+struct arena *server_arena_take(void);
+void server_arena_give(struct arena *a);
 void server_dispatch(struct server *s, struct request *r);
 bool server_is_closing(const struct server *s);
 

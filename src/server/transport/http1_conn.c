@@ -15,9 +15,8 @@
 enum {
     STOP_REQUEST = 1, /* a whole request has arrived */
     STOP_TOO_LARGE = 2,
-    STOP_BUSY = 3,               /* too many bodies are under way */
-    EARLY_MAX_BYTES = 64 * 1024, /* input kept while a request runs; then reading stops */
-    KEEP_BODY_BYTES = 16 * 1024,
+    STOP_BUSY = 3,                  /* too many bodies are under way */
+    EARLY_MAX_BYTES = 64 * 1024,    /* input kept while a request runs; then reading stops */
     UNREAD_MAX_BYTES = 1024 * 1024, /* answers that wait before further requests are taken */
     UNREAD_SHORT_BYTES = 16 * 1024, /* the same when memory is short */
 };
@@ -60,11 +59,11 @@ static void queue_head(struct h1 *h, int status, const char *content_type, int64
     struct arena *a = h->r.arena;
     size_t n_extra = extra ? extra->n : 0;
     struct http_headers all = {ARENA_ARRAY(a, struct http_header, n_extra + h->r.always.n + 5), 0};
-    char length_text[24];
     if (content_type) put(&all, "content-type", content_type);
     if (length >= 0) {
-        snprintf(length_text, sizeof length_text, "%lld", (long long)length);
-        put(&all, "content-length", length_text);
+        buf_clear(&h->head);
+        buf_u64(&h->head, (uint64_t)length);
+        put(&all, "content-length", arena_strn(a, buf_view(&h->head)));
     }
     if (h->chunked) put(&all, "transfer-encoding", "chunked");
     put(&all, "date", server_date(h->c->server));
@@ -81,10 +80,7 @@ static void resume_later(struct h1 *h);
 static void drop_body(struct h1 *h) {
     budget_body_give(h->budgeted);
     h->budgeted = 0;
-    if (h->body.cap > KEEP_BODY_BYTES)
-        buf_done(&h->body);
-    else
-        buf_clear(&h->body);
+    buf_done(&h->body); /* with many connections what is freed last is warmer than an own one */
 }
 
 /* The request is over, in whatever way; its memory is free for the next one. */
@@ -94,7 +90,8 @@ static void request_over(struct h1 *h) {
     h->active = h->streaming = h->chunked = h->timed_out = false;
     h->r.always = (struct http_headers){0};
     h->tunnel = NULL;
-    arena_reset(h->r.arena);
+    server_arena_give(h->r.arena);
+    h->r.arena = NULL;
     drop_body(h);
     struct conn *c = h->c;
     if (!c->dead) {
@@ -269,7 +266,7 @@ static const struct http1_events parser_events = {on_head, on_body, on_end};
 static void dispatch(struct h1 *h) {
     struct conn *c = h->c;
     const struct http1_head *m = h->message;
-    struct arena *a = h->r.arena ? h->r.arena : arena_new();
+    struct arena *a = h->r.arena ? h->r.arena : server_arena_take();
     h->impl =
         (struct request_impl){.ops = &ops, .loop = c->loop, .owner = h, .upgrade = m->upgrade};
     h->r = (struct request){

@@ -21,6 +21,9 @@ enum {
     TICK_MS = 1000,
     SCRATCH_BYTES = 64 * 1024,
     HANDSHAKE_WINDOW_NS = 2 * 1000 * 1000, /* a slice of each without waiting */
+    ARENAS_KEPT = 64,
+    ARENAS_IDLE = 4,
+    ARENA_BYTES = 8000, /* enough for most requests */
 };
 
 struct server {
@@ -50,6 +53,27 @@ char *server_record(struct server *s) { return s->record; }
 char *server_scratch(struct server *s, size_t *ret_size) {
     *ret_size = sizeof s->scratch;
     return s->scratch;
+}
+
+static struct {
+    struct arena *v[ARENAS_KEPT];
+    size_t n;
+} arenas;
+
+struct arena *server_arena_take(void) {
+    return arenas.n ? arenas.v[--arenas.n] : arena_new_sized(ARENA_BYTES);
+}
+
+void server_arena_give(struct arena *a) {
+    arena_reset(a);
+    if (arenas.n < ARENAS_KEPT)
+        arenas.v[arenas.n++] = a;
+    else
+        arena_free(a);
+}
+
+static void arenas_free(size_t but) {
+    while (arenas.n > but) arena_free(arenas.v[--arenas.n]);
 }
 
 const char *server_date(const struct server *s) { return s->date; }
@@ -89,7 +113,9 @@ static void on_tick(void *user) {
             if (gone) break; /* the rest gets its turn a second later */
         }
     }
-    if (server_connections(s) == 0) timer_stop(s->tick);
+    bool none = server_connections(s) == 0;
+    arenas_free(none ? 0 : ARENAS_IDLE); /* a second's burst makes them again */
+    if (none) timer_stop(s->tick);
 }
 
 struct server *server_new(struct loop *l, request_fn *fn, void *user) {
@@ -336,5 +362,6 @@ void server_free(struct server *s) {
     for (size_t i = 0; i < s->handshakes.waiting.n; i++) conn_release(s->handshakes.waiting.v[i].c);
     vec_done(&s->handshakes.waiting);
     timer_free(s->tick);
+    arenas_free(0);
     free(s);
 }

@@ -10,7 +10,7 @@
 enum {
     SHARE_MIN_BYTES = 2048, /* below, a copy costs less than an I/O vector */
     COMPACT_BYTES = 16 * 1024,
-    KEEP_COPY_BYTES = 4 * 1024, /* of an idle connection */
+    KEEP_COPY_BYTES = 512, /* of an idle connection */
 };
 
 static size_t copied(const struct outq *q) { return q->copy.n - q->copy_at; }
