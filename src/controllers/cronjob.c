@@ -272,11 +272,13 @@ static bool start(struct view *v, int64_t due) {
     return true;
 }
 
-static void write_status(struct view *v) {
-    if (api_equal(&batch_v1_cron_job_status_type, &v->s, &v->c->status)) return;
+/* False: it is so already. */
+static bool write_status(struct view *v) {
+    if (api_equal(&batch_v1_cron_job_status_type, &v->s, &v->c->status)) return false;
     cron_job *copy = arena_copy(v->a, v->c, sizeof *copy);
     copy->status = v->s;
     plan_update_status(v->p, (const struct api_object *)copy);
+    return true;
 }
 
 /* The moment counts as settled when its Job has been made: only then is it written. */
@@ -301,15 +303,14 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     struct view v = {.w = w, .c = c, .p = p, .a = plan_arena(p)};
     v.now_s = world_now_ns(w) / 1000000000;
     look(&v);
-    if (!c->metadata.deletion_timestamp) {
-        trim(&v, "Complete", c->spec.successful_jobs_history_limit);
-        trim(&v, "Failed", c->spec.failed_jobs_history_limit);
-    }
-    /* After a failure, which drops the rest of a plan, what is known gets out first. */
-    if (plan_last_failure(p)) write_status(&v);
-    if (!c->metadata.deletion_timestamp && !bool_or(c->spec.suspend, false) && understand(&v))
-        schedule(&v);
-    if (!plan_count_of(p, PLAN_UPDATE_STATUS, NULL)) write_status(&v);
+    /* What is known of Jobs is written before any of them goes; the rest waits for that. */
+    bool written = write_status(&v);
+    if (c->metadata.deletion_timestamp) return 0;
+    trim(&v, "Complete", c->spec.successful_jobs_history_limit);
+    trim(&v, "Failed", c->spec.failed_jobs_history_limit);
+    if (written || bool_or(c->spec.suspend, false) || !understand(&v)) return 0;
+    schedule(&v);
+    write_status(&v);
     return 0;
 }
 

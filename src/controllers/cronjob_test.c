@@ -227,6 +227,28 @@ TEST(cronjob_keeps_so_many_ended_jobs) {
     world_free(w);
 }
 
+TEST(cronjob_notes_a_success_before_its_job_goes) {
+    struct world *w = world_test_new();
+    add(w, "@hourly", ",\"startingDeadlineSeconds\":100");
+    struct arena *a;
+    struct batch_v1_cron_job *c =
+        (struct batch_v1_cron_job *)edit((const struct api_object *)get(w), &a);
+    *c->spec.successful_jobs_history_limit = 0;
+    edit_done(w, a, (struct api_object *)c);
+    set_clock(w, "2026-01-01T01:00:00Z");
+    rest(w);
+    job_ends(w, job_at(w, "2026-01-01T01:00:00Z"), "Complete");
+    OWN(plan_free_p) struct plan *p = plan_of(w, "cronjob", key);
+    size_t i = 0;
+    while (plan_at(p, i)->op == PLAN_EVENT) i++;
+    assert_int_equal(plan_at(p, i)->op, PLAN_UPDATE_STATUS); /* or the write may fail for ever */
+    assert_int_equal(plan_count_of(p, PLAN_DELETE, "Job"), 1);
+    rest(w);
+    assert_string_equal(get(w)->status.last_successful_time, "2026-01-01T01:00:00Z");
+    assert_int_equal(world_count(w, "Job"), 0);
+    world_free(w);
+}
+
 TEST(cronjob_goes_by_the_clocks_of_its_zone) {
     struct world *w = world_test_new();
     const char *stamp = "batch.kubernetes.io/cronjob-scheduled-timestamp";
