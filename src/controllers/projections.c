@@ -17,16 +17,19 @@ static const char *const metadata[] = {"name",
                                        "ownerReferences",
                                        "finalizers",
                                        NULL};
-static const char *const spec[] = {"nodeName",       "hostname", "subdomain",
-                                   "tolerations",    "volumes",  "containers",
-                                   "initContainers", "affinity", NULL};
-static const char *const affinity[] = {"nodeAffinity", NULL};
-static const char *const node_affinity[] = {"requiredDuringSchedulingIgnoredDuringExecution", NULL};
+static const char *const spec[] = {
+    "nodeName",   "hostname",       "subdomain", "tolerations",  "volumes",
+    "containers", "initContainers", "affinity",  "nodeSelector", "topologySpreadConstraints",
+    "priority",   "overhead",       NULL};
+static const char *const affinity[] = {"nodeAffinity", "podAffinity", "podAntiAffinity", NULL};
+static const char *const required[] = {"requiredDuringSchedulingIgnoredDuringExecution", NULL};
 static const char *const container[] = {"name", "ports", "resources", "restartPolicy", NULL};
 static const char *const container_with[] = {"ports", "resources", NULL};
 static const char *const resources[] = {"requests", "limits", NULL};
-static const char *const volume[] = {"name", "persistentVolumeClaim", "ephemeral", NULL};
-static const char *const volume_with[] = {"persistentVolumeClaim", "ephemeral", NULL};
+static const char *const volume[] = {
+    "name", "persistentVolumeClaim", "ephemeral", "emptyDir", "hostPath", NULL};
+static const char *const volume_with[] = {"persistentVolumeClaim", "ephemeral", "emptyDir",
+                                          "hostPath", NULL};
 static const char *const status[] = {
     "phase", "podIP", "startTime", "conditions", "containerStatuses", "initContainerStatuses",
     NULL};
@@ -39,7 +42,9 @@ static const char *const template[] = {"metadata", NULL};
 static const struct api_keep keep[] = {{&meta_v1_object_meta_type, metadata, NULL},
                                        {&core_v1_pod_spec_type, spec, NULL},
                                        {&core_v1_affinity_type, affinity, affinity},
-                                       {&core_v1_node_affinity_type, node_affinity, node_affinity},
+                                       {&core_v1_node_affinity_type, required, required},
+                                       {&core_v1_pod_affinity_type, required, required},
+                                       {&core_v1_pod_anti_affinity_type, required, required},
                                        {&core_v1_container_type, container, container_with},
                                        {&core_v1_resource_requirements_type, resources, NULL},
                                        {&core_v1_volume_type, volume, volume_with},

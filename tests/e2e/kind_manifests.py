@@ -65,6 +65,7 @@ MANIFESTS = {
     ("certificates.k8s.io/v1", "CertificateSigningRequest"): {
         "spec": {"signerName": "example.com/kinds", "usages": ["client auth"], "request": "$CSR"}},
     ("coordination.k8s.io/v1", "Lease"): {"spec": {"holderIdentity": "me"}},
+    ("descheduling.atoll.dev/v1alpha1", "DeschedulerPolicy"): {"spec": {"suspend": True}},
     ("discovery.k8s.io/v1", "EndpointSlice"): {"addressType": "IPv4", "endpoints": [{"addresses": ["192.0.2.9"]}],
                                                "ports": [{"port": 80}]},
     ("discovery.k8s.io/v1beta1", "EndpointSlice"): {

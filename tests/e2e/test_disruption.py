@@ -386,3 +386,56 @@ def test_out_of_service_frees_pods_that_cannot_end(here, api):
     here.kubectl("taint", "node", "broken", "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute")
     ac.until(lambda: api("GET", pod)[0] == 404, what="the end of a pod on a node out of service")
     here.kubectl("delete", "node", "broken")
+
+
+# ---- the descheduler ----
+
+POLICIES = "/apis/descheduling.atoll.dev/v1alpha1/deschedulerpolicies"
+
+
+def test_the_descheduler_moves_pods_within_budgets(here, api):
+    with Kubelets(here, ["m1", "m2"]):
+        for name in ("m1", "m2"):
+            here.kubectl("label", "node", name, "disk=ssd")
+        here.kubectl("cordon", "m2")
+        deployment(here, "moved", 2, nodeSelector={"disk": "ssd"})
+        ac.until(lambda: len(ready_of(here, "moved")) == 2, what="two pods on m1")
+        here.kubectl("uncordon", "m2")
+        here.kubectl("label", "node", "m1", "disk-")
+        pdb = budget(api, "moved", minAvailable=2)
+        shows(api, pdb, observedGeneration=1, currentHealthy=2, disruptionsAllowed=0)
+        policy = {"metadata": {"name": "mend"}, "spec": {
+            "dryRun": True, "intervalSeconds": 5, "cooldownSeconds": 0, "minPodAgeSeconds": 0, "strategies": {"nodeAffinity": {}},
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": NS}}}}
+        assert api("POST", POLICIES, policy)[0] == 201
+        one = f"{POLICIES}/mend"
+        s = shows(api, one, observedGeneration=1, candidates=2, evictions=0)
+        assert s["message"] == "held back: 2 by disruption budgets"
+        assert api("PATCH", pdb, {"spec": {"minAvailable": 1}}, content=MERGE)[0] == 200
+        shows(api, pdb, disruptionsAllowed=1)
+        shows(api, one, candidates=2, evictions=1, totalEvictions=0)
+        events = ac.until(lambda: [e for e in here.items("events", namespace=NS) if e["reason"] == "DescheduleDryRun"], what="an Event")
+        assert "would be evicted from node m1 by nodeAffinity" in events[0]["message"] and "node m2 suits it" in events[0]["message"]
+        assert {p["spec"]["nodeName"] for p in ready_of(here, "moved")} == {"m1"}
+        assert api("PATCH", one, {"spec": {"dryRun": False}}, content=MERGE)[0] == 200
+        ac.until(lambda: [p["spec"]["nodeName"] for p in ready_of(here, "moved")] == ["m2", "m2"], seconds=40, what="both on m2")
+        ac.until(lambda: [e for e in here.items("events", namespace=NS) if e["reason"] == "Descheduled"], what="an Event")
+        s = shows(api, one, candidates=0, evictions=0, totalEvictions=2)
+        table = here.kubectl("get", "deschedulerpolicies").stdout.split()
+        assert table[:9] == ["NAME", "SUSPEND", "DRY", "RUN", "LAST", "PASS", "CANDIDATES", "EVICTIONS", "TOTAL"]
+        assert api("DELETE", one)[0] == 200
+        here.kubectl("delete", "deploy/moved", "-n", NS)
+
+
+def test_a_policy_is_checked(api):
+    def refused(**spec):
+        status, answer = api("POST", POLICIES, {"metadata": {"name": "bad"}, "spec": spec})
+        assert status == 422, answer
+        return [c["field"] for c in answer["details"]["causes"]]
+    levels = "spec.strategies.lowNodeUtilization."
+    assert refused(intervalSeconds=1) == ["spec.intervalSeconds"]
+    assert refused(strategies={"lowNodeUtilization": {"thresholds": {"cpu": 60}, "targetThresholds": {"cpu": 50}}}) == [levels + "thresholds[cpu]"]
+    assert refused(strategies={"lowNodeUtilization": {"thresholds": {"cpu": 20}, "targetThresholds": {"cpu": 101}}}) == [levels + "targetThresholds[cpu]"]
+    assert refused(strategies={"lowNodeUtilization": {"thresholds": {"cpu": 20}}}) == [levels + "targetThresholds", levels + "targetThresholds[cpu]"]
+    assert refused(strategies={"podLifeTime": {}}) == ["spec.strategies.podLifeTime.maxPodLifeTimeSeconds"]
+    assert refused(podSelector={"matchExpressions": [{"key": "a", "operator": "Near"}]})
