@@ -57,6 +57,19 @@ TEST(pods_of_a_service_stand_apart) {
     fixture_done(&s);
 }
 
+TEST(pods_that_choose_their_nodes_stand_apart_there_even_without_zones) {
+    struct snapshot s = {0};
+    given_node(&s, "a", "\"x\":\"1\",", "");
+    given_node(&s, "b", "\"x\":\"1\",", "");
+    given(&s, "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"w\","
+              "\"namespace\":\"d\"},\"spec\":{\"selector\":{\"app\":\"w\"}}}");
+    given_pod(&s, "1", POD("\"app\":\"w\"", "", ""), "a");
+    for (int i = 0; i < 3; i++)
+        given_pod(&s, (char[]){(char)('2' + i), 0}, POD("\"app\":\"other\"", "", ""), "b");
+    expect_placed(&s, POD("\"app\":\"w\"", "", ",\"nodeSelector\":{\"x\":\"1\"}"), "b");
+    fixture_done(&s);
+}
+
 TEST(pods_of_a_set_stand_apart) {
     static const char *const kinds[] = {"ReplicaSet", "StatefulSet"};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {

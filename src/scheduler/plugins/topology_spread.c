@@ -28,16 +28,17 @@ static bool has_all_keys(const struct sched_query *q, const struct sched_node *n
     return true;
 }
 
-static bool eligible(const struct sched_query *q, const struct spread_rule *r,
-                     const struct sched_node *n) {
+static bool eligible(const struct sched_query *q, const struct spread_state *st,
+                     const struct spread_rule *r, const struct sched_node *n) {
     const struct core_v1_taint *first;
-    return has_all_keys(q, n, r->hard) && (!r->by_affinity || sched_node_selected(q->pod, n)) &&
+    return domain(n, r->term) != NO_DOMAIN && (!st->all_keys || has_all_keys(q, n, r->hard)) &&
+           (!r->by_affinity || sched_node_selected(q->pod, n)) &&
            (!r->by_taints || sched_taints_tolerated(q->pod, n, &first));
 }
 
 /* Returns the number of domains; fewer than minDomains make the least 0. */
-static size_t count_own(const struct sched_query *q, struct spread_count *c,
-                        const struct topology *topology) {
+static size_t count_own(const struct sched_query *q, const struct spread_state *st,
+                        struct spread_count *c, const struct topology *topology) {
     const struct snapshot *s = q->snapshot;
     const struct spread_rule *r = c->rule;
     size_t n = topology->nodes.n, live = 0;
@@ -45,7 +46,7 @@ static size_t count_own(const struct sched_query *q, struct spread_count *c,
     c->own = ARENA_ARRAY(q->a, int32_t, n + 1);
     for (size_t i = 0; i < s->nodes.n; i++) {
         const struct sched_node *node = s->nodes.v[i];
-        if (!eligible(q, r, node)) continue;
+        if (!eligible(q, st, r, node)) continue;
         uint32_t d = domain(node, r->term);
         live += !seen[d];
         seen[d] = true;
@@ -76,7 +77,7 @@ static void *prepare(const struct sched_query *q, const void *args) {
         struct spread_count *c = &st->v[st->n++];
         const struct topology *topology = q->snapshot->topologies.v[r->term->topology];
         c->rule = r;
-        size_t live = r->by_node ? count_own(q, c, topology) : count_shared(c, topology);
+        size_t live = r->by_node ? count_own(q, st, c, topology) : count_shared(c, topology);
         if (r->constraint->min_domains && live < (size_t)MAX_OF(*r->constraint->min_domains, 0))
             c->least = 0;
         c->weight = log((double)live + 2);
