@@ -228,8 +228,8 @@ TEST(requirements_and_modes_keep_pods_where_they_are) {
     static const char *const policies[] = {
         ",\"updatePolicy\":{\"updateMode\":\"Off\"}",
         ",\"updatePolicy\":{\"updateMode\":\"Initial\"}",
-        ",\"updatePolicy\":{\"updateMode\":\"Recreate\",\"evictionRequirements\":[{\"resources\":["
-        "\"cpu\"],\"changeRequirement\":\"TargetLowerThanRequests\"}]}"};
+        (",\"updatePolicy\":{\"updateMode\":\"Recreate\",\"evictionRequirements\":[{\"resources\":["
+         "\"cpu\"],\"changeRequirement\":\"TargetLowerThanRequests\"}]}")};
     for (size_t i = 0; i < ARRAY_LEN(policies); i++) {
         struct world *w = far_from_recommended(3, policies[i]);
         OWN(plan_free_p) struct plan *p = plan_of(w, "vpa-updater", key);
