@@ -98,23 +98,25 @@ static void fail_safe(const struct world *w, const budget *b, const char *why, s
 
 /* ---- the numbers ---- */
 
-static bool expected(const struct world *w, const budget *b, const struct budget_pods *pods,
-                     budget_status *s, struct plan *p, const char **ret_why) {
+/* As budget_scale. */
+static int expected(const struct world *w, const budget *b, const struct budget_pods *pods,
+                    budget_status *s, struct plan *p, const char **ret_why) {
     const struct policy_v1_pod_disruption_budget_spec *spec = &b->spec;
     bool by_max = spec->max_unavailable.kind != IOS_NONE;
     s->expected_pods = 0;
     s->desired_healthy = 0;
-    if (!by_max && spec->min_available.kind == IOS_NONE) return true;
+    if (!by_max && spec->min_available.kind == IOS_NONE) return 0;
     if (!by_max && spec->min_available.kind == IOS_INT) {
         s->expected_pods = (int32_t)MIN_OF(pods->n, (size_t)INT32_MAX);
         s->desired_healthy = spec->min_available.i;
-        return true;
+        return 0;
     }
-    if (!budget_scale(w, b, pods, p, &s->expected_pods, ret_why)) return false;
+    int rc = budget_scale(w, b, pods, p, &s->expected_pods, ret_why);
+    if (rc) return rc;
     int32_t amount = rollout_amount(by_max ? &spec->max_unavailable : &spec->min_available,
                                     s->expected_pods, true);
     s->desired_healthy = by_max ? MAX_OF(s->expected_pods - amount, 0) : amount;
-    return true;
+    return 0;
 }
 
 static struct budget_pods pods_of(const struct world *w, const budget *b, struct plan *p) {
@@ -142,7 +144,9 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     budget_status s = b->status;
     if (!pods.n && (b->status.expected_pods || b->status.observed_generation == 0))
         plan_event(p, (const struct api_object *)b, "Normal", "NoPods", "No matching pods found");
-    if (!expected(w, b, &pods, &s, p, &why)) {
+    int rc = expected(w, b, &pods, &s, p, &why);
+    if (rc > 0) return 0; /* the answer runs this key again */
+    if (rc < 0) {
         plan_event(p, (const struct api_object *)b, "Warning", "CalculateExpectedPodCountFailed",
                    "Failed to calculate the number of expected pods: %s", why);
         fail_safe(w, b, why, p);

@@ -2,8 +2,13 @@
 
 #include <string.h>
 
+#include "api/table.h"
 #include "base/map.h"
 #include "base/own.h"
+#include "client/path.h"
+#include "client/skim.h"
+
+enum { ASK_MS = 5 * 1000 };
 
 static const int32_t *deployment_replicas(const struct api_object *o) {
     return ((const struct apps_v1_deployment *)o)->spec.replicas;
@@ -41,6 +46,13 @@ static const struct scaled *row_of(const struct meta_v1_owner_reference *ref) {
     return NULL;
 }
 
+/* Custom kinds are found at run time. */
+static bool is_of_tables(const struct api_kind *k) {
+    for (size_t i = 0; i < api_kind_table_n; i++)
+        if (api_kind_table[i] == k) return true;
+    return false;
+}
+
 /* The object a reference names, NULL when it is gone or another one. */
 static const struct api_object *resolve(const struct world *w, const char *ns,
                                         const struct meta_v1_owner_reference *ref) {
@@ -48,36 +60,83 @@ static const struct api_object *resolve(const struct world *w, const char *ns,
     return o && str_eq(o->metadata.uid, ref->uid) ? o : NULL;
 }
 
-enum found { SCALE_FOUND, SCALE_NO_OWNER, SCALE_UNKNOWN_KIND };
+/* ---- other kinds: their scale subresource is asked ---- */
 
-/* *ret_owner is whose scale it is: a Deployment for the pods of its ReplicaSets. */
-static enum found find_scale(const struct world *w, const char *ns,
-                             const struct meta_v1_owner_reference *ref,
-                             const struct api_object **ret_owner, int32_t *ret) {
-    const struct scaled *row = row_of(ref);
-    if (!row) return SCALE_UNKNOWN_KIND;
-    const struct api_object *o = resolve(w, ns, ref);
-    if (!o) return SCALE_NO_OWNER;
-    const struct meta_v1_owner_reference *above = api_controller_of(o);
-    if (str_eq(ref->kind, "ReplicaSet") && above && str_eq(above->kind, "Deployment")) {
-        if (!(row = row_of(above)) || !(o = resolve(w, ns, above))) return SCALE_NO_OWNER;
+struct scale {
+    const char *uid;
+    int32_t replicas;
+};
+
+static void *scale_read(struct arena *a, struct slice body) {
+    struct scale *s = ARENA_NEW(a, struct scale);
+    struct slice n = skim_get(skim_get(body, "spec"), "replicas");
+    uint64_t v;
+    s->uid = arena_strn(a, skim_string(skim_get(skim_get(body, "metadata"), "uid")));
+    s->replicas = n.p && slice_u64(n, &v) == 0 && v <= INT32_MAX ? (int32_t)v : 0;
+    return s;
+}
+
+struct search { /* for the scale that stands behind one pod */
+    const struct world *w;
+    struct plan *p;
+    const struct core_v1_pod *pod;
+    const struct meta_v1_owner_reference *ref;
+    const char *why, *uid; /* uid: of whose scale it is: a Deployment's for its ReplicaSets' pods */
+    int32_t replicas;
+};
+
+static int not_found(struct search *s) {
+    s->why = arena_printf(plan_arena(s->p), "found no controllers for pod \"%s\"",
+                          s->pod->metadata.name);
+    return -1;
+}
+
+static int ask_scale(struct search *s, const struct api_kind *k) {
+    OWN(buf_done) struct buf path = {0};
+    api_path(&path, k, s->pod->metadata.namespace, s->ref->name, "scale");
+    plan_want(s->p, path.p, ASK_MS);
+    const struct fact *f = world_fact(s->w, path.p);
+    if (!f) return 1;
+    const struct scale *scale = fact_read(f, scale_read);
+    if (!scale) {
+        s->why = arena_str(plan_arena(s->p), str_or(f->error, "the answer is no Scale"));
+        return -1;
     }
-    *ret_owner = o;
-    *ret = int_or(row->replicas(o), 1);
-    return SCALE_FOUND;
+    if (!str_eq(scale->uid, s->ref->uid)) return not_found(s);
+    s->uid = s->ref->uid;
+    s->replicas = scale->replicas;
+    return 0;
 }
 
-static const char *refusal(struct arena *a, enum found f, const struct core_v1_pod *pod,
-                           const struct meta_v1_owner_reference *ref) {
-    if (f == SCALE_NO_OWNER)
-        return arena_printf(a, "found no controllers for pod \"%s\"", pod->metadata.name);
-    const struct api_kind *k = api_kind_by_api_version(ref->api_version, ref->kind);
-    if (k && !(k->flags & API_HAS_SCALE))
-        return arena_printf(a, "%s%s%s does not implement the scale subresource", k->plural,
-                            *k->group ? "." : "", k->group);
-    return arena_printf(a, "the scale of %s %s, which controls pod \"%s\", is not known to budgets",
-                        ref->kind, ref->name, pod->metadata.name);
+/* As budget_scale. */
+static int find_scale(struct search *s) {
+    const char *ns = s->pod->metadata.namespace;
+    const struct scaled *row = row_of(s->ref);
+    if (!row) {
+        const struct api_kind *k = api_kind_by_api_version(s->ref->api_version, s->ref->kind);
+        if (k && is_of_tables(k)) {
+            s->why =
+                arena_printf(plan_arena(s->p), "%s%s%s does not implement the scale subresource",
+                             k->plural, *k->group ? "." : "", k->group);
+            return -1;
+        }
+        if (k) return ask_scale(s, k);
+        s->why = arena_printf(plan_arena(s->p), "no matches for kind \"%s\" in version \"%s\"",
+                              str_or(s->ref->kind, ""), str_or(s->ref->api_version, ""));
+        return -1;
+    }
+    const struct api_object *o = resolve(s->w, ns, s->ref);
+    if (!o) return not_found(s);
+    const struct meta_v1_owner_reference *above = api_controller_of(o);
+    if (str_eq(s->ref->kind, "ReplicaSet") && above && str_eq(above->kind, "Deployment") &&
+        (!(row = row_of(above)) || !(o = resolve(s->w, ns, above))))
+        return not_found(s);
+    s->uid = o->metadata.uid;
+    s->replicas = int_or(row->replicas(o), 1);
+    return 0;
 }
+
+/* ---- the sum ---- */
 
 static void tell_unmanaged(const struct policy_v1_pod_disruption_budget *b, size_t n,
                            struct plan *p) {
@@ -90,32 +149,33 @@ static void tell_unmanaged(const struct policy_v1_pod_disruption_budget *b, size
                n);
 }
 
-bool budget_scale(const struct world *w, const struct policy_v1_pod_disruption_budget *b,
-                  const struct budget_pods *pods, struct plan *p, int32_t *ret,
-                  const char **ret_why) {
+int budget_scale(const struct world *w, const struct policy_v1_pod_disruption_budget *b,
+                 const struct budget_pods *pods, struct plan *p, int32_t *ret,
+                 const char **ret_why) {
     OWN(map_done) struct map seen = {0}; /* owners by uid, those above them too */
     int64_t sum = 0;
     size_t unmanaged = 0;
+    bool pending = false;
     for (size_t i = 0; i < pods->n; i++) {
-        const struct core_v1_pod *pod = pods->v[i];
-        const struct meta_v1_owner_reference *ref =
-            api_controller_of((const struct api_object *)pod);
-        const struct api_object *owner;
-        int32_t n;
-        unmanaged += !ref;
-        if (!ref || map_gets(&seen, ref->uid)) continue;
-        enum found f = find_scale(w, b->metadata.namespace, ref, &owner, &n);
-        if (f != SCALE_FOUND) {
-            *ret_why = refusal(plan_arena(p), f, pod, ref);
-            return false;
+        struct search s = {.w = w, .p = p, .pod = pods->v[i]};
+        s.ref = api_controller_of((const struct api_object *)s.pod);
+        unmanaged += !s.ref;
+        if (!s.ref || map_gets(&seen, s.ref->uid)) continue;
+        int rc = find_scale(&s);
+        if (rc < 0) {
+            *ret_why = s.why;
+            return -1;
         }
-        if (!map_gets(&seen, owner->metadata.uid)) sum += n;
-        map_put(&seen, slice_of(ref->uid), (void *)(uintptr_t)pod);
-        map_put(&seen, slice_of(owner->metadata.uid), (void *)(uintptr_t)pod);
+        map_put(&seen, slice_of(s.ref->uid), &seen);
+        pending |= rc > 0;
+        if (rc > 0) continue;
+        if (!map_gets(&seen, s.uid) || str_eq(s.uid, s.ref->uid)) sum += s.replicas;
+        map_put(&seen, slice_of(s.uid), &seen);
     }
+    if (pending) return 1;
     tell_unmanaged(b, unmanaged, p);
     *ret = (int32_t)MIN_OF(sum, (int64_t)INT32_MAX);
-    return true;
+    return 0;
 }
 
 bool budget_scale_changed(const struct api_kind *k, const struct api_object *now,

@@ -158,6 +158,36 @@ TEST(a_job_has_no_scale) {
     world_free(w);
 }
 
+TEST(the_scale_of_other_kinds_is_asked_for) {
+    static struct api_kind things = {.group = "example.com",
+                                     .version = "v1",
+                                     .kind = "Thing",
+                                     .plural = "things",
+                                     .api_version = "example.com/v1",
+                                     .flags = API_NAMESPACED};
+    static const char path[] = "/apis/example.com/v1/namespaces/default/things/t/scale";
+    struct world *w = world_test_new();
+    uint64_t period_ms;
+    things.type = api_kind_by_name("", "v1", "ConfigMap")->type;
+    api_kind_add(&things);
+    add_budget(w, "\"minAvailable\":\"50%\"");
+    add_pods(w, "p", 3, OWNED("Thing", "example.com/v1", "t"));
+    OWN(plan_free_p) struct plan *p = plan_of(w, "disruption", key);
+    assert_int_equal(plan_count(p), 0);
+    assert_string_equal(plan_want_at(p, 0, &period_ms), path);
+    world_set_fact(w, path, world_now_ns(w),
+                   SLICE("{\"metadata\":{\"uid\":\"u-t\"},\"spec\":{\"replicas\":4}}"), NULL);
+    check(w, 1, 3, 2, 4);
+    struct err err;
+    err_set(&err, ERR_NOT_FOUND, "things.example.com \"t\" not found");
+    world_set_fact(w, path, world_now_ns(w), SLICE(""), &err);
+    settle(w, "disruption", key);
+    assert_int_equal(get(w)->status.disruptions_allowed, 0);
+    assert_string_equal(condition(w)->message, "things.example.com \"t\" not found");
+    api_kind_remove(&things);
+    world_free(w);
+}
+
 static void grant(struct world *w, const char *pod) {
     struct arena *a;
     budget *b = (budget *)edit((const struct api_object *)get(w), &a);
