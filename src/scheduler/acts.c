@@ -141,25 +141,82 @@ static void put_nominated(struct buf *patch, const char *node) {
         buf_str(patch, "null");
 }
 
+/* A refusal that met a newer pod than the one it was about is said of that, while it is true. */
+struct refusal_told {
+    struct request *about;
+    char *message, *nominated; /* nominated NULL: none */
+    struct timer *again;
+    unsigned tries;
+    uint32_t attempt; /* of the pod: a later one has its own */
+};
+enum { REFUSE_TRIES = 5, REFUSE_AGAIN_MS = 50 };
+
+static void refusal_free(struct refusal_told *t) {
+    request_free(t->about);
+    timer_free(t->again);
+    free(t->message);
+    free(t->nominated);
+    free(t);
+}
+
+static void refusal_send(struct refusal_told *t, const struct core_v1_pod *pod);
+
+static void refuse_again(void *user) {
+    struct refusal_told *t = user;
+    struct request *r = t->about;
+    const struct core_v1_pod *pod = pod_of(r->acts, r->ns, r->name);
+    struct queued *q = queue_get(&r->acts->core->queue, r->uid);
+    bool holds = pod && str_eq(pod->metadata.uid, r->uid) && q && q->attempts == t->attempt + 1 &&
+                 core_wants_node(r->acts->core, pod);
+    if (holds)
+        refusal_send(t, pod);
+    else
+        refusal_free(t);
+}
+
+static void refused(void *user, const struct api_object *obj, struct slice body,
+                    const struct err *err) {
+    struct refusal_told *t = user;
+    (void)obj, (void)body;
+    if (err && err->reason == ERR_CONFLICT && t->tries++ < REFUSE_TRIES)
+        timer_start(t->again, REFUSE_AGAIN_MS, 0);
+    else
+        refusal_free(t);
+}
+
+static void refusal_send(struct refusal_told *t, const struct core_v1_pod *pod) {
+    struct acts *a = t->about->acts;
+    OWN(buf_done) struct buf patch = {0};
+    /* It may have been bound by a request whose answer was lost. */
+    begin_patch(&patch, pod->metadata.uid, pod->metadata.resource_version);
+    if (!str_eq(str_or(pod->status.nominated_node_name, ""), str_or(t->nominated, ""))) {
+        put_nominated(&patch, t->nominated);
+        buf_char(&patch, ',');
+    }
+    put_condition(&patch, a, "PodScheduled", "False", "Unschedulable", t->message);
+    buf_str(&patch, "}}");
+    pod_patch(a, pod->metadata.namespace, pod->metadata.name, "status", &patch, refused, t);
+}
+
 static void refuse(void *user, const struct core_v1_pod *pod, const char *message,
                    const char *nominated) {
     struct acts *a = user;
     bool known = told(pod, message),
          moved = !str_eq(str_or(pod->status.nominated_node_name, ""), str_or(nominated, ""));
-    OWN(buf_done) struct buf patch = {0};
     if (known && !moved) return;
     if (!known)
         event_record(a->events, (const struct api_object *)pod, "Warning", "FailedScheduling", "%s",
                      message);
-    /* It may have been bound by a request whose answer was lost. */
-    begin_patch(&patch, pod->metadata.uid, pod->metadata.resource_version);
-    if (moved) {
-        put_nominated(&patch, nominated);
-        buf_char(&patch, ',');
-    }
-    put_condition(&patch, a, "PodScheduled", "False", "Unschedulable", message);
-    buf_str(&patch, "}}");
-    pod_patch(a, pod->metadata.namespace, pod->metadata.name, "status", &patch, ignore_reply, NULL);
+    struct refusal_told *t = calloc(1, sizeof *t);
+    if (!t) abort();
+    t->about = request_new(a, pod->metadata.uid, pod->metadata.namespace, pod->metadata.name);
+    t->message = strdup(message);
+    t->nominated = nominated ? strdup(nominated) : NULL;
+    if (!t->message || (nominated && !t->nominated)) abort();
+    const struct queued *q = queue_get(&a->core->queue, pod->metadata.uid);
+    t->attempt = q ? q->attempts : 0;
+    t->again = timer_new(a->loop, refuse_again, t);
+    refusal_send(t, pod);
 }
 
 static void unnominate(void *user, const struct nominated *m) {
