@@ -126,8 +126,17 @@ static int64_t pod_amount(const struct core_v1_pod_spec *spec, const struct pick
         initializing = MAX_OF(initializing, step);
     }
     running = add(running, sidecars);
-    if (p->limits && missing) return 0;
-    return add(MAX_OF(running, initializing), p->measure(str_map_get(&spec->overhead, p->name)));
+    int64_t all = MAX_OF(running, initializing);
+    /* What the pod as a whole has stands above what its containers have (KEP-2837). */
+    const char *whole = spec->resources ? str_map_get(p->limits ? &spec->resources->limits
+                                                                : &spec->resources->requests,
+                                                      p->name)
+                                        : NULL;
+    if (whole)
+        all = p->measure(whole);
+    else if (p->limits && missing)
+        return 0;
+    return add(all, p->measure(str_map_get(&spec->overhead, p->name)));
 }
 
 static struct pod_resources pod_all(const struct core_v1_pod_spec *spec, bool limits) {

@@ -35,7 +35,7 @@ container_status_find(const struct core_v1_container_status_list *list, const ch
 const char *pod_qos_class(const struct core_v1_pod_spec *spec);
 
 /* What a pod asks for as a whole: the larger of the running containers with sidecars and any step
- * of initialization, plus overhead (KEP-753, KEP-688). */
+ * of initialization, or what the pod itself has (KEP-2837), plus overhead (KEP-753, KEP-688). */
 struct pod_resources {
     int64_t cpu_milli;
     int64_t memory_bytes;

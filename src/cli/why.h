@@ -8,6 +8,7 @@ struct why {
     const char *root;
     const struct core_v1_pod *pod;
     struct snapshot snapshot; /* without the pod itself */
+    struct budgets budgets;
     struct explanation explanation;
     bool other_scheduler;       /* no profile has its schedulerName */
     int32_t tries;              /* FailedScheduling events */

@@ -80,19 +80,22 @@ static void print_refusals(const struct why *w) {
 static void print_preemption(const struct why *w) {
     const struct explanation *e = &w->explanation;
     if (e->n_fit || !e->n) return;
-    if (e->never_preempts) {
-        puts("\nIt may not take the room of other pods (preemption is off).");
+    if (e->barred) {
+        printf("\nIt may not take the room of other pods: %s\n", e->barred);
         return;
     }
-    bool any = false;
-    for (size_t i = 0; i < e->n; i++) {
-        if (!e->nodes[i].victims) continue;
-        if (!any) puts("\nIt would fit without pods of lower priority:");
-        any = true;
-        printf("  %s: %zu pod%s would have to go\n", e->nodes[i].name, e->nodes[i].victims,
-               e->nodes[i].victims == 1 ? "" : "s");
+    if (!e->preempts_on) {
+        puts("\nTo remove pods of lower priority would not help.");
+        return;
     }
-    if (!any) puts("\nTo remove pods of lower priority would not help.");
+    printf("\nIt would take the room of others on node %s: ", e->preempts_on);
+    print_names(w, e->victims, e->n_victims);
+    printf("\nNodes where it would fit without pods of lower priority:");
+    for (size_t i = 0; i < e->n; i++)
+        if (e->nodes[i].victims)
+            printf(" %s (%zu pod%s)", e->nodes[i].name, e->nodes[i].victims,
+                   e->nodes[i].victims == 1 ? "" : "s");
+    puts("");
 }
 
 /* ---- nodes that fit, the best first ---- */
@@ -279,7 +282,14 @@ void why_print_json(const struct why *w) {
     member(&b, "configurationError", w->profiles_error);
     member(&b, "best", e->chosen);
     member(&b, "message", e->message);
-    buf_printf(&b, ",\"mayPreempt\":%s,\"nodes\":[", e->never_preempts ? "false" : "true");
+    member(&b, "preemptionBarred", e->barred);
+    member(&b, "preemptsOn", e->preempts_on);
+    buf_str(&b, ",\"victims\":[");
+    for (size_t i = 0; i < e->n_victims; i++) {
+        if (i) buf_char(&b, ',');
+        buf_json_str(&b, slice_of(e->victims[i]));
+    }
+    buf_str(&b, "],\"nodes\":[");
     for (size_t i = 0; i < e->n; i++) {
         if (i) buf_char(&b, ',');
         json_node(&b, e, &e->nodes[i]);

@@ -74,21 +74,34 @@ static void ask_filters(struct arena *a, struct explanation *e, struct sched_que
     }
 }
 
-struct explanation sched_explain(struct arena *a, struct snapshot *s,
+static void ask_preemption(struct arena *a, struct explanation *e, struct sched_query *q,
+                           const struct budgets *budgets, const struct core_v1_pod *pod) {
+    struct snapshot *s = q->snapshot;
+    for (size_t i = 0; i < e->n; i++)
+        if (!e->nodes[i].why->hopeless) e->nodes[i].victims = victims_on(a, q, s->nodes.v[i]);
+    struct preempt_result r = preempt_find(a, s, budgets, pod);
+    e->message = r.node ? e->message : arena_printf(a, "%s %s", e->message, r.message);
+    e->preempts_on = r.node ? r.node->name : NULL;
+    e->victims = ARENA_ARRAY(a, const char *, r.n + 1);
+    for (size_t i = 0; i < r.n; i++)
+        e->victims[e->n_victims++] =
+            arena_printf(a, "%s/%s", r.victims[i]->class->namespace, sched_pod_name(r.victims[i]));
+}
+
+struct explanation sched_explain(struct arena *a, struct snapshot *s, const struct budgets *budgets,
                                  const struct core_v1_pod *pod) {
     struct sched_query *q = sched_query_of(a, s, pod);
     struct explanation e = {.profile = q->profile,
                             .n = s->nodes.n,
                             .nodes = ARENA_ARRAY(a, struct explain_node, s->nodes.n + 1)};
-    e.never_preempts =
-        q->profile->without_preemption || str_eq(pod->spec.preemption_policy, "Never");
+    e.barred = preempt_barred(s, pod);
     ask_filters(a, &e, q);
     for (size_t i = 0; i < q->profile->n && e.n_fit; i++)
         if (takes_part(q, i)) add_scores(a, &e, q, i);
-    for (size_t i = 0; i < e.n && !e.n_fit && !e.never_preempts; i++)
-        if (!e.nodes[i].why->hopeless) e.nodes[i].victims = victims_on(a, q, s->nodes.v[i]);
     struct sched_result r = sched_place(a, s, pod);
     e.chosen = r.node;
     e.message = r.node ? NULL : r.message;
+    if (!r.node && e.n && e.barred) e.message = arena_printf(a, "%s %s", r.message, e.barred);
+    if (!r.node && e.n && !e.barred) ask_preemption(a, &e, q, budgets, pod);
     return e;
 }

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "scheduler/plugin.h"
+#include "scheduler/preempt.h"
 
 struct explain_score {
     const char *plugin;
@@ -28,9 +28,13 @@ struct explanation {
     size_t n, n_fit, n_scores;
     const char *chosen;  /* the node it would get; NULL: none */
     const char *message; /* then: as in FailedScheduling */
-    bool never_preempts; /* by its preemptionPolicy or its profile */
+    const char *barred;  /* why it pushes out nobody now; NULL: it may */
+    /* When no node fits and it may: whom it would push out where. */
+    const char *preempts_on; /* NULL: nowhere */
+    const char **victims;    /* names of the pods */
+    size_t n_victims;
 };
 
-/* The pod must not be counted in s itself. */
-struct explanation sched_explain(struct arena *a, struct snapshot *s,
+/* The pod must not be counted in s itself. What budgets forbid is done last. */
+struct explanation sched_explain(struct arena *a, struct snapshot *s, const struct budgets *budgets,
                                  const struct core_v1_pod *pod);

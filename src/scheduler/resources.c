@@ -48,21 +48,32 @@ struct resources pod_asks(struct arena *a, const struct core_v1_pod *pod) {
         extend(a, &r, pod, &pod->spec.containers.v[i].resources.requests);
     for (size_t i = 0; i < pod->spec.init_containers.n; i++)
         extend(a, &r, pod, &pod->spec.init_containers.v[i].resources.requests);
+    if (pod->spec.resources) extend(a, &r, pod, &pod->spec.resources->requests);
     return r;
+}
+
+/* As pod_requests counts, with what a container has that asks for none of it. */
+static int64_t nonzero(const struct core_v1_pod_spec *spec, const char *name, int64_t otherwise) {
+    int64_t running = 0, sidecars = 0, step = 0;
+    if (spec->resources && str_map_get(&spec->resources->requests, name))
+        return add(amount(&spec->resources->requests, name), amount(&spec->overhead, name));
+    for (size_t i = 0; i < spec->containers.n; i++) {
+        const struct str_map *m = &spec->containers.v[i].resources.requests;
+        running = add(running, str_map_get(m, name) ? amount(m, name) : otherwise);
+    }
+    for (size_t i = 0; i < spec->init_containers.n; i++) {
+        const struct str_map *m = &spec->init_containers.v[i].resources.requests;
+        int64_t one = add(sidecars, str_map_get(m, name) ? amount(m, name) : otherwise);
+        if (container_is_sidecar(&spec->init_containers.v[i])) sidecars = one;
+        step = MAX_OF(step, one);
+    }
+    return add(MAX_OF(add(running, sidecars), step), amount(&spec->overhead, name));
 }
 
 void pod_asks_nonzero(const struct core_v1_pod *pod, int64_t *ret_cpu_milli,
                       int64_t *ret_memory_bytes) {
-    *ret_cpu_milli = *ret_memory_bytes = 0;
-    for (size_t i = 0; i < pod->spec.containers.n; i++) {
-        const struct str_map *m = &pod->spec.containers.v[i].resources.requests;
-        *ret_cpu_milli =
-            add(*ret_cpu_milli, str_map_get(m, "cpu") ? amount(m, "cpu") : DEFAULT_CPU_MILLI);
-        *ret_memory_bytes = add(*ret_memory_bytes, str_map_get(m, "memory") ? amount(m, "memory")
-                                                                            : default_memory_bytes);
-    }
-    *ret_cpu_milli = add(*ret_cpu_milli, amount(&pod->spec.overhead, "cpu"));
-    *ret_memory_bytes = add(*ret_memory_bytes, amount(&pod->spec.overhead, "memory"));
+    *ret_cpu_milli = nonzero(&pod->spec, "cpu", DEFAULT_CPU_MILLI);
+    *ret_memory_bytes = nonzero(&pod->spec, "memory", default_memory_bytes);
 }
 
 struct resources resources_of(struct arena *a, const struct str_map *m) {

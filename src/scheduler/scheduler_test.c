@@ -100,6 +100,30 @@ TEST(snapshot_gives_back_what_a_pod_used) {
     snapshot_done(&s);
 }
 
+TEST(a_pod_may_ask_as_a_whole) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    const struct core_v1_pod *p =
+        pod_of(a, "{\"metadata\":{\"name\":\"p\",\"uid\":\"u\"},\"spec\":{\"resources\":{"
+                  "\"requests\":{\"cpu\":\"3\"}},\"overhead\":{\"cpu\":\"100m\"},\"containers\":["
+                  "{\"name\":\"c\",\"resources\":{\"requests\":{\"cpu\":\"1\",\"memory\":\"1Mi\"}}}"
+                  "]}}");
+    struct resources r = pod_asks(a, p);
+    assert_int_equal(r.cpu_milli, 3100);
+    assert_int_equal(r.memory_bytes, 1 << 20);
+    int64_t cpu_milli, memory_bytes;
+    pod_asks_nonzero(p, &cpu_milli, &memory_bytes);
+    assert_int_equal(cpu_milli, 3100);
+}
+
+TEST(sidecars_count_for_scores_even_when_they_ask_for_nothing) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    int64_t cpu_milli, memory_bytes;
+    pod_asks_nonzero(pod_of(a, "{\"spec\":{\"initContainers\":[{\"name\":\"s\",\"restartPolicy\":"
+                               "\"Always\"},{\"name\":\"i\"}],\"containers\":[{\"name\":\"c\"}]}}"),
+                     &cpu_milli, &memory_bytes);
+    assert_int_equal(cpu_milli, 200);
+}
+
 TEST(queue_orders_by_priority_then_age_and_backs_off) {
     struct queue q = {0};
     uint64_t wait_ms;

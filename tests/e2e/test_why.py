@@ -59,7 +59,7 @@ def test_a_pending_pod_names_the_filter_of_each_node(here):
     place(here, "larger", cpu="5")
     message = refused(here, "larger")
     told = json.loads(why(here, "larger", "-o", "json"))
-    assert message.startswith(told["message"]) and told["pod"]["failures"] >= 1 and told["pod"]["node"] is None
+    assert told["message"] == message and told["pod"]["failures"] >= 1 and told["pod"]["node"] is None
     nodes = {n["name"]: n for n in told["nodes"]}
     assert nodes["f3"]["filter"] == "NodeResourcesFit" and nodes["f3"]["reasons"] == ["Insufficient cpu"]
     text = why(here, "larger")
@@ -75,12 +75,24 @@ def priority_class(here, name, value, policy):
 
 def test_preemption_counts_the_pods_that_would_go(here):
     told = json.loads(why(here, "larger", "-o", "json"))
-    assert told["mayPreempt"] and {n["victims"] for n in told["nodes"]} == {0}
+    assert told["preemptionBarred"] is None and told["preemptsOn"] is None and {n["victims"] for n in told["nodes"]} == {0}
     priority_class(here, "patient", 1000, "Never")
     place(here, "never", cpu="5", priorityClassName="patient")
     refused(here, "never")
     text = why(here, "never")
-    assert "has priority 1000 (patient)" in text and "preemption is off" in text
+    assert "has priority 1000 (patient)" in text and "not eligible due to preemptionPolicy=Never" in text
+
+
+def test_a_pod_that_pushes_out_others_says_whom(here):
+    place(here, "humble", cpu="1500m", nodeSelector={"zone": "b"})
+    assert node_of(here, "humble") == "f3"
+    priority_class(here, "urgent", 2000, "PreemptLowerPriority")
+    place(here, "urgent", cpu="1500m", nodeSelector={"zone": "b"}, priorityClassName="urgent", schedulingGates=[{"name": "example.com/wait"}])
+    told = json.loads(why(here, "urgent", "-o", "json"))
+    assert told["preemptsOn"] == "f3" and told["victims"] == [f"{NS}/humble"]
+    assert [n["victims"] for n in told["nodes"] if n["name"] == "f3"] == [1]
+    text = why(here, "urgent")
+    assert f"It would take the room of others on node f3: {NS}/humble" in text and "f3 (1 pod)" in text
 
 
 def test_a_gated_pod_names_its_gates(here):

@@ -33,6 +33,11 @@ static int take_node(void *user, const struct api_object *o) {
     return 0;
 }
 
+static int take_budget(void *user, const struct api_object *o) {
+    budgets_put(&((struct why *)user)->budgets, (const struct policy_v1_pod_disruption_budget *)o);
+    return 0;
+}
+
 struct taking {
     struct why *w;
     const struct sched_source *source;
@@ -91,6 +96,9 @@ static int gather(struct why *w, const char *namespace, const char *name,
         rc = cli_api_list(root, kind(s->group, s->version, s->kind), NULL, NULL, take_other,
                           &(struct taking){w, s}, err);
     if (rc == 0) rc = cli_api_list(root, kind("", "v1", "Pod"), NULL, NULL, take_pod, w, err);
+    if (rc == 0)
+        rc = cli_api_list(root, kind("policy", "v1", "PodDisruptionBudget"), NULL, NULL,
+                          take_budget, w, err);
     const char *about =
         arena_printf(w->a, "involvedObject.uid=%s", rc == 0 ? w->pod->metadata.uid : "");
     if (rc == 0)
@@ -107,10 +115,11 @@ static int explain(struct why *w, const char *namespace, const char *name, bool 
         *question = *w->pod;
         w->other_scheduler = !sched_profile_named(profiles, w->pod->spec.scheduler_name);
         question->spec.node_name = NULL; /* as if it had to be placed now */
-        w->explanation = sched_explain(w->a, &w->snapshot, question);
+        w->explanation = sched_explain(w->a, &w->snapshot, &w->budgets, question);
         (json ? why_print_json : why_print_text)(w);
     }
     snapshot_done(&w->snapshot);
+    budgets_done(&w->budgets);
     sched_profiles_free(profiles);
     return rc;
 }
