@@ -276,11 +276,13 @@ int request_container_update(struct broker *b, struct call *call, struct slice b
     broker_resources_unpack(&u, &resources);
     if (unpack_end(&u)) return err_set(err, ERR_BAD_REQUEST, "malformed update request");
     struct box *x;
+    struct pod *p;
+    const char *member = *id ? id : NULL;
     int r = check_resources(&resources, err);
-    if (!r) r = box_get(b, uid, id, &x, err);
+    if (!r) r = member ? box_get(b, uid, member, &x, err) : pod_get(b, uid, &p, err);
     if (r) return r;
     char cgroup[256];
-    box_cgroup(b, uid, id, cgroup);
+    box_cgroup(b, uid, member, cgroup);
     struct cgroup_limits limits = {
         .cpu_shares = resources.cpu_shares,
         .cpu_quota_us = resources.cpu_quota_us,

@@ -10,6 +10,7 @@
 #include "node/images.h"
 #include "node/log_tail.h"
 #include "node/probes.h"
+#include "node/resize.h"
 
 enum { CONFIG_RETRY_MS = 10 * 1000, BACKOFF_NOTICE_MS = 2000 };
 
@@ -192,6 +193,7 @@ static void on_image(void *user, const struct image_result *r) {
     OWN(buf_done) struct buf b = {0};
     broker_container_pack(&b, &spec);
     become_starting(c, r->info, op->id);
+    resize_started(c, &spec.resources);
     link_call(c->pod->agent->broker, BROKER_CONTAINER_START, buf_view(&b), NULL, 0, on_started, op);
 }
 

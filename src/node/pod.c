@@ -124,6 +124,7 @@ void pod_unref(struct pod *p) {
     free(p->fail_reason);
     free(p->volume_error);
     free(p->fail_message);
+    free(p->resize_message);
     free(p->ip);
     free(p->uid);
     free(p->ns);

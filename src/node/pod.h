@@ -30,6 +30,11 @@ enum stop_state { STOP_NONE, STOP_HOOK, STOP_SIGNALLED, STOP_KILLED };
 
 enum { CONTAINER_ID_BYTES = 65 };
 
+/* What a control group may use, as the broker was told. */
+struct container_amounts {
+    int64_t cpu_shares, cpu_quota_us, memory_bytes;
+};
+
 /* One finished run. Strings are owned; reason NULL = no such run. */
 struct termination {
     char id[CONTAINER_ID_BYTES];
@@ -68,6 +73,11 @@ struct container {
     uint64_t stop_grace_ms, stop_deadline_ms; /* deadline: monotonic, of the kill */
     char *stop_why;                           /* for the Killing event */
     char *stop_signal;                        /* of the image: "SIGTERM", "15"; NULL = SIGTERM */
+
+    struct container_amounts applied, refused; /* resize.h */
+    bool applied_known, refused_known;
+    bool resize_busy; /* the broker is changing them */
+    bool resized;     /* they were changed since the container started */
 
     struct hook *hook;       /* postStart or preStop at work; NULL = none */
     struct probe *probes[3]; /* startup, liveness, readiness; NULL = none */
@@ -128,6 +138,10 @@ struct pod {
     uint64_t grace_deadline_ms;       /* monotonic; kill what is left; 0 = none */
     char *fail_reason, *fail_message; /* status.reason: Evicted, DeadlineExceeded, OutOfcpu… */
     struct backoff retry;             /* sandbox, network, volumes, teardown */
+
+    const char *resize_pending; /* Deferred or Infeasible: resize.h; NULL = no */
+    char *resize_message;
+    int64_t resize_since_ns; /* wall clock */
 
     bool host_network;
     bool sandbox_ready;

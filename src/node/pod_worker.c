@@ -16,6 +16,7 @@
 #include "node/objects.h"
 #include "node/pod_plan.h"
 #include "node/probes.h"
+#include "node/resize.h"
 #include "node/sandbox.h"
 #include "node/status.h"
 
@@ -153,6 +154,7 @@ static void step_run(struct pod *p, uint64_t now_ms, uint64_t *wake) {
     pod_plan(p, now_ms, &plan);
     if (plan.initialized) p->initialized = true;
     apply(p, &plan, now_ms, wake);
+    earliest(wake, resize_step(p, now_ms));
     if (plan.finished) enter(p, POD_TEARDOWN);
 }
 

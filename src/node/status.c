@@ -4,6 +4,7 @@
 
 #include "base/own.h"
 #include "base/times.h"
+#include "node/resize.h"
 #include "node/resources.h"
 
 static const char *time_text(struct arena *a, int64_t ns) {
@@ -207,6 +208,7 @@ static void conditions(struct arena *a, struct pod *p, const char *phase, int64_
         bool own = false;
         for (size_t j = 0; j < ARRAY_LEN(own_conditions); j++)
             own |= str_eq(old->v[i].type, own_conditions[j]);
+        own |= str_eq(old->v[i].type, RESIZE_PENDING);
         if (!own) *ARENA_PUSH(a, l) = old->v[i];
     }
 }
@@ -228,14 +230,16 @@ void status_compute(struct arena *a, struct pod *p, const struct status_host *h,
         ret->pod_ip = arena_str(a, ip);
         ARENA_PUSH(a, &ret->pod_ips)->ip = ret->pod_ip;
     }
+    if (!p->rejected) resize_status(a, p, ret);
     ret->start_time = time_text(a, p->start_ns);
     ret->qos_class = str_or(p->object->status.qos_class, resources_qos(&p->object->spec));
     for (size_t i = 0; !p->rejected && i < p->n_containers; i++) {
         const struct container *c = &p->containers[i];
         bool init = c->kind != CONTAINER_MAIN;
-        container_status(
-            a, h->runtime, c,
-            ARENA_PUSH(a, init ? &ret->init_container_statuses : &ret->container_statuses));
+        struct core_v1_container_status *s =
+            ARENA_PUSH(a, init ? &ret->init_container_statuses : &ret->container_statuses);
+        container_status(a, h->runtime, c, s);
+        resize_container_status(a, c, s);
     }
 }
 
@@ -247,6 +251,7 @@ void status_patch(struct buf *out, const struct pod *p, const struct core_v1_pod
     buf_str(out, "},\"status\":{");
     if (!s->reason) buf_str(out, "\"reason\":null,");
     if (!s->message) buf_str(out, "\"message\":null,");
+    if (!s->resize && !str_empty(p->object->status.resize)) buf_str(out, "\"resize\":null,");
     buf_append(out, body.p + 1, body.n - 1);
     buf_char(out, '}');
 }

@@ -5,6 +5,7 @@ import time
 import pytest
 
 import atoll_cluster as ac
+import webhook_server as ws
 
 HPA = "horizontalpodautoscaler"
 FAST_DOWN = {"scaleDown": {"stabilizationWindowSeconds": 0}}
@@ -145,3 +146,155 @@ def test_an_autoscaler_of_amounts_that_is_wrong_is_refused(atoll, namespace):
     bad = vpa("v", "Sometimes", minAllowed={"cpu": "2"}, maxAllowed={"cpu": "1"})
     r = atoll.kubectl("apply", "-n", namespace, "-f", "-", text=json.dumps(bad), check=False)
     assert 'spec.updatePolicy.updateMode: Unsupported value: "Sometimes"' in r.stderr and "max resource for cpu is lower than min" in r.stderr
+
+
+# ---- figures from elsewhere ----
+
+EXTERNAL, CUSTOM = "external.metrics.k8s.io", "custom.metrics.k8s.io"
+
+
+@pytest.fixture
+def figures(atoll):
+    """A server behind both groups of foreign metrics; .values[name] is what it tells."""
+    trust = atoll.get("configmap", "extension-apiserver-authentication", namespace="kube-system")["data"]
+    values, seen = {}, []
+
+    def answer(path, body, headers, peer):
+        path, _, query = path.partition("?")
+        parts = path.strip("/").split("/")
+        if len(parts) == 3:
+            return 200, json.dumps({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "/".join(parts[1:3]), "resources": []}).encode()
+        if path.startswith("/openapi"):
+            return 404, b"{}"
+        seen.append((path, query))
+        name = parts[-1]
+        if name not in values:
+            return 404, json.dumps({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404,
+                                    "message": f"the server could not find the metric {name}"}).encode()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        items = [{"metricName": name, "value": v, "timestamp": stamp, **({"describedObject": {"kind": "Pod", "name": o}} if o else {})}
+                 for o, v in (values[name]() if callable(values[name]) else [("", values[name])])]
+        return 200, json.dumps({"kind": "MetricValueList", "apiVersion": "/".join(parts[1:3]), "metadata": {}, "items": items}).encode()
+
+    s = ws.Server(answer, address="192.0.2.1", names=["figures.default.svc"], client_ca=trust["requestheader-client-ca-file"])
+    s.values, s.asked = values, seen
+    atoll.apply({"kind": "Service", "metadata": {"name": "figures"}, "spec": {"ports": [{"port": 443}]}},
+                {"kind": "Endpoints", "metadata": {"name": "figures"}, "subsets": [{"addresses": [{"ip": "192.0.2.1"}], "ports": [{"port": s.port}]}]},
+                *({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": f"v1beta1.{g}"},
+                   "spec": {"group": g, "version": "v1beta1", "groupPriorityMinimum": 100, "versionPriority": 100, "caBundle": s.bundle,
+                            "service": {"namespace": "default", "name": "figures"}}} for g in (EXTERNAL, CUSTOM)))
+    for g in (EXTERNAL, CUSTOM):
+        ac.until(lambda: any(c["type"] == "Available" and c["status"] == "True" for c in atoll.get("apiservice", f"v1beta1.{g}")["status"].get("conditions", [])),
+                 what=f"{g} available")
+    yield s
+    atoll.kubectl("delete", "apiservice", f"v1beta1.{EXTERNAL}", f"v1beta1.{CUSTOM}")
+    atoll.kubectl("delete", "service,endpoints", "figures", "--ignore-not-found")
+    s.close()
+
+
+def test_a_foreign_figure_scales_to_zero_and_back(atoll, namespace, figures):
+    atoll.apply(burner("burner"), namespace=namespace)
+    metric = {"type": "External", "external": {"metric": {"name": "queue", "selector": {"matchLabels": {"name": "mail"}}},
+                                               "target": {"type": "AverageValue", "averageValue": "10"}}}
+    figures.values["queue"] = "25"
+    ref = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "burner"}
+    atoll.apply({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "queue"},
+                 "spec": {"scaleTargetRef": ref, "minReplicas": 0, "maxReplicas": 5, "behavior": FAST_DOWN, "metrics": [metric]}}, namespace=namespace)
+    ac.until(lambda: replicas(atoll, namespace) == 3, 15, what="three replicas")
+    assert (f"/apis/{EXTERNAL}/v1beta1/namespaces/{namespace}/queue", "labelSelector=name%3Dmail") in figures.asked
+    figures.values["queue"] = "0"
+    ac.until(lambda: replicas(atoll, namespace) == 0, 10, what="no replica")
+    ac.until(lambda: "0/10 (avg)" in atoll.kubectl("get", "hpa", "-n", namespace, "queue").stdout, what="figures in the table")
+    figures.values["queue"] = "7"
+    ac.until(lambda: replicas(atoll, namespace) == 1, 10, what="one replica")
+    figures.values["queue"] = "NaN"
+    c = ac.until(lambda: (c := conditions(atoll, namespace, "queue")["ScalingActive"]) and c["status"] == "False" and c, what="a figure that is no number")
+    assert c["reason"] == "FailedGetExternalMetric" and "quantities must match" in c["message"]
+    assert replicas(atoll, namespace) == 1
+
+
+def test_a_custom_kind_is_scaled_by_figures_of_its_pods(atoll, namespace, figures):
+    group = "toys.autoscaling.example.com"
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"replicas": {"type": "integer"}}},
+                                               "status": {"type": "object", "properties": {"replicas": {"type": "integer"}, "selector": {"type": "string"}}}}}
+    scale = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas", "labelSelectorPath": ".status.selector"}
+    atoll.apply({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": f"toys.{group}"},
+                 "spec": {"group": group, "scope": "Namespaced", "names": {"plural": "toys", "singular": "toy", "kind": "Toy"},
+                          "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema},
+                                        "subresources": {"status": {}, "scale": scale}}]}})
+    atoll.kubectl("wait", f"crd/toys.{group}", "--for=condition=Established")
+    atoll.apply({"apiVersion": f"{group}/v1", "kind": "Toy", "metadata": {"name": "t"}, "spec": {"replicas": 2}}, namespace=namespace)
+    atoll.kubectl("patch", "-n", namespace, "toys", "t", "--subresource=status", "--type=merge", "-p", json.dumps({"status": {"replicas": 2, "selector": "app=toy"}}))
+    for name in ("toy-1", "toy-2"):
+        atoll.apply({"kind": "Pod", "metadata": {"name": name, "labels": {"app": "toy"}}, "spec": {"terminationGracePeriodSeconds": 0, "containers": [
+            {"name": "c", "image": ac.IMAGE, "command": ["sleep", "3600"]}]}}, namespace=namespace)
+    figures.values["hits"] = lambda: [("toy-1", "30"), ("toy-2", "10")]
+    metric = {"type": "Pods", "pods": {"metric": {"name": "hits"}, "target": {"type": "AverageValue", "averageValue": "10"}}}
+    atoll.apply({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "toys"},
+                 "spec": {"scaleTargetRef": {"apiVersion": f"{group}/v1", "kind": "Toy", "name": "t"}, "maxReplicas": 9, "metrics": [metric]}}, namespace=namespace)
+    ac.until(lambda: atoll.get(f"toys.{group}", "t", namespace)["spec"]["replicas"] == 4, 20, what="four toys")
+    assert (f"/apis/{CUSTOM}/v1beta1/namespaces/{namespace}/pods/*/hits", "labelSelector=app%3Dtoy") in figures.asked
+    time.sleep(3)
+    assert atoll.get(f"toys.{group}", "t", namespace)["spec"]["replicas"] == 4
+    rescales = [e for e in atoll.items("events", namespace=namespace) if e["reason"] == "SuccessfulRescale"]
+    assert len(rescales) == 1 and rescales[0].get("count", 1) == 1, rescales
+    atoll.kubectl("delete", "crd", f"toys.{group}", "--wait=false")
+
+
+# ---- where they run ----
+
+def quota_of(uid, word):
+    """The CPU quota of the process's control group, in µs per 100 ms; −1: none."""
+    pid = ac.process_of(uid, word.encode())
+    for line in open(f"/proc/{pid}/cgroup"):
+        _, controllers, path = line.rstrip("\n").split(":", 2)
+        for file in (f"/sys/fs/cgroup/{controllers}{path}/cpu.cfs_quota_us", f"/sys/fs/cgroup/cpu{path}/cpu.cfs_quota_us",
+                     f"/sys/fs/cgroup{path}/cpu.max", f"/sys/fs/cgroup/unified{path}/cpu.max"):
+            try:
+                text = open(file).read().split()[0]
+                return -1 if text == "max" else int(text)
+            except OSError:
+                pass
+    raise AssertionError("no quota found")
+
+
+def test_a_running_container_is_resized_without_a_restart(pods):
+    name = pods.make([ac.sh("exec sleep 7777", resources={"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"cpu": "100m", "memory": "64Mi"}})])
+    uid = pods.running(name)["metadata"]["uid"]
+    assert quota_of(uid, "7777") == 10000
+
+    def resize(resources, check=True):
+        return pods.kubectl("patch", "pod", name, "--subresource=resize", "-p", json.dumps({"spec": {"containers": [{"name": "c", "resources": resources}]}}), check=check)
+    resize({"requests": {"cpu": "70m"}, "limits": {"cpu": "300m"}})
+    ac.until(lambda: quota_of(uid, "7777") == 30000, 10, what="new quota")
+    s = ac.until(lambda: (c := pods.container(name)).get("resources", {}).get("limits", {}).get("cpu") == "300m" and c, 10, what="status")
+    assert s["restartCount"] == 0 and s["allocatedResources"]["cpu"] == "70m"
+    resize({"requests": {"cpu": "900"}, "limits": {"cpu": "1000"}})
+    ac.until(lambda: pods.get(name)["status"].get("resize") == "Infeasible", 10, what="Infeasible")
+    assert any(c["type"] == "PodResizePending" and c["reason"] == "Infeasible" for c in pods.get(name)["status"]["conditions"])
+    assert quota_of(uid, "7777") == 30000 and pods.container(name)["resources"]["limits"]["cpu"] == "300m"
+    resize({"requests": {"cpu": "50m"}, "limits": {"cpu": "100m"}})
+    ac.until(lambda: quota_of(uid, "7777") == 10000 and "resize" not in pods.get(name)["status"], 10, what="the old quota")
+    assert not any(c["type"] == "PodResizePending" for c in pods.get(name)["status"]["conditions"])
+
+
+def test_a_resize_policy_asks_for_a_restart(pods):
+    name = pods.make([ac.sh("sleep 7778", resources={"requests": {"cpu": "50m"}},
+                            resizePolicy=[{"resourceName": "cpu", "restartPolicy": "RestartContainer"}])], terminationGracePeriodSeconds=0)
+    pods.running(name)
+    pods.kubectl("patch", "pod", name, "--subresource=resize", "-p", '{"spec":{"containers":[{"name":"c","resources":{"requests":{"cpu":"60m"}}}]}}')
+    ac.until(lambda: pods.container(name)["restartCount"] == 1 and "running" in pods.container(name)["state"], 20, what="a restart")
+    time.sleep(1)
+    assert pods.container(name)["restartCount"] == 1
+
+
+def test_recommendations_reach_pods_where_they_run(atoll, namespace):
+    atoll.apply(burner("burner"), namespace=namespace)
+    atoll.kubectl("wait", "-n", namespace, "deployment/burner", "--for=condition=Available")
+    (pod,) = atoll.items("pods", namespace=namespace)
+    atoll.apply(vpa("v", "InPlaceOrRecreate", minAllowed={"cpu": "80m"}, controlledResources=["cpu"]), namespace=namespace)
+    ac.until(lambda: atoll.items("pods", namespace=namespace)[0]["spec"]["containers"][0]["resources"]["requests"]["cpu"] == "80m", 40, what="more CPU")
+    (after,) = atoll.items("pods", namespace=namespace)
+    assert after["metadata"]["uid"] == pod["metadata"]["uid"] and after["spec"]["containers"][0]["resources"]["limits"]["cpu"] == "240m"
+    ac.until(lambda: quota_of(pod["metadata"]["uid"], "load") == 24000, 10, what="new quota")
+    assert "InPlaceResizedByVPA" in {e["reason"] for e in atoll.items("events", namespace=namespace)}
