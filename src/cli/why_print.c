@@ -148,8 +148,9 @@ static void print_scores(const struct why *w) {
     bool first = true;
     printf("  the same on all: ");
     for (size_t k = 0; k < e->n_scores; k++)
-        if (same_everywhere(v, e->n_fit, k)) print_score(&v[0]->scores[k], &first);
-    puts(first ? "-" : "");
+        if (v[0]->scores[k].score && same_everywhere(v, e->n_fit, k))
+            print_score(&v[0]->scores[k], &first);
+    puts(first ? "nothing" : "");
 }
 
 /* ---- the pod ---- */
@@ -205,7 +206,9 @@ static void print_waiting(const struct why *w) {
     if (w->tries)
         printf("Tried in vain %d time%s, last at %s.\n", w->tries, w->tries == 1 ? "" : "s",
                str_or(w->last_try, "-"));
-    if (w->explanation.message) printf("Now: %s\n", w->explanation.message);
+    if (!w->explanation.message) return;
+    bool same = c && str_eq(c->message, w->explanation.message);
+    printf("Now: %s\n", same ? "the same" : w->explanation.message);
 }
 
 void why_print_text(const struct why *w) {
