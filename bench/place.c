@@ -2,8 +2,8 @@
  * [pods]]`. Prints one line per kind of pod; each pod is decided by sched_place and then counted.
  * The pods of a kind are all alike first (the best case: one cache serves all), then, in the lines
  * `_mixed`, of 100 templates with requests and labels of their own, in no order, on nodes of three
- * sizes. The last line is preemption: a full cluster, and as many pods as nodes that each push out
- * three others. */
+ * sizes. The last lines are preemption: a full cluster, and as many pods as nodes that each push
+ * out three others. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -98,10 +98,27 @@ static void measure(const struct kind *k, bool mixed, int nodes, int pods) {
 
 /* ---- preemption, by the core: upstream's PreemptionBasic ---- */
 
-#define OF_PRIORITY(cpu, priority)                                                                 \
-    "{\"metadata\":{\"name\":\"p\",\"namespace\":\"d\"},\"spec\":{\"schedulerName\":"              \
-    "\"default-scheduler\",\"priority\":" priority ",\"containers\":[{\"name\":\"c\","             \
-    "\"resources\":{\"requests\":{\"cpu\":\"" cpu "\"}}}]}}"
+#define OF_PRIORITY(labels, cpu, priority, more)                                                   \
+    "{\"metadata\":{\"name\":\"p\",\"namespace\":\"d\",\"labels\":{" labels "}},\"spec\":{"        \
+    "\"schedulerName\":\"default-scheduler\",\"priority\":" priority "," more                      \
+    "\"containers\":[{\"name\":\"c\",\"resources\":{\"requests\":{\"cpu\":\"" cpu "\"}}}]}}"
+
+static const char low_json[] = OF_PRIORITY("", "9", "0", "");
+static const struct {
+    const char *name, *json;
+} preemptions[] = {
+    {"preemption", OF_PRIORITY("", "26", "10", "")},
+    {"preemption_spread",
+     OF_PRIORITY("\"app\":\"w\"", "26", "10",
+                 "\"topologySpreadConstraints\":[{\"maxSkew\":1,\"topologyKey\":\"host\","
+                 "\"whenUnsatisfiable\":\"DoNotSchedule\",\"labelSelector\":{\"matchLabels\":{"
+                 "\"app\":\"w\"}}}],")},
+    {"preemption_anti_affinity",
+     OF_PRIORITY("\"app\":\"w\"", "26", "10",
+                 "\"affinity\":{\"podAntiAffinity\":{"
+                 "\"requiredDuringSchedulingIgnoredDuringExecution\":[{\"topologyKey\":\"host\","
+                 "\"labelSelector\":{\"matchLabels\":{\"app\":\"w\"}}}]}},")},
+};
 
 struct preemption {
     struct sched_core core;
@@ -132,14 +149,14 @@ static void evict(void *user, const struct sched_pod *victim, const struct core_
     p->evicted++;
 }
 
-static void measure_preemption(int nodes) {
+static void measure_preemption(const char *what, const char *json, int nodes) {
     static const struct sched_acts acts = {pod_of, bind, refuse, evict, unnominate, gang_late};
     OWN(arena_free_p) struct arena *a = arena_new();
     struct preemption p = {.core = {.acts = &acts}};
-    struct core_v1_pod *low = decoded(a, "Pod", OF_PRIORITY("9", "0"));
+    struct core_v1_pod *low = decoded(a, "Pod", low_json);
     char uid[32];
     p.core.user = &p;
-    p.pod = decoded(a, "Pod", OF_PRIORITY("26", "10"));
+    p.pod = decoded(a, "Pod", json);
     p.pod->metadata.name = p.name;
     p.pod->metadata.uid = p.uid;
     put_nodes(&p.core.snapshot, nodes, false);
@@ -164,7 +181,7 @@ static void measure_preemption(int nodes) {
         now_ms++;
     }
     double seconds = (double)(clock() - began) / CLOCKS_PER_SEC;
-    printf("place_preemption nodes=%d placed=%d victims=%d per_second=%.0f\n", nodes, p.bound,
+    printf("place_%s nodes=%d placed=%d victims=%d per_second=%.0f\n", what, nodes, p.bound,
            p.evicted, p.bound / seconds);
     vec_done(&p.victims);
     core_done(&p.core);
@@ -177,6 +194,7 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         for (int mixed = 0; mixed < 2; mixed++)
             measure(&kinds[i], mixed, nodes, MIN_OF(pods, nodes * kinds[i].per_node));
-    measure_preemption(nodes);
+    for (size_t i = 0; i < ARRAY_LEN(preemptions); i++)
+        measure_preemption(preemptions[i].name, preemptions[i].json, nodes);
     return 0;
 }

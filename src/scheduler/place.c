@@ -111,6 +111,15 @@ bool place_refuses(const struct sched_query *q, struct sched_node *n, struct sch
     return !filters(q, n, EVERYTHING, why) || !leaves_room(q, n, why);
 }
 
+bool place_refuses_alone(const struct sched_query *q, struct sched_node *n, struct sched_why *why) {
+    return !filters(q, n, OBJECT | USE, why) || !leaves_room(q, n, why);
+}
+
+bool place_refuses_for_others(const struct sched_query *q, const struct sched_node *n,
+                              struct sched_why *why) {
+    return !filters(q, n, ALL, why);
+}
+
 static struct sched_result nothing_fits(struct arena *a, struct place_class *c,
                                         struct sched_query *q, bool wide) {
     if (!q->snapshot->nodes.n)

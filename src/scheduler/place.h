@@ -54,6 +54,10 @@ uint64_t leaf_of(int64_t score, const struct sched_node *n);
 /* Whether the node is no place for the pod now, beside all nominated there of at least its
  * priority; says why. */
 bool place_refuses(const struct sched_query *q, struct sched_node *n, struct sched_why *why);
+/* The same by the node alone, and by what plugins say that look at other nodes. */
+bool place_refuses_alone(const struct sched_query *q, struct sched_node *n, struct sched_why *why);
+bool place_refuses_for_others(const struct sched_query *q, const struct sched_node *n,
+                              struct sched_why *why);
 /* Asks the plugins that look at other nodes anew; false: none of them is concerned. */
 bool place_prepare(struct sched_query *q);
 /* By itself the node allows it and has room beside all nominated there of at least its priority,
@@ -64,7 +68,8 @@ struct place_class *place_class_find(struct snapshot *s, uint64_t hash);
 
 /* ---- refusals.c: why nothing fits, kept node by node ---- */
 
-/* Brings it up to date; wide: every node is asked again, because other nodes' pods matter. */
+/* Brings it up to date. wide: other nodes' pods matter, so the nodes that would do by themselves
+ * are asked again. */
 void refusals_update(struct place_class *c, const struct sched_query *q, bool wide);
 /* "0/3 nodes are available: …" */
 const char *refusals_message(struct arena *a, const struct place_class *c);

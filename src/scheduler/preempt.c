@@ -21,7 +21,7 @@ struct preempting {
     size_t width;
     uint64_t seen, epoch, members, allowances;
 };
-enum { NOBODY = UINT32_MAX, CANDIDATES_MIN = 100 };
+enum { NOBODY = UINT32_MAX, CANDIDATES_MIN = 100, TRIES_PER_CANDIDATE = 4 };
 
 struct trial {
     struct snapshot *snapshot;
@@ -30,6 +30,7 @@ struct trial {
     const struct budgets *budgets;
     struct arena *asked, *scratch; /* of one question to the plugins; of one node */
     bool wide;                     /* other nodes' pods matter */
+    bool alone;                    /* but are not asked now */
     bool reclaims;                 /* its namespace has not got its min */
 };
 
@@ -75,6 +76,7 @@ static bool may_go(const struct trial *t, const struct sched_pod *p) {
 
 static bool fits(struct trial *t, struct sched_node *n) {
     if (!place_has_room(t->class, n, t->query.uid)) return false;
+    if (t->alone) return true;
     if (t->snapshot->quotas.by_namespace.n) {
         arena_reset(t->asked);
         if (quota_refuses(t->asked, t->snapshot, t->query.class)) return false;
@@ -220,16 +222,18 @@ static void rebuild(struct preempting *p, struct trial *t) {
     for (size_t i = width - 1; i; i--) p->tree[i] = better(p, p->tree[2 * i], p->tree[2 * i + 1]);
 }
 
-/* The cheapest node; only nodes that changed are looked at again. */
-static uint32_t cheapest(struct trial *t) {
+/* What each node would cost by itself; only nodes that changed are looked at again. */
+static struct preempting *costs_of(struct trial *t) {
     static const struct budgets none;
     struct snapshot *s = t->snapshot;
     const struct budgets *b = t->budgets ? t->budgets : &none;
     struct preempting *p = t->class->preempts;
+    const char *uid = t->query.uid;
     bool fresh = !p;
     if (!p) p = t->class->preempts = calloc(1, sizeof *p);
     if (!p) abort();
     t->query.uid = ""; /* for all pods of the class */
+    t->alone = true;
     if (fresh || p->epoch != s->epoch || p->members != b->members ||
         s->n_changes - p->seen > MIN_OF((uint64_t)SNAPSHOT_CHANGES, s->nodes.n + 1)) {
         rebuild(p, t);
@@ -243,23 +247,80 @@ static uint32_t cheapest(struct trial *t) {
     p->epoch = s->epoch;
     p->members = b->members;
     p->allowances = b->allowances;
-    return p->tree[1];
+    t->query.uid = uid;
+    t->alone = false;
+    return p;
 }
 
-/* Where other nodes' pods or quotas matter: enough candidates, begun elsewhere each time. */
-static void search(struct trial *t, struct arena *a, struct preempt_result *ret) {
-    struct snapshot *s = t->snapshot;
-    size_t want = MAX_OF((size_t)CANDIDATES_MIN, s->nodes.n / 10), found = 0;
-    struct cost best = {.possible = false};
-    for (size_t i = 0; i < s->nodes.n && found < want; i++) {
-        struct preempt_result one = {.node = NULL};
-        struct sched_node *n = s->nodes.v[(s->clock + i) % s->nodes.n];
-        if (t->class->refusals && refusals_hopeless(t->class, n->at)) continue;
-        struct cost cost = try_node(t, n, a, &one);
-        found += cost.possible;
-        if (!cheaper(&cost, &best)) continue;
-        best = cost;
-        *ret = one;
+/* ---- looking at some of the nodes ---- */
+
+struct search {
+    struct trial *t;
+    struct arena *a;
+    struct preempt_result *ret;
+    struct cost best;
+    size_t found, tried, want;
+};
+
+static bool enough(const struct search *x) {
+    return x->found >= x->want || x->tried >= TRIES_PER_CANDIDATE * x->want;
+}
+
+static void look_at(struct search *x, struct sched_node *n) {
+    struct preempt_result one = {.node = NULL};
+    if (x->t->class->refusals && refusals_hopeless(x->t->class, n->at)) return;
+    struct cost cost = try_node(x->t, n, x->a, &one);
+    x->tried++;
+    x->found += cost.possible;
+    if (!cheaper(&cost, &x->best)) return;
+    x->best = cost;
+    *x->ret = one;
+}
+
+/* Where quotas matter: begun elsewhere each time. */
+static void search_all(struct search *x) {
+    const struct snapshot *s = x->t->snapshot;
+    for (size_t i = 0; i < s->nodes.n && !enough(x); i++)
+        look_at(x, s->nodes.v[(s->clock + i) % s->nodes.n]);
+}
+
+static void heap_push(const struct preempting *p, uint32_t *heap, size_t *n, uint32_t at) {
+    size_t i = (*n)++;
+    for (; i && better(p, p->tree[heap[(i - 1) / 2]], p->tree[at]) == p->tree[at]; i = (i - 1) / 2)
+        heap[i] = heap[(i - 1) / 2];
+    heap[i] = at;
+}
+
+static uint32_t heap_pop(const struct preempting *p, uint32_t *heap, size_t *n) {
+    uint32_t first = heap[0], last = heap[--*n];
+    size_t i = 0;
+    for (size_t child; (child = 2 * i + 1) < *n; i = child) {
+        if (child + 1 < *n &&
+            better(p, p->tree[heap[child]], p->tree[heap[child + 1]]) == p->tree[heap[child + 1]])
+            child++;
+        if (better(p, p->tree[last], p->tree[heap[child]]) == p->tree[last]) break;
+        heap[i] = heap[child];
+    }
+    heap[i] = last;
+    return first;
+}
+
+/* Where other nodes' pods matter: the nodes in the order of what they would cost by themselves,
+ * until none that follows can be cheaper than what has been found. */
+static void search_cheapest_first(struct search *x) {
+    const struct preempting *p = costs_of(x->t);
+    uint32_t *heap = ARENA_ARRAY(x->a, uint32_t, 2 * p->width + 2);
+    size_t n = 0;
+    if (p->tree[1] != NOBODY) heap_push(p, heap, &n, 1);
+    while (n && !enough(x)) {
+        uint32_t at = heap_pop(p, heap, &n), node = p->tree[at];
+        if (x->best.possible && !cheaper(&p->costs[node], &x->best)) break;
+        if (at >= p->width) {
+            look_at(x, x->t->snapshot->nodes.v[node]);
+            continue;
+        }
+        for (uint32_t child = 2 * at; child <= 2 * at + 1; child++)
+            if (p->tree[child] != NOBODY) heap_push(p, heap, &n, child);
     }
 }
 
@@ -339,12 +400,15 @@ struct preempt_result preempt_find(struct arena *a, struct snapshot *s,
         r.message = no_victims(a, &t);
         return r;
     }
-    if (s->nodes.n && (t.wide || quotas)) {
-        search(&t, a, &r);
-    } else if (s->nodes.n) {
-        uint32_t at = cheapest(&t);
-        t.query.uid = pod->metadata.uid;
-        if (at != NOBODY) try_node(&t, s->nodes.v[at], a, &r);
+    struct search x = {
+        .t = &t, .a = a, .ret = &r, .want = MAX_OF((size_t)CANDIDATES_MIN, s->nodes.n / 10)};
+    if (s->nodes.n && quotas)
+        search_all(&x);
+    else if (s->nodes.n && t.wide)
+        search_cheapest_first(&x);
+    else if (s->nodes.n) {
+        const struct preempting *p = costs_of(&t);
+        if (p->tree[1] != NOBODY) try_node(&t, s->nodes.v[p->tree[1]], a, &r);
     }
     if (r.node)
         whole_gangs(a, &t, &r);

@@ -207,7 +207,7 @@ static void compare(struct cluster *c, unsigned round) {
     for (size_t i = 0; i < kept.n; i++) assert_ptr_equal(kept.victims[i], fresh.victims[i]);
 }
 
-TEST(costs_that_are_kept_follow_every_change) {
+static void follow_changes(const char *probe) {
     struct cluster c;
     unsigned seed = 7;
     cluster_init(&c);
@@ -217,7 +217,7 @@ TEST(costs_that_are_kept_follow_every_change) {
         cluster_node(&c, name, "");
     }
     cluster_budget(&c, "b", "g", 1);
-    cluster_pod(&c, "probe", "3", 50, "", "");
+    cluster_pod(&c, "probe", "3", 50, "", probe);
     for (unsigned round = 0; round < 400; round++) {
         char name[16], node[16];
         snprintf(name, sizeof name, "p%u", next_random(&seed) / 65536 % 40);
@@ -229,8 +229,30 @@ TEST(costs_that_are_kept_follow_every_change) {
             cluster_budget(&c, "b", "g", (int)(round % 3));
         else
             cluster_runs(&c, name, what == 2 ? "1" : "2", (int)(next_random(&seed) / 65536 % 60),
-                         round % 2 ? "\"app\":\"g\"" : "", node);
+                         round % 2 ? "\"app\":\"g\"" : (round % 3 ? "\"app\":\"w\"" : ""), node);
         compare(&c, round);
     }
+    cluster_done(&c);
+}
+
+TEST(costs_that_are_kept_follow_every_change) { follow_changes(""); }
+TEST(so_they_do_where_pods_elsewhere_matter) { follow_changes(AWAY); }
+
+#define SPREAD                                                                                     \
+    ",\"topologySpreadConstraints\":[{\"maxSkew\":1,\"topologyKey\":\"host\","                     \
+    "\"whenUnsatisfiable\":\"DoNotSchedule\",\"labelSelector\":{\"matchLabels\":{\"app\":\"s\"}}}" \
+    "]"
+
+TEST(a_spread_can_cost_a_victim_more_or_another_node) {
+    struct cluster c;
+    cluster_init(&c);
+    cluster_node(&c, "n1", "");
+    cluster_node(&c, "n2", "");
+    cluster_runs(&c, "high", "4", 20, "\"app\":\"s\"", "n1");
+    cluster_runs(&c, "low1", "1", 1, "\"app\":\"s\"", "n2");
+    cluster_runs(&c, "low2", "1", 2, "\"app\":\"s\"", "n2");
+    cluster_runs(&c, "low3", "2", 3, "\"app\":\"s\"", "n2");
+    cluster_pod(&c, "p", "1", 10, "\"app\":\"s\"", SPREAD);
+    cluster_expect(&c, "evict low2 for p\nevict low1 for p\nnominate p n2\n");
     cluster_done(&c);
 }

@@ -18,7 +18,11 @@ struct refusal_set {
 struct refusals {
     VEC(struct refusal_set *) sets;
     struct map set_by_key;
-    VEC(uint32_t) of_node; /* set + 1; 0: it fits */
+    VEC(uint32_t) of_node; /* by the node alone: set + 1; 0: it fits */
+    struct { /* those of the others that refuse for what is on other nodes; of the last update */
+        uint32_t node, set;
+    } * beside;
+    size_t n_beside;
     uint64_t seen, epoch;
 };
 
@@ -28,7 +32,7 @@ static void clear(struct refusals *r) {
         free(r->sets.v[i]);
     }
     map_done(&r->set_by_key);
-    r->sets.n = r->of_node.n = 0;
+    r->sets.n = r->of_node.n = r->n_beside = 0;
 }
 
 void refusals_free(struct refusals *r) {
@@ -36,6 +40,7 @@ void refusals_free(struct refusals *r) {
     clear(r);
     vec_done(&r->sets);
     vec_done(&r->of_node);
+    free(r->beside);
     free(r);
 }
 
@@ -66,15 +71,36 @@ static uint32_t set_of(struct refusals *r, const struct sched_query *q,
     return (uint32_t)r->sets.n;
 }
 
-static void ask(struct refusals *r, const struct sched_query *q, size_t at, struct sched_why *why) {
-    uint32_t old = r->of_node.v[at], now = 0;
+static void begin(struct sched_why *why) {
     why->n = 0;
     why->hopeless = false;
     why->plugin = NULL;
-    if (place_refuses(q, q->snapshot->nodes.v[at], why)) now = set_of(r, q, why);
+}
+
+static void ask(struct refusals *r, const struct sched_query *q, size_t at, struct sched_why *why) {
+    uint32_t old = r->of_node.v[at], now = 0;
+    begin(why);
+    if (place_refuses_alone(q, q->snapshot->nodes.v[at], why)) now = set_of(r, q, why);
     if (old) r->sets.v[old - 1]->nodes--;
     if (now) r->sets.v[now - 1]->nodes++;
     r->of_node.v[at] = now;
+}
+
+static void ask_beside(struct refusals *r, const struct sched_query *q, struct sched_why *why) {
+    const struct snapshot *s = q->snapshot;
+    size_t n = 0;
+    for (size_t i = 0; i < s->nodes.n; i++) n += !r->of_node.v[i];
+    free(r->beside);
+    r->beside = calloc(n + 1, sizeof *r->beside);
+    if (!r->beside) abort();
+    for (size_t i = 0; i < s->nodes.n; i++) {
+        begin(why);
+        if (r->of_node.v[i] || !place_refuses_for_others(q, s->nodes.v[i], why)) continue;
+        uint32_t set = set_of(r, q, why);
+        r->sets.v[set - 1]->nodes++;
+        r->beside[r->n_beside].node = (uint32_t)i;
+        r->beside[r->n_beside++].set = set;
+    }
 }
 
 void refusals_update(struct place_class *c, const struct sched_query *q, bool wide) {
@@ -85,7 +111,8 @@ void refusals_update(struct place_class *c, const struct sched_query *q, bool wi
     shared.uid = ""; /* the answer is for all pods of the class */
     if (!r) r = c->refusals = calloc(1, sizeof *r);
     if (!r) abort();
-    if (wide || r->epoch != s->epoch || r->of_node.n != s->nodes.n ||
+    for (; r->n_beside; r->n_beside--) r->sets.v[r->beside[r->n_beside - 1].set - 1]->nodes--;
+    if (r->epoch != s->epoch || r->of_node.n != s->nodes.n ||
         s->n_changes - r->seen > MIN_OF((uint64_t)SNAPSHOT_CHANGES, s->nodes.n + 1)) {
         clear(r);
         for (size_t i = 0; i < s->nodes.n; i++) vec_push(&r->of_node, 0);
@@ -93,6 +120,7 @@ void refusals_update(struct place_class *c, const struct sched_query *q, bool wi
     } else
         for (uint64_t i = r->seen; i < s->n_changes; i++)
             ask(r, &shared, s->changes[i % SNAPSHOT_CHANGES].at, &why);
+    if (wide) ask_beside(r, &shared, &why);
     r->seen = s->n_changes;
     r->epoch = s->epoch;
 }
@@ -126,8 +154,19 @@ unsigned refusals_reads(const struct place_class *c) {
 }
 
 bool refusals_hopeless(const struct place_class *c, size_t node) {
-    uint32_t set = c->refusals->of_node.v[node];
-    return set && c->refusals->sets.v[set - 1]->hopeless;
+    const struct refusals *r = c->refusals;
+    uint32_t set = r->of_node.v[node];
+    for (size_t low = 0, high = r->n_beside; !set && low < high;) { /* they are in order */
+        size_t middle = (low + high) / 2;
+        if (r->beside[middle].node == node)
+            set = r->beside[middle].set;
+        else if (r->beside[middle].node < node)
+            low = middle + 1;
+        else
+            high = middle;
+        if (set) break;
+    }
+    return set && r->sets.v[set - 1]->hopeless;
 }
 
 size_t refusals_hopeless_nodes(const struct place_class *c) {
