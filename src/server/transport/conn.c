@@ -1,6 +1,8 @@
 #include "server/transport/conn.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -106,9 +108,12 @@ static ssize_t send_plain(struct conn *c) {
 }
 
 static ssize_t send_tls(struct conn *c) {
-    char *record = server_record(c->server);
-    size_t n = outq_peek(&c->out, record, SERVER_RECORD_BYTES);
-    size_t sent = 0;
+    struct iovec first = {0};
+    size_t n = MIN_OF(c->out.bytes, (size_t)SERVER_RECORD_BYTES), sent = 0;
+    outq_iov(&c->out, &first, 1);
+    const char *record = first.iov_base;
+    if (first.iov_len < n) record = server_record(c->server);
+    if (first.iov_len < n) n = outq_peek(&c->out, server_record(c->server), n);
     ERR_clear_error();
     int r = SSL_write_ex(c->ssl, record, n, &sent);
     if (r == 1) return (ssize_t)sent;
@@ -133,9 +138,17 @@ static void after_sending(struct conn *c) {
     if (c->at_eof) conn_fail(c);
 }
 
+/* Several records leave in packets as large as there are, not in one each. */
+static void tcp_cork(const struct conn *c, bool on) {
+    int value = on;
+    setsockopt(c->fd, IPPROTO_TCP, TCP_CORK, &value, sizeof value);
+}
+
 static void send_queue(struct conn *c) {
     if (c->dead || c->broken || c->handshaking || c->flushing || c->corked) return;
     c->flushing = true;
+    bool large = c->ssl && c->out.bytes > SERVER_RECORD_BYTES;
+    if (large) tcp_cork(c, true);
     uint64_t before = c->stalled_ms;
     for (int turn = 0;; turn++) {
         if (c->protocol && c->protocol->fill) c->protocol->fill(c);
@@ -148,6 +161,7 @@ static void send_queue(struct conn *c) {
         outq_consume(&c->out, (size_t)n);
         before = 0;
     }
+    if (large) tcp_cork(c, false);
     c->flushing = false;
     c->stalled_ms = c->out.bytes == 0 ? 0 : before ? before : loop_now_ms(c->loop);
     if (c->out.bytes == 0 && !c->broken) after_sending(c);
