@@ -65,7 +65,31 @@ static void fail(struct sim_reply *p, const struct err *err) {
 
 /* ---- reading ---- */
 
-static void serve_list(struct sim *s, const struct route *r, struct sim_reply *p) {
+bool filter_passes(const struct sim_filter *f, const struct sim_object *o) {
+    return (!*f->ns || str_eq(f->ns, o->ns)) && (!*f->name || str_eq(f->name, o->name));
+}
+
+/* Of the field selectors, those that name an object: "metadata.name%3Dx,metadata.namespace%3Dy". */
+static void filter_of(struct sim *s, struct arena *a, const char *target, const char *ns,
+                      struct sim_filter *ret) {
+    struct slice rest = slice_of(query_get(a, target, "fieldSelector")), one;
+    *ret = (struct sim_filter){0};
+    snprintf(ret->ns, sizeof ret->ns, "%s", ns);
+    if (query_get(a, target, "labelSelector"))
+        sim_violation(s, "the simulated API knows no label selectors: %s", target);
+    while (rest.p && slice_cut(&rest, ',', &one)) {
+        const char *text = arena_strn(a, one), *sign = strstr(text, "%3D");
+        if (sign && str_starts(text, "metadata.name%3D"))
+            snprintf(ret->name, sizeof ret->name, "%s", sign + 3);
+        else if (sign && str_starts(text, "metadata.namespace%3D"))
+            snprintf(ret->ns, sizeof ret->ns, "%s", sign + 3);
+        else
+            sim_violation(s, "the simulated API does not know the field selector %s", text);
+    }
+}
+
+static void serve_list(struct sim *s, const struct route *r, const struct sim_filter *f,
+                       struct sim_reply *p) {
     size_t n;
     OWN(free_p) struct sim_object **list = store_list(r->resource, &n);
     struct buf *b = &p->body;
@@ -75,7 +99,7 @@ static void serve_list(struct sim *s, const struct route *r, struct sim_reply *p
                r->kind->list_kind, r->kind->api_version, (unsigned long long)s->store->revision);
     bool first = true;
     for (size_t i = 0; i < n; i++) {
-        if (*r->ns && !str_eq(list[i]->ns, r->ns)) continue;
+        if (!filter_passes(f, list[i])) continue;
         if (!first) buf_char(b, ',');
         first = false;
         buf_slice(b, list[i]->json);
@@ -85,11 +109,10 @@ static void serve_list(struct sim *s, const struct route *r, struct sim_reply *p
 
 static int serve_get(struct sim *s, struct arena *a, const struct sim_request *q,
                      const struct route *r, struct sim_reply *p, struct err *err) {
-    (void)a;
-    if (strstr(q->target, "Selector="))
-        sim_violation(s, "the simulated API knows no selectors: %s", q->target);
+    struct sim_filter f;
     if (!*r->name) {
-        serve_list(s, r, p);
+        filter_of(s, a, q->target, r->ns, &f);
+        serve_list(s, r, &f, p);
         return 0;
     }
     struct sim_object *o = store_get(r->resource, r->ns, r->name);
@@ -102,13 +125,15 @@ bool api_is_watch(const struct sim_request *q) {
     return str_eq(q->method, "GET") && strstr(q->target, "watch=true");
 }
 
-struct sim_resource *api_watched(struct sim *s, const struct sim_request *q,
-                                 uint64_t *ret_revision) {
+struct sim_resource *api_watched(struct sim *s, const struct sim_request *q, uint64_t *ret_revision,
+                                 struct sim_filter *ret_filter) {
     OWN(arena_free_p) struct arena *a = arena_new();
     struct route r;
     *ret_revision = 0;
+    *ret_filter = (struct sim_filter){0};
     if (!route_parse(s, a, q->target, &r)) return NULL;
     slice_u64(slice_of(str_or(query_get(a, q->target, "resourceVersion"), "0")), ret_revision);
+    filter_of(s, a, q->target, r.ns, ret_filter);
     return r.resource;
 }
 

@@ -23,9 +23,14 @@ struct sim_reply {
 /* Everything but watches. */
 void api_serve(struct sim *s, const struct sim_request *q, struct sim_reply *ret);
 bool api_is_watch(const struct sim_request *q);
-/* The resource of a path and where a watch begins. NULL: there is no such resource. */
-struct sim_resource *api_watched(struct sim *s, const struct sim_request *q,
-                                 uint64_t *ret_revision);
+/* What a list or watch is limited to; "" = not. */
+struct sim_filter {
+    char ns[64], name[256];
+};
+bool filter_passes(const struct sim_filter *f, const struct sim_object *o);
+/* The resource of a path, where a watch begins and what it shows. NULL: no such resource. */
+struct sim_resource *api_watched(struct sim *s, const struct sim_request *q, uint64_t *ret_revision,
+                                 struct sim_filter *ret_filter);
 void api_status_text(struct buf *b, enum err_reason reason, const char *message);
 
 /* ---- For what is simulated inside: users, kubelets ---- */

@@ -15,12 +15,12 @@ struct usage { /* of a node */
     int64_t cpu_milli, memory_bytes, pods;
 };
 
-struct bounds { /* what a Deployment allowed from then on */
+struct bounds { /* what a spec allowed from then on */
     uint64_t since_us;
     int32_t least, most;
 };
 
-struct deployment_book {
+struct bounds_book {
     struct bounds v[BOUNDS_MAX];
     size_t n;
 };
@@ -31,10 +31,10 @@ struct job_book {     /* by the Job's uid */
 };
 
 struct sim_oracle {
-    struct map nodes;       /* name → struct usage */
-    struct map placed;      /* pod uid → its node's name, malloc'd */
-    struct map deployments; /* uid → struct deployment_book */
-    struct map jobs;        /* uid → struct job_book */
+    struct map nodes;  /* name → struct usage */
+    struct map placed; /* pod uid → its node's name, malloc'd */
+    struct map bounds; /* uid of a Deployment or ReplicaSet → struct bounds_book */
+    struct map jobs;   /* uid → struct job_book */
 };
 
 /* ---- nodes and what is placed on them ---- */
@@ -145,46 +145,56 @@ static int32_t share(const struct int_or_string *v, int32_t of, bool up, int32_t
     return (int32_t)(up ? (scaled + 99) / 100 : scaled / 100);
 }
 
-static void look_at_deployment(struct sim *s, const struct apps_v1_deployment *now) {
-    if (!now) return;
-    struct deployment_book *b = map_gets(&s->oracle->deployments, now->metadata.uid);
+static void bounds_note(struct sim *s, const char *uid, int32_t least, int32_t most) {
+    struct bounds_book *b = map_gets(&s->oracle->bounds, uid);
     if (!b) {
         b = calloc(1, sizeof *b);
         if (!b) abort();
-        map_put(&s->oracle->deployments, slice_of(now->metadata.uid), b);
+        map_put(&s->oracle->bounds, slice_of(uid), b);
     }
+    struct bounds *last = b->n ? &b->v[b->n - 1] : NULL;
+    if (last && last->least == least && last->most == most) return;
+    if (b->n == BOUNDS_MAX) {
+        memmove(b->v, b->v + 1, (BOUNDS_MAX - 1) * sizeof *b->v);
+        b->n--;
+    }
+    b->v[b->n++] = (struct bounds){s->now_us, least, most};
+}
+
+/* The widest that a controller may believe in. */
+static struct bounds bounds_of(const struct sim *s, const char *uid) {
+    const struct bounds_book *b = map_gets(&s->oracle->bounds, uid);
+    struct bounds all = {0, b ? INT32_MAX : 0, b ? 0 : INT32_MAX};
+    for (size_t i = 0; b && i < b->n; i++) {
+        uint64_t until = i + 1 < b->n ? b->v[i + 1].since_us : UINT64_MAX;
+        if (until != UINT64_MAX && until + VIEW_US < s->now_us) continue;
+        all.least = MIN_OF(all.least, b->v[i].least);
+        all.most = MAX_OF(all.most, b->v[i].most);
+    }
+    return all;
+}
+
+static void look_at_deployment(struct sim *s, const struct apps_v1_deployment *now) {
     static const struct int_or_string none;
+    if (!now) return;
     const struct apps_v1_rolling_update_deployment *r = now->spec.strategy.rolling_update;
     int32_t replicas = now->spec.replicas ? *now->spec.replicas : 1;
     int32_t surge = share(r ? &r->max_surge : &none, replicas, true, 0);
     int32_t missing = share(r ? &r->max_unavailable : &none, replicas, false, 0);
     if (!surge && !missing) missing = r ? 1 : replicas;
-    struct bounds fresh = {s->now_us, replicas - missing, replicas + surge};
-    struct bounds *last = b->n ? &b->v[b->n - 1] : NULL;
-    if (last && last->least == fresh.least && last->most == fresh.most) return;
-    if (b->n == BOUNDS_MAX) {
-        memmove(b->v, b->v + 1, (BOUNDS_MAX - 1) * sizeof *b->v);
-        b->n--;
-    }
-    b->v[b->n++] = fresh;
+    bounds_note(s, now->metadata.uid, replicas - missing, replicas + surge);
 }
 
 static void look_at_set(struct sim *s, struct arena *a, const struct apps_v1_replica_set *now,
                         const struct apps_v1_replica_set *old) {
+    if (!now) return;
     const struct meta_v1_owner_reference *owner =
-        now ? api_controller_of((const struct api_object *)(const void *)now) : NULL;
-    if (!owner || !str_eq(owner->kind, "Deployment")) return;
-    int32_t want = now->spec.replicas ? *now->spec.replicas : 1;
+        api_controller_of((const struct api_object *)(const void *)now);
+    int32_t want = now->spec.replicas ? *now->spec.replicas : 1, total = 0;
     int32_t before = old ? (old->spec.replicas ? *old->spec.replicas : 1) : 0;
-    struct deployment_book *b = map_gets(&s->oracle->deployments, owner->uid);
-    if (want == before || !b) return;
-    int32_t least = INT32_MAX, most = 0, total = 0;
-    for (size_t i = 0; i < b->n; i++) {
-        uint64_t until = i + 1 < b->n ? b->v[i + 1].since_us : UINT64_MAX;
-        if (until != UINT64_MAX && until + VIEW_US < s->now_us) continue;
-        least = MIN_OF(least, b->v[i].least);
-        most = MAX_OF(most, b->v[i].most);
-    }
+    bounds_note(s, now->metadata.uid, want, want);
+    if (want == before || !owner || !str_eq(owner->kind, "Deployment")) return;
+    struct bounds b = bounds_of(s, owner->uid);
     size_t n;
     OWN(free_p)
     struct sim_object **list = store_list(store_resource_of(s, "apps", "ReplicaSet"), &n);
@@ -194,12 +204,12 @@ static void look_at_set(struct sim *s, struct arena *a, const struct apps_v1_rep
             api_controller_of((const struct api_object *)(const void *)r);
         if (o && str_eq(o->uid, owner->uid)) total += r->spec.replicas ? *r->spec.replicas : 1;
     }
-    if (want > before && total > most)
+    if (want > before && total > b.most)
         sim_violation(s, "deployment %s/%s orders %d pods, more than %d", now->metadata.namespace,
-                      owner->name, total, most);
-    if (want < before && total < least)
+                      owner->name, total, b.most);
+    if (want < before && total < b.least)
         sim_violation(s, "deployment %s/%s orders %d pods, less than %d", now->metadata.namespace,
-                      owner->name, total, least);
+                      owner->name, total, b.least);
 }
 
 /* A ReplicaSet waits for what it has ordered. Only an answer that got lost may cost a pod more. */
@@ -208,20 +218,18 @@ static void look_at_birth(struct sim *s, struct arena *a, const struct api_objec
     if (!owner || !str_eq(owner->kind, "ReplicaSet") ||
         faults_drawn(s) & (1u << FAULT_LOSE | 1u << FAULT_CRASH_CONTROLLERS))
         return;
-    struct sim_object *o =
-        store_get(store_resource_of(s, "apps", "ReplicaSet"), pod->metadata.namespace, owner->name);
-    const struct apps_v1_replica_set *set = o ? (const void *)store_decode(a, o) : NULL;
-    int32_t want = set && set->spec.replicas ? *set->spec.replicas : 1, have = 0;
+    int32_t have = 0;
     size_t n;
     OWN(free_p) struct sim_object **list = store_list(store_resource_of(s, "", "Pod"), &n);
-    for (size_t i = 0; i < n && set; i++) {
+    for (size_t i = 0; i < n; i++) {
+        if (!str_eq(list[i]->ns, pod->metadata.namespace)) continue;
         const struct api_object *p = store_decode(a, list[i]);
         const struct meta_v1_owner_reference *mine = api_controller_of(p);
         have += mine && str_eq(mine->uid, owner->uid) && pod_is_active((const void *)p);
     }
-    if (set && have > MAX_OF(want, set->status.replicas))
+    if (have > bounds_of(s, owner->uid).most)
         sim_violation(s, "ReplicaSet %s/%s has made %d pods, it wants %d", pod->metadata.namespace,
-                      owner->name, have, want);
+                      owner->name, have, bounds_of(s, owner->uid).most);
 }
 
 /* ---- every change ---- */
@@ -318,7 +326,7 @@ void oracle_free(struct sim *s) {
     free_values(&s->oracle->jobs);
     free_values(&s->oracle->nodes);
     free_values(&s->oracle->placed);
-    free_values(&s->oracle->deployments);
+    free_values(&s->oracle->bounds);
     free(s->oracle);
     s->oracle = NULL;
 }

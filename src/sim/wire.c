@@ -14,6 +14,7 @@ struct peer { /* the API's end of one connection */
     unsigned refs;       /* its owner's and one per event under way */
     unsigned generation; /* of the request: answers to an older one are dropped */
     struct sim_resource *watched;
+    struct sim_filter filter;
     uint64_t next;    /* number of the change it tells next */
     uint64_t held_us; /* tells nothing before */
     bool pumping;
@@ -41,6 +42,7 @@ static void deliver(struct peer *p, uint64_t from, uint64_t to) {
     struct sim_resource *r = p->watched;
     for (uint64_t i = from; i < to; i++) {
         const struct sim_change *c = &r->log.v[i - r->log_first];
+        if (!filter_passes(&p->filter, c->object)) continue;
         if (p->s->bugs & SIM_BUG_SKIP && random_one_in(&p->s->random, 20)) continue;
         buf_printf(&b, "{\"type\":\"%s\",\"object\":", type_names[c->type]);
         buf_slice(&b, c->object->json);
@@ -113,7 +115,7 @@ static bool find_start(const struct sim_resource *r, uint64_t revision, uint64_t
 
 static void start_watch(struct peer *p, const struct sim_request *q) {
     uint64_t revision;
-    struct sim_resource *r = api_watched(p->s, q, &revision);
+    struct sim_resource *r = api_watched(p->s, q, &revision, &p->filter);
     p->s->wire->stats.watches++;
     if (!r) {
         OWN(buf_done) struct buf b = {0};
