@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/own.h"
 #include "server/transport/tls.h"
 
 /* A certificate authority of the test's own; keys are made on the spot. */
@@ -178,6 +179,43 @@ TEST(tls_signer_that_refuses_ends_the_handshake) {
     assert_int_equal(server_connections(w->f->server), 0);
     client_free(&c);
     world_free(w);
+}
+
+/* Many records that arrive together: those behind the first have been read from the socket with it,
+ * so no event tells of them. */
+static unsigned answers_of(struct world *w, struct client *c, unsigned requests, bool hold_first) {
+    OWN(buf_done) struct buf answers = {0};
+    char body[4000] = "", part[4000];
+    memset(body, 'x', sizeof body - 1);
+    OWN(buf_done) struct buf post = {0};
+    buf_printf(&post, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s",
+               sizeof body - 1, body);
+    if (hold_first) client_send(w, c, HOLD);
+    for (unsigned i = 0; i < requests; i++) { /* the server does not run meanwhile */
+        int n = SSL_write(c->ssl, post.p, (int)post.n);
+        for (; n <= 0; n = SSL_write(c->ssl, post.p, (int)post.n)) fixture_turn(w->f);
+    }
+    fixture_turn(w->f);
+    if (hold_first) request_respond(w->f->last, 200, "text/plain", SLICE("hello"), NULL);
+    for (int i = 0; i < 200; i++) {
+        fixture_turn(w->f);
+        int n = SSL_read(c->ssl, part, sizeof part);
+        if (n > 0) buf_append(&answers, part, (size_t)n);
+    }
+    unsigned found = 0;
+    for (const char *at = answers.p; at && (at = strstr(at, "HTTP/1.1 ")); at++) found++;
+    return found;
+}
+
+TEST(tls_records_that_come_together_are_all_handled) {
+    for (int hold = 0; hold < 2; hold++) {
+        struct world *w = world_new();
+        struct client c = client_new(w, NULL, 0);
+        assert_int_equal(client_connect(w, &c), 1);
+        assert_int_equal(answers_of(w, &c, 30, hold), 30 + hold);
+        client_free(&c);
+        world_free(w);
+    }
 }
 
 TEST(tls_version_1_1_is_refused) {
