@@ -226,13 +226,9 @@ static bool is_stale(struct place_class *c, const struct snapshot *s) {
     return !like != !q->like || (like && !api_equal(&meta_v1_label_selector_type, like, q->like));
 }
 
-struct place_class *place_class_find(struct snapshot *s, uint64_t hash) {
+const struct place_class *place_class_find(struct snapshot *s, uint64_t hash) {
     for (size_t i = 0; i < s->n_places; i++)
-        if (s->places[i]->hash == hash) {
-            if (is_stale(s->places[i], s)) return NULL;
-            follow(s->places[i], s);
-            return s->places[i];
-        }
+        if (s->places[i]->hash == hash) return is_stale(s->places[i], s) ? NULL : s->places[i];
     return NULL;
 }
 

@@ -50,7 +50,7 @@ static bool helps(void *user, const struct queue_hint *h) {
     if (h->cpu_milli > n->offers.cpu_milli - n->used_cpu_milli) return false;
     if (h->memory_bytes > n->offers.memory_bytes - n->used_memory_bytes) return false;
     const struct place_class *c = place_class_find(e->snapshot, h->key);
-    return !c || place_has_room(c, n, "");
+    return !c || !place_refuses_alone(&c->query, n, NULL);
 }
 
 static void wake(struct sched_core *c, struct event e) {

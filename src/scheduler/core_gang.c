@@ -67,15 +67,16 @@ static struct preempt_result with_leaving(struct arena *a, const struct core_v1_
     return all;
 }
 
-/* How many fit; preempting: until `enough`, others may have to go for it. */
+/* How many fit, until it is sure that fewer than `enough` do; preempting: others may have to go. */
 static size_t count_in(struct sched_core *c, struct arena *a, struct members *m, size_t enough,
                        bool preempting) {
     size_t placed = 0;
-    for (size_t i = 0; i < m->n; i++) {
+    for (size_t i = 0; i < m->n; i++)
+        m->v[i] = (struct member){.queued = m->v[i].queued, .pod = m->v[i].pod};
+    for (size_t i = 0; i < m->n && placed + m->n - i >= enough; i++) {
         struct member *x = &m->v[i];
         x->last = core_place(c, a, x->pod);
         x->node = x->last.node;
-        x->by = (struct preempt_result){.node = NULL};
         if (!x->node && preempting && placed < enough &&
             !str_eq(x->pod->spec.preemption_policy, "Never")) {
             struct preempt_result r = preempt_find(a, &c->snapshot, &c->budgets, x->pod);

@@ -63,8 +63,8 @@ bool place_prepare(struct sched_query *q);
 /* By itself the node allows it and has room beside all nominated there of at least its priority,
  * but uid; other nodes' pods are not asked. */
 bool place_has_room(const struct place_class *c, struct sched_node *n, const char *uid);
-/* The cache of that hash, current, if there is one. */
-struct place_class *place_class_find(struct snapshot *s, uint64_t hash);
+/* The cache of that hash, its scores maybe of a while ago; NULL: there is none. */
+const struct place_class *place_class_find(struct snapshot *s, uint64_t hash);
 
 /* ---- refusals.c: why nothing fits, kept node by node ---- */
 
