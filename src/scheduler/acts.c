@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "base/times.h"
+#include "scheduler/power.h"
 
 struct request { /* under way, about a pod */
     struct acts *acts;
@@ -311,9 +312,49 @@ static void gang_late(void *user, const struct gang *g, const char *message) {
                  message);
 }
 
+/* ---- power ---- */
+
+struct marked_node {
+    struct acts *acts;
+    char *name;
+};
+
+static void power_marked(void *user, const struct api_object *obj, struct slice body,
+                         const struct err *err) {
+    struct marked_node *m = user;
+    (void)obj, (void)body;
+    if (err) {
+        log_warn("power_failed", "node=%s error=\"%s\"", m->name, err->text);
+        core_power_failed(m->acts->core, m->name);
+    }
+    free(m->name);
+    free(m);
+}
+
+static void power(void *user, const struct sched_node *n, bool down) {
+    struct acts *a = user;
+    OWN(buf_done) struct buf patch = {0};
+    const char *message = down ? "The node is idle; it may be switched off."
+                               : "Pods need the node; it is to be switched on.";
+    struct marked_node *m = calloc(1, sizeof *m);
+    if (!m) abort();
+    m->acts = a;
+    m->name = strdup(n->name);
+    if (!m->name) abort();
+    buf_str(&patch, "{\"status\":{");
+    put_condition(&patch, a, POWER_CONDITION, down ? "True" : "False", down ? "Idle" : "Needed",
+                  message);
+    buf_str(&patch, "}}");
+    event_record(a->events, (const struct api_object *)n->object, "Normal",
+                 down ? "PowerDown" : "PowerUp", "%s", message);
+    api_patch(a->client, api_kind_by_name("", "v1", "Node"), NULL, n->name, "status",
+              "application/strategic-merge-patch+json", buf_view(&patch), power_marked, m);
+}
+
 const struct sched_acts sched_acts_api = {.pod = pod_of,
                                           .bind = bind,
                                           .refuse = refuse,
                                           .evict = evict,
                                           .unnominate = unnominate,
-                                          .gang_late = gang_late};
+                                          .gang_late = gang_late,
+                                          .power = power};

@@ -5,6 +5,7 @@
 
 #include "base/own.h"
 #include "scheduler/place.h"
+#include "scheduler/power.h"
 #include "scheduler/profiles.h"
 
 void core_done(struct sched_core *c) {
@@ -259,8 +260,9 @@ void core_carry_out(struct sched_core *c, struct arena *a, const struct core_v1_
 static void refuse(struct sched_core *c, struct arena *a, struct queued *p,
                    const struct core_v1_pod *pod, const struct sched_result *r) {
     const char *barred = preempt_barred(&c->snapshot, pod), *message = r->message;
-    if (barred) {
-        message = arena_printf(a, "%s %s", message, barred);
+    const char *waking = r->refused & CORE_QUOTA ? NULL : core_wake_for(c, a, pod);
+    if (waking || barred) {
+        message = arena_printf(a, "%s %s", message, waking ? waking : barred);
     } else if (c->snapshot.nodes.n) {
         struct preempt_result made = preempt_find(a, &c->snapshot, &c->budgets, pod);
         if (made.node)
@@ -270,7 +272,9 @@ static void refuse(struct sched_core *c, struct arena *a, struct queued *p,
     }
     const struct nominated *m = snapshot_nominated(&c->snapshot, pod->metadata.uid);
     c->acts->refuse(c->user, pod, message, m ? m->node->name : NULL);
-    queue_failed(&c->queue, p, c->now_ms, core_hint(r->class, r->refused));
+    struct queue_hint hint = core_hint(r->class, r->refused);
+    if (waking) hint.within_ms = POWER_AGAIN_MS;
+    queue_failed(&c->queue, p, c->now_ms, hint);
 }
 
 static void try_one(struct sched_core *c, struct arena *a, struct queued *p) {

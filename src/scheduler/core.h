@@ -18,6 +18,8 @@ struct sched_acts {
     /* The room that was made for it is somebody else's now. */
     void (*unnominate)(void *user, const struct nominated *m);
     void (*gang_late)(void *user, const struct gang *g, const char *message);
+    /* Marks a node to be switched off, or on again (power.h). NULL: never asked. */
+    void (*power)(void *user, const struct sched_node *n, bool down);
 };
 
 struct sched_core {

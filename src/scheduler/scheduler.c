@@ -3,6 +3,7 @@
 #include "base/own.h"
 #include "proc/service.h"
 #include "scheduler/feeds.h"
+#include "scheduler/power.h"
 
 enum { BINDINGS_AT_ONCE = 48, PODS_PER_TURN = 256, QUOTA_STATUS_MS = 1000 };
 
@@ -10,7 +11,7 @@ static struct scheduler {
     struct service_ctx *ctx;
     struct api_client *events;
     struct informer *pods, *nodes, *budgets, *quotas, *groups;
-    struct timer *tell_quotas;
+    struct timer *tell_quotas, *power;
     struct feeds *feeds;
     struct acts acts;
     struct sched_core core;
@@ -30,12 +31,19 @@ static bool synced(void) {
 
 static void tell_quotas(void *user) { acts_tell_quotas(user); }
 
+static void look_at_power(void *user) {
+    (void)user;
+    uint64_t wait_ms = core_power(&sched.core, now_ms());
+    if (wait_ms != UINT64_MAX) timer_start(sched.power, wait_ms, 0);
+}
+
 static void run(void *user) {
     (void)user;
     if (!synced()) return;
     uint64_t wait_ms = core_run(&sched.core, now_ms(), PODS_PER_TURN);
     if (sched.core.snapshot.quotas.by_namespace.n && !timer_active(sched.tell_quotas))
         timer_start(sched.tell_quotas, QUOTA_STATUS_MS, 0);
+    if (!timer_active(sched.power)) look_at_power(NULL);
     if (wait_ms != UINT64_MAX) run_soon(wait_ms ? wait_ms + 1 : 0);
 }
 
@@ -99,7 +107,7 @@ static bool matters(const struct core_v1_node *now, const struct core_v1_node *o
     return !old || !api_equal(&core_v1_node_spec_type, &now->spec, &old->spec) ||
            !same_map(&now->metadata.labels, &old->metadata.labels) ||
            !same_map(&now->status.allocatable, &old->status.allocatable) ||
-           now->status.images.n != old->status.images.n;
+           now->status.images.n != old->status.images.n || power_is_down(now) != power_is_down(old);
 }
 
 static void node_changed(void *user, enum informer_event e, const struct api_object *now,
@@ -163,6 +171,7 @@ static int start(struct service_ctx *ctx, struct err *err) {
     sched.acts.core = &sched.core;
     sched.acts.wake = timer_new(ctx->loop, run, NULL);
     sched.tell_quotas = timer_new(ctx->loop, tell_quotas, &sched.acts);
+    sched.power = timer_new(ctx->loop, look_at_power, NULL);
     sched.core.acts = &sched_acts_api;
     sched.core.user = &sched.acts;
     sched.acts.client = api_client_new(ctx->loop, "api.sock");
@@ -194,6 +203,7 @@ static bool stop(struct service_ctx *ctx) {
     api_client_free(sched.acts.client);
     timer_free(sched.acts.wake);
     timer_free(sched.tell_quotas);
+    timer_free(sched.power);
     core_done(&sched.core);
     feeds_free(sched.feeds);
     return false;

@@ -162,6 +162,7 @@ TEST(plugins_are_registered) {
                                          "NodeResourcesBalancedAllocation",
                                          "ImageLocality",
                                          "VolumeRestrictions",
+                                         "EnergyConsolidation",
                                          "PodTopologySpread",
                                          "InterPodAffinity"};
     const struct sched_plugin *list[SCHED_PLUGINS_MAX];

@@ -5,6 +5,7 @@
 
 #include "base/own.h"
 #include "base/times.h"
+#include "scheduler/power.h"
 
 static char *copy_str(const char *s) {
     char *p = strdup(s);
@@ -125,6 +126,7 @@ void snapshot_put_node(struct snapshot *s, const struct core_v1_node *node) {
     n->arena = arena_new();
     n->object = api_copy(n->arena, &core_v1_node_type, node);
     n->offers = node_offers(n->arena, n->object);
+    n->power_down = power_is_down(n->object);
     gpu_node_put(s, n);
     count_images(s, n, 1);
     topology_place_node(s, n, false);
@@ -214,6 +216,7 @@ void snapshot_add_pod(struct snapshot *s, const struct core_v1_pod *pod, const c
     map_put(&s->pod_by_uid, slice_of(uid), p);
     count_priority(s, c->priority, 1);
     if (c->gang) gang_place(c->gang, p);
+    p->of_node = power_pod_of_node(pod);
     gpu_pod_put(s, p, pod);
     snapshot_drop_pod(s, p);
     snapshot_changed(s, p->node, false);

@@ -57,6 +57,8 @@ struct sched_node {
     int64_t nonzero_cpu_milli, nonzero_memory_bytes;
     struct map used_extended; /* resource name → struct extended, malloc'd */
     struct gpu_room *gpus;    /* NULL: it has none */
+    bool power_down, woken;   /* power.h: to be switched off; was woken since */
+    uint64_t idle_since_ms;   /* 0: it is not idle, or nobody looked */
     VEC(struct host_port) ports;
     VEC(struct sched_pod *) pods;
     VEC(uint32_t) domains;             /* by topology */
@@ -70,6 +72,7 @@ struct sched_pod { /* a pod that uses a node */
     uint32_t name_at; /* in text */
     uint32_t at_gang; /* in the gang's `placed` */
     uint32_t gpus;    /* devices, by bit */
+    bool of_node;     /* of a DaemonSet, or static */
     int64_t start_s;  /* 0: not started */
     bool leaving;     /* its deletion is under way: it will make room, and costs nothing */
     bool away;        /* lifted for longer than one look */

@@ -163,6 +163,7 @@ static const struct role_rule atoll_scheduler[] = {
     {"create", "", "bindings,pods/binding", 0, 0},
     {"delete", "", "pods", 0, 0},
     {"patch,update", "", "pods/status", 0, 0},
+    {"patch", "", "nodes/status", 0, 0}, /* the mark of energy mode */
     {"patch,update", "scheduling.x-k8s.io", "elasticquotas/status", 0, 0},
     {"create,patch,update", ",events.k8s.io", "events", 0, 0},
     {"create,get,list,update,watch", "coordination.k8s.io", "leases", 0, 0},
