@@ -298,3 +298,21 @@ def test_recommendations_reach_pods_where_they_run(atoll, namespace):
     assert after["metadata"]["uid"] == pod["metadata"]["uid"] and after["spec"]["containers"][0]["resources"]["limits"]["cpu"] == "240m"
     ac.until(lambda: quota_of(pod["metadata"]["uid"], "load") == 24000, 10, what="new quota")
     assert "InPlaceResizedByVPA" in {e["reason"] for e in atoll.items("events", namespace=namespace)}
+
+
+def test_recommendations_survive_a_restart_and_evictions_honour_budgets(atoll, namespace):
+    atoll.apply(burner("burner", 2),
+                {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "all"},
+                 "spec": {"maxUnavailable": 0, "selector": {"matchLabels": {"app": "burner"}}}}, namespace=namespace)
+    atoll.kubectl("wait", "-n", namespace, "deployment/burner", "--for=condition=Available")
+    before = {p["metadata"]["uid"] for p in atoll.items("pods", namespace=namespace)}
+    atoll.apply(vpa("v", "Recreate", minAllowed={"cpu": "90m"}), namespace=namespace)
+    checkpoint = ac.until(lambda: atoll.get("vpacheckpoint", "v-burn", namespace), 30, what="checkpoint")
+    atoll.kill("controllers")
+    seen = checkpoint["status"]["totalSamplesCount"]
+    after = ac.until(lambda: (c := atoll.get("vpacheckpoint", "v-burn", namespace))["status"]["totalSamplesCount"] > seen and c, 40, what="a newer checkpoint")
+    assert after["status"]["firstSampleStart"] == checkpoint["status"]["firstSampleStart"]
+    time.sleep(12)  # two more looks of the updater
+    assert {p["metadata"]["uid"] for p in atoll.items("pods", namespace=namespace)} == before, "evicted in spite of the budget"
+    atoll.kubectl("delete", "pdb", "-n", namespace, "all")
+    ac.until(lambda: any(p["metadata"]["uid"] not in before for p in atoll.items("pods", namespace=namespace)), 90, what="an eviction")
