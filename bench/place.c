@@ -28,8 +28,10 @@
 static const struct kind {
     const char *name, *json;
     int per_node; /* at most so many in all, by node */
+    bool service; /* a Service selects them, so that they stand apart by default */
 } kinds[] = {
     {"basic", POD(""), 100},
+    {.name = "of_service", .json = POD(""), .per_node = 10, .service = true},
     {"node_affinity", POD(IN_ZONES), 25},
     {"pod_affinity", POD(BETWEEN("podAffinity", "zone")), 10},
     {"pod_anti_affinity", POD(BETWEEN("podAntiAffinity", "host")), 1},
@@ -52,9 +54,10 @@ static void put_nodes(struct snapshot *s, int n, bool mixed) {
             s, decoded(a, "Node",
                        arena_printf(a,
                                     "{\"metadata\":{\"name\":\"n%d\",\"labels\":{\"zone\":\"z%d\","
-                                    "\"host\":\"n%d\"}},\"status\":{\"allocatable\":{\"cpu\":"
+                                    "\"host\":\"n%d\",\"kubernetes.io/"
+                                    "hostname\":\"n%d\"}},\"status\":{\"allocatable\":{\"cpu\":"
                                     "\"%d\",\"memory\":\"256Gi\",\"pods\":\"110\"}}}",
-                                    i, i % 10, i, mixed ? 16 << i % 3 : 32)));
+                                    i, i % 10, i, i, mixed ? 16 << i % 3 : 32)));
     }
 }
 
@@ -68,6 +71,14 @@ static struct core_v1_pod *template_of(struct arena *a, const struct kind *k, in
 }
 #pragma GCC diagnostic pop
 
+static void put_service(struct snapshot *s, struct arena *a, const struct core_v1_pod *p, int i) {
+    struct core_v1_service *o = ARENA_NEW(a, struct core_v1_service);
+    o->metadata.name = arena_printf(a, "s%d", i);
+    o->metadata.namespace = p->metadata.namespace;
+    o->spec.selector = p->metadata.labels;
+    owners_put_service(&s->owners, o);
+}
+
 static void measure(const struct kind *k, bool mixed, int nodes, int pods) {
     struct snapshot s = {0};
     OWN(arena_free_p) struct arena *a = arena_new(), *scratch = arena_new();
@@ -77,6 +88,7 @@ static void measure(const struct kind *k, bool mixed, int nodes, int pods) {
     int placed = 0, n_templates = mixed ? TEMPLATES : 1;
     for (int i = 0; i < n_templates; i++) templates[i] = template_of(a, k, i);
     put_nodes(&s, nodes, mixed);
+    for (int i = 0; k->service && i < n_templates; i++) put_service(&s, a, templates[i], i);
     clock_t began = clock();
     for (int i = 0; i < pods; i++) {
         random = random * 1664525 + 1013904223;

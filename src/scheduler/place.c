@@ -143,9 +143,13 @@ static void add_scaled(struct scan *scan, const int64_t *scores, int weight,
         min = MIN_OF(min, scores[i]);
         max = MAX_OF(max, scores[i]);
     }
-    for (size_t i = 0; i < scan->n; i++)
-        if (scores[i] != SCHED_SCORE_NONE)
-            scan->total[i] += weight * (scale ? scale(scores[i], min, max) : scores[i]);
+    int64_t last = SCHED_SCORE_NONE, scaled = 0; /* neighbours are often equal, and it divides */
+    for (size_t i = 0; i < scan->n; i++) {
+        if (scores[i] == SCHED_SCORE_NONE) continue;
+        if (scores[i] != last) scaled = scale ? scale(scores[i], min, max) : scores[i];
+        last = scores[i];
+        scan->total[i] += weight * scaled;
+    }
 }
 
 static void add_scores(struct sched_query *q, struct scan *scan, const struct sched_step *step,
@@ -192,7 +196,8 @@ static size_t wide_filters(const struct sched_query *q, size_t asked[SCHED_PLUGI
     size_t n = 0;
     for (size_t i = 0; i < q->profile->n; i++)
         if (q->profile->v[i].plugin->reads == SCHED_READS_ALL && q->profile->v[i].filter &&
-            q->concerned[i])
+            q->concerned[i] &&
+            (!q->profile->v[i].plugin->filters || q->profile->v[i].plugin->filters(q->state[i])))
             asked[n++] = i;
     return n;
 }

@@ -103,7 +103,9 @@ struct sched_plugin {
     int64_t (*score)(const struct sched_query *q, const struct sched_node *n, const void *state);
     /* From what nodes that fit scored to 0…SCHED_SCORE_MAX; not for SCHED_READS_USE. */
     int64_t (*scale)(int64_t score, int64_t min, int64_t max);
-    bool (*scores)(const void *state); /* SCHED_READS_ALL: NULL = always when it has a score */
+    /* SCHED_READS_ALL: does it have a say about this pod? NULL: always when it can. */
+    bool (*filters)(const void *state);
+    bool (*scores)(const void *state);
 };
 
 #define SCHED_PLUGIN(sym)                                                                          \

@@ -6,7 +6,7 @@
 
 static struct api_object *decoded(struct arena *a, const char *api_version, const char *kind,
                                   const char *json) {
-    struct api_object *o;
+    struct api_object *o = NULL;
     struct err err;
     const struct api_kind *k = api_kind_by_api_version(api_version, kind);
     if (!k || api_object_decode(a, k, slice_of(json), &o, &err) < 0)

@@ -10,7 +10,7 @@ struct affinity_state {
     size_t n_drawn;
     int64_t hard_weight;      /* of required affinity of others */
     bool without_preferences; /* of others */
-    bool scores;
+    bool filters, scores;
 };
 struct affinity_args {
     int64_t hard_weight;
@@ -37,6 +37,7 @@ static void *prepare(const struct sched_query *q, const void *args) {
         if (t->all_anti) st->against[st->n_against++] = t;
         if (draws(t)) st->drawn[st->n_drawn++] = t;
     }
+    st->filters = q->n_affinity || q->n_anti || st->n_against;
     st->scores = st->n_drawn || q->n_preferred;
     st->first = q->affinity_self;
     for (size_t i = 0; i < q->n_affinity; i++)
@@ -65,6 +66,7 @@ static bool filter(const struct sched_query *q, const struct sched_node *n, cons
     return true;
 }
 
+static bool filters(const void *state) { return ((const struct affinity_state *)state)->filters; }
 static bool scores(const void *state) { return ((const struct affinity_state *)state)->scores; }
 
 static int64_t score(const struct sched_query *q, const struct sched_node *n, const void *state) {
@@ -106,6 +108,7 @@ static const struct sched_plugin inter_pod_affinity = {
     .configure = configure,
     .prepare = prepare,
     .filter = filter,
+    .filters = filters,
     .scores = scores,
     .score = score,
     .scale = scale};

@@ -14,7 +14,7 @@ struct spread_count { /* one constraint now */
 struct spread_state {
     struct spread_count *v;
     size_t n;
-    bool scores;
+    bool filters, scores;
     bool all_keys; /* a node without all of the labels is none of the others */
 };
 
@@ -82,6 +82,7 @@ static void *prepare(const struct sched_query *q, const void *args) {
             c->least = 0;
         c->weight = log((double)live + 2);
         st->scores |= !r->hard;
+        st->filters |= r->hard;
     }
     return st;
 }
@@ -107,6 +108,7 @@ static bool filter(const struct sched_query *q, const struct sched_node *n, cons
     return true;
 }
 
+static bool filters(const void *state) { return ((const struct spread_state *)state)->filters; }
 static bool scores(const void *state) { return ((const struct spread_state *)state)->scores; }
 
 /* Fewer is better. A node without the labels is none of the others: it gets nothing. */
@@ -120,7 +122,7 @@ static int64_t score(const struct sched_query *q, const struct sched_node *n, co
         if (!c->rule->hard && d != NO_DOMAIN)
             sum += count_at(c, d) * c->weight + (c->rule->constraint->max_skew - 1);
     }
-    return llround(sum);
+    return (int64_t)(sum + 0.5);
 }
 
 static int64_t scale(int64_t value, int64_t min, int64_t max) {
@@ -183,6 +185,7 @@ static const struct sched_plugin topology_spread = {
     .configure = configure,
     .prepare = prepare,
     .filter = filter,
+    .filters = filters,
     .scores = scores,
     .score = score,
     .scale = scale};
