@@ -8,6 +8,7 @@
 #include "api/pods.h"
 #include "base/own.h"
 #include "controllers/daemon_pods.h"
+#include "controllers/failures.h"
 #include "controllers/revisions.h"
 #include "controllers/rollout.h"
 
@@ -40,8 +41,8 @@ struct view {
     struct {
         struct place *v;
         size_t n;
-    } places; /* every node */
-    struct daemon_failures failures;
+    } places;                 /* every node */
+    struct failures failures; /* by node */
     int32_t desired, surge, unavailable;
     size_t creates, deletes;
     uint64_t wait_ms;
@@ -137,7 +138,7 @@ static bool replace_ended(struct view *v, const struct place *at, const struct c
     bool failed = str_eq(pod->status.phase, "Failed");
     const char *node = at->node->metadata.name;
     if (!pod_is_terminal(pod)) return false;
-    uint64_t wait_ms = failed ? daemon_failure_wait_ms(&v->failures, node) : 0;
+    uint64_t wait_ms = failed ? failures_wait_ms(&v->failures, node) : 0;
     if (wait_ms) {
         plan_requeue(v->p, wait_ms);
         return true;
@@ -326,7 +327,7 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     const char *ns, *name;
     key_split(plan_arena(p), key, &ns, &name);
     const daemon_set *d = (const daemon_set *)world_get(w, "DaemonSet", ns, name);
-    if (!d) daemon_failures_drop(w, ns, name, p);
+    if (!d) failures_drop(w, "DaemonSet", ns, name, p);
     if (!d || d->metadata.deletion_timestamp) return 0;
     if (selects_all(d)) {
         plan_event(p, (const struct api_object *)d, "Warning", "SelectingAll",
@@ -336,13 +337,13 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     struct view v = {.w = w, .d = d, .p = p, .a = plan_arena(p)};
     bool failed = plan_last_failure(p) != NULL;
     if (!know_revisions(&v)) return 0;
-    daemon_failures_read(&v.failures, w, d, v.a);
+    failures_read(&v.failures, w, (const struct api_object *)d, v.a);
     claim(&v);
     look(&v);
     /* After a failure, which drops the rest of a plan, what is counted gets out first. */
     if (failed) write_status(&v);
     if (manage(&v)) update(&v);
-    daemon_failures_write(&v.failures, p);
+    failures_write(&v.failures, p);
     revisions_trim(&v.revisions, d->spec.revision_history_limit, in_use, &v, p);
     if (!failed) write_status(&v);
     if (v.wait_ms) plan_requeue(p, v.wait_ms);

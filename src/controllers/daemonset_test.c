@@ -317,7 +317,7 @@ TEST(daemonset_replaces_failed_pods_ever_more_seldom) {
     assert_false(pod_is_terminal(pod_on(w, "n0", 0)));
     world_remove(w, world_kind(w, "DaemonSet"), "default", "agent");
     rest(w);
-    assert_null(world_fact(w, "daemonset-failures/default/agent"));
+    assert_null(world_fact(w, "failures/DaemonSet/default/agent"));
     world_free(w);
 }
 

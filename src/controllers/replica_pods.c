@@ -5,6 +5,7 @@
 
 #include "api/pods.h"
 #include "base/own.h"
+#include "controllers/failures.h"
 
 struct pod_list {
     const struct core_v1_pod **v;
@@ -89,6 +90,21 @@ static size_t wanted(const struct apps_v1_replica_set *rs) {
     return (size_t)MAX_OF(int_or(rs->spec.replicas, 1), 0);
 }
 
+/* Milliseconds to wait before pods are made instead of those that no node has let in. */
+static uint64_t pause_ms(const struct world *w, const struct apps_v1_replica_set *rs,
+                         struct pod_list mine, struct plan *p) {
+    struct failures f;
+    size_t refused = 0;
+    for (size_t i = 0; i < mine.n; i++)
+        refused += str_eq(mine.v[i]->status.phase, "Failed") &&
+                   !mine.v[i]->status.container_statuses.n && !pod_is_terminating(mine.v[i]);
+    if (!refused) return 0;
+    failures_read(&f, w, (const struct api_object *)rs, plan_arena(p));
+    uint64_t wait_ms = failures_pause_ms(&f, "refused", refused);
+    failures_write(&f, p);
+    return wait_ms;
+}
+
 static void scale_pods(const struct apps_v1_replica_set *rs, struct pod_list active,
                        struct plan *p) {
     size_t want = wanted(rs);
@@ -164,6 +180,10 @@ void replica_pods(const struct world *w, const struct apps_v1_replica_set *rs, s
     count(w, rs, active, p, &s);
     if (!rs->metadata.deletion_timestamp) failure_condition(w, rs, active.n, p, &s);
     if (failed) status_write(user, &s, p);
-    if (!rs->metadata.deletion_timestamp) scale_pods(rs, active, p);
+    uint64_t wait_ms = active.n < wanted(rs) ? pause_ms(w, rs, mine, p) : 0;
+    if (wait_ms)
+        plan_requeue(p, wait_ms);
+    else if (!rs->metadata.deletion_timestamp)
+        scale_pods(rs, active, p);
     if (!failed) status_write(user, &s, p);
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "controllers/failures.h"
 #include "controllers/replica_pods.h"
 
 static void status_write(const void *user, const struct apps_v1_replica_set_status *s,
@@ -20,6 +21,7 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     key_split(a, key, &ns, &name);
     const struct apps_v1_replica_set *rs =
         (const struct apps_v1_replica_set *)world_get(w, "ReplicaSet", ns, name);
+    if (!rs) failures_drop(w, "ReplicaSet", ns, name, p);
     if (!rs) return 0;
     replica_pods(w, rs, p, status_write, rs);
     return 0;

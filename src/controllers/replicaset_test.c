@@ -186,3 +186,34 @@ TEST(replicaset_that_is_deleted_makes_nothing) {
     assert_int_equal(run(w, "replicaset", "default/absent"), 0);
     world_free(w);
 }
+
+/* The nth pod that is active; NULL: there are less. */
+static const struct api_object *active(const struct world *w, int nth) {
+    const struct api_object *o;
+    size_t at = 0;
+    while ((o = world_owned(w, "u-web", "Pod", &at)))
+        if (pod_is_active((const struct core_v1_pod *)o) && nth-- == 0) return o;
+    return NULL;
+}
+
+TEST(replicaset_replaces_pods_that_no_node_lets_in_ever_more_seldom) {
+    struct world *w = world_test_new();
+    world_add_json(w, set_json);
+    settle(w, "replicaset", "default/web");
+    for (int s = 0; s < 60; s++) {
+        while (active(w, 0)) pod_ends(w, active(w, 0), "Failed");
+        settle(w, "replicaset", "default/web");
+        pass_ms(w, 1000);
+    }
+    assert_true(world_count(w, "Pod") >= 3 * 6 && world_count(w, "Pod") <= 3 * 8);
+    OWN(plan_free_p) struct plan *p = plan_of(w, "replicaset", "default/web");
+    uint64_t ms = 0;
+    assert_true(plan_requeue_ms(p, &ms) && ms > 1000);
+    pass_ms(w, 60000);
+    settle(w, "replicaset", "default/web"); /* it goes on */
+    assert_non_null(active(w, 2));
+    set_replicas(w, 5); /* more because somebody wants so: at once */
+    settle(w, "replicaset", "default/web");
+    assert_non_null(active(w, 4));
+    world_free(w);
+}

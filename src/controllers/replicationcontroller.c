@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "controllers/failures.h"
 #include "controllers/replica_pods.h"
 
 /* The selector; without one the labels of the template. */
@@ -68,6 +69,7 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     const struct core_v1_replication_controller *rc =
         (const struct core_v1_replication_controller *)world_get(w, "ReplicationController", ns,
                                                                  name);
+    if (!rc) failures_drop(w, "ReplicationController", ns, name, p);
     if (!rc || !rc->spec.template) return 0;
     replica_pods(w, as_replica_set(a, rc), p, status_write, rc);
     return 0;

@@ -8,6 +8,7 @@
 
 #include "api/pods.h"
 #include "base/own.h"
+#include "controllers/failures.h"
 #include "controllers/revisions.h"
 #include "controllers/rollout.h"
 #include "controllers/stateful_pods.h"
@@ -31,6 +32,7 @@ struct view {
     bool ordered;
     struct member *v; /* by ordinal */
     size_t n, creates;
+    struct failures failures; /* by pod */
     uint64_t wait_ms;
 };
 
@@ -114,6 +116,11 @@ static void create(struct view *v, int64_t ordinal) {
 static void replace_ended(struct view *v, const struct core_v1_pod *pod) {
     bool failed = str_eq(pod->status.phase, "Failed");
     if (pod->metadata.deletion_timestamp) return;
+    uint64_t wait_ms = failed ? failures_wait_ms(&v->failures, pod->metadata.name) : 0;
+    if (wait_ms) {
+        plan_requeue(v->p, wait_ms);
+        return;
+    }
     plan_event(v->p, (const struct api_object *)v->s, failed ? "Warning" : "Normal",
                failed ? "RecreatingFailedPod" : "RecreatingTerminatedPod",
                "StatefulSet %s/%s is recreating %s Pod %s", v->s->metadata.namespace,
@@ -296,6 +303,7 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     const char *ns, *name;
     key_split(plan_arena(p), key, &ns, &name);
     const stateful_set *s = (const stateful_set *)world_get(w, "StatefulSet", ns, name);
+    if (!s) failures_drop(w, "StatefulSet", ns, name, p);
     if (!s) return 0;
     struct view v = {.w = w, .s = s, .p = p, .a = plan_arena(p)};
     bool failed = plan_last_failure(p) != NULL, dying = s->metadata.deletion_timestamp;
@@ -303,10 +311,12 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     v.end = v.start + MAX_OF(int_or(s->spec.replicas, 1), 0);
     v.ordered = !str_eq(s->spec.pod_management_policy, "Parallel");
     if (!know_revisions(&v)) return 0;
+    failures_read(&v.failures, w, (const struct api_object *)s, v.a);
     claim(&v);
     /* After a failure, which drops the rest of a plan, what is counted gets out first. */
     if (failed) write_status(&v);
     if (!dying && fill(&v) && shrink(&v)) update(&v);
+    failures_write(&v.failures, p);
     if (!dying) revisions_trim(&v.revisions, s->spec.revision_history_limit, in_use, &v, p);
     if (!failed) write_status(&v);
     if (v.wait_ms) plan_requeue(p, v.wait_ms);

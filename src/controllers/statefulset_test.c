@@ -255,6 +255,26 @@ TEST(statefulset_makes_ended_pods_anew) {
     world_free(w);
 }
 
+TEST(statefulset_replaces_a_pod_that_fails_at_once_ever_more_seldom) {
+    struct world *w = world_test_new();
+    int failed = 0;
+    add_set(w, 1, "OrderedReady", ROLLING "0}}");
+    for (int s = 0; s < 60; s++) {
+        settle(w, "statefulset", key);
+        const struct core_v1_pod *pod = pod_get(w, "db-0");
+        if (!pod_is_terminal(pod)) {
+            pod_ends(w, (const struct api_object *)pod, "Failed");
+            failed++;
+        }
+        pass_ms(w, 1000);
+    }
+    assert_true(failed >= 6 && failed <= 8);
+    world_remove(w, world_kind(w, "StatefulSet"), "default", "db");
+    settle(w, "statefulset", key);
+    assert_null(world_fact(w, "failures/StatefulSet/default/db"));
+    world_free(w);
+}
+
 TEST(statefulset_numbers_from_its_start) {
     struct world *w = world_test_new();
     add_set(w, 2, "OrderedReady", ROLLING "0}},\"ordinals\":{\"start\":3}");
