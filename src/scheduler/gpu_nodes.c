@@ -160,7 +160,10 @@ void gpu_pod_put(struct snapshot *s, struct sched_pod *p, const struct core_v1_p
     const struct gpu_ask *ask = &p->class->gpu;
     if (s->gpus) learn(s, ask, pod);
     if (!ask->devices) return;
-    p->gpus = gpu_index_parse(str_map_get(&pod->metadata.annotations, GPU_INDEX_ANNOTATION));
+    /* Of a pod that has no node yet the annotation is only what its owner wrote. */
+    p->gpus = str_empty(pod->spec.node_name)
+                  ? 0
+                  : gpu_index_parse(str_map_get(&pod->metadata.annotations, GPU_INDEX_ANNOTATION));
     if (!room) return; /* the node may come later */
     room->cpu_milli = p->node->offers.cpu_milli - p->node->used_cpu_milli;
     room->usable = -1;

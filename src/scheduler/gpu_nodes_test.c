@@ -87,6 +87,7 @@ TEST(gpu_devices_of_bound_pods_come_from_their_annotation) {
     struct world w = {.a = arena_new()};
     struct core_v1_pod *p = pod(&w, "a", GPU_MILLI_RESOURCE, 700);
     str_map_set(w.a, &p->metadata.annotations, GPU_INDEX_ANNOTATION, "2");
+    p->spec.node_name = "n";
     snapshot_add_pod(&w.s, p, "n");
     put_node(&w, "other", 1, "T4");
     put_node(&w, "n", 4, "T4"); /* later than its pod */
@@ -99,6 +100,19 @@ TEST(gpu_devices_of_bound_pods_come_from_their_annotation) {
     assert_int_equal(n->gpus->idle[2], 300);
     put_node(&w, "n", 4, "T4"); /* as it is refreshed */
     assert_int_equal(n->gpus->idle[2], 300);
+    done(&w);
+}
+
+TEST(gpu_devices_cannot_be_chosen_by_who_makes_the_pod) {
+    struct world w = {.a = arena_new()};
+    put_node(&w, "n", 2, "T4");
+    assert_string_equal(place(&w, pod(&w, "a", "nvidia.com/gpu", 1)), "n");
+    const char *taken = devices(&w, "a");
+    struct core_v1_pod *p = pod(&w, "b", GPU_MILLI_RESOURCE, 500);
+    str_map_set(w.a, &p->metadata.annotations, GPU_INDEX_ANNOTATION, taken);
+    assert_string_equal(place(&w, p), "n");
+    assert_string_not_equal(devices(&w, "b"), "");
+    assert_string_not_equal(devices(&w, "b"), taken);
     done(&w);
 }
 
