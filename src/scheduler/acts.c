@@ -351,10 +351,25 @@ static void power(void *user, const struct sched_node *n, bool down) {
               "application/strategic-merge-patch+json", buf_view(&patch), power_marked, m);
 }
 
+static void select_node(void *user, const struct core_v1_persistent_volume_claim *claim,
+                        const char *node) {
+    struct acts *a = user;
+    OWN(buf_done) struct buf patch = {0};
+    buf_str(&patch, "{\"metadata\":{\"uid\":");
+    buf_json_str(&patch, slice_of(claim->metadata.uid));
+    buf_str(&patch, ",\"annotations\":{\"" CLAIM_SELECTED_NODE "\":");
+    buf_json_str(&patch, slice_of(node));
+    buf_str(&patch, "}}}");
+    api_patch(a->client, api_kind_by_name("", "v1", "PersistentVolumeClaim"),
+              claim->metadata.namespace, claim->metadata.name, "", "application/merge-patch+json",
+              buf_view(&patch), ignore_reply, NULL);
+}
+
 const struct sched_acts sched_acts_api = {.pod = pod_of,
                                           .bind = bind,
                                           .refuse = refuse,
                                           .evict = evict,
                                           .unnominate = unnominate,
                                           .gang_late = gang_late,
-                                          .power = power};
+                                          .power = power,
+                                          .select_node = select_node};

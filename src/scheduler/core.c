@@ -292,10 +292,10 @@ static void try_one(struct sched_core *c, struct arena *a, struct queued *p) {
         return;
     }
     struct sched_result r = core_place(c, a, pod);
-    if (r.node)
-        core_assume(c, pod, r.node);
-    else
+    if (!r.node)
         refuse(c, a, p, pod, &r);
+    else if (!pod->spec.volumes.n || !core_waits_for_claims(c, a, p, pod, r.node))
+        core_assume(c, pod, r.node);
 }
 
 uint64_t core_run(struct sched_core *c, uint64_t now_ms, size_t most) {

@@ -20,6 +20,9 @@ struct sched_acts {
     void (*gang_late)(void *user, const struct gang *g, const char *message);
     /* Marks a node to be switched off, or on again (power.h). NULL: never asked. */
     void (*power)(void *user, const struct sched_node *n, bool down);
+    /* The volume of that claim is wanted for that node. NULL: nobody is told. */
+    void (*select_node)(void *user, const struct core_v1_persistent_volume_claim *claim,
+                        const char *node);
 };
 
 struct sched_core {
@@ -67,6 +70,9 @@ enum {
     CORE_QUOTA = 1 << 8,
     CORE_GANG = 1 << 9
 }; /* of queue_hint.refused, beside 1 << SCHED_READS_… */
+/* core_claims.c: false when all its claims are bound; else it has been refused for now. */
+bool core_waits_for_claims(struct sched_core *c, struct arena *a, struct queued *p,
+                           const struct core_v1_pod *pod, const char *node);
 struct queue_hint core_hint(const struct place_class *class, unsigned refused);
 void core_assume(struct sched_core *c, const struct core_v1_pod *pod, const char *node);
 void core_carry_out(struct sched_core *c, struct arena *a, const struct core_v1_pod *pod,

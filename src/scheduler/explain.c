@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/own.h"
+#include "scheduler/place.h"
 
 static int by_priority(const void *x, const void *y) {
     const struct sched_pod *p = *(const struct sched_pod *const *)x,
@@ -63,12 +64,13 @@ static void add_scores(struct arena *a, struct explanation *e, const struct sche
 }
 
 static void ask_filters(struct arena *a, struct explanation *e, struct sched_query *q) {
+    place_prepare(q);
     for (size_t i = 0; i < e->n; i++) {
         struct explain_node *n = &e->nodes[i];
         struct sched_node *node = q->snapshot->nodes.v[i];
         n->name = node->name;
         n->why = ARENA_NEW(a, struct sched_why);
-        n->fits = sched_fits(q, node, n->why);
+        n->fits = !place_refuses(q, node, n->why);
         e->n_fit += n->fits;
         n->scores = n->fits ? ARENA_ARRAY(a, struct explain_score, q->profile->n + 1) : NULL;
     }

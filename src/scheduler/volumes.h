@@ -35,6 +35,7 @@ const struct core_v1_persistent_volume *volumes_volume(const struct volumes *v, 
 const struct storage_v1_storage_class *volumes_class(const struct volumes *v, const char *name);
 const struct storage_v1_csi_node *volumes_csi_node(const struct volumes *v, const char *node);
 
+#define CLAIM_SELECTED_NODE "volume.kubernetes.io/selected-node"
 /* Bound, both sides; its volume is spec.volumeName. */
 bool claim_is_bound(const struct core_v1_persistent_volume_claim *c);
 /* The class of a claim; "" for none. */

@@ -90,3 +90,21 @@ def test_pods_of_a_service_stand_apart(here):
     for i in range(3):
         place(here, f"apart-{i}", {"app": "apart"})
     assert {node_of(here, f"apart-{i}") for i in range(3)} == {"f1", "f2", "f3"}
+
+
+def test_a_claim_that_waits_for_its_pod_is_told_the_node(here):
+    here.apply({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "late"}, "provisioner": "csi.example",
+                "volumeBindingMode": "WaitForFirstConsumer"})
+    here.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "made", "namespace": NS},
+                "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "storageClassName": "late"}}, namespace=NS)
+    place(here, "first", volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "made"}}])
+    key = "volume.kubernetes.io/selected-node"
+    node = ac.until(lambda: here.get("pvc", "made", NS)["metadata"].get("annotations", {}).get(key), what="the selected node")
+    assert "waiting for persistentvolumeclaim" in refusal(here, "first") and "nodeName" not in here.get("pod", "first", NS)["spec"]
+    # What a provisioner and the binding of volumes would do.
+    here.apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "made"},
+                "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "late",
+                         "csi": {"driver": "csi.example", "volumeHandle": "1"}, "claimRef": {"namespace": NS, "name": "made"}}})
+    here.kubectl("patch", "pvc", "made", "-n", NS, "--type=merge", "-p", '{"spec":{"volumeName":"made"}}')
+    here.kubectl("patch", "pvc", "made", "-n", NS, "--subresource=status", "--type=merge", "-p", '{"status":{"phase":"Bound"}}')
+    assert node_of(here, "first") == node

@@ -8,8 +8,6 @@
 #include "base/own.h"
 #include "scheduler/plugin.h"
 
-#define SELECTED_NODE "volume.kubernetes.io/selected-node"
-
 struct pending_claim { /* is bound when the pod is */
     const struct core_v1_persistent_volume_claim *claim;
     const struct storage_v1_storage_class *class;
@@ -187,7 +185,7 @@ static bool filter(const struct sched_query *q, const struct sched_node *n, cons
             return sched_refuse_for_good(why, "node(s) had volume node affinity conflict");
     for (size_t i = 0; i < st->n_pending; i++) {
         const struct pending_claim *p = &st->pending[i];
-        const char *chosen = str_map_get(&p->claim->metadata.annotations, SELECTED_NODE);
+        const char *chosen = str_map_get(&p->claim->metadata.annotations, CLAIM_SELECTED_NODE);
         bool found = false;
         for (size_t j = 0; j < p->n && !found; j++) {
             bool used = false;

@@ -157,6 +157,7 @@ static const struct role_rule atoll_scheduler[] = {
      "replicationcontrollers",
      0, 0},
     {READ, "", "configmaps", "atoll-scheduler", 0},
+    {"patch", "", "persistentvolumeclaims", 0, 0}, /* the node that was selected */
     {READ, "apps", "replicasets,statefulsets", 0, 0},
     {READ, "policy", "poddisruptionbudgets", 0, 0},
     {READ, "storage.k8s.io,scheduling.k8s.io,scheduling.x-k8s.io", "*", 0, 0},
