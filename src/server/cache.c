@@ -10,7 +10,10 @@ enum {
     HISTORY_MIN_BYTES = 512 * 1024,       /* old versions kept however old they are */
     HISTORY_MAX_BYTES = 64 * 1024 * 1024, /* and however young */
     HISTORY_YOUNG_MS = 60 * 1000,
+    WHOLE_EVENTS = 64, /* the youngest: nearly all watchers want nothing else */
 };
+
+static const char revision_member[] = "\"resourceVersion\":\"";
 
 static struct resource *resource_new(struct cache *c, struct slice prefix) {
     struct resource *r = calloc(1, sizeof *r);
@@ -27,7 +30,8 @@ void cache_init(struct cache *c) {
     size_t n;
     const struct api_kind *const *kinds = api_kinds(&n);
     for (size_t i = 0; i < n; i++)
-        if (!(kinds[i]->flags & API_VIRTUAL)) cache_resource_make(c, kinds[i]->store_prefix);
+        if (!(kinds[i]->flags & API_VIRTUAL))
+            cache_resource_make(c, kinds[i]->store_prefix)->slim = !kinds[i]->custom;
 }
 
 struct resource *cache_resource_make(struct cache *c, const char *prefix) {
@@ -136,7 +140,38 @@ void cache_snapshot_end(struct cache *c, uint64_t revision, uint64_t compacted) 
 
 /* What only the history holds: old versions, and deleted objects. */
 static size_t event_bytes(const struct event *e) {
-    return (e->old ? e->old->json->n : 0) + (e->type == EVENT_DELETED ? e->now->json->n : 0);
+    bool both = e->type == EVENT_DELETED && e->now != e->old;
+    return (e->old ? e->old->json->n : 0) + (both ? e->now->json->n : 0);
+}
+
+/* o as it would be at another revision. */
+static struct object *at_revision(const struct object *o, uint64_t revision) {
+    OWN(buf_done) struct buf json = {0};
+    const char *p = o->json->p, *end = p + o->json->n;
+    const char *digits = memmem(p, o->json->n, revision_member, sizeof revision_member - 1);
+    if (digits) digits += sizeof revision_member - 1;
+    const char *rest = digits ? memchr(digits, '"', (size_t)(end - digits)) : NULL;
+    buf_reserve(&json, o->json->n + 24);
+    buf_append(&json, p, rest ? (size_t)(digits - p) : o->json->n);
+    if (rest) buf_u64(&json, revision);
+    if (rest) buf_append(&json, rest, (size_t)(end - rest));
+    return object_new(slice_from(o->key, o->key_n), revision, buf_view(&json));
+}
+
+struct object *event_object(const struct event *e) {
+    return e->now == e->old ? at_revision(e->old, e->revision) : object_ref(e->now);
+}
+
+/* What a deletion leaves is mostly what was there, at another revision. */
+static void history_slim(struct resource *r, struct event *e) {
+    if (!r->slim || e->type != EVENT_DELETED || !e->old || e->now == e->old) return;
+    struct object *same = at_revision(e->old, e->revision);
+    if (slice_eq(object_json(same), object_json(e->now))) {
+        r->history_bytes -= e->now->json->n;
+        object_unref(e->now);
+        e->now = object_ref(e->old);
+    }
+    object_unref(same);
 }
 
 static void history_drop(struct resource *r) {
@@ -178,6 +213,8 @@ static void history_push(struct resource *r, struct event e) {
     r->events[(r->head + r->n) % r->cap] = e;
     r->n++;
     r->history_bytes += event_bytes(&e);
+    if (r->n > WHOLE_EVENTS)
+        history_slim(r, &r->events[(r->head + r->n - 1 - WHOLE_EVENTS) % r->cap]);
 }
 
 static void announce(struct resource *r, const struct event *e) {

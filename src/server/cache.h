@@ -17,8 +17,11 @@ struct event {
     uint64_t at_ms; /* when it came, monotonic */
     enum event_type type;
     struct object *now; /* the object at this revision; for EVENT_DELETED its last state */
-    struct object *old; /* before; NULL for EVENT_ADDED */
+    struct object *old; /* before; NULL for EVENT_ADDED. In the history the same as now when a
+                           deletion has changed nothing but the revision: see event_object */
 };
+/* e->now, with the event's revision in it. A reference. */
+struct object *event_object(const struct event *e);
 
 /* Called for each event of the resource after the cache has changed. */
 struct cache_listener {
@@ -37,6 +40,7 @@ struct resource {
     size_t live_bytes, history_bytes;
     VEC(struct cache_listener) listeners;
     bool announcing; /* an event is being handed out */
+    bool slim;       /* deletions in the history may share the bytes of what they ended */
 };
 
 struct cache {

@@ -1,5 +1,7 @@
 #include "server/cache.h"
 
+#include <stdio.h>
+
 #include "base/limits.h"
 #include "base/test.h"
 #include "wire/store.h"
@@ -69,6 +71,43 @@ TEST(history_forgets_what_is_old_and_raises_its_floor) {
         event(&c, STORE_UPDATE, "/configmaps.core/a/x", 101 + i, "{}", 1000 * 1000);
     assert_int_equal(r->n, LIMIT_WATCH_HISTORY_EVENTS);
     free(big);
+    cache_done(&c);
+}
+
+TEST(deletions_share_what_they_ended_and_still_show_their_own_revision) {
+    struct cache c;
+    cache_init(&c);
+    cache_snapshot_end(&c, 1, 0);
+    struct resource *r = cache_resource(&c, "/configmaps.core/");
+    char key[64], value[128];
+    uint64_t revision = 1;
+    for (int i = 0; i < 300; i++) {
+        snprintf(key, sizeof key, "/configmaps.core/a/x%d", i);
+        snprintf(value, sizeof value, "{\"metadata\":{\"resourceVersion\":\"%d\"},\"data\":%d}",
+                 (int)++revision, i);
+        event(&c, STORE_CREATE, key, revision, value, 0);
+    }
+    size_t before = r->history_bytes;
+    for (int i = 0; i < 300; i++) { /* every tenth says more than the revision */
+        snprintf(key, sizeof key, "/configmaps.core/a/x%d", i);
+        snprintf(value, sizeof value, "{\"metadata\":{\"resourceVersion\":\"%d\"},\"data\":%d}",
+                 (int)++revision, i % 10 ? i : 7777);
+        event(&c, STORE_DELETE, key, revision, value, 0);
+    }
+    size_t shared = 0, live = (size_t)300 * strlen(value);
+    for (size_t i = 300; i < r->n; i++) {
+        const struct event *e = resource_event(r, i);
+        struct object *o = event_object(e);
+        snprintf(value, sizeof value, "{\"metadata\":{\"resourceVersion\":\"%d\"},\"data\":%d}",
+                 (int)i + 2, (i - 300) % 10 ? (int)i - 300 : 7777);
+        assert_true(slice_is(object_json(o), value));
+        assert_int_equal(o->revision, i + 2);
+        assert_int_equal(e->old->revision, i - 300 + 2);
+        shared += e->now == e->old;
+        object_unref(o);
+    }
+    assert_true(shared > 200 && shared < 250);
+    assert_true(r->history_bytes - before < live * 3 / 2);
     cache_done(&c);
 }
 

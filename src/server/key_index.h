@@ -27,6 +27,7 @@ struct object {
 struct object *object_new(struct slice key, uint64_t revision, struct slice json);
 struct object *object_ref(struct object *o);
 void object_unref(struct object *o); /* NULL is allowed */
+static inline void object_unref_p(struct object **o) { object_unref(*o); }
 static inline const char *object_name(const struct object *o) { return o->key + o->ns_n + 1; }
 static inline struct slice object_ns(const struct object *o) { return slice_from(o->key, o->ns_n); }
 static inline struct slice object_json(const struct object *o) {

@@ -28,8 +28,8 @@
 #include "server/reseal.h"
 
 enum {
-    TRIM_MS = 2000,
-    TRIM_BUSY_TIMES = 30, /* at the latest; else when little was asked since the last time */
+    TRIM_MS = 1000,
+    TRIM_BUSY_TIMES = 60, /* at the latest; else when little was asked since the last time */
     QUIET_REQUESTS = 50,
     KEEP_BYTES = 4 * 1024 * 1024
 };
@@ -239,8 +239,9 @@ static void on_trim(void *user) {
     static uint64_t seen, trimmed;
     static unsigned times;
     struct api *api = user;
-    bool quiet = api->requests - seen < QUIET_REQUESTS;
-    seen = api->requests;
+    uint64_t work = api->requests + api->cache.revision; /* one request may delete thousands */
+    bool quiet = work - seen < QUIET_REQUESTS;
+    seen = work;
     if (++times < TRIM_BUSY_TIMES && (!quiet || seen - trimmed < QUIET_REQUESTS)) return;
     times = 0;
     trimmed = seen;

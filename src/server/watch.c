@@ -234,7 +234,10 @@ static void put_events(struct watch *w, struct next_frames *n) {
         enum event_type type;
         /* Someone else may see the deletion of what this one still held: its bytes are e->now's
          * except when it left the selection, where the new state at the new revision is right. */
-        if (visible(w, e, &type) && !put_next(w, n, type, e->now)) return;
+        if (visible(w, e, &type)) {
+            OWN(object_unref_p) struct object *o = event_object(e);
+            if (!put_next(w, n, type, o)) return;
+        }
         w->sent_revision = e->revision;
         if (is_late(n, i)) return;
     }

@@ -14,7 +14,7 @@ enum {
     PIPE_WAIT_MS = 2,
     COMPACT_EVERY_WRITES = 512,
     COMPACT_ROWS = 2048, /* at once: more than arrive in between */
-    IDLE_MS = 3000,
+    IDLE_MS = 2000,
 };
 
 /* Rows of a range on their way to a peer. */
