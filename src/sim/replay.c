@@ -38,6 +38,7 @@ struct run {
     const struct trace *trace;
     const struct replay_mode *mode;
     struct shape_cache *shapes;
+    struct replay_cluster *cluster;
     size_t width;
     uint32_t *by_rank;
     uint32_t *mark; /* by node: the last look at it */
@@ -171,11 +172,16 @@ static void learn(struct run *run, const struct replay_pod *p) {
     for (size_t i = 0; i < run->trace->n_shapes; i++) run->shapes[i].built = false;
 }
 
+static int64_t decide(struct run *run, const struct replay_pod *p, uint32_t *ret_devices) {
+    if (run->cluster) return replay_cluster_place(run->cluster, p, ret_devices);
+    if (run->mode->learns) learn(run, p);
+    return run->mode->score ? best_node(run, p, ret_devices) : any_node(run, p, ret_devices);
+}
+
 static void arrive(struct run *run, const struct replay_pod *p) {
     uint32_t devices = 0;
     int64_t milli = (int64_t)p->ask.devices * p->ask.milli;
-    if (run->mode->learns) learn(run, p);
-    int64_t at = run->mode->score ? best_node(run, p, &devices) : any_node(run, p, &devices);
+    int64_t at = decide(run, p, &devices);
     run->arrived_milli += milli;
     if (at >= 0) {
         struct replay_node *n = &run->r.nodes[at];
@@ -207,12 +213,14 @@ static void run_begin(struct run *run, const struct trace *t, const struct repla
     memcpy(run->r.nodes, t->nodes.v, t->nodes.n * sizeof *t->nodes.v);
     set_order(run);
     set_ranks(run);
+    if (mode->cluster) run->cluster = replay_cluster_new(t, run->by_rank);
     for (size_t i = 0; !mode->learns && i < t->pods.n; i++)
         gpu_demand_add(run->r.demand, &t->pods.v[i].ask);
     gpu_demand_settle(run->r.demand, true);
 }
 
 static void run_done(struct run *run) {
+    replay_cluster_free(run->cluster);
     for (size_t i = 0; i < run->trace->n_shapes; i++) {
         free(run->shapes[i].tree);
         free(run->shapes[i].devices);

@@ -53,10 +53,17 @@ struct replay_mode {
      * node that fits. */
     int64_t (*score)(const struct replay *r, struct replay_node *n, const struct replay_pod *p,
                      uint32_t *ret_devices);
-    bool learns; /* knows of the demand only what has arrived */
+    bool learns;  /* knows of the demand only what has arrived */
+    bool cluster; /* decided by the whole scheduler */
 };
 /* replay_scores.c; ends with an entry without a name. */
 extern const struct replay_mode replay_modes[];
+/* replay_cluster.c: the nodes as the scheduler's, in that order; where it places a pod, or −1. */
+struct replay_cluster;
+struct replay_cluster *replay_cluster_new(const struct trace *t, const uint32_t *order);
+void replay_cluster_free(struct replay_cluster *c); /* NULL is allowed */
+int64_t replay_cluster_place(struct replay_cluster *c, const struct replay_pod *p,
+                             uint32_t *ret_devices);
 unsigned replay_group(const struct gpu_ask *ask);
 /* splitmix64, and a number below n out of it. */
 uint64_t replay_random(uint64_t *state);

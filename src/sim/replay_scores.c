@@ -134,12 +134,12 @@ static int64_t priced(const struct replay *r, struct replay_node *n, const struc
 }
 
 const struct replay_mode replay_modes[] = {
-    {"random", "any node that fits, any device with enough", NULL, false},
+    {"random", "any node that fits, any device with enough", NULL, false, false},
     {"dotprod", "int(100 (1 - (cpu left * asked + gpu left * asked) / 2)), by 128 CPUs and 8 GPUs",
-     dot_product, false},
+     dot_product, false, false},
     {"clustering",
      "25 for each of: used by pods of as many GPUs, idle node, by them alone; full first",
-     clustering, false},
+     clustering, false, false},
     {"packing", "devices in use, then idle devices of nodes in use, then idle nodes", packing,
      false},
     {"bestfit", "int(100 (1 - (cpu after + gpu after) / 2)), by 128 CPUs and 8 GPUs", best_fit,
@@ -147,7 +147,9 @@ const struct replay_mode replay_modes[] = {
     {"fgd", "int(100 sigmoid((fragment before - after) / 1000)) over typical pods (95 %)", fgd,
      false},
     {"atoll", "priced fragmentation: -gpu_cost() of src/scheduler/gpu.h over the same typical pods",
-     priced, false},
-    {"atoll-learnt", "the same, of the demand it knows only what has arrived", priced, true},
-    {NULL, NULL, NULL, false},
+     priced, false, false},
+    {"atoll-learnt", "the same, of the demand it knows only what has arrived", priced, true, false},
+    {"scheduler", "API objects, every plugin of the default profile; demand learnt on the way",
+     NULL, true, true},
+    {NULL, NULL, NULL, false, false},
 };

@@ -86,3 +86,27 @@ TEST(every_score_chooses_devices_with_enough) {
     }
     free(d);
 }
+
+TEST(the_scheduler_itself_places_a_trace) {
+    struct trace t = {.gpu_milli = 0};
+    struct err err;
+    static const uint32_t order[] = {1, 0};
+    uint32_t devices = 0;
+    assert_int_equal(
+        load(&t, nodes_csv,
+             "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec\np0,1000,10,1,600,A\n"
+             "p1,1000,10,2,1000,\np2,1000,10,0,0,\np3,1000,10,1,1000,B\n",
+             &err),
+        0);
+    struct replay_cluster *c = replay_cluster_new(&t, order);
+    assert_int_equal(replay_cluster_place(c, &t.pods.v[0], &devices), 0);
+    assert_true(devices == 1 || devices == 2);
+    uint32_t first = devices;
+    assert_int_equal(replay_cluster_place(c, &t.pods.v[0], &devices), 0);
+    assert_int_equal(devices, 3 - first);
+    assert_int_equal(replay_cluster_place(c, &t.pods.v[1], &devices), -1); /* no two are whole */
+    assert_int_equal(replay_cluster_place(c, &t.pods.v[2], &devices), 1);  /* keeps off GPUs */
+    assert_int_equal(replay_cluster_place(c, &t.pods.v[3], &devices), -1); /* no such model */
+    replay_cluster_free(c);
+    trace_done(&t);
+}
