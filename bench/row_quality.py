@@ -56,7 +56,8 @@ def measure(build, directory, rounds, limits, rows, notes):
         if (which, FGD) in expected:
             m.add_peer("FGD, published mean", 100 - expected[which, FGD])
         told.append(f"{which} {got[OURS][0]:.2f} (FGD {expected.get((which, FGD), got[FGD][0]):.2f})")
-        for mode, name in ((FGD, "FGD, this replay"), (BEST_FIT, "best fit, this replay"), ("atoll-learnt", "ours, demand learnt on the way")):
+        for mode, name in ((FGD, "FGD, this replay"), (BEST_FIT, "best fit, this replay"), ("atoll-learnt", "ours, demand learnt on the way"),
+                           ("scheduler", "ours, the whole scheduler, demand learnt")):
             m.add_peer(name, 100 - got[mode][0])
         out.append(m)
         apart += [abs(got[mode][0] - expected[which, mode]) for mode in PUBLISHED if (which, mode) in expected and mode != "random"]
@@ -64,6 +65,7 @@ def measure(build, directory, rounds, limits, rows, notes):
             speed = Measure(9, "replay of list default, pods decided per CPU second", "pods/s", more=True)
             speed.add(got[OURS][1])
             speed.add_peer("FGD, this replay", got[FGD][1])
+            speed.add_peer("ours, the whole scheduler", got["scheduler"][1])
             out.append(speed)
     if apart:
         notes.append(f"Row 9: the published scores but Random, replayed here, differ from their authors' means by {sum(apart) / len(apart):.2f} "
@@ -71,5 +73,6 @@ def measure(build, directory, rounds, limits, rows, notes):
     notes.append(f"Row 9: % of the GPU allocated, ours and the published mean: {', '.join(told)}.")
     notes.append("Row 9: pods by name, shuffled by seeds 42 to 51, samples of them appended until 130 %; each is tried once, nothing leaves, ties go "
                  "to the node that comes first in another shuffle. Ours is gpu_cost() of src/scheduler/gpu.h, as the scheduler's plugin "
-                 "GPUFragmentation uses it; it knows of the demand what FGD knows, the typical pods of the list.")
+                 "GPUFragmentation uses it; it knows of the demand what FGD knows, the typical pods of the list. The whole "
+                 "scheduler is sched_place() with every plugin of the default profile over API objects; it knows only what has arrived.")
     return out
