@@ -7,7 +7,7 @@
 #include "scheduler/profiles.h"
 #include "scheduler/sources.h"
 
-enum { FEEDS_MAX = 16 };
+enum { FEEDS_MAX = 32 };
 
 struct feed {
     struct feeds *all;
@@ -31,7 +31,7 @@ static void source_changed(void *user, enum informer_event e, const struct api_o
     (void)old;
     if (e == INFORMER_DELETED) {
         f->source->remove(&core->snapshot, str_or(now->metadata.namespace, ""), now->metadata.name);
-        helps = true;
+        helps = f->source->gone_helps;
     } else if (e != INFORMER_SYNCED)
         helps = f->source->put(&core->snapshot, now);
     if (helps) core_wake_all(core, loop_now_ms(f->all->acts->loop));

@@ -323,13 +323,13 @@ const struct str_map *snapshot_namespace(const struct snapshot *s, const char *n
     return l ? &l->labels : &none;
 }
 
-void snapshot_put_namespace(struct snapshot *s, const char *name, const struct str_map *labels) {
+bool snapshot_put_namespace(struct snapshot *s, const char *name, const struct str_map *labels) {
     const struct str_map *have = snapshot_namespace(s, name);
     bool same = have->n == labels->n;
     for (size_t i = 0; same && i < labels->n; i++)
         same = str_eq(have->v[i].key, labels->v[i].key) &&
                str_eq(have->v[i].value, labels->v[i].value);
-    if (same) return;
+    if (same) return false;
     struct namespace_labels *l = calloc(1, sizeof *l);
     if (!l) abort();
     l->arena = arena_new_sized(256);
@@ -339,6 +339,7 @@ void snapshot_put_namespace(struct snapshot *s, const char *name, const struct s
                               arena_str(l->arena, str_or(labels->v[i].value, ""))};
     namespace_free(map_put(&s->namespaces, slice_of(name), l));
     terms_rematch(s, name);
+    return true;
 }
 
 void snapshot_remove_namespace(struct snapshot *s, const char *name) {

@@ -128,7 +128,8 @@ struct snapshot {
 void snapshot_done(struct snapshot *s);
 void snapshot_put_node(struct snapshot *s, const struct core_v1_node *node);
 void snapshot_remove_node(struct snapshot *s, const char *name);
-void snapshot_put_namespace(struct snapshot *s, const char *name, const struct str_map *labels);
+/* False when its labels are the same. */
+bool snapshot_put_namespace(struct snapshot *s, const char *name, const struct str_map *labels);
 void snapshot_remove_namespace(struct snapshot *s, const char *name);
 const struct str_map *snapshot_namespace(const struct snapshot *s, const char *name);
 /* Counts the pod on that node (which need not be known yet); the same uid again replaces. */

@@ -3,8 +3,7 @@
 #define IGNORED (void)namespace
 
 static bool put_namespace(struct snapshot *s, const struct api_object *o) {
-    snapshot_put_namespace(s, o->metadata.name, &o->metadata.labels);
-    return true;
+    return snapshot_put_namespace(s, o->metadata.name, &o->metadata.labels);
 }
 static void remove_namespace(struct snapshot *s, const char *namespace, const char *name) {
     IGNORED;
@@ -39,6 +38,20 @@ static bool put_csi_node(struct snapshot *s, const struct api_object *o) {
 static void remove_csi_node(struct snapshot *s, const char *namespace, const char *name) {
     IGNORED;
     volumes_remove_csi_node(&s->volumes, name);
+}
+
+static bool put_csi_driver(struct snapshot *s, const struct api_object *o) {
+    return volumes_put_csi_driver(&s->volumes, (const struct storage_v1_csi_driver *)o);
+}
+static void remove_csi_driver(struct snapshot *s, const char *namespace, const char *name) {
+    IGNORED;
+    volumes_remove_csi_driver(&s->volumes, name);
+}
+static bool put_capacity(struct snapshot *s, const struct api_object *o) {
+    return volumes_put_capacity(&s->volumes, (const struct storage_v1_csi_storage_capacity *)o);
+}
+static void remove_capacity(struct snapshot *s, const char *namespace, const char *name) {
+    volumes_remove_capacity(&s->volumes, namespace, name);
 }
 
 /* ---- what pods belong to ---- */
@@ -130,18 +143,27 @@ static const struct api_keep controller_keep[] = {
     {&core_v1_replication_controller_status_type, nothing, NULL},
     {NULL, NULL, NULL}};
 
+#define HELPS true
+#define SAYS_NOTHING false
 const struct sched_source sched_sources[] = {
-    {"", "v1", "Namespace", namespace_keep, put_namespace, remove_namespace, false},
-    {"", "v1", "PersistentVolumeClaim", claim_keep, put_claim, remove_claim, false},
-    {"", "v1", "PersistentVolume", volume_keep, put_volume, remove_volume, false},
-    {"storage.k8s.io", "v1", "StorageClass", names_keep, put_class, remove_class, false},
-    {"storage.k8s.io", "v1", "CSINode", names_keep, put_csi_node, remove_csi_node, false},
-    {"", "v1", "Service", service_keep, put_service, remove_service, false},
-    {"apps", "v1", "ReplicaSet", controller_keep, put_replica_set, remove_replica_set, false},
-    {"apps", "v1", "StatefulSet", controller_keep, put_stateful_set, remove_stateful_set, false},
+    {"", "v1", "Namespace", namespace_keep, put_namespace, remove_namespace, SAYS_NOTHING, false},
+    {"", "v1", "PersistentVolumeClaim", claim_keep, put_claim, remove_claim, HELPS, false},
+    {"", "v1", "PersistentVolume", volume_keep, put_volume, remove_volume, SAYS_NOTHING, false},
+    {"storage.k8s.io", "v1", "StorageClass", names_keep, put_class, remove_class, SAYS_NOTHING,
+     false},
+    {"storage.k8s.io", "v1", "CSINode", names_keep, put_csi_node, remove_csi_node, HELPS, false},
+    {"storage.k8s.io", "v1", "CSIDriver", names_keep, put_csi_driver, remove_csi_driver, HELPS,
+     false},
+    {"storage.k8s.io", "v1", "CSIStorageCapacity", names_keep, put_capacity, remove_capacity,
+     SAYS_NOTHING, false},
+    {"", "v1", "Service", service_keep, put_service, remove_service, SAYS_NOTHING, false},
+    {"apps", "v1", "ReplicaSet", controller_keep, put_replica_set, remove_replica_set, SAYS_NOTHING,
+     false},
+    {"apps", "v1", "StatefulSet", controller_keep, put_stateful_set, remove_stateful_set,
+     SAYS_NOTHING, false},
     {"", "v1", "ReplicationController", controller_keep, put_replication_controller,
-     remove_replication_controller, false},
-    {"scheduling.x-k8s.io", "v1alpha1", "ElasticQuota", NULL, put_quota, NULL, true},
-    {"scheduling.x-k8s.io", "v1alpha1", "PodGroup", NULL, put_group, NULL, true},
-    {NULL, NULL, NULL, NULL, NULL, NULL, false},
+     remove_replication_controller, SAYS_NOTHING, false},
+    {"scheduling.x-k8s.io", "v1alpha1", "ElasticQuota", NULL, put_quota, NULL, HELPS, true},
+    {"scheduling.x-k8s.io", "v1alpha1", "PodGroup", NULL, put_group, NULL, HELPS, true},
+    {NULL, NULL, NULL, NULL, NULL, NULL, false, false},
 };

@@ -12,7 +12,8 @@ struct sched_source {
     /* A new or changed object. False: no pod that waits fits somewhere for that. */
     bool (*put)(struct snapshot *s, const struct api_object *o);
     void (*remove)(struct snapshot *s, const char *namespace, const char *name);
-    bool by_core; /* the core has to be told, not only the snapshot: it sees to these itself */
+    bool gone_helps; /* a pod that waits may fit when one of them goes */
+    bool by_core;    /* the core has to be told, not only the snapshot: it sees to these itself */
 };
 /* NULL-terminated by kind. */
 extern const struct sched_source sched_sources[];

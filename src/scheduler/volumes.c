@@ -29,6 +29,8 @@ void volumes_done(struct volumes *v) {
     map_free_all(&v->volumes);
     map_free_all(&v->classes);
     map_free_all(&v->csi_nodes);
+    map_free_all(&v->csi_drivers);
+    map_free_all(&v->capacities);
 }
 
 static const void *find(const struct map *m, const char *key) {
@@ -93,6 +95,24 @@ bool volumes_put_csi_node(struct volumes *v, const struct storage_v1_csi_node *o
                (const struct api_object *)o);
 }
 
+bool volumes_put_csi_driver(struct volumes *v, const struct storage_v1_csi_driver *o) {
+    return put(v, &v->csi_drivers, o->metadata.name, &storage_v1_csi_driver_type,
+               (const struct api_object *)o);
+}
+
+bool volumes_put_capacity(struct volumes *v, const struct storage_v1_csi_storage_capacity *o) {
+    OWN(buf_done) struct buf key = {0};
+    key_of(&key, o->metadata.namespace, o->metadata.name);
+    return put(v, &v->capacities, key.p, &storage_v1_csi_storage_capacity_type,
+               (const struct api_object *)o);
+}
+
+void volumes_remove_capacity(struct volumes *v, const char *namespace, const char *name) {
+    OWN(buf_done) struct buf key = {0};
+    key_of(&key, namespace, name);
+    drop(v, &v->capacities, key.p);
+}
+
 void volumes_remove_claim(struct volumes *v, const char *namespace, const char *name) {
     OWN(buf_done) struct buf key = {0};
     key_of(&key, namespace, name);
@@ -102,6 +122,9 @@ void volumes_remove_claim(struct volumes *v, const char *namespace, const char *
 void volumes_remove_volume(struct volumes *v, const char *name) { drop(v, &v->volumes, name); }
 void volumes_remove_class(struct volumes *v, const char *name) { drop(v, &v->classes, name); }
 void volumes_remove_csi_node(struct volumes *v, const char *name) { drop(v, &v->csi_nodes, name); }
+void volumes_remove_csi_driver(struct volumes *v, const char *name) {
+    drop(v, &v->csi_drivers, name);
+}
 
 const struct core_v1_persistent_volume_claim *
 volumes_claim(const struct volumes *v, const char *namespace, const char *name) {
@@ -120,6 +143,17 @@ const struct storage_v1_storage_class *volumes_class(const struct volumes *v, co
 
 const struct storage_v1_csi_node *volumes_csi_node(const struct volumes *v, const char *node) {
     return find(&v->csi_nodes, node);
+}
+
+const struct storage_v1_csi_storage_capacity *volumes_next_capacity(const struct volumes *v,
+                                                                    size_t *at) {
+    const struct map_entry *e = map_next(&v->capacities, at);
+    return e ? (const void *)((const struct stored_object *)e->value)->object : NULL;
+}
+
+bool volumes_tells_capacity(const struct volumes *v, const char *driver) {
+    const struct storage_v1_csi_driver *d = find(&v->csi_drivers, driver);
+    return d && d->spec.storage_capacity && *d->spec.storage_capacity;
 }
 
 bool claim_is_bound(const struct core_v1_persistent_volume_claim *c) {

@@ -14,7 +14,9 @@ struct volumes {
     struct map volumes; /* the others by name */
     struct map classes;
     struct map csi_nodes;
-    uint64_t version; /* of all of it */
+    struct map csi_drivers;
+    struct map capacities; /* namespace/name */
+    uint64_t version;      /* of all of it */
 };
 
 void volumes_done(struct volumes *v);
@@ -23,10 +25,14 @@ bool volumes_put_claim(struct volumes *v, const struct core_v1_persistent_volume
 bool volumes_put_volume(struct volumes *v, const struct core_v1_persistent_volume *o);
 bool volumes_put_class(struct volumes *v, const struct storage_v1_storage_class *o);
 bool volumes_put_csi_node(struct volumes *v, const struct storage_v1_csi_node *o);
+bool volumes_put_csi_driver(struct volumes *v, const struct storage_v1_csi_driver *o);
+bool volumes_put_capacity(struct volumes *v, const struct storage_v1_csi_storage_capacity *o);
 void volumes_remove_claim(struct volumes *v, const char *namespace, const char *name);
 void volumes_remove_volume(struct volumes *v, const char *name);
 void volumes_remove_class(struct volumes *v, const char *name);
 void volumes_remove_csi_node(struct volumes *v, const char *name);
+void volumes_remove_csi_driver(struct volumes *v, const char *name);
+void volumes_remove_capacity(struct volumes *v, const char *namespace, const char *name);
 
 /* NULL: there is none. Valid until it changes. */
 const struct core_v1_persistent_volume_claim *
@@ -36,6 +42,12 @@ const struct storage_v1_storage_class *volumes_class(const struct volumes *v, co
 const struct storage_v1_csi_node *volumes_csi_node(const struct volumes *v, const char *node);
 
 #define CLAIM_SELECTED_NODE "volume.kubernetes.io/selected-node"
+/* Walks all: size_t at = 0. */
+const struct storage_v1_csi_storage_capacity *volumes_next_capacity(const struct volumes *v,
+                                                                    size_t *at);
+/* Does that driver tell by CSIStorageCapacity how much room there is? */
+bool volumes_tells_capacity(const struct volumes *v, const char *driver);
+
 /* Bound, both sides; its volume is spec.volumeName. */
 bool claim_is_bound(const struct core_v1_persistent_volume_claim *c);
 /* The class of a claim; "" for none. */

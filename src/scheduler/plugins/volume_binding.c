@@ -8,8 +8,14 @@
 #include "base/own.h"
 #include "scheduler/plugin.h"
 
+struct space { /* where there is room for a claim's volume */
+    struct selector **v;
+    size_t n;
+};
 struct pending_claim { /* is bound when the pod is */
     const struct core_v1_persistent_volume_claim *claim;
+    bool limited; /* a new volume can be made only in `space` */
+    struct space space;
     const struct storage_v1_storage_class *class;
     const struct core_v1_persistent_volume **volumes; /* that it could have, the smallest first */
     size_t n;
@@ -77,6 +83,23 @@ static void find_volumes(const struct sched_query *q, struct pending_claim *p) {
     qsort(p->volumes, p->n, sizeof(const struct core_v1_persistent_volume *), smaller_first);
 }
 
+/* Places that have told that they have enough for the claim (KEP-1472). */
+static void find_space(const struct sched_query *q, struct pending_claim *p) {
+    const char *asked = str_map_get(&p->claim->spec.resources.requests, "storage");
+    const struct storage_v1_csi_storage_capacity *c;
+    size_t at = 0;
+    p->limited = volumes_tells_capacity(&q->snapshot->volumes, p->class->provisioner);
+    while (p->limited && (c = volumes_next_capacity(&q->snapshot->volumes, &at))) {
+        const char *most = c->maximum_volume_size ? c->maximum_volume_size : c->capacity;
+        struct selector *s = NULL;
+        if (!str_eq(c->storage_class_name, p->class->metadata.name) || !c->node_topology || !most ||
+            quantity_cmp(most, str_or(asked, "0")) < 0 ||
+            selector_from_labels(q->a, c->node_topology, &s, NULL) < 0)
+            continue;
+        *ARENA_PUSH(q->a, &p->space) = s;
+    }
+}
+
 /* ---- the pod's claims ---- */
 
 static const char *look_at(const struct sched_query *q, struct binding_state *st,
@@ -108,6 +131,7 @@ static const char *look_at(const struct sched_query *q, struct binding_state *st
     struct pending_claim *p = &st->pending[st->n_pending++];
     *p = (struct pending_claim){.claim = c, .class = class};
     find_volumes(q, p);
+    find_space(q, p);
     return NULL;
 }
 
@@ -173,6 +197,13 @@ static bool can_make(const struct storage_v1_storage_class *c, const struct core
     return !c->allowed_topologies.n;
 }
 
+static bool has_space(const struct pending_claim *p, const struct core_v1_node *n) {
+    bool ret = !p->limited;
+    for (size_t i = 0; i < p->space.n && !ret; i++)
+        ret = selector_matches(p->space.v[i], &n->metadata.labels);
+    return ret;
+}
+
 static bool filter(const struct sched_query *q, const struct sched_node *n, const void *state,
                    struct sched_why *why) {
     const struct binding_state *st = state;
@@ -195,10 +226,12 @@ static bool filter(const struct sched_query *q, const struct sched_node *n, cons
             if (n_taken < ARRAY_LEN(taken)) taken[n_taken++] = p->volumes[j];
         }
         /* A volume may be on its way for another node already. */
-        if (!found && (!chosen || str_eq(chosen, n->name))) found = can_make(p->class, n->object);
-        if (!found)
+        if (found || (chosen && str_eq(chosen, n->name) && can_make(p->class, n->object))) continue;
+        if (chosen || !can_make(p->class, n->object))
             return sched_refuse_for_good(
                 why, "node(s) didn't find available persistent volumes to bind");
+        if (!has_space(p, n->object))
+            return sched_refuse_for_good(why, "node(s) did not have enough free storage");
     }
     return true;
 }

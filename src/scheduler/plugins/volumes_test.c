@@ -80,6 +80,27 @@ TEST(a_claim_that_waits_for_its_pod_goes_where_a_volume_is_or_can_be_made) {
     fixture_done(&s);
 }
 
+TEST(a_volume_is_made_where_its_driver_has_told_of_enough_room) {
+#define ROOM(zone, size)                                                                           \
+    "{\"apiVersion\":\"storage.k8s.io/"                                                            \
+    "v1\",\"kind\":\"CSIStorageCapacity\",\"metadata\":{\"name\":"                                 \
+    "\"" zone "\",\"namespace\":\"d\"},\"storageClassName\":\"late\",\"capacity\":\"" size         \
+    "\",\"nodeTopology\":{\"matchLabels\":{\"topology.kubernetes.io/zone\":\"" zone "\"}}}"
+    struct snapshot s = {0};
+    two_nodes(&s);
+    given(&s, CLASS("late", "csi.example", WAITS));
+    given(&s, CLAIM("c", ",\"storageClassName\":\"late\"", "Pending"));
+    expect_placed(&s, CLAIMING("p", "c"), "a");
+    given(&s, "{\"apiVersion\":\"storage.k8s.io/v1\",\"kind\":\"CSIDriver\",\"metadata\":{\"name\":"
+              "\"csi.example\"},\"spec\":{\"storageCapacity\":true}}");
+    expect_placed(&s, CLAIMING("p", "c"),
+                  "0/2 nodes are available: 2 node(s) did not have enough free storage.");
+    given(&s, ROOM("z1", "1Gi"));
+    given(&s, ROOM("z2", "7Gi"));
+    expect_placed(&s, CLAIMING("p", "c"), "b");
+    fixture_done(&s);
+}
+
 TEST(a_claim_for_one_pod_is_for_one_pod_of_the_cluster) {
     struct snapshot s = {0};
     two_nodes(&s);
