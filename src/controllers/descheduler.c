@@ -192,6 +192,27 @@ static const char *held_message(struct pass *pass) {
     return arena_strn(pass->v->a, buf_view(&b));
 }
 
+static const char *pass_note(struct arena *a, const descheduler_policy *policy) {
+    return arena_printf(a, "descheduler/%s/pass", policy->metadata.name);
+}
+
+/* First what ends the pass: what fails later waits for the next one. A pass that finds the same as
+ * the one before is only noted, so that a policy with nothing to do writes nothing. */
+static void status_write(const struct pass *pass,
+                         const struct descheduling_v1alpha1_descheduler_policy_status *s) {
+    struct arena *a = pass->v->a;
+    descheduler_policy *copy = arena_copy(a, pass->v->policy, sizeof *copy);
+    copy->status = *s;
+    copy->status.last_pass_time = pass->v->policy->status.last_pass_time;
+    if (!api_equal(&descheduling_v1alpha1_descheduler_policy_status_type, &copy->status,
+                   &pass->v->policy->status)) {
+        copy->status.last_pass_time = s->last_pass_time;
+        plan_update_status(pass->p, (struct api_object *)copy);
+    }
+    plan_note(pass->p, pass_note(a, pass->v->policy),
+              slice_of(arena_printf(a, "%lld", (long long)pass->now_ns)));
+}
+
 static void run_pass(const struct world *w, const descheduler_policy *policy, struct plan *p) {
     struct arena *a = plan_arena(p);
     struct pass pass = {
@@ -200,35 +221,45 @@ static void run_pass(const struct world *w, const descheduler_policy *policy, st
     pass.moves = ARENA_ARRAY(a, struct move, MIN_OF(most, pass.v->residents.n) + 1);
     memories_read(&pass, world_fact(w, note_name(a, policy)));
     strategies_run(pass.v, &pass);
-    descheduler_policy *copy = arena_copy(a, policy, sizeof *policy);
-    copy->status = (struct descheduling_v1alpha1_descheduler_policy_status){
-        .observed_generation = policy->metadata.generation,
-        .last_pass_time = now_text(a, w),
-        .candidates = (int32_t)MIN_OF(pass.n_candidates, (size_t)INT32_MAX),
-        .evictions = (int32_t)MIN_OF(pass.n_moves, (size_t)INT32_MAX),
-        .total_evictions =
-            policy->status.total_evictions + (policy->spec.dry_run ? 0 : (int64_t)pass.n_moves),
-        .message = held_message(&pass)};
-    /* First what ends the pass: what fails later waits for the next one. */
-    plan_update_status(p, (struct api_object *)copy);
+    status_write(&pass, &(struct descheduling_v1alpha1_descheduler_policy_status){
+                            .observed_generation = policy->metadata.generation,
+                            .last_pass_time = now_text(a, w),
+                            .candidates = (int32_t)MIN_OF(pass.n_candidates, (size_t)INT32_MAX),
+                            .evictions = (int32_t)MIN_OF(pass.n_moves, (size_t)INT32_MAX),
+                            .total_evictions = policy->status.total_evictions +
+                                               (policy->spec.dry_run ? 0 : (int64_t)pass.n_moves),
+                            .message = held_message(&pass)});
     if (!policy->spec.dry_run) memories_write(&pass);
     for (size_t i = 0; i < pass.n_moves; i++) evict(&pass, &pass.moves[i]);
 }
 
 /* Milliseconds until the next pass. A changed policy is due at once. */
 static int64_t due_ms(const struct world *w, const descheduler_policy *policy) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    const struct fact *f = world_fact(w, pass_note(a, policy));
     int64_t last_ns;
+    uint64_t noted_ns = 0;
     if (policy->status.observed_generation < policy->metadata.generation ||
         time_parse(str_or(policy->status.last_pass_time, ""), &last_ns) < 0)
         return 0;
+    if (f && slice_u64(f->body, &noted_ns) == 0 && noted_ns <= INT64_MAX)
+        last_ns = MAX_OF(last_ns, (int64_t)noted_ns);
     return (last_ns - world_now_ns(w)) / 1000000 +
            int_or(policy->spec.interval_seconds, 300) * INT64_C(1000);
+}
+
+static void forget(const struct world *w, const char *name, struct plan *p) {
+    const descheduler_policy gone = {.metadata.name = name};
+    const char *notes[] = {note_name(plan_arena(p), &gone), pass_note(plan_arena(p), &gone)};
+    for (size_t i = 0; i < ARRAY_LEN(notes); i++)
+        if (world_fact(w, notes[i])) plan_note(p, notes[i], SLICE(""));
 }
 
 static int reconcile(const struct world *w, const char *key, struct plan *p, struct err *err) {
     (void)err;
     const descheduler_policy *policy =
         (const descheduler_policy *)world_get(w, "DeschedulerPolicy", NULL, key);
+    if (!policy) forget(w, key, p);
     if (!policy || policy->metadata.deletion_timestamp || policy->spec.suspend) return 0;
     int64_t left_ms = due_ms(w, policy);
     if (left_ms <= 0) {
@@ -242,8 +273,8 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
 /* Only the policy itself wakes it: passes look at the world, they do not follow it. */
 static void map(const struct reconciler *r, const struct world *w, const struct api_kind *k,
                 const struct api_object *now, const struct api_object *old, struct keys *out) {
-    (void)r, (void)w, (void)old;
-    if (strcmp(k->kind, "DeschedulerPolicy") == 0 && now) keys_add_object(out, now);
+    (void)r, (void)w;
+    if (strcmp(k->kind, "DeschedulerPolicy") == 0) keys_add_object(out, now ? now : old);
 }
 
 static const char *const watches[] = {

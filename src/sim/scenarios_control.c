@@ -111,6 +111,32 @@ static void tainted(struct sim_plan *p) {
 }
 SCENARIO(tainted, "taint-eviction node-lifecycle node-lifecycle-pods node-ttl deployment", tainted);
 
+/* The descheduler empties a node that got a taint, while users do as they like. */
+static void descheduled(struct sim_plan *p) {
+    const char *ns = p->ns, *policy = arena_printf(p->a, "policy-%s", p->ns);
+    web(p, (unsigned)draw(p, 2, 5), pod_template(p, "web", 1, ""));
+    act_wait(p, 0);
+    p->ns = NULL;
+    act_create(p,
+               "{\"apiVersion\":\"descheduling.atoll.dev/v1alpha1\",\"kind\":"
+               "\"DeschedulerPolicy\",\"metadata\":{\"name\":\"%s\"},\"spec\":{"
+               "\"intervalSeconds\":%u,\"cooldownSeconds\":%u,\"minPodAgeSeconds\":0,"
+               "\"strategies\":{\"nodeTaints\":{},\"duplicates\":{}}}}",
+               policy, (unsigned)draw(p, 5, 30), (unsigned)draw(p, 0, 20));
+    p->ns = ns;
+    on_node(p, "{\"spec\":{\"taints\":[{\"key\":\"gone\",\"effect\":\"NoSchedule\"}]}}");
+    act_wait(p, 0);
+    if (draw_one_in(p, 2)) act_evict(p, "web-");
+    act_wait(p, 0);
+    on_node(p, "{\"spec\":{\"taints\":null}}");
+    act_wait(p, 0);
+    p->ns = NULL;
+    act_delete(p, "descheduling.atoll.dev", "DeschedulerPolicy", policy, PROPAGATE_AS_IS);
+    p->ns = ns;
+    act_wait(p, 0);
+}
+SCENARIO(descheduled, "descheduler deployment replicaset", descheduled);
+
 /* Pods that have ended stay until there are too many, or their node has gone. */
 static void ended_pods(struct sim_plan *p) {
     for (uint64_t i = draw(p, 1, 4); i--;)

@@ -368,6 +368,14 @@ def test_a_dead_node_loses_its_pods(here, api):
     assert api("DELETE", long)[0] == 200
 
 
+def test_pods_stay_half_a_minute_unless_they_say_otherwise(api):
+    pod = running_pod(api, "patient", "patient")
+    spec = api("GET", pod)[1]["spec"]
+    assert {(t["key"].split("/")[-1], t["effect"], t["tolerationSeconds"]) for t in spec["tolerations"]} == \
+        {("not-ready", "NoExecute", 30), ("unreachable", "NoExecute", 30)}
+    assert api("DELETE", pod)[0] == 200
+
+
 def test_a_taint_evicts_who_does_not_tolerate_it(here, api):
     fake_node(here, "sour")
     lease(api, "sour", 30)

@@ -1,4 +1,5 @@
-/* DefaultTolerationSeconds: how long a pod stays on a node that is not ready. */
+/* DefaultTolerationSeconds: how long a pod stays on a node that is not ready. Elsewhere 300 seconds
+ * (docs/decisions/0049-nodes-that-do-not-answer.md). */
 #include "base/own.h"
 #include "server/admission/plugin.h"
 
@@ -15,7 +16,7 @@ static int pod_default_tolerations(struct admission *ad) {
     static const char *const keys[] = {"node.kubernetes.io/not-ready",
                                        "node.kubernetes.io/unreachable"};
     struct core_v1_pod_spec *spec = &((struct core_v1_pod *)(void *)ad->object)->spec;
-    int64_t seconds = 300;
+    int64_t seconds = 30;
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         if (tolerates(spec, keys[i])) continue;
         *ARENA_PUSH(ad->a, &spec->tolerations) = (struct core_v1_toleration){
