@@ -38,7 +38,7 @@ struct api_client {
     struct loop *loop;
     char *socket_path;
     struct slot slots[CONNECTIONS_MAX];
-    size_t connections; /* of the slots, those that are used */
+    size_t connections;         /* of the slots, those that are used */
     struct call *first, **last; /* waiting */
     struct timer *dispatch;     /* callbacks never run inside api_create and the like */
     unsigned refs;

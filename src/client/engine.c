@@ -72,10 +72,13 @@ static bool watches(const struct reconciler *r, const struct api_kind *k, bool a
 static void on_change(void *user, const struct api_kind *k, const struct api_object *now,
                       const struct api_object *old) {
     struct engine *e = user;
+    const struct source *s = e->telling;
+    if (s && s->kind != k) s = engine_source(e, k);
     world_set_now(e->world, loop_wall_ns(e->loop));
-    for (size_t i = 0; i < e->controllers.n; i++) {
-        struct controller *c = e->controllers.v[i];
-        if (!watches(c->r, k, true)) continue;
+    size_t n = s ? s->watchers.n : e->controllers.n;
+    for (size_t i = 0; i < n; i++) {
+        struct controller *c = s ? s->watchers.v[i] : e->controllers.v[i];
+        if (!s && !watches(c->r, k, true)) continue; /* a kind that has just been lost */
         struct keys out = {c};
         (c->r->map ? c->r->map : reconciler_default_map)(c->r, e->world, k, now, old, &out);
     }
@@ -100,16 +103,19 @@ static void on_informer(void *user, enum informer_event ev, const struct api_obj
     }
     bool definition = str_eq(s->kind->plural, "customresourcedefinitions");
     if (definition && e->dynamic) dynamic_kinds_refresh(e->dynamic);
+    e->telling = s;
     world_changed(e->world, s->kind, ev == INFORMER_DELETED ? NULL : now, old);
+    e->telling = NULL;
 }
 
-static bool controller_synced(const struct controller *c) {
+static bool controller_synced(struct controller *c) {
     const struct engine *e = c->engine;
+    if (c->synced) return true;
     for (size_t i = 0; i < e->sources.n; i++)
         if (!e->sources.v[i]->dynamic && watches(c->r, e->sources.v[i]->kind, true) &&
             !informer_synced(e->sources.v[i]->informer))
             return false;
-    return true;
+    return c->synced = true; /* first lists stay, and those kinds neither come nor go */
 }
 
 /* ---- turns ---- */
@@ -181,6 +187,8 @@ static void source_make(struct engine *e, const struct api_kind *k, bool dynamic
     s->dynamic = dynamic;
     s->cache = world_cache(e->world, k, dynamic || !named);
     cache_keep(s->cache, projection_of(k));
+    for (size_t i = 0; i < e->controllers.n; i++)
+        if (watches(e->controllers.v[i]->r, k, true)) vec_push(&s->watchers, e->controllers.v[i]);
     s->informer = informer_new_into(e->client, s->cache, NULL, NULL, on_informer, s);
     vec_push(&e->sources, s);
 }
@@ -196,6 +204,7 @@ static void on_lost(void *user, const struct api_kind *k) {
         if (s->kind != k) continue;
         informer_free(s->informer);
         vec_remove(&e->sources, i);
+        vec_done(&s->watchers);
         free(s);
         world_drop_kind(e->world, k);
     }
@@ -265,6 +274,7 @@ void engine_free(struct engine *e) {
     dynamic_kinds_free(e->dynamic);
     for (size_t i = 0; i < e->sources.n; i++) {
         informer_free(e->sources.v[i]->informer);
+        vec_done(&e->sources.v[i]->watchers);
         free(e->sources.v[i]);
     }
     vec_done(&e->sources);

@@ -45,6 +45,7 @@ struct controller {
         size_t n, cap;
     } queue;
     size_t queue_head;
+    bool synced; /* all kinds of the tables that it watches have their first list */
 };
 
 /* A kind that is watched. */
@@ -54,6 +55,7 @@ struct source {
     struct cache *cache; /* the world's */
     struct informer *informer;
     bool dynamic; /* a custom kind, known by its metadata */
+    VEC(struct controller *) watchers;
 };
 
 /* A plan on its way. */
@@ -73,6 +75,7 @@ struct engine {
     struct world *world;
     struct event_recorder *recorder;
     VEC(struct source *) sources;
+    struct source *telling; /* whose change the world tells of now */
     VEC(struct controller *) controllers;
     VEC(struct key *) heap; /* delayed keys by due_ms */
     VEC(struct key *) waiting;

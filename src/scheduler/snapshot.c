@@ -357,10 +357,11 @@ void snapshot_done(struct snapshot *s) {
         e = map_next(&s->nominated_by_uid, &at);
         snapshot_unnominate(s, ((struct nominated *)e->value)->uid);
     }
-    while (s->pod_by_uid.n) {
-        at = 0;
+    /* Not from the start each time: the first slots are empty soon. A removal may move one here. */
+    for (at = 0; s->pod_by_uid.n;) {
         e = map_next(&s->pod_by_uid, &at);
-        snapshot_remove_pod(s, sched_pod_uid(e->value));
+        at = e ? at - 1 : 0;
+        if (e) snapshot_remove_pod(s, sched_pod_uid(e->value));
     }
     while (s->nodes.n) snapshot_remove_node(s, s->nodes.v[s->nodes.n - 1]->name);
     for (at = 0; (e = map_next(&s->namespaces, &at));) namespace_free(e->value);

@@ -31,3 +31,11 @@ char *check_seed(uint64_t seed, const char *controller, const char *names, bool 
 /* For tests of the oracles: of the same seed, with bugs. */
 char *check_with_bugs(uint64_t seed, const char *controller, const struct reconciler *const *list,
                       size_t n, unsigned bugs);
+
+/* A cluster without faults, for measuring: so many nodes, Deployments of 100 pods each, one of them
+ * rolled out every half hour. Returns what is wrong, malloc'd, or NULL. */
+struct sim_speed {
+    uint64_t events, writes, virtual_us, cpu_ns;
+    size_t running;
+};
+char *run_speed(unsigned nodes, unsigned pods, unsigned virtual_s, struct sim_speed *ret);

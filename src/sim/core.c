@@ -125,6 +125,7 @@ struct sim *sim_new(uint64_t seed) {
     if (!s) abort();
     map_seed(0x61746f6c6c, 0x73696d); /* the order of maps must repeat */
     s->random.state = seed;
+    s->news_us = 2000;
     s->env = (struct loop_env){mono_ms, wall_ns, loop_chance, s};
     s->loop = loop_new(&s->env);
     return s;

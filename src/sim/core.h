@@ -44,6 +44,7 @@ enum sim_bug {
 struct sim {
     unsigned bugs; /* enum sim_bug */
     uint64_t now_us;
+    uint64_t news_us;     /* that a watch takes at most, without faults */
     int64_t wall_jump_ns; /* what the clocks of all machines are ahead of the time that passed */
     struct sim_random random;
     VEC(struct sim_event) events; /* a heap */

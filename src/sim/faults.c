@@ -83,7 +83,7 @@ uint64_t faults_latency_us(struct sim *s) {
 uint64_t faults_event_delay_us(struct sim *s) {
     if (has(s, FAULT_SLOW) && random_one_in(&s->random, 4))
         return sim_between_us(s, 1000, 3 * SIM_SECOND_US);
-    return sim_between_us(s, 100, 2000);
+    return sim_between_us(s, s->news_us / 20, s->news_us);
 }
 
 /* ---- what happens by itself ---- */

@@ -45,7 +45,6 @@ static void default_account(struct sim_plan *p) {
     act_wait(p, 0);
     act_delete(p, "", "ServiceAccount", "default", PROPAGATE_AS_IS);
     act_wait(p, 0);
-    if (draw_one_in(p, 2)) act_delete(p, "", "ConfigMap", "kube-root-ca.crt", PROPAGATE_AS_IS);
 }
 SCENARIO(default_account, "serviceaccount", default_account);
 

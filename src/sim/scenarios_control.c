@@ -170,3 +170,41 @@ static void gang(struct sim_plan *p) {
     act_wait(p, 60);
 }
 SCENARIO(gang, "podgroup", gang);
+
+/* Recommendations are made and forgotten again; pods are not touched. */
+static void right_sized(struct sim_plan *p) {
+    const char *template = arena_printf(
+        p->a,
+        "{\"metadata\":{\"labels\":{\"app\":\"web\"},\"annotations\":{\"" SIM_USES_MILLI
+        "\":\"%u\"}},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\",\"resources\":{"
+        "\"requests\":{\"cpu\":\"100m\"}}}]}}",
+        (unsigned)draw(p, 20, 400));
+    web(p, (unsigned)draw(p, 1, 4), template);
+    act_create(p, "{\"apiVersion\":\"autoscaling.k8s.io/v1\",\"kind\":\"VerticalPodAutoscaler\","
+                  "\"metadata\":{\"name\":\"web\"},\"spec\":{\"targetRef\":{\"apiVersion\":"
+                  "\"apps/v1\",\"kind\":\"Deployment\",\"name\":\"web\"},\"updatePolicy\":{"
+                  "\"updateMode\":\"Off\"}}}");
+    act_wait(p, draw(p, 90, 200));
+    act_delete(p, "autoscaling.k8s.io", "VerticalPodAutoscaler", "web", PROPAGATE_BACKGROUND);
+    act_wait(p, 0);
+}
+SCENARIO(right_sized, "verticalpodautoscaler vpa-updater deployment garbage", right_sized);
+
+/* A few passes that move pods off a node that has been closed for them. */
+static void descheduled(struct sim_plan *p) {
+    const char *name = arena_printf(p->a, "policy-%s", p->ns);
+    web(p, (unsigned)draw(p, 3, 8), pod_template(p, "web", 1, ""));
+    act_wait(p, 30);
+    on_node(p, "{\"spec\":{\"taints\":[{\"key\":\"closed\",\"effect\":\"NoSchedule\"}]}}");
+    act_create(
+        p,
+        "{\"apiVersion\":\"descheduling.atoll.dev/v1alpha1\",\"kind\":\"DeschedulerPolicy\","
+        "\"metadata\":{\"name\":\"%s\"},\"spec\":{\"intervalSeconds\":%u,\"minPodAgeSeconds\""
+        ":5,\"cooldownSeconds\":%u,\"strategies\":{\"nodeTaints\":{},\"duplicates\":{}}}}",
+        name, (unsigned)draw(p, 5, 30), (unsigned)draw(p, 0, 20));
+    act_wait(p, draw(p, 60, 180));
+    act_delete(p, "descheduling.atoll.dev", "DeschedulerPolicy", name, PROPAGATE_AS_IS);
+    on_node(p, "{\"spec\":{\"taints\":null}}");
+    act_wait(p, 0);
+}
+SCENARIO(descheduled, "descheduler disruption deployment replicaset", descheduled);
