@@ -189,22 +189,3 @@ static void right_sized(struct sim_plan *p) {
     act_wait(p, 0);
 }
 SCENARIO(right_sized, "verticalpodautoscaler vpa-updater deployment garbage", right_sized);
-
-/* A few passes that move pods off a node that has been closed for them. */
-static void descheduled(struct sim_plan *p) {
-    const char *name = arena_printf(p->a, "policy-%s", p->ns);
-    web(p, (unsigned)draw(p, 3, 8), pod_template(p, "web", 1, ""));
-    act_wait(p, 30);
-    on_node(p, "{\"spec\":{\"taints\":[{\"key\":\"closed\",\"effect\":\"NoSchedule\"}]}}");
-    act_create(
-        p,
-        "{\"apiVersion\":\"descheduling.atoll.dev/v1alpha1\",\"kind\":\"DeschedulerPolicy\","
-        "\"metadata\":{\"name\":\"%s\"},\"spec\":{\"intervalSeconds\":%u,\"minPodAgeSeconds\""
-        ":5,\"cooldownSeconds\":%u,\"strategies\":{\"nodeTaints\":{},\"duplicates\":{}}}}",
-        name, (unsigned)draw(p, 5, 30), (unsigned)draw(p, 0, 20));
-    act_wait(p, draw(p, 60, 180));
-    act_delete(p, "descheduling.atoll.dev", "DeschedulerPolicy", name, PROPAGATE_AS_IS);
-    on_node(p, "{\"spec\":{\"taints\":null}}");
-    act_wait(p, 0);
-}
-SCENARIO(descheduled, "descheduler disruption deployment replicaset", descheduled);
