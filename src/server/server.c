@@ -306,6 +306,7 @@ static int api_start(struct service_ctx *ctx, struct err *err) {
     api->started_ns = loop_wall_ns(ctx->loop);
     mallopt(M_MMAP_THRESHOLD, KEEP_BYTES); /* page faults cost more than the memory; see on_trim */
     mallopt(M_TRIM_THRESHOLD, 2 * KEEP_BYTES);
+    mallopt(M_TOP_PAD, KEEP_BYTES / 4);
     turns_measure(ctx->loop);
     cache_init(&api->cache);
     api->authz = authz_new(api);

@@ -1,5 +1,6 @@
 /* The service `store`: owns the state, on SQLite. Only `api` may connect. */
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -7,6 +8,8 @@
 #include "base/own.h"
 #include "proc/service.h"
 #include "store/server.h"
+
+enum { KEEP_BYTES = 8 << 20 }; /* of memory that is free, while there is work */
 
 static struct {
     struct store_backend *backend;
@@ -26,6 +29,8 @@ static int store_prepare(struct service_ctx *ctx, struct err *err) {
 static int store_start(struct service_ctx *ctx, struct err *err) {
     int fd = service_fd(ctx, "listen");
     if (fd < 0) return err_set(err, ERR_INTERNAL, "no socket was handed over");
+    mallopt(M_TRIM_THRESHOLD, KEEP_BYTES); /* quiet moments give it back */
+    mallopt(M_TOP_PAD, KEEP_BYTES / 32);
     uid_t api = service_uid("api");
     store.server = store_server_new(ctx->loop, store.backend);
     store.listener = ipc_listen(ctx->loop, fd, &api, 1, store_server_accept, store.server);
