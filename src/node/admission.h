@@ -4,5 +4,6 @@
 
 #include "node/agent.h"
 
-/* 0, or -errno with the pod's status reason (OutOfcpu, OutOfmemory, OutOfpods, NodePorts) and the message. */
+/* 0, or -errno with the pod's status reason (OutOfcpu, OutOfmemory, OutOfpods, NodePorts) and the
+ * message. */
 int admit(const struct pod *p, const char **ret_reason, struct err *err);
