@@ -1,11 +1,13 @@
 /* Placements per second of processor time, over nodes that are only objects: `bench_place [nodes
- * [pods]]`. Prints one line per kind of pod; each pod is decided by sched_place and then counted.
- * The pods of a kind are all alike first (the best case: one cache serves all), then, in the lines
+ * [pods [kind]]]`. Prints one line per kind of pod; each pod is decided by sched_place and then
+ * counted. The pods of a kind are all alike first (the best case: one cache serves all), then, in
+ * the lines
  * `_mixed`, of 100 templates with requests and labels of their own, in no order, on nodes of three
  * sizes. The last lines are preemption: a full cluster, and as many pods as nodes that each push
  * out three others. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/own.h"
@@ -202,11 +204,12 @@ static void measure_preemption(const char *what, const char *json, int nodes) {
 int main(int argc, char **argv) {
     int nodes = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 5000;
     int pods = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 20000;
+    const char *only = argc > 3 ? argv[3] : NULL;
     if (nodes < 1 || pods < 1) return 2;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-        for (int mixed = 0; mixed < 2; mixed++)
+        for (int mixed = 0; mixed < 2 && (!only || !strcmp(only, kinds[i].name)); mixed++)
             measure(&kinds[i], mixed, nodes, MIN_OF(pods, nodes * kinds[i].per_node));
-    for (size_t i = 0; i < ARRAY_LEN(preemptions); i++)
+    for (size_t i = 0; i < ARRAY_LEN(preemptions) && !only; i++)
         measure_preemption(preemptions[i].name, preemptions[i].json, nodes);
     return 0;
 }

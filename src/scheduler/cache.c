@@ -97,13 +97,33 @@ static uint64_t leaf_now(const struct place_class *c, struct sched_node *n) {
     return leaf_of(sum, n);
 }
 
+/* A node of the tree is the best of eight, which share a line of the processor's cache; level m (a
+ * power of two) stands in m…2m, the next one up is m / 8, the last one 1. */
+enum { FAN = 8, TREE_ALIGN = 64 };
+
+static uint64_t best_below(const uint64_t *tree, size_t parent, size_t level) {
+    size_t first = level < FAN ? level : parent * FAN, n = MIN_OF(level, (size_t)FAN);
+    uint64_t best = tree[first];
+    for (size_t i = 1; i < n; i++) best = MAX_OF(best, tree[first + i]);
+    return best;
+}
+
 static void raise_leaf(struct place_class *c, size_t at, uint64_t leaf) {
     size_t i = c->width + at;
     c->tree[i] = leaf;
-    for (i /= 2; i; i /= 2) {
-        uint64_t best = MAX_OF(c->tree[2 * i], c->tree[2 * i + 1]);
+    for (size_t level = c->width; level > 1; level = MAX_OF(level / FAN, (size_t)1)) {
+        i = level < FAN ? 1 : i / FAN;
+        uint64_t best = best_below(c->tree, i, level);
         if (c->tree[i] == best) break;
         c->tree[i] = best;
+    }
+}
+
+static void raise_all(struct place_class *c) {
+    for (size_t level = c->width; level > 1;) {
+        size_t up = MAX_OF(level / FAN, (size_t)1);
+        for (size_t i = up; i < 2 * up; i++) c->tree[i] = best_below(c->tree, i, level);
+        level = up;
     }
 }
 
@@ -111,10 +131,12 @@ static void resize(struct place_class *c, size_t width) {
     free(c->tree);
     free(c->fixed);
     free(TAKE(c->raw));
-    c->tree = calloc(2 * width, sizeof *c->tree);
+    size_t tree_bytes = MAX_OF(2 * width * sizeof *c->tree, (size_t)TREE_ALIGN);
+    c->tree = aligned_alloc(TREE_ALIGN, tree_bytes);
     c->fixed = calloc(width, sizeof *c->fixed);
     if (c->n_scaled) c->raw = calloc(c->n_scaled * width, sizeof *c->raw);
     if (!c->tree || !c->fixed || (c->n_scaled && !c->raw)) abort();
+    memset(c->tree, 0, tree_bytes);
     c->width = width;
 }
 
@@ -141,12 +163,25 @@ static void rebuild(struct place_class *c, struct snapshot *s) {
         if (i < s->nodes.n) set_fixed(c, s->nodes.v[i], &first);
         c->tree[width + i] = i < s->nodes.n ? leaf_now(c, s->nodes.v[i]) : 0;
     }
-    for (size_t i = width - 1; i; i--) c->tree[i] = MAX_OF(c->tree[2 * i], c->tree[2 * i + 1]);
+    raise_all(c);
     c->epoch = s->epoch;
     c->seen = s->n_changes;
 }
 
+/* With many classes nothing of the next changes is in the processor's caches. */
+static void fetch(const struct place_class *c, const struct snapshot *s, uint64_t change) {
+    enum { USE_LINES = 3, LINE = 64 };
+    if (change >= s->n_changes) return;
+    uint32_t at = s->changes[change % SNAPSHOT_CHANGES].at;
+    const char *n = (const char *)s->nodes.v[at];
+    for (size_t i = 0; i < USE_LINES; i++) __builtin_prefetch(n + i * LINE);
+    __builtin_prefetch(&c->fixed[at]);
+    __builtin_prefetch(&c->tree[c->width + at], 1);
+    __builtin_prefetch(&c->tree[(c->width + at) / FAN], 1);
+}
+
 static void follow(struct place_class *c, struct snapshot *s) {
+    enum { AHEAD = 6 };
     bool first = false;
     if (!c->tree || c->epoch != s->epoch ||
         s->n_changes - c->seen > MIN_OF((uint64_t)SNAPSHOT_CHANGES, s->nodes.n + 1)) {
@@ -156,6 +191,7 @@ static void follow(struct place_class *c, struct snapshot *s) {
     for (; c->seen < s->n_changes; c->seen++) {
         struct node_change change = s->changes[c->seen % SNAPSHOT_CHANGES];
         struct sched_node *n = s->nodes.v[change.at];
+        fetch(c, s, c->seen + AHEAD);
         if (change.object) set_fixed(c, n, &first);
         raise_leaf(c, change.at, leaf_now(c, n));
     }

@@ -27,7 +27,7 @@ struct place_class {
     size_t n_parts, n_scaled;
     int32_t *fixed; /* by node: scores that the objects decide; −1: filtered out */
     int32_t *raw;   /* width for each scaled part: scores that the objects decide, not scaled yet */
-    uint64_t *tree; /* 1…2·width: the larger of both children; leaves from width; 0: does not fit */
+    uint64_t *tree; /* root 1: the best of all; leaves from width, 0: does not fit; rest: cache.c */
     size_t width;                /* a power of two ≥ nodes */
     struct refusals *refusals;   /* refusals.c; NULL until nothing fits */
     struct preempting *preempts; /* preempt.c; NULL until it is asked */
