@@ -120,13 +120,28 @@ bool place_refuses_for_others(const struct sched_query *q, const struct sched_no
     return !filters(q, n, ALL, why);
 }
 
+/* What is wrong with the pod itself is said once, not node by node. */
+static const char *barred(const struct sched_query *q) {
+    const char *why = NULL;
+    for (size_t i = 0; i < q->profile->n && !why; i++) {
+        const struct sched_step *step = &q->profile->v[i];
+        if (step->filter && q->concerned[i] && step->plugin->bars)
+            why = step->plugin->bars(q->state[i]);
+    }
+    return why;
+}
+
 static struct sched_result nothing_fits(struct arena *a, struct place_class *c,
                                         struct sched_query *q, bool wide) {
     if (!q->snapshot->nodes.n)
         return (struct sched_result){.message = "no nodes available to schedule pods"};
     refusals_update(c, q, wide);
-    return (struct sched_result){
-        .message = refusals_message(a, c), .class = c, .refused = refusals_reads(c)};
+    const char *why = barred(q);
+    return (struct sched_result){.message = why ? arena_printf(a, "0/%zu nodes are available: %s.",
+                                                               q->snapshot->nodes.n, why)
+                                                : refusals_message(a, c),
+                                 .class = c,
+                                 .refused = refusals_reads(c)};
 }
 
 struct scan {

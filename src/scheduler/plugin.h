@@ -98,6 +98,9 @@ struct sched_plugin {
     /* True when the pod may run there; else says why (why may be NULL). */
     bool (*filter)(const struct sched_query *q, const struct sched_node *n, const void *state,
                    struct sched_why *why);
+    /* Why no node will ever do for such a pod as things are; NULL: some may. Its filter refuses all
+     * then. NULL function: never. */
+    const char *(*bars)(const void *state);
     /* 0…SCHED_SCORE_MAX; with `scale` any number of 32 bits, or SCHED_SCORE_NONE: nothing, and no
      * measure for the others. */
     int64_t (*score)(const struct sched_query *q, const struct sched_node *n, const void *state);

@@ -22,6 +22,7 @@ struct pending_claim { /* is bound when the pod is */
 };
 struct binding_state {
     const char *problem; /* no node will do; NULL: none */
+    bool lost;           /* then: it is not the claim, but its volume */
     const struct core_v1_persistent_volume **bound;
     size_t n_bound;
     struct pending_claim *pending;
@@ -116,6 +117,7 @@ static const char *look_at(const struct sched_query *q, struct binding_state *st
                             name, str_or(c->spec.volume_name, ""));
     if (claim_is_bound(c)) {
         const struct core_v1_persistent_volume *v = volumes_volume(all, c->spec.volume_name);
+        st->lost = !v;
         if (!v) return "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)";
         st->bound[st->n_bound++] = v;
         return NULL;
@@ -236,10 +238,16 @@ static bool filter(const struct sched_query *q, const struct sched_node *n, cons
     return true;
 }
 
+static const char *bars(const void *state) {
+    const struct binding_state *st = state;
+    return st->lost ? NULL : st->problem;
+}
+
 static const struct sched_plugin volume_binding = {.name = "VolumeBinding",
                                                    .order = 44,
                                                    .args_type =
                                                        &kubescheduler_v1_volume_binding_args_type,
                                                    .prepare = prepare,
-                                                   .filter = filter};
+                                                   .filter = filter,
+                                                   .bars = bars};
 SCHED_PLUGIN(volume_binding);

@@ -27,10 +27,10 @@ TEST(a_claim_that_is_not_there_or_not_bound_keeps_the_pod) {
     struct snapshot s = {0};
     two_nodes(&s);
     expect_placed(&s, CLAIMING("p", "c"),
-                  "0/2 nodes are available: 2 persistentvolumeclaim \"c\" not found.");
+                  "0/2 nodes are available: persistentvolumeclaim \"c\" not found.");
     given(&s, CLAIM("c", "", "Pending"));
     expect_placed(&s, CLAIMING("p", "c"),
-                  "0/2 nodes are available: 2 pod has unbound immediate PersistentVolumeClaims.");
+                  "0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims.");
     given(&s, CLAIM("c", ",\"volumeName\":\"v\"", "Bound"));
     expect_placed(&s, CLAIMING("p", "c"),
                   "0/2 nodes are available: 2 node(s) unavailable due to one or more pvc(s) bound "
@@ -173,7 +173,7 @@ TEST(an_ephemeral_claim_must_be_of_the_pod_itself) {
     given(&s, VOLUME("v", "", ""));
     given(&s, MADE_FOR("old"));
     expect_placed(&s, pod,
-                  "0/2 nodes are available: 2 persistentvolumeclaim \"p-v\" was not created for "
+                  "0/2 nodes are available: persistentvolumeclaim \"p-v\" was not created for "
                   "the pod.");
     given(&s, MADE_FOR("new"));
     expect_placed(&s, pod, "a");
