@@ -1,4 +1,4 @@
-"""`make bench`: rows 1 to 10 of the performance goals beside what runs here of their peers. Ours and the peer alternate in
+"""`make bench`: rows 1 to 10 and 18 of the performance goals beside what runs here of their peers. Ours and the peer alternate in
 the same run, at least five rounds; a table, a CSV under bench/results, and docs/benchmarks.md.
 
   bench/run.py [--rounds N] [--build DIR] [--no-doc] [ROW…]
@@ -23,16 +23,18 @@ import row_list
 import row_place
 import row_pods
 import row_quality
+import row_scale
 import row_watch
 from measure import TOP, say
 
-ROWS = {1: row_idle, 2: row_idle, 3: row_create, 4: row_get, 5: row_list, 6: row_watch, 7: row_place, 8: row_bound, 9: row_quality, 10: row_pods}
+ROWS = {1: row_idle, 2: row_idle, 3: row_create, 4: row_get, 5: row_list, 6: row_watch, 7: row_place, 8: row_bound, 9: row_quality, 10: row_pods,
+        18: row_scale}
 INSIDE = "ATOLL_BENCH_INSIDE"
 
 
 def arguments():
     p = argparse.ArgumentParser(prog="bench/run.py", description="Rows: 1 memory, 2 start, 3 create, 4 GET, 5 LIST, 6 watch, 7 placement, 8 create to "
-                                "bound, 9 placement quality, 10 pods.")
+                                "bound, 9 placement quality, 10 pods, 18 scale.")
     p.add_argument("rows", nargs="*", type=int, choices=[[], *ROWS], metavar="ROW")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--build", default=os.environ.get("BUILD", str(TOP / "build")))

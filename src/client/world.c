@@ -97,11 +97,18 @@ void world_add_kind(struct world *w, const struct api_kind *k) { world_cache(w, 
 /* "Kind" or "Kind.group": the first of that name; the core group stands first. */
 static struct cache *find(const struct world *w, const char *kind) {
     const char *dot = strchr(kind, '.');
-    size_t n = dot ? (size_t)(dot - kind) : strlen(kind);
-    for (size_t i = 0; i < w->caches.n; i++) {
-        const struct api_kind *k = cache_kind(w->caches.v[i]);
-        if (strncmp(k->kind, kind, n) == 0 && !k->kind[n] && (!dot || !strcmp(k->group, dot + 1)))
-            return w->caches.v[i];
+    size_t n = dot ? (size_t)(dot - kind) : strlen(kind), low = 0, high = w->caches.n;
+    while (low < high) { /* they are in the order of their kinds */
+        size_t mid = low + (high - low) / 2;
+        if (strncmp(cache_kind(w->caches.v[mid])->kind, kind, n) < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    for (; low < w->caches.n; low++) {
+        const struct api_kind *k = cache_kind(w->caches.v[low]);
+        if (strncmp(k->kind, kind, n) != 0 || k->kind[n]) return NULL;
+        if (!dot || !strcmp(k->group, dot + 1)) return w->caches.v[low];
     }
     return NULL;
 }

@@ -39,6 +39,20 @@ TEST(objects_are_found_by_name_and_uid) {
     world_free(w);
 }
 
+TEST(kinds_that_begin_alike_are_told_apart) {
+    struct world *w = world_new();
+    world_add_kind(w, api_kind_by_name("policy", "v1", "PodDisruptionBudget"));
+    world_add_kind(w, api_kind_by_name("", "v1", "PodTemplate"));
+    assert_null(world_kind(w, "Pod"));
+    world_add_kind(w, api_kind_by_name("", "v1", "Pod"));
+    assert_string_equal(world_kind(w, "Pod")->plural, "pods");
+    assert_string_equal(world_kind(w, "PodTemplate")->plural, "podtemplates");
+    assert_string_equal(world_kind(w, "PodDisruptionBudget.policy")->group, "policy");
+    assert_null(world_kind(w, "PodTemplate.apps"));
+    assert_null(world_kind(w, "Zone"));
+    world_free(w);
+}
+
 TEST(objects_are_walked_in_order_and_by_namespace) {
     struct world *w = world_test_new();
     static const char *const names[][2] = {{"b", "x"}, {"a", "z"}, {"c", "a"}, {"b", "a"}};
