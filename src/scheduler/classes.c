@@ -128,6 +128,9 @@ static struct pod_class *class_new(struct snapshot *s, const struct core_v1_pod 
 
 struct pod_class *class_use(struct snapshot *s, const struct core_v1_pod *pod) {
     OWN(buf_done) struct buf key = {0};
+    OWN(arena_free_p)
+    struct arena *scratch = pod->status.container_statuses.n ? arena_new_sized(256) : NULL;
+    if (scratch) pod = pod_as_granted(scratch, pod);
     class_key(&key, pod);
     struct pod_class *c = map_get(&s->class_by_key, buf_view(&key));
     if (c) {

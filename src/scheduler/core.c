@@ -111,10 +111,17 @@ void core_remove_pod(struct sched_core *c, const char *uid, uint64_t now_ms) {
 static void put_placed(struct sched_core *c, const struct core_v1_pod *pod) {
     const char *uid = pod->metadata.uid, *before = snapshot_node_of(&c->snapshot, uid);
     bool moved = !before || !str_eq(before, pod->spec.node_name);
+    const struct sched_pod *was = map_gets(&c->snapshot.pod_by_uid, uid);
+    int64_t cpu_milli = was ? was->class->asks.cpu_milli : 0;
+    int64_t memory_bytes = was ? was->class->asks.memory_bytes : 0;
     forget_waiting(c, uid);
     snapshot_add_pod(&c->snapshot, pod, pod->spec.node_name);
-    if (!moved) return;
     const struct sched_pod *p = map_gets(&c->snapshot.pod_by_uid, uid);
+    if (!moved) { /* it may have been made smaller */
+        if (p->class->asks.cpu_milli < cpu_milli || p->class->asks.memory_bytes < memory_bytes)
+            wake(c, (struct event){.node = p->node});
+        return;
+    }
     share_of(c, p->class->namespace);
     if (is_seen_by_others(p->class)) wake(c, (struct event){.class = p->class});
 }

@@ -31,3 +31,16 @@ TEST(a_pod_is_bound_when_the_claim_that_waited_for_it_is) {
     cluster_expect(&c, "bind p n\n");
     cluster_done(&c);
 }
+
+TEST(a_pod_that_was_made_smaller_lets_another_in) {
+    struct cluster c;
+    cluster_init(&c);
+    cluster_node(&c, "n", "");
+    cluster_runs(&c, "large", "3", 0, "", "n");
+    cluster_pod(&c, "p", "2", 0, "", "");
+    cluster_expect(&c, "");
+    cluster_runs(&c, "large", "2", 0, "", "n");
+    cluster_pass(&c, 2000);
+    cluster_expect(&c, "bind p n\n");
+    cluster_done(&c);
+}

@@ -88,6 +88,47 @@ struct resources resources_of(struct arena *a, const struct str_map *m) {
     return r;
 }
 
+/* What of the granted is more than asked; false: nothing. requests is changed only then. */
+static bool raise(struct arena *a, struct str_map *requests, const struct str_map *granted) {
+    struct str_map raised = {0};
+    bool any = false;
+    for (size_t i = 0; i < granted->n && !any; i++)
+        any = quantity_cmp(granted->v[i].value,
+                           str_or(str_map_get(requests, granted->v[i].key), "0")) > 0;
+    if (!any) return false;
+    for (size_t i = 0; i < requests->n; i++)
+        str_map_set(a, &raised, requests->v[i].key, requests->v[i].value);
+    for (size_t i = 0; i < granted->n; i++) {
+        const char *asked = str_or(str_map_get(requests, granted->v[i].key), "0");
+        if (quantity_cmp(granted->v[i].value, asked) > 0)
+            str_map_set(a, &raised, granted->v[i].key, granted->v[i].value);
+    }
+    *requests = raised;
+    return true;
+}
+
+const struct core_v1_pod *pod_as_granted(struct arena *a, const struct core_v1_pod *pod) {
+    const struct core_v1_container_list *asked = &pod->spec.containers;
+    struct core_v1_container *own = NULL;
+    for (size_t i = 0; i < asked->n; i++) {
+        const struct core_v1_container_status *s =
+            container_status_find(&pod->status.container_statuses, asked->v[i].name);
+        struct str_map requests = asked->v[i].resources.requests;
+        if (!s || !s->allocated_resources.n || !raise(a, &requests, &s->allocated_resources))
+            continue;
+        if (!own) {
+            own = ARENA_ARRAY(a, struct core_v1_container, asked->n);
+            memcpy(own, asked->v, asked->n * sizeof *own);
+        }
+        own[i].resources.requests = requests;
+    }
+    if (!own) return pod;
+    struct core_v1_pod *ret = ARENA_NEW(a, struct core_v1_pod);
+    *ret = *pod;
+    ret->spec.containers.v = own;
+    return ret;
+}
+
 struct resources node_offers(struct arena *a, const struct core_v1_node *node) {
     struct resources r = resources_of(a, &node->status.allocatable);
     unsigned devices = gpu_devices_of(&r);

@@ -23,5 +23,8 @@ void pod_asks_nonzero(const struct core_v1_pod *pod, int64_t *ret_cpu_milli,
                       int64_t *ret_memory_bytes);
 /* Amounts by name, as quotas and groups write them. */
 struct resources resources_of(struct arena *a, const struct str_map *m);
+/* The pod as it uses its node: a container whose request was lowered has what the node granted it
+ * until the node has taken that back (KEP-1287). pod itself when nothing differs. */
+const struct core_v1_pod *pod_as_granted(struct arena *a, const struct core_v1_pod *pod);
 struct resources node_offers(struct arena *a, const struct core_v1_node *node);
 int64_t extended_amount(const struct resources *r, const char *name);

@@ -71,13 +71,17 @@ static const char *const kept_container[] = {"name",  "image",         "resource
         "rbd"
 static const char *const kept_volume[] = {"name", VOLUMES, NULL};
 static const char *const kept_volume_with[] = {VOLUMES, NULL};
-static const char *const kept_status[] = {"phase", "conditions", "startTime", "nominatedNodeName",
-                                          NULL};
-static const struct api_keep pod_keep[] = {{&meta_v1_object_meta_type, kept_metadata, NULL},
-                                           {&core_v1_container_type, kept_container, NULL},
-                                           {&core_v1_volume_type, kept_volume, kept_volume_with},
-                                           {&core_v1_pod_status_type, kept_status, NULL},
-                                           {NULL, NULL, NULL}};
+static const char *const kept_status[] = {
+    "phase", "conditions", "startTime", "nominatedNodeName", "containerStatuses", NULL};
+static const char *const kept_container_status[] = {"name", "allocatedResources", NULL};
+static const char *const granted[] = {"allocatedResources", NULL};
+static const struct api_keep pod_keep[] = {
+    {&meta_v1_object_meta_type, kept_metadata, NULL},
+    {&core_v1_container_type, kept_container, NULL},
+    {&core_v1_volume_type, kept_volume, kept_volume_with},
+    {&core_v1_pod_status_type, kept_status, NULL},
+    {&core_v1_container_status_type, kept_container_status, granted},
+    {NULL, NULL, NULL}};
 
 static bool same_map(const struct str_map *x, const struct str_map *y) {
     return api_equal(&meta_v1_label_selector_type,

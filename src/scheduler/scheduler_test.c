@@ -115,6 +115,30 @@ TEST(a_pod_may_ask_as_a_whole) {
     assert_int_equal(cpu_milli, 3100);
 }
 
+TEST(what_a_node_granted_counts_until_it_is_given_back) {
+#define GRANTED(asked, granted)                                                                    \
+    "{\"metadata\":{\"name\":\"p\",\"uid\":\"u\"},\"spec\":{\"containers\":[{\"name\":\"c\","      \
+    "\"resources\":{\"requests\":{\"cpu\":\"" asked "\",\"memory\":\"1Mi\"}}}]},\"status\":{"      \
+    "\"containerStatuses\":[{\"name\":\"c\",\"allocatedResources\":{\"cpu\":\"" granted            \
+    "\",\"memory\":\"1Mi\"}}]}}"
+    static const struct {
+        const char *pod;
+        int64_t used_cpu_milli;
+    } cases[] = {{GRANTED("1", "1"), 1000},
+                 {GRANTED("500m", "1"), 1000},
+                 {GRANTED("500m", "500m"), 500},
+                 {GRANTED("1500m", "500m"), 1500}};
+    struct snapshot s = {0};
+    add_node(&s, node_a);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        OWN(arena_free_p) struct arena *a = arena_new();
+        snapshot_add_pod(&s, pod_of(a, cases[i].pod), "a");
+        assert_int_equal(s.nodes.v[0]->used_cpu_milli, cases[i].used_cpu_milli);
+        assert_int_equal(s.nodes.v[0]->used_memory_bytes, 1 << 20);
+    }
+    snapshot_done(&s);
+}
+
 TEST(sidecars_count_for_scores_even_when_they_ask_for_nothing) {
     OWN(arena_free_p) struct arena *a = arena_new();
     int64_t cpu_milli, memory_bytes;
