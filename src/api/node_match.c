@@ -13,17 +13,11 @@ static bool to_number(const char *s, long long *ret) {
     return !errno && !*end;
 }
 
-static bool in_list(const struct str_list *l, const char *v) {
-    for (size_t i = 0; i < l->n; i++)
-        if (str_eq(l->v[i], v)) return true;
-    return false;
-}
-
 static bool requirement_holds(const struct core_v1_node_selector_requirement *r,
                               const char *value) {
     long long have, want;
-    if (str_eq(r->operator, "In")) return value && in_list(&r->values, value);
-    if (str_eq(r->operator, "NotIn")) return !value || !in_list(&r->values, value);
+    if (str_eq(r->operator, "In")) return value && str_list_has(&r->values, value);
+    if (str_eq(r->operator, "NotIn")) return !value || !str_list_has(&r->values, value);
     if (str_eq(r->operator, "Exists")) return value;
     if (str_eq(r->operator, "DoesNotExist")) return !value;
     if (!value || r->values.n != 1 || !to_number(value, &have) || !to_number(r->values.v[0], &want))
@@ -89,4 +83,27 @@ const struct core_v1_taint *pod_untolerated_taint(const struct core_v1_pod_spec 
         if (acts && !pod_tolerates(spec, t->key, t->value, t->effect)) return t;
     }
     return NULL;
+}
+
+static bool says_how_long(const struct core_v1_pod_spec *spec, const char *key) {
+    for (size_t i = 0; i < spec->tolerations.n; i++) {
+        const struct core_v1_toleration *t = &spec->tolerations.v[i];
+        bool effect = str_empty(t->effect) || str_eq(t->effect, "NoExecute");
+        if (effect && (str_empty(t->key) || str_eq(t->key, key))) return true;
+    }
+    return false;
+}
+
+void pod_default_tolerations(struct arena *a, struct core_v1_pod_spec *spec) {
+    static const char *const keys[] = {"node.kubernetes.io/not-ready",
+                                       "node.kubernetes.io/unreachable"};
+    static const int64_t seconds = 30;
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        if (says_how_long(spec, keys[i])) continue;
+        *ARENA_PUSH(a, &spec->tolerations) = (struct core_v1_toleration){
+            .key = keys[i],
+            .operator= "Exists",
+            .effect = "NoExecute",
+            .toleration_seconds = arena_copy(a, &seconds, sizeof seconds)};
+    }
 }

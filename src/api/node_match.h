@@ -22,3 +22,6 @@ bool pod_tolerates(const struct core_v1_pod_spec *spec, const char *key, const c
  * NULL: none. spec.unschedulable of the node is no taint here. */
 const struct core_v1_taint *pod_untolerated_taint(const struct core_v1_pod_spec *spec,
                                                   const struct core_v1_node *n, bool no_schedule);
+/* How long a pod stays on a node that is not ready or does not answer, when it does not say itself:
+ * 30 seconds (docs/decisions/0049-nodes-that-do-not-answer.md). */
+void pod_default_tolerations(struct arena *a, struct core_v1_pod_spec *spec);

@@ -65,3 +65,19 @@ TEST(node_taints_are_tolerated_by_key_value_and_effect) {
     *ARENA_PUSH(a, &s.tolerations) = (struct core_v1_toleration){.operator= "Exists" };
     assert_null(pod_untolerated_taint(&s, &n, true));
 }
+
+TEST(default_tolerations_leave_what_the_pod_says) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct core_v1_pod_spec silent = {0}, one = {0}, all = {0};
+    pod_default_tolerations(a, &silent);
+    assert_int_equal(silent.tolerations.n, 2);
+    assert_int_equal(*silent.tolerations.v[0].toleration_seconds, 30);
+    *ARENA_PUSH(a, &one.tolerations) = (struct core_v1_toleration){
+        .key = "node.kubernetes.io/unreachable", .operator= "Exists", .effect = "NoExecute"};
+    pod_default_tolerations(a, &one);
+    assert_int_equal(one.tolerations.n, 2);
+    assert_string_equal(one.tolerations.v[1].key, "node.kubernetes.io/not-ready");
+    *ARENA_PUSH(a, &all.tolerations) = (struct core_v1_toleration){.operator= "Exists" };
+    pod_default_tolerations(a, &all);
+    assert_int_equal(all.tolerations.n, 1);
+}

@@ -19,6 +19,13 @@ size_t api_element_size(const struct api_field *f) {
     return API_PAIR_VALUE + (size + sizeof(char *) - 1) / sizeof(char *) * sizeof(char *);
 }
 
+void api_field_assign(void *to, const void *from, const struct api_field *f) {
+    size_t size = f->shape != API_ONE        ? sizeof(struct api_list)
+                  : (f->flags & API_POINTER) ? sizeof(void *)
+                                             : api_element_size(f);
+    memcpy(api_at(to, f), api_at_const(from, f), size);
+}
+
 static bool named(const struct api_field *f, struct slice name) {
     return f->name_n == name.n && memcmp(f->name, name.p, name.n) == 0;
 }
@@ -63,6 +70,12 @@ void str_map_set(struct arena *a, struct str_map *m, const char *key, const char
     if (m->n > at) memcpy(v + at + 1, m->v + at, (m->n - at) * sizeof *v);
     m->v = v;
     m->n++;
+}
+
+bool str_list_has(const struct str_list *l, const char *s) {
+    for (size_t i = 0; i < l->n; i++)
+        if (str_eq(l->v[i], s)) return true;
+    return false;
 }
 
 void *api_new(struct arena *a, const struct api_type *t) { return arena_alloc(a, t->size); }

@@ -136,3 +136,5 @@ static inline const void *api_at_const(const void *obj, const struct api_field *
 }
 /* Bytes of one list element (API_LIST) or pair (API_MAP) of this field. */
 size_t api_element_size(const struct api_field *f);
+/* One member, shallowly: what it points to is shared. */
+void api_field_assign(void *to, const void *from, const struct api_field *f);

@@ -91,6 +91,7 @@ const char *str_map_get(const struct str_map *m, const char *key);
 /* Inserts or replaces, keeping the order; key and value are borrowed (copy them into the arena
  * first if needed). */
 void str_map_set(struct arena *a, struct str_map *m, const char *key, const char *value);
+bool str_list_has(const struct str_list *l, const char *s);
 
 struct api_type; /* full layout: api/table.h, for generic code only */
 

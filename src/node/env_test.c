@@ -50,12 +50,6 @@ static int render(struct arena *a, const char *container, struct str_list *ret, 
     return env_render(a, &in, ret, err);
 }
 
-static bool has(const struct str_list *l, const char *line) {
-    for (size_t i = 0; i < l->n; i++)
-        if (str_eq(l->v[i], line)) return true;
-    return false;
-}
-
 TEST(env_expands_what_stands_before_it) {
     OWN(arena_free_p) struct arena *a = arena_new();
     struct str_list e = {0};
@@ -65,10 +59,10 @@ TEST(env_expands_what_stands_before_it) {
                             "{\"name\":\"X\",\"value\":\"$(WHO) $$(WHO) $(NOT) $\"}]}",
                             &e, &err),
                      0);
-    assert_true(has(&e, "WHO=me"));
-    assert_false(has(&e, "WHO=image"));
-    assert_true(has(&e, "X=me $(WHO) $(NOT) $"));
-    assert_true(has(&e, "PATH=/bin"));
+    assert_true(str_list_has(&e, "WHO=me"));
+    assert_false(str_list_has(&e, "WHO=image"));
+    assert_true(str_list_has(&e, "X=me $(WHO) $(NOT) $"));
+    assert_true(str_list_has(&e, "PATH=/bin"));
 }
 
 TEST(env_reads_fields_resources_maps_and_secrets) {
@@ -90,13 +84,13 @@ TEST(env_reads_fields_resources_maps_and_secrets) {
             "\"configMapKeyRef\":{\"name\":\"gone\",\"key\":\"k\",\"optional\":true}}}]}",
             &e, &err),
         0);
-    assert_true(has(&e, "IP=10.1.1.1"));
-    assert_true(has(&e, "T=web"));
-    assert_true(has(&e, "M=64"));
-    assert_true(has(&e, "C=2"));
-    assert_true(has(&e, "S=s3cret"));
-    assert_true(has(&e, "P_greeting=hello"));
-    assert_true(has(&e, "P_name=$(WHO)"));
+    assert_true(str_list_has(&e, "IP=10.1.1.1"));
+    assert_true(str_list_has(&e, "T=web"));
+    assert_true(str_list_has(&e, "M=64"));
+    assert_true(str_list_has(&e, "C=2"));
+    assert_true(str_list_has(&e, "S=s3cret"));
+    assert_true(str_list_has(&e, "P_greeting=hello"));
+    assert_true(str_list_has(&e, "P_name=$(WHO)"));
     for (size_t i = 0; i < e.n; i++) assert_false(str_starts(e.v[i], "O="));
 }
 
@@ -105,10 +99,10 @@ TEST(env_has_services) {
     struct str_list e = {0};
     struct err err = {0};
     assert_int_equal(render(a, "{\"name\":\"c\"}", &e, &err), 0);
-    assert_true(has(&e, "MY_SVC_SERVICE_HOST=10.96.0.9"));
-    assert_true(has(&e, "MY_SVC_SERVICE_PORT_WEB=80"));
-    assert_true(has(&e, "MY_SVC_PORT_80_TCP=tcp://10.96.0.9:80"));
-    assert_true(has(&e, "MY_SVC_PORT_80_TCP_PROTO=tcp"));
+    assert_true(str_list_has(&e, "MY_SVC_SERVICE_HOST=10.96.0.9"));
+    assert_true(str_list_has(&e, "MY_SVC_SERVICE_PORT_WEB=80"));
+    assert_true(str_list_has(&e, "MY_SVC_PORT_80_TCP=tcp://10.96.0.9:80"));
+    assert_true(str_list_has(&e, "MY_SVC_PORT_80_TCP_PROTO=tcp"));
 }
 
 TEST(env_says_what_is_missing) {

@@ -89,23 +89,10 @@ void commit_submit(struct api *api, const struct commit *w, commit_fn *fn, void 
     store_link_write(api->store, &write, on_written, f);
 }
 
-static size_t field_size(const struct api_field *f) {
-    if (f->shape != API_ONE) return sizeof(struct api_list);
-    if (f->flags & API_POINTER || api_form_is_text((enum api_form)f->form)) return sizeof(void *);
-    switch ((enum api_form)f->form) {
-    case API_OBJECT: return f->type->size;
-    case API_BOOL: return sizeof(bool);
-    case API_INT32: return sizeof(int32_t);
-    case API_INT_OR_STRING: return sizeof(struct int_or_string);
-    case API_RAW: return sizeof(struct slice);
-    default: return sizeof(int64_t);
-    }
-}
-
 void object_copy_field(const struct api_kind *k, struct api_object *to,
                        const struct api_object *from, const char *field) {
     const struct api_field *f = api_field_find(k->type, slice_of(field), NULL);
-    if (f) memcpy(api_at(to, f), api_at_const(from, f), field_size(f));
+    if (f) api_field_assign(to, from, f);
 }
 
 static bool is_spec(struct slice key) {

@@ -11,16 +11,6 @@ enum { TOGETHER = 128 }; /* deletions of a collection under way at once */
 
 /* ---- one ---- */
 
-/* Kinds whose DELETE answers with the object even when it is gone at once. */
-static bool answers_object(const struct api_kind *k) {
-    static const char *const plurals[] = {
-        "pods",           "services",          "serviceaccounts",       "podtemplates",
-        "resourcequotas", "persistentvolumes", "persistentvolumeclaims"};
-    for (size_t i = 0; i < ARRAY_LEN(plurals) && !*k->group; i++)
-        if (str_eq(k->plural, plurals[i])) return true;
-    return false;
-}
-
 /* The request has no on_close: it outlives its client, who may have gone meanwhile. */
 static void single_done(void *user, struct slice json, bool gone, const struct err *err) {
     struct call *c = user;
@@ -31,7 +21,7 @@ static void single_done(void *user, struct slice json, bool gone, const struct e
         reply_conflict(c, c->route.name, err->text);
     } else if (err) {
         reply_error(c, err);
-    } else if (gone && !answers_object(c->kind)) {
+    } else if (gone && !deletion_answers_object(c->kind)) {
         struct api_object *o;
         const char *uid = api_object_decode(c->a, storage_kind(c->kind), json, &o, NULL) == 0
                               ? o->metadata.uid

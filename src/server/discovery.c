@@ -29,14 +29,8 @@ static const char *const priority[] = {"apiregistration.k8s.io",
                                        "discovery.k8s.io",
                                        "flowcontrol.apiserver.k8s.io"};
 
-static bool has(const struct str_list *l, const char *s) {
-    for (size_t i = 0; i < l->n; i++)
-        if (str_eq(l->v[i], s)) return true;
-    return false;
-}
-
 static void add(struct arena *a, struct str_list *l, const char *s) {
-    if (!has(l, s)) *ARENA_PUSH(a, l) = s;
+    if (!str_list_has(l, s)) *ARENA_PUSH(a, l) = s;
 }
 
 static bool known(const char *group) {

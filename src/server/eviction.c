@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/deletion.h"
 #include "api/pods.h"
 #include "api/selector.h"
 #include "base/own.h"
@@ -204,14 +205,6 @@ static struct policy_v1_pod_disruption_budget *find_budget(struct eviction *e,
     return found;
 }
 
-/* An unhealthy pod may go although it is under a budget: without charging it. */
-static bool goes_free(const struct core_v1_pod *pod,
-                      const struct policy_v1_pod_disruption_budget *b) {
-    if (pod_is_ready(pod)) return false;
-    if (str_eq(b->spec.unhealthy_pod_eviction_policy, "AlwaysAllow")) return true;
-    return b->status.current_healthy >= b->status.desired_healthy && b->status.desired_healthy > 0;
-}
-
 static const char *no_budget_left(struct arena *a,
                                   const struct policy_v1_pod_disruption_budget *b) {
     for (size_t i = 0; i < b->status.conditions.n; i++) {
@@ -366,7 +359,7 @@ static void attempt(struct eviction *e) {
         remove_pod(e, false);
     } else {
         e->budget = b->metadata.name;
-        if (goes_free(pod, b))
+        if (eviction_is_free(pod, b))
             remove_pod(e, true);
         else if (is_charged(e->ad->c->route.ns, e->budget))
             turn_take(e, false);

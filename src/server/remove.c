@@ -8,8 +8,6 @@
 #include "server/custom/definitions.h"
 
 enum { ATTEMPTS_MAX = 8 };
-static const char orphan_finalizer[] = "orphan";
-static const char foreground_finalizer[] = "foregroundDeletion";
 
 struct removal {
     struct api *api;
@@ -65,49 +63,6 @@ static void on_written(void *user, struct slice json, const struct err *err) {
     }
 }
 
-static bool is(const struct api_kind *k, const char *plural) {
-    return !*k->group && str_eq(k->plural, plural);
-}
-
-/* Seconds the pod gets; 0 when nothing of it runs (registry/core/pod strategy). */
-static int64_t pod_grace_s(const struct core_v1_pod *pod, int64_t asked_s) {
-    if (str_empty(pod->spec.node_name)) return 0;
-    if (str_eq(pod->status.phase, "Failed") || str_eq(pod->status.phase, "Succeeded")) return 0;
-    int64_t grace_s = asked_s;
-    if (grace_s < 0)
-        grace_s = pod->spec.termination_grace_period_seconds
-                      ? *pod->spec.termination_grace_period_seconds
-                      : 30;
-    return grace_s < 0 ? 1 : grace_s;
-}
-
-static bool has(const struct str_list *l, const char *s) {
-    for (size_t i = 0; i < l->n; i++)
-        if (str_eq(l->v[i], s)) return true;
-    return false;
-}
-
-static void set_finalizer(struct arena *a, struct str_list *l, const char *name, bool wanted) {
-    if (has(l, name) == wanted) return;
-    struct str_list out = {0};
-    for (size_t i = 0; i < l->n; i++)
-        if (!str_eq(l->v[i], name)) *ARENA_PUSH(a, &out) = l->v[i];
-    if (wanted) *ARENA_PUSH(a, &out) = name;
-    *l = out;
-}
-
-static void set_deadline(struct removal *r, struct arena *a, struct meta_v1_object_meta *m,
-                         int64_t grace_s) {
-    int64_t start_ns = loop_wall_ns(r->api->loop), old_end_ns;
-    if (!str_empty(m->deletion_timestamp) && time_parse(m->deletion_timestamp, &old_end_ns) == 0 &&
-        m->deletion_grace_period_seconds)
-        start_ns = old_end_ns - *m->deletion_grace_period_seconds * 1000000000;
-    char text[TIME_TEXT_MAX];
-    time_format(text, start_ns + grace_s * 1000000000);
-    m->deletion_timestamp = arena_str(a, text);
-    m->deletion_grace_period_seconds = arena_copy(a, &grace_s, sizeof grace_s);
-}
-
 static int check_preconditions(struct removal *r, const struct meta_v1_object_meta *m,
                                struct err *err) {
     if (r->uid && !str_eq(r->uid, m->uid))
@@ -122,43 +77,19 @@ static int check_preconditions(struct removal *r, const struct meta_v1_object_me
     return 0;
 }
 
-enum outcome { REMOVE_NOW, REMOVE_LATER, REMOVE_NOTHING };
-
-/* Changes the object into its next state. */
-static enum outcome decide(struct removal *r, struct arena *a, struct api_object *o) {
-    struct meta_v1_object_meta *m = &o->metadata;
-    bool foreground = r->o.policy == PROPAGATE_FOREGROUND, orphan = r->o.policy == PROPAGATE_ORPHAN;
-    size_t n_before = m->finalizers.n;
-    if (r->o.policy != PROPAGATE_DEFAULT) {
-        set_finalizer(a, &m->finalizers, foreground_finalizer, foreground);
-        set_finalizer(a, &m->finalizers, orphan_finalizer, orphan);
-    }
-    int64_t grace_s = 0;
-    if (is(r->kind, "pods"))
-        grace_s = pod_grace_s((const struct core_v1_pod *)(const void *)o, r->o.grace_s);
-    bool dying = !str_empty(m->deletion_timestamp);
-    int64_t left_s = m->deletion_grace_period_seconds ? *m->deletion_grace_period_seconds : 0;
-    bool namespace_full = false;
-    if (is(r->kind, "namespaces")) {
-        struct core_v1_namespace *n = (void *)o;
-        n->status.phase = "Terminating";
-        namespace_full = n->spec.finalizers.n > 0;
-    }
+static enum deletion_outcome decide(struct removal *r) {
     bool definition = str_eq(r->kind->plural, "customresourcedefinitions");
-    if (definition && !dying) set_finalizer(a, &m->finalizers, DEFINITION_FINALIZER, true);
-    if (dying && r->o.grace_s < 0) grace_s = left_s;
-    if (grace_s == 0 && !m->finalizers.n && !namespace_full) return REMOVE_NOW;
-    if (dying && grace_s >= left_s && m->finalizers.n == n_before) return REMOVE_NOTHING;
-    if (!dying || grace_s < left_s) set_deadline(r, a, m, grace_s);
-    if (!dying && r->kind->flags & API_GENERATION) m->generation++;
-    return REMOVE_LATER;
+    const struct deletion d = {.grace_s = r->o.grace_s,
+                               .policy = r->o.policy,
+                               .finalizer = definition ? DEFINITION_FINALIZER : NULL};
+    return deletion_apply(r->arena, r->kind, r->object, &d, loop_wall_ns(r->api->loop));
 }
 
 /* Admitted: the object goes. */
 static void carry_out(struct removal *r) {
-    enum outcome what = decide(r, r->arena, r->object);
-    r->gone = what == REMOVE_NOW;
-    if (what == REMOVE_NOTHING || r->o.dry_run) {
+    enum deletion_outcome what = decide(r);
+    r->gone = what == DELETION_NOW;
+    if (what == DELETION_NOTHING || r->o.dry_run) {
         OWN(buf_done) struct buf json = {0};
         object_encode_at(&json, r->kind, r->object, r->current->revision);
         finish(r, buf_view(&json), r->gone, NULL);

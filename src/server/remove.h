@@ -4,12 +4,13 @@
  */
 #pragma once
 
+#include "api/deletion.h"
 #include "server/commit.h"
 
 struct remove_options {
     int64_t grace_s;                    /* −1 = the object's own */
     const char *uid, *resource_version; /* preconditions; NULL = none */
-    enum { PROPAGATE_DEFAULT, PROPAGATE_BACKGROUND, PROPAGATE_FOREGROUND, PROPAGATE_ORPHAN } policy;
+    enum propagation policy;
     bool dry_run;
     bool once;          /* a conflict with another write is told, not tried again */
     struct call *asker; /* admission plugins are asked about his deletion; NULL: nobody's */

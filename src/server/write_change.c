@@ -2,6 +2,7 @@
 #include "server/write_impl.h"
 
 #include "api/custom/custom.h"
+#include "api/deletion.h"
 #include "api/table.h"
 #include "base/own.h"
 #include "server/body.h"
@@ -82,15 +83,6 @@ static void keep_old_parts(struct write *w, struct api_object *obj, const struct
     m->managed_fields = was->managed_fields;
 }
 
-/* A deletion that waited only for its finalizers is complete with this write. */
-static bool deletion_complete(const struct write *w, const struct api_object *obj) {
-    const struct meta_v1_object_meta *m = &obj->metadata;
-    if (str_empty(m->deletion_timestamp) || m->finalizers.n) return false;
-    if (m->deletion_grace_period_seconds && *m->deletion_grace_period_seconds > 0) return false;
-    if (!str_eq(w->c->kind->plural, "namespaces") || *w->c->kind->group) return true;
-    return ((const struct core_v1_namespace *)(const void *)obj)->spec.finalizers.n == 0;
-}
-
 void write_store_change(struct write *w) {
     struct call *c = w->c;
     const struct api_kind *k = storage_kind(c->kind);
@@ -105,7 +97,7 @@ void write_store_change(struct write *w) {
         buf_clear(&json);
         object_encode_at(&json, k, obj, current->revision);
     }
-    bool gone = deletion_complete(w, obj);
+    bool gone = deletion_is_complete(w->c->kind, obj);
     bool same = !gone && slice_eq(buf_view(&json), object_json(current));
     if (!same) managed_stamp(&w->managed, time_now(c));
     obj->metadata.managed_fields = w->managed.entries;

@@ -1,5 +1,6 @@
 /* The admission plugins that controllers can tell: namespaces that end, default tolerations,
  * priorities, quotas of objects, addresses of services. */
+#include "api/node_match.h"
 #include "api/pods.h"
 #include "base/own.h"
 #include "sim/api.h"
@@ -27,30 +28,6 @@ static void namespace_defaults(struct sim_admission *ad) {
     }
     *ARENA_PUSH(ad->a, &n->spec.finalizers) = "kubernetes";
     n->status.phase = "Active";
-}
-
-static bool tolerates(const struct core_v1_pod_spec *spec, const char *key) {
-    for (size_t i = 0; i < spec->tolerations.n; i++) {
-        const struct core_v1_toleration *t = &spec->tolerations.v[i];
-        bool effect = str_empty(t->effect) || str_eq(t->effect, "NoExecute");
-        if (effect && (str_empty(t->key) || str_eq(t->key, key))) return true;
-    }
-    return false;
-}
-
-static void pod_tolerations(struct sim_admission *ad) {
-    static const char *const keys[] = {"node.kubernetes.io/not-ready",
-                                       "node.kubernetes.io/unreachable"};
-    struct core_v1_pod_spec *spec = &((struct core_v1_pod *)(void *)ad->object)->spec;
-    int64_t seconds = 300;
-    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-        if (tolerates(spec, keys[i])) continue;
-        *ARENA_PUSH(ad->a, &spec->tolerations) = (struct core_v1_toleration){
-            .key = keys[i],
-            .operator= "Exists",
-            .effect = "NoExecute",
-            .toleration_seconds = arena_copy(ad->a, &seconds, sizeof seconds)};
-    }
 }
 
 static int pod_priority(struct sim_admission *ad, struct err *err) {
@@ -90,7 +67,7 @@ int admit_mutate(struct sim_admission *ad, struct err *err) {
     if (core && str_eq(ad->kind->kind, "Namespace")) namespace_defaults(ad);
     if (core && str_eq(ad->kind->kind, "Service")) service_address(ad);
     if (!core || ad->old || !str_eq(ad->kind->kind, "Pod")) return 0;
-    pod_tolerations(ad);
+    pod_default_tolerations(ad->a, &((struct core_v1_pod *)(void *)ad->object)->spec);
     return pod_priority(ad, err);
 }
 

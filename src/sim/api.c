@@ -235,17 +235,8 @@ static int take_options(struct arena *a, struct slice body, struct sim_delete *d
         d->resource_version = o->preconditions->resource_version;
     }
     for (size_t i = 1; i < ARRAY_LEN(names); i++)
-        if (str_eq(o->propagation_policy, names[i])) d->policy = (enum sim_propagation)i;
+        if (str_eq(o->propagation_policy, names[i])) d->policy = (enum propagation)i;
     return 0;
-}
-
-static bool answers_object(const struct api_kind *k) {
-    static const char *const plurals[] = {
-        "pods",           "services",          "serviceaccounts",       "podtemplates",
-        "resourcequotas", "persistentvolumes", "persistentvolumeclaims"};
-    for (size_t i = 0; i < ARRAY_LEN(plurals) && !*k->group; i++)
-        if (str_eq(k->plural, plurals[i])) return true;
-    return false;
 }
 
 static int serve_delete(struct sim *s, struct arena *a, const struct sim_request *q,
@@ -257,7 +248,7 @@ static int serve_delete(struct sim *s, struct arena *a, const struct sim_request
     if (rc < 0) return rc;
     object_hold(before);
     rc = api_remove(s, r->kind, r->ns, r->name, &d, &left, err);
-    if (rc == 0) answer_object(p, left || !answers_object(r->kind) ? left : before);
+    if (rc == 0) answer_object(p, left || !deletion_answers_object(r->kind) ? left : before);
     object_drop(before);
     return rc;
 }

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "api/deletion.h"
 #include "sim/store.h"
 
 struct sim_request {
@@ -46,17 +47,11 @@ int api_edit(struct sim *s, const struct api_kind *k, const char *ns, const char
 int api_patch_json(struct sim *s, const struct api_kind *k, const char *ns, const char *name,
                    const char *subresource, const char *merge_patch, struct err *err);
 
-enum sim_propagation {
-    PROPAGATE_AS_IS,
-    PROPAGATE_BACKGROUND,
-    PROPAGATE_FOREGROUND,
-    PROPAGATE_ORPHAN
-};
 struct sim_delete {
     int64_t grace_s; /* −1: the object's own */
     const char *uid; /* precondition; NULL: none */
     const char *resource_version;
-    enum sim_propagation policy;
+    enum propagation policy;
 };
 /* *ret (may be NULL): what is left of it, NULL when it is gone. */
 int api_remove(struct sim *s, const struct api_kind *k, const char *ns, const char *name,

@@ -85,7 +85,7 @@ void act_patch(struct sim_plan *p, const char *group, const char *kind, const ch
 }
 
 void act_delete(struct sim_plan *p, const char *group, const char *kind, const char *name,
-                enum sim_propagation policy) {
+                enum propagation policy) {
     struct sim_action *x = act(p, ACT_DELETE);
     x->group = group;
     x->kind = kind;

@@ -14,9 +14,9 @@ struct sim_action {
     enum sim_action_type type;
     uint64_t at_us;
     const char *group, *kind, *ns, *name;
-    const char *json;            /* create: the object; patch: a merge patch */
-    const char *owner;           /* create: "group/Kind/name" that it gets as owner; NULL: none */
-    enum sim_propagation policy; /* delete */
+    const char *json;        /* create: the object; patch: a merge patch */
+    const char *owner;       /* create: "group/Kind/name" that it gets as owner; NULL: none */
+    enum propagation policy; /* delete */
     unsigned sequence;
 };
 
@@ -68,7 +68,7 @@ void act_create_owned(struct sim_plan *p, const char *owner, const char *fmt, ..
 void act_patch(struct sim_plan *p, const char *group, const char *kind, const char *name,
                const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 void act_delete(struct sim_plan *p, const char *group, const char *kind, const char *name,
-                enum sim_propagation policy);
+                enum propagation policy);
 void act_evict(struct sim_plan *p, const char *pod); /* a prefix of its name will do */
 /* A pod template with the label app=APP, as JSON; extra: more members of its spec, or "". */
 const char *pod_template(struct sim_plan *p, const char *app, unsigned image, const char *extra);

@@ -23,7 +23,7 @@ static void owners(struct sim_plan *p) {
                        arena_printf(p->a, "/ConfigMap/%s", child));
     }
     act_wait(p, 0);
-    act_delete(p, "", "ConfigMap", "root", (enum sim_propagation)draw(p, 0, 3));
+    act_delete(p, "", "ConfigMap", "root", (enum propagation)draw(p, 0, 3));
     act_wait(p, 0);
 }
 SCENARIO(owners, "garbage", owners);
@@ -36,14 +36,14 @@ static void namespace_ends(struct sim_plan *p) {
                "\"template\":%s}}",
                (unsigned)draw(p, 0, 4), pod_template(p, "web", 1, ""));
     act_wait(p, 0);
-    act_delete(p, "", "Namespace", p->ns, PROPAGATE_AS_IS);
+    act_delete(p, "", "Namespace", p->ns, PROPAGATE_DEFAULT);
     act_wait(p, 60);
 }
 SCENARIO(namespace_ends, "namespace serviceaccount deployment replicaset garbage", namespace_ends);
 
 static void default_account(struct sim_plan *p) {
     act_wait(p, 0);
-    act_delete(p, "", "ServiceAccount", "default", PROPAGATE_AS_IS);
+    act_delete(p, "", "ServiceAccount", "default", PROPAGATE_DEFAULT);
     act_wait(p, 0);
 }
 SCENARIO(default_account, "serviceaccount", default_account);
@@ -64,7 +64,7 @@ static void mirrored(struct sim_plan *p) {
                   ",\"ports\":[{\"port\":8080}]}]}");
         act_wait(p, 0);
     }
-    if (draw_one_in(p, 2)) act_delete(p, "", "Service", "outside", PROPAGATE_AS_IS);
+    if (draw_one_in(p, 2)) act_delete(p, "", "Service", "outside", PROPAGATE_DEFAULT);
     act_wait(p, 0);
 }
 SCENARIO(mirrored, "endpointslice-mirror endpointslice endpoints garbage", mirrored);
@@ -79,9 +79,9 @@ static void claim_in_use(struct sim_plan *p) {
                   "\"i\"}],\"volumes\":[{\"name\":\"v\",\"persistentVolumeClaim\":{\"claimName\":"
                   "\"data\"}}]}}");
     act_wait(p, 0);
-    act_delete(p, "", "PersistentVolumeClaim", "data", PROPAGATE_AS_IS);
+    act_delete(p, "", "PersistentVolumeClaim", "data", PROPAGATE_DEFAULT);
     act_wait(p, 0);
-    act_delete(p, "", "Pod", "user", PROPAGATE_AS_IS);
+    act_delete(p, "", "Pod", "user", PROPAGATE_DEFAULT);
     act_wait(p, 0);
 }
 SCENARIO(claim_in_use, "claim-protection", claim_in_use);
@@ -94,7 +94,7 @@ static void volume_in_use(struct sim_plan *p) {
                "\"hostPath\":{\"path\":\"/v\"}}}",
                name);
     act_wait(p, 0);
-    act_delete(p, "", "PersistentVolume", name, PROPAGATE_AS_IS);
+    act_delete(p, "", "PersistentVolume", name, PROPAGATE_DEFAULT);
     act_wait(p, 0);
 }
 SCENARIO(volume_in_use, "volume-protection", volume_in_use);
@@ -108,7 +108,7 @@ static void lost_pods(struct sim_plan *p) {
                   "\"finalizers\":[\"example.com/hold\"]},\"spec\":{\"nodeSelector\":{\"no\":"
                   "\"such\"},\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}");
     act_wait(p, 0);
-    act_delete(p, "", "Pod", "waiting", PROPAGATE_AS_IS);
+    act_delete(p, "", "Pod", "waiting", PROPAGATE_DEFAULT);
     act_wait(p, 0);
     act_patch(p, "", "Pod", "waiting", "{\"metadata\":{\"finalizers\":null}}");
     act_wait(p, 0);

@@ -27,7 +27,7 @@ static void cron(struct sim_plan *p) {
     act_patch(p, "batch", "CronJob", "tick", "{\"spec\":{\"suspend\":true}}");
     act_wait(p, 0);
     if (draw_one_in(p, 3))
-        act_delete(p, "batch", "CronJob", "tick", (enum sim_propagation)draw(p, 0, 2));
+        act_delete(p, "batch", "CronJob", "tick", (enum propagation)draw(p, 0, 2));
 }
 SCENARIO(cron, "cronjob job garbage", cron);
 
@@ -87,7 +87,7 @@ static void daemons(struct sim_plan *p) {
     }
     act_wait(p, 0);
     if (draw_one_in(p, 4))
-        act_delete(p, "apps", "DaemonSet", "agent", (enum sim_propagation)draw(p, 0, 2));
+        act_delete(p, "apps", "DaemonSet", "agent", (enum propagation)draw(p, 0, 2));
 }
 SCENARIO(daemons, "daemonset garbage", daemons);
 
@@ -131,7 +131,7 @@ static void descheduled(struct sim_plan *p) {
     on_node(p, "{\"spec\":{\"taints\":null}}");
     act_wait(p, 0);
     p->ns = NULL;
-    act_delete(p, "descheduling.atoll.dev", "DeschedulerPolicy", policy, PROPAGATE_AS_IS);
+    act_delete(p, "descheduling.atoll.dev", "DeschedulerPolicy", policy, PROPAGATE_DEFAULT);
     p->ns = ns;
     act_wait(p, 0);
 }
@@ -146,7 +146,7 @@ static void ended_pods(struct sim_plan *p) {
                    "\"Never\",\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}",
                    (unsigned)i);
     act_wait(p, 0);
-    act_delete(p, "", "Pod", "once-0", PROPAGATE_AS_IS);
+    act_delete(p, "", "Pod", "once-0", PROPAGATE_DEFAULT);
     act_wait(p, 0);
 }
 SCENARIO(ended_pods, "pod-gc pod-gc-ended", ended_pods);

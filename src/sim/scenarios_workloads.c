@@ -5,9 +5,7 @@
 #define META(kind_api, kind, name)                                                                 \
     "{\"apiVersion\":\"" kind_api "\",\"kind\":\"" kind "\",\"metadata\":{\"name\":\"" name "\"},"
 
-static enum sim_propagation any_policy(struct sim_plan *p) {
-    return (enum sim_propagation)draw(p, 0, 2);
-}
+static enum propagation any_policy(struct sim_plan *p) { return (enum propagation)draw(p, 0, 2); }
 
 static const char *strategy(struct sim_plan *p) {
     if (draw_one_in(p, 6)) return "{\"type\":\"Recreate\"}";

@@ -85,23 +85,10 @@ int write_create(struct sim *s, struct arena *a, const struct api_kind *k, struc
 
 /* ---- update ---- */
 
-static size_t member_size(const struct api_field *f) {
-    if (f->shape != API_ONE) return sizeof(struct api_list);
-    if (f->flags & API_POINTER || api_form_is_text((enum api_form)f->form)) return sizeof(void *);
-    switch ((enum api_form)f->form) {
-    case API_OBJECT: return f->type->size;
-    case API_BOOL: return sizeof(bool);
-    case API_INT32: return sizeof(int32_t);
-    case API_INT_OR_STRING: return sizeof(struct int_or_string);
-    case API_RAW: return sizeof(struct slice);
-    default: return sizeof(int64_t);
-    }
-}
-
 static void copy_status(const struct api_kind *k, struct api_object *to,
                         const struct api_object *from) {
     const struct api_field *f = api_field_find(k->type, SLICE("status"), NULL);
-    if (f) memcpy(api_at(to, f), api_at_const(from, f), member_size(f));
+    if (f) api_field_assign(to, from, f);
 }
 
 static bool spec_differs(struct arena *a, const struct api_kind *k, const struct api_object *x,
@@ -150,14 +137,6 @@ static void keep_old_parts(struct arena *a, const struct api_kind *k, struct api
     m->generation = was->generation;
 }
 
-static bool deletion_complete(const struct api_kind *k, const struct api_object *o) {
-    const struct meta_v1_object_meta *m = &o->metadata;
-    if (str_empty(m->deletion_timestamp) || m->finalizers.n) return false;
-    if (m->deletion_grace_period_seconds && *m->deletion_grace_period_seconds > 0) return false;
-    if (!str_eq(k->kind, "Namespace")) return true;
-    return ((const struct core_v1_namespace *)(const void *)o)->spec.finalizers.n == 0;
-}
-
 int write_update(struct sim *s, struct arena *a, const struct api_kind *k,
                  const struct sim_object *current, struct api_object *o, const char *subresource,
                  struct sim_object **ret, struct err *err) {
@@ -174,7 +153,7 @@ int write_update(struct sim *s, struct arena *a, const struct api_kind *k,
     if (k->flags & API_GENERATION && spec_differs(a, k, o, old)) o->metadata.generation++;
     o->metadata.resource_version = old->metadata.resource_version;
     *ret = (struct sim_object *)(uintptr_t)current;
-    if (deletion_complete(k, o)) {
+    if (deletion_is_complete(k, o)) {
         store_remove(s, k, o);
         *ret = NULL;
     } else if (!api_equal(k->type, o, old)) {

@@ -55,17 +55,11 @@ static void client_validate(const struct admissionregistration_v1_webhook_client
                       "must start with a '/'");
 }
 
-static bool has(const struct str_list *l, const char *s) {
-    for (size_t i = 0; i < l->n; i++)
-        if (str_eq(l->v[i], s)) return true;
-    return false;
-}
-
 /* "*" says it all: nothing may stand beside it. */
 static void list_validate(const struct str_list *l, bool exclusive, const char *path,
                           struct api_causes *causes) {
     if (!l->n) cause_required(causes, path, NULL);
-    if (exclusive && l->n > 1 && has(l, "*"))
+    if (exclusive && l->n > 1 && str_list_has(l, "*"))
         cause_invalid_raw(causes, path, "[\"*\"]", "if '*' is present, must not specify others");
 }
 
@@ -125,7 +119,7 @@ static void hook_validate(const struct hook *h, const char *path, struct api_cau
     const char *versions = arena_printf(a, "%s.admissionReviewVersions", path);
     if (!h->versions->n)
         cause_required(causes, versions, "must specify one of v1, v1beta1");
-    else if (!has(h->versions, "v1") && !has(h->versions, "v1beta1"))
+    else if (!str_list_has(h->versions, "v1") && !str_list_has(h->versions, "v1beta1"))
         cause_invalid_raw(causes, versions, "null", "must include at least one of v1, v1beta1");
     if (h->timeout_s && (*h->timeout_s < 1 || *h->timeout_s > TIMEOUT_MAX_S))
         cause_invalid_int(causes, arena_printf(a, "%s.timeoutSeconds", path), *h->timeout_s,

@@ -8,17 +8,11 @@ enum { CONDITIONS_MAX = 64, ANNOTATIONS_MAX = 20, KEY_BYTES_MAX = 63 };
 typedef struct admissionregistration_v1_validating_admission_policy policy_object;
 typedef struct admissionregistration_v1_validating_admission_policy_binding binding_object;
 
-static bool has(const struct str_list *l, const char *s) {
-    for (size_t i = 0; i < l->n; i++)
-        if (str_eq(l->v[i], s)) return true;
-    return false;
-}
-
 /* ---- rules and selectors ---- */
 
 static void list_validate(const struct str_list *l, const char *path, struct api_causes *causes) {
     if (!l->n) cause_required(causes, path, NULL);
-    if (l->n > 1 && has(l, "*"))
+    if (l->n > 1 && str_list_has(l, "*"))
         cause_invalid_raw(causes, path, "[\"*\"]", "if '*' is present, must not specify others");
 }
 
@@ -183,7 +177,7 @@ static void actions_validate(const struct str_list *actions, struct api_causes *
                 break;
             }
     }
-    if (has(actions, "Deny") && has(actions, "Warn"))
+    if (str_list_has(actions, "Deny") && str_list_has(actions, "Warn"))
         cause_invalid_raw(causes, "spec.validationActions", "[\"Deny\",\"Warn\"]",
                           "must not contain both Deny and Warn (repeating the same validation "
                           "failure information in the API response and headers serves no purpose)");

@@ -226,16 +226,10 @@ void quota_usage_of(struct arena *a, const char *group, const char *plural,
 
 /* ---- scopes ---- */
 
-static bool has_value(const struct str_list *l, const char *value) {
-    for (size_t i = 0; i < l->n; i++)
-        if (str_eq(l->v[i], value)) return true;
-    return false;
-}
-
 static bool priority_matches(const char *class, const char *op, const struct str_list *values) {
     bool there = !str_empty(class);
-    if (str_eq(op, "In")) return there && has_value(values, class);
-    if (str_eq(op, "NotIn")) return !there || !has_value(values, class);
+    if (str_eq(op, "In")) return there && str_list_has(values, class);
+    if (str_eq(op, "NotIn")) return !there || !str_list_has(values, class);
     return str_eq(op, "DoesNotExist") ? !there : there;
 }
 

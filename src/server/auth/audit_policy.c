@@ -142,15 +142,9 @@ void audit_policy_free(struct audit_policy *p) {
 
 /* ---- deciding ---- */
 
-static bool listed(const struct str_list *l, const char *s) {
-    for (size_t i = 0; i < l->n; i++)
-        if (str_eq(l->v[i], s)) return true;
-    return false;
-}
-
 static bool shared(const struct str_list *x, const struct str_list *y) {
     for (size_t i = 0; i < x->n; i++)
-        if (listed(y, x->v[i])) return true;
+        if (str_list_has(y, x->v[i])) return true;
     return false;
 }
 
@@ -168,7 +162,7 @@ static bool resources_match(const struct policy_rule *r, const struct attributes
     for (size_t i = 0; i < r->n; i++) {
         const struct resources *x = &r->v[i];
         if (!str_eq(x->group, at->group)) continue;
-        if (x->names.n && !listed(&x->names, at->name)) continue;
+        if (x->names.n && !str_list_has(&x->names, at->name)) continue;
         if (!x->resources.n) return true;
         for (size_t j = 0; j < x->resources.n; j++)
             if (resource_matches(x->resources.v[j], at)) return true;
@@ -188,12 +182,12 @@ static bool path_matches(const struct policy_rule *r, const char *path) {
 
 static bool matches(const struct policy_rule *r, const struct user *u,
                     const struct attributes *at) {
-    if (r->users.n && !listed(&r->users, str_or(u->name, ""))) return false;
+    if (r->users.n && !str_list_has(&r->users, str_or(u->name, ""))) return false;
     if (r->groups.n && !shared(&u->groups, &r->groups)) return false;
-    if (r->verbs.n && !listed(&r->verbs, at->verb)) return false;
+    if (r->verbs.n && !str_list_has(&r->verbs, at->verb)) return false;
     if (at->path) return !r->n && !r->namespaces.n && (!r->paths.n || path_matches(r, at->path));
     if (r->paths.n) return false;
-    if (r->namespaces.n && !listed(&r->namespaces, at->ns)) return false;
+    if (r->namespaces.n && !str_list_has(&r->namespaces, at->ns)) return false;
     return !r->n || resources_match(r, at);
 }
 

@@ -154,12 +154,6 @@ static int use(struct authn_ask *ask, const struct verdict *v) {
 
 /* ---- asking ---- */
 
-static bool listed(const struct str_list *l, const char *s) {
-    for (size_t i = 0; i < l->n; i++)
-        if (str_eq(l->v[i], s)) return true;
-    return false;
-}
-
 /* Those of the asked audiences that the answer names; an answer without any knows none: it is for
  * the API's own. */
 static bool take_audiences(struct authn_ask *ask, struct verdict *v, const struct str_list *told) {
@@ -168,7 +162,7 @@ static bool take_audiences(struct authn_ask *ask, struct verdict *v, const struc
     const struct str_list *wanted = ask->audiences.n ? &ask->audiences : &standard;
     const struct str_list *have = told->n ? told : &standard;
     for (size_t i = 0; i < wanted->n; i++)
-        if (listed(have, wanted->v[i]))
+        if (str_list_has(have, wanted->v[i]))
             *ARENA_PUSH(v->a, &v->audiences) = arena_str(v->a, wanted->v[i]);
     return v->audiences.n > 0;
 }

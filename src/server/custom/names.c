@@ -21,12 +21,6 @@ void definition_set_condition(struct arena *a, definition *d, const char *type, 
     c->message = message;
 }
 
-static bool has_word(const struct str_list *l, const char *word) {
-    for (size_t i = 0; i < l->n; i++)
-        if (str_eq(l->v[i], word)) return true;
-    return false;
-}
-
 struct others {
     const definition_names *const *v;
     size_t n;
@@ -35,7 +29,8 @@ struct others {
 static bool resource_taken(const struct others *o, const char *name) {
     for (size_t i = 0; i < o->n; i++) {
         const definition_names *n = o->v[i];
-        if (str_eq(n->plural, name) || str_eq(n->singular, name) || has_word(&n->short_names, name))
+        if (str_eq(n->plural, name) || str_eq(n->singular, name) ||
+            str_list_has(&n->short_names, name))
             return true;
     }
     return false;
@@ -70,7 +65,7 @@ static void grant(struct verdict *v, const char *wanted, const char **held, bool
 
 static void grant_short(struct verdict *v, const struct str_list *wanted, struct str_list *held) {
     for (size_t i = 0; i < wanted->n; i++) {
-        if (has_word(held, wanted->v[i]) || !resource_taken(v->others, wanted->v[i])) continue;
+        if (str_list_has(held, wanted->v[i]) || !resource_taken(v->others, wanted->v[i])) continue;
         v->reason = "ShortNamesConflict";
         v->message = arena_printf(v->a, "\"%s\" is already in use", wanted->v[i]);
         return;
