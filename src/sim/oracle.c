@@ -79,7 +79,7 @@ static void look_at_placement(struct sim *s, struct arena *a, const struct core_
         map_put(&o->placed, slice_of(pod->metadata.uid), copy);
         count_pod(s, a, now, node, 1);
     } else if (known && str_empty(node)) {
-        count_pod(s, a, old ? old : now, known, -1);
+        count_pod(s, a, pod, known, -1);
         free(map_del(&o->placed, slice_of(pod->metadata.uid)));
     }
 }

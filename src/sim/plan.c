@@ -173,8 +173,10 @@ static void do_it(struct sim *s, void *user) {
     sim_say(s, "user: %s %s %s/%s %s: %s", "", str_or(x->kind, "create"), x->ns,
             str_or(x->name, ""), str_or(x->json, ""), rc < 0 ? err.text : "done");
     free(user);
-    /* A Job may have been removed when its time to live was over; an account not made yet. */
-    bool theirs = str_eq(x->kind, "Job") || str_eq(x->kind, "ServiceAccount");
+    /* A Job may have been removed when its time to live was over, a pod with its node; an account
+     * may not have been made yet. */
+    bool theirs =
+        str_eq(x->kind, "Job") || str_eq(x->kind, "ServiceAccount") || str_eq(x->kind, "Pod");
     bool expected = err.reason == ERR_TOO_MANY_REQUESTS || (err.reason == ERR_NOT_FOUND && theirs);
     if (rc < 0 && !expected)
         sim_violation(s, "the plan is wrong: %s: %s", str_or(x->json, str_or(x->name, "")),
@@ -224,7 +226,8 @@ static size_t choose_named(const char *names, const struct scenario **ret, size_
 static size_t choose(struct sim_random *r, uint64_t seed, const char *controller,
                      const struct scenario **ret) {
     size_t n, n_fit = 0;
-    const struct scenario *const *all = scenarios(&n), *fit[64];
+    const struct scenario *const *all = scenarios(&n);
+    const struct scenario *fit[64];
     for (size_t i = 0; i < n; i++)
         if (!controller || scenario_covers(all[i], controller)) fit[n_fit++] = all[i];
     if (!n_fit) return 0;
