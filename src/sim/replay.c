@@ -270,11 +270,17 @@ static void report(const struct replay_mode *mode, const struct curve *c) {
     fflush(stdout);
 }
 
+static bool is_mode(const char *wanted) {
+    bool any = !strcmp(wanted, "all");
+    for (const struct replay_mode *m = replay_modes; m->name; m++) any |= !strcmp(wanted, m->name);
+    return any;
+}
+
 int sim_replay(const struct sim_options *o, struct err *err) {
     struct trace t = {0};
     uint64_t first = o->seed ? o->seed : FIRST_SEED, seeds = o->seeds ? o->seeds : SEEDS;
     const char *wanted = o->mode ? o->mode : "atoll";
-    bool any = false;
+    if (!is_mode(wanted)) return err_set(err, ERR_INVALID, "no mode is called \"%.40s\"", wanted);
     if (seeds > SEEDS_MAX) return err_set(err, ERR_INVALID, "at most %d seeds", SEEDS_MAX);
     int rc = trace_load(&t, o->nodes_csv, o->pods_csv, err);
     if (!rc)
@@ -288,11 +294,9 @@ int sim_replay(const struct sim_options *o, struct err *err) {
     for (const struct replay_mode *m = replay_modes; !rc && m->name; m++) {
         struct curve curve = {.pods = 0};
         if (strcmp(wanted, "all") != 0 && strcmp(wanted, m->name) != 0) continue;
-        any = true;
         for (uint64_t i = 0; i < seeds; i++) replay_seed(&t, m, first + i, &curve);
         report(m, &curve);
     }
-    if (!rc && !any) rc = err_set(err, ERR_INVALID, "no mode is called \"%.40s\"", wanted);
     trace_done(&t);
     return rc;
 }

@@ -4,6 +4,7 @@
 #include "base/own.h"
 #include "base/test.h"
 #include "sim/replay.h"
+#include "sim/sim.h"
 
 static void write_file(char *path, const char *text) {
     int fd = mkstemp(path);
@@ -109,4 +110,11 @@ TEST(the_scheduler_itself_places_a_trace) {
     assert_int_equal(replay_cluster_place(c, &t.pods.v[3], &devices), -1); /* no such model */
     replay_cluster_free(c);
     trace_done(&t);
+}
+
+TEST(a_mode_that_nobody_knows_is_named) {
+    struct err err;
+    struct sim_options o = {.nodes_csv = "/", .pods_csv = "/", .mode = "odd"};
+    assert_true(sim_replay(&o, &err) < 0);
+    assert_string_equal(err.text, "no mode is called \"odd\"");
 }
