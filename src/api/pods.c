@@ -52,16 +52,6 @@ bool pod_is_active(const struct core_v1_pod *pod) {
     return !pod_is_terminal(pod) && !pod_is_terminating(pod);
 }
 
-bool pod_is_available(const struct core_v1_pod *pod, int32_t min_ready_seconds, int64_t now_ns) {
-    const struct core_v1_pod_condition *c = pod_condition_get(pod, "Ready");
-    if (!c || !str_eq(c->status, "True")) return false;
-    if (min_ready_seconds <= 0) return true;
-    int64_t since;
-    if (str_empty(c->last_transition_time) || time_parse(c->last_transition_time, &since) < 0)
-        return false;
-    return now_ns - since >= (int64_t)min_ready_seconds * 1000000000;
-}
-
 bool container_is_sidecar(const struct core_v1_container *c) {
     return str_eq(c->restart_policy, "Always");
 }
@@ -103,61 +93,41 @@ static int64_t add(int64_t x, int64_t y) {
 struct pick {
     const char *name;
     int64_t (*measure)(const char *quantity);
-    bool limits; /* of limits instead of requests */
 };
 
-/* *missing: a container has no such entry (a limit that is absent means unlimited). */
-static int64_t amount(const struct core_v1_container *c, const struct pick *p, bool *missing) {
-    const char *q = str_map_get(p->limits ? &c->resources.limits : &c->resources.requests, p->name);
-    *missing |= q == NULL;
-    return p->measure(q);
+static int64_t amount(const struct core_v1_container *c, const struct pick *p) {
+    return p->measure(str_map_get(&c->resources.requests, p->name));
 }
 
 static int64_t pod_amount(const struct core_v1_pod_spec *spec, const struct pick *p) {
     int64_t running = 0, sidecars = 0, initializing = 0;
-    bool missing = false, ignored = false;
     for (size_t i = 0; i < spec->containers.n; i++)
-        running = add(running, amount(&spec->containers.v[i], p, &missing));
+        running = add(running, amount(&spec->containers.v[i], p));
     for (size_t i = 0; i < spec->init_containers.n; i++) {
         const struct core_v1_container *c = &spec->init_containers.v[i];
-        bool sidecar = container_is_sidecar(c);
-        int64_t step = add(sidecars, amount(c, p, sidecar ? &missing : &ignored));
-        if (sidecar) sidecars = step;
+        int64_t step = add(sidecars, amount(c, p));
+        if (container_is_sidecar(c)) sidecars = step;
         initializing = MAX_OF(initializing, step);
     }
     running = add(running, sidecars);
     int64_t all = MAX_OF(running, initializing);
     /* What the pod as a whole has stands above what its containers have (KEP-2837). */
-    const char *whole = spec->resources ? str_map_get(p->limits ? &spec->resources->limits
-                                                                : &spec->resources->requests,
-                                                      p->name)
-                                        : NULL;
-    if (whole)
-        all = p->measure(whole);
-    else if (p->limits && missing)
-        return 0;
+    const char *whole = spec->resources ? str_map_get(&spec->resources->requests, p->name) : NULL;
+    if (whole) all = p->measure(whole);
     return add(all, p->measure(str_map_get(&spec->overhead, p->name)));
 }
 
-static struct pod_resources pod_all(const struct core_v1_pod_spec *spec, bool limits) {
+struct pod_resources pod_requests(const struct core_v1_pod_spec *spec) {
     return (struct pod_resources){
-        .cpu_milli = pod_amount(spec, &(struct pick){"cpu", quantity_milli, limits}),
-        .memory_bytes = pod_amount(spec, &(struct pick){"memory", quantity_value, limits}),
+        .cpu_milli = pod_amount(spec, &(struct pick){"cpu", quantity_milli}),
+        .memory_bytes = pod_amount(spec, &(struct pick){"memory", quantity_value}),
         .ephemeral_storage_bytes =
-            pod_amount(spec, &(struct pick){"ephemeral-storage", quantity_value, limits}),
+            pod_amount(spec, &(struct pick){"ephemeral-storage", quantity_value}),
     };
 }
 
-struct pod_resources pod_requests(const struct core_v1_pod_spec *spec) {
-    return pod_all(spec, false);
-}
-
-struct pod_resources pod_limits(const struct core_v1_pod_spec *spec) {
-    return pod_all(spec, true);
-}
-
 int64_t pod_request_of(const struct core_v1_pod_spec *spec, const char *resource) {
-    return pod_amount(spec, &(struct pick){resource, quantity_value, false});
+    return pod_amount(spec, &(struct pick){resource, quantity_value});
 }
 
 static void note_restart(int64_t *last, const struct core_v1_container_status *s) {

@@ -23,8 +23,6 @@ bool pod_is_terminal(const struct core_v1_pod *pod);    /* phase Succeeded or Fa
 bool pod_is_terminating(const struct core_v1_pod *pod); /* has a deletionTimestamp */
 /* Neither terminal nor terminating: counts as a replica. */
 bool pod_is_active(const struct core_v1_pod *pod);
-/* Ready for at least min_ready_seconds. */
-bool pod_is_available(const struct core_v1_pod *pod, int32_t min_ready_seconds, int64_t now_ns);
 
 /* An init container with restartPolicy Always (KEP-753). */
 bool container_is_sidecar(const struct core_v1_container *c);
@@ -42,8 +40,6 @@ struct pod_resources {
     int64_t ephemeral_storage_bytes;
 };
 struct pod_resources pod_requests(const struct core_v1_pod_spec *spec);
-/* As pod_requests on limits; 0 when any long-running container has no limit of that kind. */
-struct pod_resources pod_limits(const struct core_v1_pod_spec *spec);
 /* The same sum for any resource name, in whole units ("nvidia.com/gpu", "hugepages-2Mi"). */
 int64_t pod_request_of(const struct core_v1_pod_spec *spec, const char *resource);
 

@@ -35,8 +35,8 @@ bool pod_available_at(const struct core_v1_pod *pod, int32_t min_ready_s, int64_
 }
 
 void adoption_map(const struct reconciler *r, const struct world *w, const struct api_kind *k,
-               const struct api_object *now, const struct api_object *old, struct keys *out,
-               const char *const *kinds, selects_fn *selects) {
+                  const struct api_object *now, const struct api_object *old, struct keys *out,
+                  const char *const *kinds, selects_fn *selects) {
     const struct api_object *o;
     size_t at = 0;
     reconciler_default_map(r, w, k, now, old, out);
@@ -190,4 +190,16 @@ void plan_adopt(struct plan *p, const struct api_object *o, const struct api_obj
 void plan_release(struct plan *p, const struct api_object *o, const char *owner_uid) {
     struct owner_list refs = owners_without(plan_arena(p), o, owner_uid);
     plan_set_owners(p, o, refs.v, refs.n);
+}
+
+void map_own_kind(const struct reconciler *r, const struct world *w, const struct api_kind *k,
+                  const struct api_object *now, const struct api_object *old, struct keys *out) {
+    (void)w;
+    if (strcmp(k->kind, r->kind) == 0) keys_add_object(out, now ? now : old);
+}
+
+void map_node_to_pods(const struct world *w, const char *node, struct keys *out) {
+    const struct api_object *o;
+    for (size_t at = 0; (o = world_next(w, "Pod", NULL, &at));)
+        if (str_eq(((const struct core_v1_pod *)o)->spec.node_name, node)) keys_add_object(out, o);
 }

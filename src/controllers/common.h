@@ -26,8 +26,8 @@ bool template_equal(const struct core_v1_pod_template_spec *x,
  * selects it. */
 typedef bool selects_fn(const struct api_object *owner, const struct str_map *labels);
 void adoption_map(const struct reconciler *r, const struct world *w, const struct api_kind *k,
-               const struct api_object *now, const struct api_object *old, struct keys *out,
-               const char *const *kinds, selects_fn *selects);
+                  const struct api_object *now, const struct api_object *old, struct keys *out,
+                  const char *const *kinds, selects_fn *selects);
 
 /* Now as the API writes it. */
 const char *now_text(struct arena *a, const struct world *w);
@@ -51,3 +51,11 @@ void plan_adopt(struct plan *p, const struct api_object *o, const struct api_obj
 /* Takes the reference to this owner away, keeps others. */
 void plan_release(struct plan *p, const struct api_object *o, const char *owner_uid);
 void plan_set_finalizers(struct plan *p, const struct api_object *o, const char *without);
+
+/* ---- maps ---- */
+
+/* Only objects of its own kind wake it: it looks at the others, it does not follow them. */
+void map_own_kind(const struct reconciler *r, const struct world *w, const struct api_kind *k,
+                  const struct api_object *now, const struct api_object *old, struct keys *out);
+/* The keys of the pods that stand on that node. */
+void map_node_to_pods(const struct world *w, const char *node, struct keys *out);

@@ -270,19 +270,12 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     return 0;
 }
 
-/* Only the policy itself wakes it: passes look at the world, they do not follow it. */
-static void map(const struct reconciler *r, const struct world *w, const struct api_kind *k,
-                const struct api_object *now, const struct api_object *old, struct keys *out) {
-    (void)r, (void)w;
-    if (strcmp(k->kind, "DeschedulerPolicy") == 0) keys_add_object(out, now ? now : old);
-}
-
 static const char *const watches[] = {
     "DeschedulerPolicy", "Pod", "Node", "Namespace", "PodDisruptionBudget", "PersistentVolumeClaim",
     "PersistentVolume",  NULL};
 static const struct reconciler descheduler = {.name = "descheduler",
                                               .kind = "DeschedulerPolicy",
                                               .watches = watches,
-                                              .map = map,
+                                              .map = map_own_kind,
                                               .reconcile = reconcile};
 RECONCILER(descheduler);

@@ -280,19 +280,13 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     return 0;
 }
 
-static void map(const struct reconciler *r, const struct world *w, const struct api_kind *k,
-                const struct api_object *now, const struct api_object *old, struct keys *out) {
-    (void)r, (void)w;
-    /* What else it sees is looked at whenever figures come in. */
-    if (str_eq(k->kind, "HorizontalPodAutoscaler")) keys_add_object(out, now ? now : old);
-}
-
+/* What else it sees is looked at whenever figures come in. */
 static const char *const watches[] = {
     "HorizontalPodAutoscaler", "Deployment", "ReplicaSet", "StatefulSet",
     "ReplicationController",   "Pod",        NULL};
 static const struct reconciler hpa_reconciler = {.name = "horizontalpodautoscaler",
                                                  .kind = "HorizontalPodAutoscaler",
                                                  .watches = watches,
-                                                 .map = map,
+                                                 .map = map_own_kind,
                                                  .reconcile = reconcile};
 RECONCILER(hpa_reconciler);

@@ -109,8 +109,6 @@ struct hpa_memory hpa_memory_read(struct hpa_run *r);
 /* Into the plan, when it differs from what is there. */
 void hpa_memory_write(struct hpa_run *r, const struct hpa_memory *m);
 void hpa_memory_changed(struct hpa_run *r, struct hpa_memory *m, int32_t added);
-/* The rules in force: those of the object, or the defaults. */
-struct autoscaling_v2_hpa_scaling_rules hpa_rules(struct hpa_run *r, bool up);
 struct hpa_verdict {
     int32_t replicas;
     const char *able_reason, *able_message; /* AbleToScale */

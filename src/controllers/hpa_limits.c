@@ -13,7 +13,28 @@
 typedef struct autoscaling_v2_hpa_scaling_rules rules;
 
 static const int64_t second_ns = 1000000000;
-enum { DOWN_WINDOW_S = 300, PERIOD_S = 15, PARTS = 64, LONGEST_S = 3600 };
+enum { DOWN_WINDOW_S = 300, PERIOD_S = 15, PARTS = 64 };
+
+/* ---- rules ---- */
+
+static void add_policy(struct hpa_run *r, rules *s, const char *type, int32_t value) {
+    *ARENA_PUSH(r->a, &s->policies) =
+        (struct autoscaling_v2_hpa_scaling_policy){type, value, PERIOD_S};
+}
+
+/* The rules in force: those of the object, or the defaults. */
+static rules rules_of(struct hpa_run *r, bool up) {
+    const struct autoscaling_v2_horizontal_pod_autoscaler_behavior *b = r->hpa->spec.behavior;
+    const rules *own = !b ? NULL : up ? b->scale_up : b->scale_down;
+    rules s = own ? *own : (rules){0};
+    bool none = !s.policies.n;
+    if (none && up) add_policy(r, &s, "Pods", 4);
+    if (none) add_policy(r, &s, "Percent", 100);
+    if (!s.select_policy) s.select_policy = "Max";
+    if (!s.stabilization_window_seconds)
+        s.stabilization_window_seconds = int_new(r->a, up ? 0 : DOWN_WINDOW_S);
+    return s;
+}
 
 /* ---- memory ---- */
 
@@ -74,7 +95,7 @@ void hpa_memory_write(struct hpa_run *r, const struct hpa_memory *m) {
 static int64_t longest_period_ns(struct hpa_run *r) {
     int64_t longest = 0;
     for (int up = 0; up <= 1; up++) {
-        rules s = hpa_rules(r, up);
+        rules s = rules_of(r, up);
         for (size_t i = 0; i < s.policies.n; i++)
             longest = MAX_OF(longest, (int64_t)s.policies.v[i].period_seconds);
     }
@@ -115,25 +136,7 @@ static void remember_advice(struct hpa_run *r, struct hpa_memory *m, int32_t adv
     *m = kept;
 }
 
-/* ---- rules ---- */
-
-static void add_policy(struct hpa_run *r, rules *s, const char *type, int32_t value) {
-    *ARENA_PUSH(r->a, &s->policies) =
-        (struct autoscaling_v2_hpa_scaling_policy){type, value, PERIOD_S};
-}
-
-rules hpa_rules(struct hpa_run *r, bool up) {
-    const struct autoscaling_v2_horizontal_pod_autoscaler_behavior *b = r->hpa->spec.behavior;
-    const rules *own = !b ? NULL : up ? b->scale_up : b->scale_down;
-    rules s = own ? *own : (rules){0};
-    bool none = !s.policies.n;
-    if (none && up) add_policy(r, &s, "Pods", 4);
-    if (none) add_policy(r, &s, "Percent", 100);
-    if (!s.select_policy) s.select_policy = "Max";
-    if (!s.stabilization_window_seconds)
-        s.stabilization_window_seconds = int_new(r->a, up ? 0 : DOWN_WINDOW_S);
-    return s;
-}
+/* ---- limits ---- */
 
 static int64_t changed_since(const struct hpa_memory *m, int64_t since_ns, bool up) {
     int64_t n = 0;
@@ -211,7 +214,7 @@ struct hpa_verdict hpa_limit(struct hpa_run *r, struct hpa_memory *m, int32_t de
                              int32_t min) {
     int32_t now = r->target.spec_replicas;
     bool up = desired >= now;
-    rules up_rules = hpa_rules(r, true), down_rules = hpa_rules(r, false);
+    rules up_rules = rules_of(r, true), down_rules = rules_of(r, false);
     int64_t up_ns = *up_rules.stabilization_window_seconds * second_ns;
     int64_t down_ns = *down_rules.stabilization_window_seconds * second_ns;
     /* What a restart made forgotten: the present number was somebody's advice. */

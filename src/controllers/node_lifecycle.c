@@ -54,8 +54,11 @@ static const char *note_name(struct arena *a, const char *name) {
     return arena_printf(a, "node-lifecycle/%s", name);
 }
 
-/* The note: what was seen last, a space, and when that was first seen. */
-int64_t node_silent_since(const struct world *w, const node *n, struct plan *p) {
+/* Since when, by this process's clock, the node has given no sign of life: neither its Lease nor
+ * the heartbeat of its status has changed. Clocks of nodes do not matter. The observation is a note
+ * in the plan: what was seen last, a space, and when that was first seen. A process that has just
+ * begun starts counting. */
+static int64_t silent_since(const struct world *w, const node *n, struct plan *p) {
     struct arena *a = plan_arena(p);
     const struct coordination_v1_lease *l = lease_of(w, n->metadata.name);
     const struct core_v1_node_condition *c = node_condition(n, "Ready");
@@ -75,7 +78,7 @@ int64_t node_silent_since(const struct world *w, const node *n, struct plan *p) 
     return now_ns;
 }
 
-void node_silence_forget(const struct world *w, const char *name, struct plan *p) {
+static void forget_silence(const struct world *w, const char *name, struct plan *p) {
     const char *note = note_name(plan_arena(p), name);
     if (world_fact(w, note)) plan_note(p, note, SLICE(""));
 }
@@ -86,7 +89,7 @@ static int64_t silence_left_ms(const struct world *w, const node *n, struct plan
     if (l && l->spec.lease_duration_seconds && *l->spec.lease_duration_seconds > 0)
         grace_ms = MIN_OF(grace_ms, *l->spec.lease_duration_seconds * INT64_C(1000));
     grace_ms = MAX_OF(grace_ms, (int64_t)SILENCE_MIN_MS);
-    return (node_silent_since(w, n, p) - world_now_ns(w)) / 1000000 + grace_ms;
+    return (silent_since(w, n, p) - world_now_ns(w)) / 1000000 + grace_ms;
 }
 
 static void mark_unknown(const struct world *w, const node *n, struct plan *p) {
@@ -196,7 +199,7 @@ static void write_taints(const struct world *w, const node *n, struct plan *p) {
 static int reconcile(const struct world *w, const char *key, struct plan *p, struct err *err) {
     (void)err;
     const node *n = (const node *)world_get(w, "Node", NULL, key);
-    if (!n) node_silence_forget(w, key, p);
+    if (!n) forget_silence(w, key, p);
     if (!n || n->metadata.deletion_timestamp) return 0;
     const char *ready = node_readiness(n);
     int64_t left_ms = silence_left_ms(w, n, p);

@@ -18,12 +18,6 @@ const struct core_v1_taint *node_taint(const node *n, const char *key, const cha
 const struct core_v1_taint *node_outage(const node *n);
 bool node_executes_taints(const node *n); /* has a taint with the effect NoExecute */
 
-/* Since when, by this process's clock, the node has given no sign of life: neither its Lease nor
- * the heartbeat of its status has changed. Clocks of nodes do not matter. The observation is a note
- * in the plan; a process that has just begun starts counting. */
-int64_t node_silent_since(const struct world *w, const node *n, struct plan *p);
-void node_silence_forget(const struct world *w, const char *name, struct plan *p);
-
 /* Evictions by zone: a zone where most nodes are well loses up to ten nodes in ten seconds, one
  * where most are not none (or one in ten seconds, when it is large), and when no node at all is
  * ready, it is more likely that the controller is cut off: nobody is evicted. */

@@ -65,10 +65,7 @@ static void map(const struct reconciler *r, const struct world *w, const struct 
     if (!str_eq(node_readiness(n), "Unknown") ||
         (old && str_eq(node_readiness((const node *)old), "Unknown")))
         return;
-    const struct api_object *o;
-    for (size_t at = 0; (o = world_next(w, "Pod", NULL, &at));)
-        if (str_eq(((const struct core_v1_pod *)o)->spec.node_name, n->metadata.name))
-            keys_add_object(out, o);
+    map_node_to_pods(w, n->metadata.name, out);
 }
 
 static const char *const watches[] = {"Pod", "Node", NULL};

@@ -91,10 +91,7 @@ static void map(const struct reconciler *r, const struct world *w, const struct 
     bool given_up = now && is_out_of_service((const node *)now) &&
                     !(old && is_out_of_service((const node *)old));
     if (now && !back && !given_up) return;
-    const struct api_object *o, *n = now ? now : old;
-    for (size_t at = 0; (o = world_next(w, "Pod", NULL, &at));)
-        if (str_eq(((const struct core_v1_pod *)o)->spec.node_name, n->metadata.name))
-            keys_add_object(out, o);
+    map_node_to_pods(w, (now ? now : old)->metadata.name, out);
 }
 
 static const char *const watches[] = {"Pod", "Node", NULL};

@@ -10,6 +10,10 @@
 #include "controllers/hpa.h"
 
 enum { VPA_SAMPLE_S = 15 };
+/* Kinds that it may be for. */
+#define VPA_TARGETS                                                                                \
+    "Deployment", "ReplicaSet", "StatefulSet", "ReplicationController", "DaemonSet", "Job",        \
+        "CronJob"
 
 /* What has been seen of the containers of one name. */
 struct vpa_container {
@@ -44,7 +48,6 @@ struct vpa_state *vpa_state_read(const struct world *w, struct arena *a, const v
 bool vpa_state_due(const struct world *w, struct arena *a, const vpa_object *v);
 void vpa_state_write(struct plan *p, const vpa_object *v, const struct vpa_state *s);
 void vpa_state_drop(const struct world *w, struct plan *p, const char *ns, const char *name);
-struct vpa_container *vpa_container_get(struct arena *a, struct vpa_state *s, const char *name);
 /* One sample of a container; cpu in cores. */
 void vpa_sample(struct arena *a, struct vpa_state *s, const struct core_v1_pod *pod,
                 const char *container, double cpu, double request_cores, double memory_bytes,

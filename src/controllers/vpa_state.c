@@ -38,7 +38,7 @@ static const char *next_word(struct arena *a, struct slice *line) {
     return arena_strn(a, word);
 }
 
-struct vpa_container *vpa_container_get(struct arena *a, struct vpa_state *s, const char *name) {
+static struct vpa_container *container_get(struct arena *a, struct vpa_state *s, const char *name) {
     for (size_t i = 0; i < s->containers.n; i++)
         if (str_eq(s->containers.v[i]->name, name)) return s->containers.v[i];
     if (s->containers.n >= CONTAINERS_MAX) return NULL;
@@ -56,7 +56,7 @@ static void read_line(struct arena *a, struct vpa_state *s, char what, struct sl
         s->sampled_ns = next_number(&line);
         s->saved_ns = next_number(&line);
         s->status_ns = next_number(&line);
-    } else if (what == 'c' && (last = vpa_container_get(a, s, next_word(a, &line)))) {
+    } else if (what == 'c' && (last = container_get(a, s, next_word(a, &line)))) {
         last->first_ns = next_number(&line);
         last->last_ns = next_number(&line);
         last->samples = next_number(&line);
@@ -92,7 +92,7 @@ static void read_checkpoints(const struct world *w, struct arena *a, const vpa_o
         const struct autoscaling_v1_vertical_pod_autoscaler_checkpoint *k = (const void *)o;
         if (!str_eq(k->spec.vpa_object_name, v->metadata.name) || str_empty(k->spec.container_name))
             continue;
-        struct vpa_container *c = vpa_container_get(a, s, k->spec.container_name);
+        struct vpa_container *c = container_get(a, s, k->spec.container_name);
         if (!c) continue;
         read_histogram(&c->cpu, &k->status.cpu_histogram);
         read_histogram(&c->memory, &k->status.memory_histogram);
@@ -186,7 +186,7 @@ static void memory_sample(struct vpa_container *c, struct vpa_peak *p, double by
 void vpa_sample(struct arena *a, struct vpa_state *s, const struct core_v1_pod *pod,
                 const char *container, double cpu, double request_cores, double memory_bytes,
                 int64_t at_ns) {
-    struct vpa_container *c = vpa_container_get(a, s, container);
+    struct vpa_container *c = container_get(a, s, container);
     if (!c || s->peaks.n >= PEAKS_MAX) return;
     struct vpa_peak *p = peak_of(a, s, pod, container);
     p->seen = true;
@@ -199,7 +199,7 @@ void vpa_sample(struct arena *a, struct vpa_state *s, const struct core_v1_pod *
 
 void vpa_sample_kill(struct arena *a, struct vpa_state *s, const struct core_v1_pod *pod,
                      const char *container, double request_bytes, int64_t at_ns) {
-    struct vpa_container *c = vpa_container_get(a, s, container);
+    struct vpa_container *c = container_get(a, s, container);
     if (!c || s->peaks.n >= PEAKS_MAX) return;
     struct vpa_peak *p = peak_of(a, s, pod, container);
     if (p->killed_ns >= at_ns) return;

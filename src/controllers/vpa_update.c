@@ -199,25 +199,10 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     return 0;
 }
 
-static void map(const struct reconciler *r, const struct world *w, const struct api_kind *k,
-                const struct api_object *now, const struct api_object *old, struct keys *out) {
-    (void)r, (void)w;
-    if (str_eq(k->kind, "VerticalPodAutoscaler")) keys_add_object(out, now ? now : old);
-}
-
-static const char *const watches[] = {"VerticalPodAutoscaler",
-                                      "Deployment",
-                                      "ReplicaSet",
-                                      "StatefulSet",
-                                      "ReplicationController",
-                                      "DaemonSet",
-                                      "Job",
-                                      "CronJob",
-                                      "Pod",
-                                      NULL};
+static const char *const watches[] = {"VerticalPodAutoscaler", VPA_TARGETS, "Pod", NULL};
 static const struct reconciler updater = {.name = "vpa-updater",
                                           .kind = "VerticalPodAutoscaler",
                                           .watches = watches,
-                                          .map = map,
+                                          .map = map_own_kind,
                                           .reconcile = reconcile};
 RECONCILER(updater);

@@ -70,9 +70,9 @@ struct container {
 
     enum stop_state stop;
     bool stop_wanted;
-    uint64_t stop_grace_ms, stop_deadline_ms; /* deadline: monotonic, of the kill */
-    char *stop_why;                           /* for the Killing event */
-    char *stop_signal;                        /* of the image: "SIGTERM", "15"; NULL = SIGTERM */
+    uint64_t stop_deadline_ms; /* monotonic, of the kill */
+    char *stop_why;            /* for the Killing event */
+    char *stop_signal;         /* of the image: "SIGTERM", "15"; NULL = SIGTERM */
 
     struct container_amounts applied, refused; /* resize.h */
     bool applied_known, refused_known;
@@ -165,7 +165,7 @@ struct pod {
     bool kicked;              /* a step is queued */
     uint64_t status_sent;     /* hash of the last status written */
     uint64_t status_revision; /* of the object that this made; UINT64_MAX: unknown */
-    bool status_busy, status_dirty;
+    bool status_busy;
     struct backoff status_retry;
 };
 

@@ -29,7 +29,6 @@ struct stream_ops {
 typedef void stream_handler(struct agent *g, struct stream *s, const struct stream_request *r);
 
 struct arena *stream_arena(struct stream *s);
-struct agent *stream_agent(struct stream *s);
 /* An error as a Status object, then the end. */
 void stream_fail(struct stream *s, const struct err *err);
 void stream_set(struct stream *s, const struct stream_ops *ops, void *state);

@@ -44,9 +44,6 @@ struct stream {
 struct arena *stream_arena(struct stream *s) {
     return s->arena;
 }
-struct agent *stream_agent(struct stream *s) {
-    return s->owner->agent;
-}
 size_t stream_queued(const struct stream *s) { return s->out.n; }
 
 static void stream_free(void *user) {

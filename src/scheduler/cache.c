@@ -34,7 +34,7 @@ static void place_key(struct buf *b, const struct sched_profile *profile,
                    &spec->topology_spread_constraints.v[i]);
 }
 
-uint64_t leaf_of(int64_t score, const struct sched_node *n) {
+static uint64_t leaf_of(int64_t score, const struct sched_node *n) {
     uint64_t pods = (uint64_t)MIN_OF(MAX_OF(n->used_pods, 0), 0xffff);
     return (uint64_t)(MIN_OF(MAX_OF(score, 0), LEAF_SCORE_MAX) + 1) << 40 |
            (0xffff - pods) << LEAF_AT_BITS | (LEAF_AT_MAX - (uint64_t)n->at);

@@ -28,7 +28,7 @@ struct place_class {
     int32_t *fixed; /* by node: scores that the objects decide; −1: filtered out */
     int32_t *raw;   /* width for each scaled part: scores that the objects decide, not scaled yet */
     uint64_t *tree; /* root 1: the best of all; leaves from width, 0: does not fit; rest: cache.c */
-    size_t width;                /* a power of two ≥ nodes */
+    size_t width;   /* a power of two ≥ nodes */
     struct refusals *refusals;   /* refusals.c; NULL until nothing fits */
     struct preempting *preempts; /* preempt.c; NULL until it is asked */
 };
@@ -47,7 +47,6 @@ static inline uint32_t leaf_at(uint64_t leaf) {
 }
 /* What decides between nodes of equal score. */
 static inline uint64_t leaf_rest(uint64_t leaf) { return leaf << 24; }
-uint64_t leaf_of(int64_t score, const struct sched_node *n);
 
 /* ---- place.c, for refusals.c and preempt.c ---- */
 

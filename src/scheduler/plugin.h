@@ -155,5 +155,4 @@ struct tally {
     } * v;
     size_t n;
 };
-void tally_add(struct arena *a, struct tally *t, const char *reason);
 const char *tally_text(struct arena *a, size_t n_nodes, const struct tally *t);

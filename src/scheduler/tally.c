@@ -29,15 +29,6 @@ bool sched_refuse_for_good(struct sched_why *why, const char *fmt, ...) {
     return false;
 }
 
-void tally_add(struct arena *a, struct tally *t, const char *reason) {
-    for (size_t i = 0; i < t->n; i++)
-        if (strcmp(t->v[i].reason, reason) == 0) {
-            t->v[i].nodes++;
-            return;
-        }
-    *ARENA_PUSH(a, t) = (struct refusal){arena_str(a, reason), 1};
-}
-
 static int by_text(const void *x, const void *y) {
     return strcmp(*(const char *const *)x, *(const char *const *)y);
 }

@@ -80,7 +80,3 @@ static inline int32_t term_hard(const struct sched_term *t, uint32_t domain) {
 static inline int64_t term_weight(const struct sched_term *t, uint32_t domain) {
     return domain < t->n_domains ? t->weight[domain] : 0;
 }
-
-/* The number of a label value's domain, made when it is new. */
-uint32_t topology_domain(struct topology *t, const char *value);
-void topology_count_node(struct topology *t, uint32_t domain, int sign);

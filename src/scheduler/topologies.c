@@ -5,7 +5,8 @@
 #include "base/own.h"
 #include "scheduler/snapshot.h"
 
-uint32_t topology_domain(struct topology *t, const char *value) {
+/* Made when it is new. */
+static uint32_t domain_number(struct topology *t, const char *value) {
     uintptr_t id = (uintptr_t)map_gets(&t->ids, value);
     if (!id) {
         vec_push(&t->nodes, 0);
@@ -15,7 +16,7 @@ uint32_t topology_domain(struct topology *t, const char *value) {
     return (uint32_t)id - 1;
 }
 
-void topology_count_node(struct topology *t, uint32_t domain, int sign) {
+static void count_node(struct topology *t, uint32_t domain, int sign) {
     if (domain == NO_DOMAIN) return;
     if (sign < 0) {
         t->n_live -= --t->nodes.v[domain] == 0;
@@ -28,13 +29,13 @@ void topology_count_node(struct topology *t, uint32_t domain, int sign) {
 
 static uint32_t domain_of(struct topology *t, const struct sched_node *n) {
     const char *value = *t->key ? str_map_get(&n->object->metadata.labels, t->key) : n->name;
-    return value ? topology_domain(t, value) : NO_DOMAIN;
+    return value ? domain_number(t, value) : NO_DOMAIN;
 }
 
 static void assign(struct snapshot *s, struct sched_node *n, size_t at) {
     while (n->domains.n <= at) vec_push(&n->domains, NO_DOMAIN);
     n->domains.v[at] = domain_of(s->topologies.v[at], n);
-    topology_count_node(s->topologies.v[at], n->domains.v[at], 1);
+    count_node(s->topologies.v[at], n->domains.v[at], 1);
 }
 
 size_t topology_use(struct snapshot *s, const char *key) {
@@ -76,7 +77,7 @@ void topology_place_node(struct snapshot *s, struct sched_node *n, bool leaves) 
             while (n->domains.n <= i) vec_push(&n->domains, NO_DOMAIN);
             continue;
         }
-        if (i < n->domains.n) topology_count_node(s->topologies.v[i], n->domains.v[i], -1);
+        if (i < n->domains.n) count_node(s->topologies.v[i], n->domains.v[i], -1);
         if (leaves) {
             if (i < n->domains.n) n->domains.v[i] = NO_DOMAIN;
         } else

@@ -352,7 +352,6 @@ void api_serve(struct sim *s, const struct sim_request *q, struct sim_reply *ret
     OWN(arena_free_p) struct arena *a = arena_new();
     struct route r;
     struct err err = {0};
-    uint64_t before = s->store->n_writes;
     int rc = -1;
     *ret = (struct sim_reply){.status = 200};
     if (str_eq(q->target, "/apis")) {
@@ -381,7 +380,6 @@ void api_serve(struct sim *s, const struct sim_request *q, struct sim_reply *ret
     }
     if (s->bugs & SIM_BUG_NO_REVISION && rc >= 0 && !str_eq(q->method, "GET"))
         hide_revision(&ret->body);
-    ret->wrote = s->store->n_writes != before;
     if (!str_eq(q->method, "GET") && !strstr(q->target, "/events"))
         sim_say(s, "%s %s %s: %d%s%s", q->asker, q->method, q->target, ret->status,
                 rc < 0 ? " " : "", rc < 0 ? err.text : "");

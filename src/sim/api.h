@@ -18,7 +18,6 @@ struct sim_request {
 struct sim_reply {
     int status;
     struct buf body;
-    bool wrote; /* the store has changed */
 };
 
 /* Everything but watches. */

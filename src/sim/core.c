@@ -153,7 +153,6 @@ void sim_free(struct sim *s) {
 void sim_violation(struct sim *s, const char *fmt, ...) {
     struct buf b = {0};
     va_list ap;
-    s->n_violations++;
     va_start(ap, fmt);
     buf_vprintf(&b, fmt, ap);
     va_end(ap);

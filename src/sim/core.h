@@ -62,7 +62,6 @@ struct sim {
     struct sim_process *processes; /* linked */
     /* What any part objects to; the first one is told. */
     char *violation;
-    uint64_t n_violations;
 };
 
 enum { SIM_SECOND_US = 1000 * 1000 };

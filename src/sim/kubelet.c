@@ -442,8 +442,6 @@ void nodes_heal(struct sim *s) {
     }
 }
 
-size_t nodes_count(const struct sim *s) { return s->nodes->v.n; }
-
 size_t nodes_running(const struct sim *s) {
     size_t count = 0;
     struct map_entry *e;

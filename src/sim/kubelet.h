@@ -15,7 +15,6 @@ void nodes_new(struct sim *s);
 void nodes_free(struct sim *s);
 /* A node called NAME that offers that much; its kubelet starts. */
 void node_add(struct sim *s, const char *name, unsigned cpus, unsigned memory_gib, unsigned pods);
-size_t nodes_count(const struct sim *s);
 /* n chooses the node. */
 void node_partition(struct sim *s, uint64_t n, uint64_t for_us);
 void node_power_off(struct sim *s, uint64_t n, uint64_t for_us);

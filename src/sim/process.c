@@ -137,9 +137,3 @@ void processes_free(struct sim *s) {
         free(p);
     }
 }
-
-void processes_stats(const struct sim *s, struct engine_stats *ret) {
-    *ret = (struct engine_stats){0};
-    for (const struct sim_process *p = s->processes; p; p = p->next)
-        if (p->engine) engine_stats(p->engine, ret);
-}

@@ -18,5 +18,3 @@ void processes_free(struct sim *s);
 void process_kill(struct sim *s, const char *name, uint64_t down_us);
 /* Kills all and starts them at once: everything is looked at again. */
 void processes_restart(struct sim *s);
-/* Of the engine since its last start. */
-void processes_stats(const struct sim *s, struct engine_stats *ret);

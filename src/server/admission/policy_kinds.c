@@ -3,7 +3,7 @@
 #include "api/kinds/kinds.h"
 #include "server/admission/policy.h"
 
-enum { CONDITIONS_MAX = 64, ANNOTATIONS_MAX = 20, KEY_BYTES_MAX = 63 };
+enum { CONDITIONS_MAX = 64, ANNOTATIONS_MAX = 20 };
 
 typedef struct admissionregistration_v1_validating_admission_policy policy_object;
 typedef struct admissionregistration_v1_validating_admission_policy_binding binding_object;
