@@ -10,8 +10,12 @@
 #include "base/times.h"
 #include "scheduler/power.h"
 
+struct refusal_told;
+
 struct request { /* under way, about a pod */
     struct acts *acts;
+    struct request *next, **prev;
+    struct refusal_told *refusal; /* that it is about; NULL: none */
     char *uid, *ns, *name;
 };
 
@@ -24,10 +28,16 @@ static struct request *request_new(struct acts *a, const char *uid, const char *
     r->ns = strdup(str_or(ns, ""));
     r->name = strdup(str_or(name, ""));
     if (!r->uid || !r->ns || !r->name) abort();
+    r->next = a->requests;
+    r->prev = &a->requests;
+    if (r->next) r->next->prev = &r->next;
+    a->requests = r;
     return r;
 }
 
 static void request_free(struct request *r) {
+    *r->prev = r->next;
+    if (r->next) r->next->prev = r->prev;
     free(r->uid);
     free(r->ns);
     free(r->name);
@@ -160,6 +170,15 @@ static void refusal_free(struct refusal_told *t) {
     free(t);
 }
 
+void acts_done(struct acts *a) {
+    while (a->requests) {
+        if (a->requests->refusal)
+            refusal_free(a->requests->refusal);
+        else
+            request_free(a->requests);
+    }
+}
+
 static void refusal_send(struct refusal_told *t, const struct core_v1_pod *pod);
 
 static void refuse_again(void *user) {
@@ -211,6 +230,7 @@ static void refuse(void *user, const struct core_v1_pod *pod, const char *messag
     struct refusal_told *t = calloc(1, sizeof *t);
     if (!t) abort();
     t->about = request_new(a, pod->metadata.uid, pod->metadata.namespace, pod->metadata.name);
+    t->about->refusal = t;
     t->message = strdup(message);
     t->nominated = nominated ? strdup(nominated) : NULL;
     if (!t->message || (nominated && !t->nominated)) abort();

@@ -11,8 +11,12 @@ struct acts {
     struct informer *pods;
     struct event_recorder *events;
     struct sched_core *core;
-    struct timer *wake; /* runs the core */
+    struct timer *wake;       /* runs the core */
+    struct request *requests; /* under way, or to be sent again */
 };
+
+/* When the clients are gone: forgets what is under way, and sends nothing again. */
+void acts_done(struct acts *a);
 
 /* Writes the status of every ElasticQuota whose use has changed since it was written. */
 void acts_tell_quotas(struct acts *a);

@@ -205,6 +205,7 @@ static bool stop(struct service_ctx *ctx) {
     event_recorder_free(sched.acts.events);
     api_client_free(sched.events);
     api_client_free(sched.acts.client);
+    acts_done(&sched.acts);
     timer_free(sched.acts.wake);
     timer_free(sched.tell_quotas);
     timer_free(sched.power);

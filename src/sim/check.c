@@ -114,6 +114,15 @@ static void look_again(struct sim *s) {
     if (!s->violation && real_writes(s) != writes) tell_last_write(s);
 }
 
+/* Nodes that fail, are cut off or emptied make pods unavailable, too. */
+static bool evictions_only(const struct sim *s, const struct sim_plan *p) {
+    static const char *const others[] = {"tainted", "descheduled"};
+    for (size_t i = 0; i < p->scenarios.n; i++)
+        for (size_t j = 0; j < ARRAY_LEN(others); j++)
+            if (str_eq(p->scenarios.v[i]->name, others[j])) return false;
+    return !(faults_drawn(s) & (1u << FAULT_POWER | 1u << FAULT_PARTITION));
+}
+
 void run_plan(const struct sim_run *r, struct sim_outcome *ret) {
     const struct sim_plan *p = r->plan;
     struct sim *s = sim_new(r->seed * 2 + r->disturbed);
@@ -132,6 +141,7 @@ void run_plan(const struct sim_run *r, struct sim_outcome *ret) {
         faults_new(s, ((1u << FAULT_COUNT) - 1) & ~p->no_faults);
         faults_begin(s);
     }
+    s->evictions_only = evictions_only(s, p);
     sim_run_until(s, p->end_us + sim_between_us(s, 30ull * SIM_SECOND_US,
                                                 (uint64_t)FAULTS_AFTER_MAX_S * SIM_SECOND_US));
     if (r->disturbed) faults_end(s);

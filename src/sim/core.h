@@ -39,6 +39,7 @@ enum sim_bug {
     SIM_BUG_REBIND = 1,      /* a bound pod may be bound again */
     SIM_BUG_NO_REVISION = 2, /* answers do not say which version was written */
     SIM_BUG_SKIP = 4,        /* a watch leaves an event out, now and then */
+    SIM_BUG_EVICT = 8,       /* evictions do not ask what a budget has left */
 };
 
 struct sim {
@@ -60,6 +61,7 @@ struct sim {
     struct sim_nodes *nodes;
     struct sim_oracle *oracle;
     struct sim_process *processes; /* linked */
+    bool evictions_only;           /* nothing but evictions makes a pod unavailable in this run */
     /* What any part objects to; the first one is told. */
     char *violation;
 };

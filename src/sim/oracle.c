@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "api/pods.h"
+#include "api/selector.h"
 #include "base/own.h"
 #include "scheduler/resources.h"
 #include "sim/faults.h"
@@ -230,6 +231,34 @@ static void look_at_birth(struct sim *s, struct arena *a, const struct api_objec
     if (have > bounds_of(s, owner->uid).most)
         sim_violation(s, "ReplicaSet %s/%s has made %d pods, it wants %d", pod->metadata.namespace,
                       owner->name, have, bounds_of(s, owner->uid).most);
+}
+
+/* ---- budgets: evictions alone never take the last that must stay ---- */
+
+void oracle_eviction(struct sim *s, const struct sim_object *budget) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    const struct policy_v1_pod_disruption_budget *b = (const void *)store_decode(a, budget);
+    struct selector *selector;
+    size_t n;
+    int32_t healthy = 0, members = 0;
+    if (!s->oracle || !s->evictions_only ||
+        selector_from_labels(a, b->spec.selector, &selector, NULL) < 0)
+        return;
+    OWN(free_p) struct sim_object **list = store_list(store_resource_of(s, "", "Pod"), &n);
+    for (size_t i = 0; i < n; i++) {
+        if (!str_eq(list[i]->ns, budget->ns)) continue;
+        const struct core_v1_pod *pod = (const void *)store_decode(a, list[i]);
+        if (!selector_matches(selector, &pod->metadata.labels)) continue;
+        members += pod_is_active(pod);
+        healthy += pod_is_active(pod) && pod_is_ready(pod);
+    }
+    int32_t least = share(&b->spec.min_available, members, true, -1);
+    /* Those on their way out are missing already. */
+    if (least < 0)
+        least = b->status.expected_pods - share(&b->spec.max_unavailable, members, true, 0);
+    if (healthy - 1 < least)
+        sim_violation(s, "an eviction leaves %d healthy pods of budget %s/%s, which needs %d",
+                      healthy - 1, budget->ns, budget->name, least);
 }
 
 /* ---- every change ---- */

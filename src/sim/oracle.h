@@ -7,6 +7,8 @@
 
 void oracle_new(struct sim *s);
 void oracle_free(struct sim *s);
+/* A pod under this budget (an object of the store) is about to be evicted. */
+void oracle_eviction(struct sim *s, const struct sim_object *budget);
 /* When all has come to rest: nothing is left that waits to go, everything that has owners has one
  * that lives. */
 void oracle_final(struct sim *s);

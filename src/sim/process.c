@@ -31,14 +31,18 @@ static void controllers_start(struct sim *s, struct sim_process *p) {
     p->engine = engine_new(s->loop, p->client, p->list, p->n, "controllers");
 }
 
-/* Answers to calls under way find no engine; the client's last calls fail, so that nothing waits
- * for them. */
-static void controllers_stop(struct sim *s, struct sim_process *p) {
-    engine_free(p->engine);
-    wire_cut(s, p->name, true);
+/* What is under way fails, and nothing new gets out: so that nobody waits for an answer any more.
+ */
+static void silence(struct sim *s, struct sim_process *p) {
     uint64_t due;
+    wire_cut(s, p->name, true);
     for (int i = 0; i < 1000 && loop_next_ms(s->loop, &due) && due <= s->now_us / 1000; i++)
         loop_run_due(s->loop);
+}
+
+static void controllers_stop(struct sim *s, struct sim_process *p) {
+    engine_free(p->engine);
+    silence(s, p);
     api_client_free(p->client);
     wire_cut(s, p->name, false);
     p->engine = NULL;
@@ -57,8 +61,9 @@ static void service_start(struct sim *s, struct sim_process *p) {
 }
 
 static void service_stop(struct sim *s, struct sim_process *p) {
-    (void)s;
+    silence(s, p);
     if (p->ctx.service->stop) p->ctx.service->stop(&p->ctx);
+    wire_cut(s, p->name, false);
 }
 
 /* ---- both ---- */

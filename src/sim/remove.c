@@ -3,6 +3,7 @@
 #include "api/selector.h"
 #include "base/own.h"
 #include "sim/api.h"
+#include "sim/oracle.h"
 
 int api_remove(struct sim *s, const struct api_kind *k, const char *ns, const char *name,
                const struct sim_delete *d, struct sim_object **ret, struct err *err) {
@@ -65,10 +66,11 @@ int api_evict(struct sim *s, const char *ns, const char *name, const struct sim_
         pod_is_terminal(pod) || pod_is_terminating(pod) || str_eq(pod->status.phase, "Pending");
     struct policy_v1_pod_disruption_budget *b = beyond ? NULL : find_budget(s, a, pod, &stored);
     if (!b || eviction_is_free(pod, b)) return api_remove(s, k, ns, name, d, NULL, err);
-    if (b->status.observed_generation < b->metadata.generation ||
-        b->status.disruptions_allowed <= 0)
+    if (!(s->bugs & SIM_BUG_EVICT) && (b->status.observed_generation < b->metadata.generation ||
+                                       b->status.disruptions_allowed <= 0))
         return err_set(err, ERR_TOO_MANY_REQUESTS,
                        "Cannot evict pod as it would violate the pod's disruption budget.");
+    oracle_eviction(s, stored);
     b->status.disruptions_allowed--;
     str_map_set(a, &b->status.disrupted_pods, name, api_now(s, a));
     store_put(s, stored->kind, (struct api_object *)(void *)b);

@@ -164,3 +164,7 @@ TEST(sim_sees_controllers_that_do_not_wait_for_their_own_writes) {
 }
 
 TEST(sim_sees_watches_that_leave_events_out) { caught("deployment", NULL, 0, SIM_BUG_SKIP, ""); }
+
+TEST(sim_sees_evictions_beyond_a_budget) {
+    caught("disruption", NULL, 0, SIM_BUG_EVICT, "eviction leaves");
+}
