@@ -1,7 +1,7 @@
 /* Answers of metrics servers, which may be foreign: any bytes are read without harm. */
 #include "base/own.h"
-#include "controllers/histogram.h"
-#include "controllers/metrics.h"
+#include "controllers/autoscaling/histogram.h"
+#include "controllers/autoscaling/metrics.h"
 #include "fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
