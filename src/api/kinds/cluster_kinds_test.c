@@ -9,19 +9,6 @@
 #define META "'metadata':{'name':'x','namespace':'n'}"
 #define CLUSTER "'metadata':{'name':'x'}"
 
-struct validation {
-    const char *api_version, *kind, *json, *causes;
-};
-
-static void check(const struct validation *cases, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        OWN(arena_free_p) struct arena *a = arena_new();
-        const struct validation *v = &cases[i];
-        struct api_object *o = test_load(a, v->api_version, v->kind, v->json);
-        assert_string_equal(test_causes(a, v->api_version, v->kind, o, NULL), v->causes);
-    }
-}
-
 #define HPA(fields)                                                                                \
     "{" META ",'spec':{'scaleTargetRef':{'kind':'Deployment','name':'d'}," fields "}}"
 
@@ -57,7 +44,7 @@ TEST(autoscaler_says_what_is_wrong) {
          "or "
          "equal to 1800"},
     };
-    check(cases, ARRAY_LEN(cases));
+    test_validations(cases, ARRAY_LEN(cases));
 }
 
 TEST(autoscaler_shows_present_and_wanted_values) {
@@ -101,7 +88,7 @@ TEST(network_policy_says_what_is_wrong) {
          "spec.policyTypes[0]: Unsupported value: \"Both\": supported values: \"Egress\", "
          "\"Ingress\""},
     };
-    check(cases, ARRAY_LEN(cases));
+    test_validations(cases, ARRAY_LEN(cases));
 }
 
 TEST(ingress_says_what_is_wrong) {
@@ -128,7 +115,7 @@ TEST(ingress_says_what_is_wrong) {
          "spec.controller: Invalid value: \"nginx\": must be a domain-prefixed path (such as "
          "\"acme.io/foo\")"},
     };
-    check(cases, ARRAY_LEN(cases));
+    test_validations(cases, ARRAY_LEN(cases));
 }
 
 TEST(budgets_priorities_and_runtimes_say_what_is_wrong) {
@@ -146,7 +133,7 @@ TEST(budgets_priorities_and_runtimes_say_what_is_wrong) {
         {"scheduling.k8s.io/v1", "PriorityClass", "{" CLUSTER ",'value':1000000001}",
          "value: Forbidden: maximum allowed value of a user defined priority is 1000000000"},
     };
-    check(cases, ARRAY_LEN(cases));
+    test_validations(cases, ARRAY_LEN(cases));
 }
 
 TEST(storage_says_what_is_wrong) {
@@ -177,7 +164,7 @@ TEST(storage_says_what_is_wrong) {
          "spec.source: Invalid value: \"\": exactly one of persistentVolumeClaimName and "
          "volumeSnapshotContentName must be set"},
     };
-    check(cases, ARRAY_LEN(cases));
+    test_validations(cases, ARRAY_LEN(cases));
 }
 
 TEST(quotas_and_ranges_say_what_is_wrong) {
@@ -200,7 +187,7 @@ TEST(quotas_and_ranges_say_what_is_wrong) {
          "than "
          "1"},
     };
-    check(cases, ARRAY_LEN(cases));
+    test_validations(cases, ARRAY_LEN(cases));
 }
 
 TEST(limit_range_fills_in_what_follows) {

@@ -43,6 +43,15 @@ const char *test_causes(struct arena *a, const char *api_version, const char *ki
     return arena_strn(a, buf_view(&text));
 }
 
+void test_validations(const struct validation *cases, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        OWN(arena_free_p) struct arena *a = arena_new();
+        const struct validation *v = &cases[i];
+        struct api_object *o = test_load(a, v->api_version, v->kind, v->json);
+        assert_string_equal(test_causes(a, v->api_version, v->kind, o, NULL), v->causes);
+    }
+}
+
 const char *test_row(struct arena *a, const char *api_version, const char *kind,
                      const struct api_object *o) {
     const struct api_behavior *b = api_kind_behavior(api_kind_by_api_version(api_version, kind));

@@ -14,6 +14,11 @@ struct api_object *test_load(struct arena *a, const char *api_version, const cha
 /* All causes as "field: message" lines, sorted as they were found. */
 const char *test_causes(struct arena *a, const char *api_version, const char *kind,
                         const struct api_object *o, const struct api_object *old);
+struct validation {
+    const char *api_version, *kind, *json, *causes;
+};
+/* Each has just these causes when it is made. */
+void test_validations(const struct validation *cases, size_t n);
 /* The cells of the object's row, joined by "|". */
 const char *test_row(struct arena *a, const char *api_version, const char *kind,
                      const struct api_object *o);

@@ -24,8 +24,7 @@ static void group_validate(const void *obj, const void *old, const char *subreso
     (void)old;
     if (str_eq(subresource, "status")) return;
     if (!g->spec.min_member)
-        cause_invalid_int(causes, "spec.minMember", g->spec.min_member,
-                          "must be greater than or equal to 1");
+        cause_invalid_int(causes, "spec.minMember", 0, "must be greater than 0");
     amounts_validate(&g->spec.min_resources, "spec.minResources", causes);
 }
 

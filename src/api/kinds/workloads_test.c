@@ -5,19 +5,6 @@
 #include "base/slice.h"
 
 /* A manifest, what of it to change for the second version (NULL: there is none), and the causes. */
-struct validation {
-    const char *api_version, *kind, *json, *causes;
-};
-
-static void check(const struct validation *cases, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        OWN(arena_free_p) struct arena *a = arena_new();
-        const struct validation *v = &cases[i];
-        struct api_object *o = test_load(a, v->api_version, v->kind, v->json);
-        assert_string_equal(test_causes(a, v->api_version, v->kind, o, NULL), v->causes);
-    }
-}
-
 #define META "'metadata':{'name':'x','namespace':'n'}"
 #define POD(policy)                                                                                \
     "{'metadata':{'labels':{'a':'b'}},'spec':{" policy "'containers':[{'name':'c','image':'i'}]}}"
@@ -120,7 +107,7 @@ TEST(workloads_say_what_is_wrong) {
          "spec.jobTemplate.spec.manualSelector: Unsupported value: \"true\": supported values: "
          "\"nil\", \"false\""},
     };
-    check(cases, ARRAY_LEN(cases));
+    test_validations(cases, ARRAY_LEN(cases));
 }
 
 #define JOB(fields)                                                                                \
@@ -154,7 +141,7 @@ TEST(job_policies_say_what_is_wrong) {
          "spec.managedBy: Invalid value: \"me\": must be a domain-prefixed path (such as "
          "\"acme.io/foo\")"},
     };
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) check(&cases[i], 1);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) test_validations(&cases[i], 1);
 }
 
 TEST(rows_of_workloads) {
