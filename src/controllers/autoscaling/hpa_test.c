@@ -1,41 +1,16 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "controllers/autoscaling/hpa.h"
-#include "controllers/fixture.h"
+#include "controllers/autoscaling/fixture.h"
 
 /* ---- a Deployment of some pods and its autoscaler ---- */
 
 static const char *key = "default/web";
 
-static void add_target(struct world *w, int replicas) {
-    char json[700];
-    snprintf(json, sizeof json,
-             "{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"metadata\":{\"name\":\"web\","
-             "\"namespace\":\"default\"},\"spec\":{\"replicas\":%d,\"selector\":{\"matchLabels\":"
-             "{\"app\":\"web\"}},\"template\":{\"metadata\":{\"labels\":{\"app\":\"web\"}}}},"
-             "\"status\":{\"replicas\":%d}}",
-             replicas, replicas);
-    world_add_json(w, json);
-}
-
-static void add_pod(struct world *w, int i, const char *requests, bool ready) {
-    char json[900];
-    snprintf(json, sizeof json,
-             "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-%d\","
-             "\"namespace\":\"default\",\"labels\":{\"app\":\"web\"}},\"spec\":{\"containers\":[{"
-             "\"name\":\"c\",\"resources\":{\"requests\":{%s}}}]},\"status\":{\"phase\":"
-             "\"Running\",\"startTime\":\"2025-12-31T23:00:00Z\",\"conditions\":[{\"type\":"
-             "\"Ready\",\"status\":\"%s\",\"lastTransitionTime\":\"2025-12-31T23:00:05Z\"}],"
-             "\"containerStatuses\":[{\"name\":\"c\"}]}}",
-             i, requests, ready ? "True" : "False");
-    world_add_json(w, json);
-}
-
 static struct world *cluster(int pods) {
     struct world *w = world_test_new();
-    add_target(w, pods);
-    for (int i = 0; i < pods; i++) add_pod(w, i, "\"cpu\":\"100m\"", true);
+    add_web(w, pods);
+    for (int i = 0; i < pods; i++) add_web_pod(w, i, "\"cpu\":\"100m\"", true);
     return w;
 }
 
@@ -54,21 +29,6 @@ static void add_hpa(struct world *w, const char *name, const char *spec) {
     "\"metrics\":[{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"target\":{\"type\":"     \
     "\"Utilization\",\"averageUtilization\":50}}}]"
 #define FAST_DOWN ",\"behavior\":{\"scaleDown\":{\"stabilizationWindowSeconds\":0}}"
-
-/* Every pod's container uses this much now. */
-static void use(struct world *w, int pods, const char *cpu) {
-    OWN(buf_done) struct buf b = {0};
-    OWN(arena_free_p) struct arena *a = arena_new();
-    buf_str(&b, "{\"items\":[");
-    for (int i = 0; i < pods; i++)
-        buf_printf(&b,
-                   "%s{\"metadata\":{\"name\":\"web-%d\",\"namespace\":\"default\"},\"timestamp\":"
-                   "\"%s\",\"window\":\"1s\",\"containers\":[{\"name\":\"c\",\"usage\":{\"cpu\":"
-                   "\"%s\",\"memory\":\"64Mi\"}}]}",
-                   i ? "," : "", i, now_text(a, w), cpu);
-    buf_str(&b, "]}");
-    world_set_fact(w, METRICS_PODS_PATH, world_now_ns(w), buf_view(&b), NULL);
-}
 
 static void no_metrics(struct world *w, const char *path, enum err_reason reason,
                        const char *text) {
@@ -108,7 +68,7 @@ static int decide_and_scale(struct world *w) {
 }
 
 static void pods_follow(struct world *w, int had, int want) {
-    for (int i = had; i < want; i++) add_pod(w, i, "\"cpu\":\"100m\"", true);
+    for (int i = had; i < want; i++) add_web_pod(w, i, "\"cpu\":\"100m\"", true);
     for (int i = want; i < had; i++) {
         char name[20];
         snprintf(name, sizeof name, "web-%d", i);
@@ -125,7 +85,7 @@ TEST(an_autoscaler_follows_the_load) {
         assert_string_equal(plan_want_at(p, 0, &period), METRICS_PODS_PATH);
         assert_int_equal(plan_count(p), 0); /* nothing to say before the first answer */
     }
-    use(w, 1, "200m"); /* 200 % of the request; 50 % wanted */
+    web_uses(w, 1, "200m", "64Mi"); /* 200 % of the request; 50 % wanted */
     assert_int_equal(decide_and_scale(w), 4);
     assert_condition(w, "web", "AbleToScale", "True", "SucceededRescale");
     assert_condition(w, "web", "ScalingActive", "True", "ValidMetricFound");
@@ -138,12 +98,12 @@ TEST(an_autoscaler_follows_the_load) {
         *hpa(w, "web")->status.current_metrics.v[0].resource->current.average_utilization, 200);
     pods_follow(w, 1, 4);
     pass_ms(w, 1000);
-    use(w, 4, "52m"); /* within the tolerance */
+    web_uses(w, 4, "52m", "64Mi"); /* within the tolerance */
     assert_int_equal(decide_and_scale(w), -1);
     assert_condition(w, "web", "AbleToScale", "True", "ReadyForNewScale");
     assert_rests(w, "horizontalpodautoscaler", key);
     pass_ms(w, 1000);
-    use(w, 4, "1m");
+    web_uses(w, 4, "1m", "64Mi");
     assert_int_equal(decide_and_scale(w), 1);
     world_free(w);
 }
@@ -156,19 +116,19 @@ TEST(replicas_change_no_faster_than_the_rules_allow) {
             "\"periodSeconds\":60},{\"type\":\"Percent\",\"value\":50,\"periodSeconds\":60}],"
             "\"selectPolicy\":\"Max\"},\"scaleDown\":{\"stabilizationWindowSeconds\":0,"
             "\"policies\":[{\"type\":\"Pods\",\"value\":1,\"periodSeconds\":30}]}}");
-    use(w, 2, "1000m");
+    web_uses(w, 2, "1000m", "64Mi");
     assert_int_equal(decide_and_scale(w), 5); /* 2 + 3 */
     assert_condition(w, "web", "ScalingLimited", "True", "ScaleUpLimit");
     pods_follow(w, 2, 5);
     pass_ms(w, 30000);
-    use(w, 5, "1000m");
+    web_uses(w, 5, "1000m", "64Mi");
     assert_int_equal(decide_and_scale(w), -1); /* the minute is not over */
     pass_ms(w, 31000);
-    use(w, 5, "1000m");
+    web_uses(w, 5, "1000m", "64Mi");
     assert_int_equal(decide_and_scale(w), 8); /* the larger of 5 + 3 and 5 · 1.5 */
     pods_follow(w, 5, 8);
     pass_ms(w, 61000);
-    use(w, 8, "0");
+    web_uses(w, 8, "0", "64Mi");
     assert_int_equal(decide_and_scale(w), 7);
     assert_condition(w, "web", "ScalingLimited", "True", "ScaleDownLimit");
     world_free(w);
@@ -177,16 +137,16 @@ TEST(replicas_change_no_faster_than_the_rules_allow) {
 TEST(the_number_falls_only_after_the_window_and_never_below_the_least) {
     struct world *w = cluster(4);
     add_hpa(w, "web", "\"minReplicas\":2,\"maxReplicas\":8," CPU50);
-    use(w, 4, "0");
+    web_uses(w, 4, "0", "64Mi");
     assert_int_equal(decide_and_scale(w), -1);
     assert_condition(w, "web", "AbleToScale", "True", "ScaleDownStabilized");
     for (int s = 0; s < 290; s += 10) {
         pass_ms(w, 10000);
-        use(w, 4, "0");
+        web_uses(w, 4, "0", "64Mi");
         assert_int_equal(decide_and_scale(w), -1);
     }
     pass_ms(w, 12000);
-    use(w, 4, "0");
+    web_uses(w, 4, "0", "64Mi");
     assert_int_equal(decide_and_scale(w), 2);
     assert_condition(w, "web", "ScalingLimited", "True", "TooFewReplicas");
     world_free(w);
@@ -235,10 +195,10 @@ TEST(figures_that_fail_are_told_once) {
 
 TEST(a_container_that_asks_for_nothing_has_no_utilization) {
     struct world *w = world_test_new();
-    add_target(w, 1);
-    add_pod(w, 0, "\"memory\":\"64Mi\"", true);
+    add_web(w, 1);
+    add_web_pod(w, 0, "\"memory\":\"64Mi\"", true);
     add_hpa(w, "web", "\"maxReplicas\":3," CPU50);
-    use(w, 1, "10m");
+    web_uses(w, 1, "10m", "64Mi");
     OWN(plan_free_p) struct plan *p = plan_of(w, "horizontalpodautoscaler", key);
     assert_string_equal(event_of(p, "FailedGetResourceMetric"),
                         "failed to get cpu utilization: missing request for cpu in container c of "
@@ -250,7 +210,7 @@ TEST(two_autoscalers_of_the_same_pods_are_told_and_do_nothing) {
     struct world *w = cluster(1);
     add_hpa(w, "web", "\"maxReplicas\":9," CPU50);
     add_hpa(w, "other", "\"maxReplicas\":5," CPU50);
-    use(w, 1, "400m");
+    web_uses(w, 1, "400m", "64Mi");
     OWN(plan_free_p) struct plan *p = plan_of(w, "horizontalpodautoscaler", key);
     assert_string_equal(event_of(p, "AmbiguousSelector"),
                         "pods by selector app=web are controlled by multiple HPAs: [{other "
@@ -340,7 +300,7 @@ TEST(pods_and_objects_have_custom_figures) {
 
 TEST(a_target_of_any_kind_is_scaled_by_its_subresource) {
     struct world *w = world_test_new();
-    for (int i = 0; i < 2; i++) add_pod(w, i, "\"cpu\":\"100m\"", true);
+    for (int i = 0; i < 2; i++) add_web_pod(w, i, "\"cpu\":\"100m\"", true);
     static const struct api_kind toy = {.group = "example.com",
                                         .version = "v1",
                                         .kind = "Toy",
@@ -356,7 +316,7 @@ TEST(a_target_of_any_kind_is_scaled_by_its_subresource) {
                       "\"metadata\":{\"name\":\"web\",\"namespace\":\"default\"},\"spec\":{"
                       "\"scaleTargetRef\":{\"apiVersion\":\"example.com/v1\",\"kind\":\"Toy\","
                       "\"name\":\"t\"},\"maxReplicas\":9," CPU50 "}}");
-    use(w, 2, "100m");
+    web_uses(w, 2, "100m", "64Mi");
     OWN(plan_free_p) struct plan *p = plan_of(w, "horizontalpodautoscaler", key);
     uint64_t ms;
     const char *path = "/apis/example.com/v1/namespaces/default/toys/t/scale";
@@ -378,7 +338,7 @@ TEST(a_target_of_any_kind_is_scaled_by_its_subresource) {
 TEST(a_number_that_cannot_be_written_is_told) {
     struct world *w = cluster(1);
     add_hpa(w, "web", "\"maxReplicas\":9," CPU50);
-    use(w, 1, "400m");
+    web_uses(w, 1, "400m", "64Mi");
     struct err err;
     OWN(plan_free_p) struct plan *p = plan_new();
     plan_set_last_failure(p, "admission says no");

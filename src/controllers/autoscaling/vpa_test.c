@@ -2,31 +2,14 @@
 #include <string.h>
 
 #include "api/quantity.h"
+#include "controllers/autoscaling/fixture.h"
 #include "controllers/autoscaling/vpa.h"
-#include "controllers/fixture.h"
 
 static const char *key = "default/v";
 
 static void add_target(struct world *w, int pods, const char *requests) {
-    char json[900];
-    snprintf(json, sizeof json,
-             "{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"metadata\":{\"name\":\"web\","
-             "\"namespace\":\"default\"},\"spec\":{\"replicas\":%d,\"selector\":{\"matchLabels\":"
-             "{\"app\":\"web\"}},\"template\":{\"metadata\":{\"labels\":{\"app\":\"web\"}}}}}",
-             pods);
-    world_add_json(w, json);
-    for (int i = 0; i < pods; i++) {
-        snprintf(
-            json, sizeof json,
-            "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-%d\","
-            "\"namespace\":\"default\",\"uid\":\"u-%d\",\"labels\":{\"app\":\"web\"}},\"spec\":"
-            "{\"containers\":[{\"name\":\"c\",\"resources\":{\"requests\":{%s}}}]},\"status\":{"
-            "\"phase\":\"Running\",\"startTime\":\"2025-12-31T23:00:00Z\",\"conditions\":[{"
-            "\"type\":\"Ready\",\"status\":\"True\",\"lastTransitionTime\":\"2025-12-31T23:00:"
-            "05Z\"}],\"containerStatuses\":[{\"name\":\"c\"}]}}",
-            i, i, requests);
-        world_add_json(w, json);
-    }
+    add_web(w, pods);
+    for (int i = 0; i < pods; i++) add_web_pod(w, i, requests, true);
 }
 
 static void add_vpa(struct world *w, const char *more) {
@@ -37,20 +20,6 @@ static void add_vpa(struct world *w, const char *more) {
              "\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"name\":\"web\"}%s}}",
              more);
     world_add_json(w, json);
-}
-
-static void use(struct world *w, int pods, const char *cpu, const char *memory) {
-    OWN(buf_done) struct buf b = {0};
-    OWN(arena_free_p) struct arena *a = arena_new();
-    buf_str(&b, "{\"items\":[");
-    for (int i = 0; i < pods; i++)
-        buf_printf(&b,
-                   "%s{\"metadata\":{\"name\":\"web-%d\",\"namespace\":\"default\"},\"timestamp\":"
-                   "\"%s\",\"window\":\"15s\",\"containers\":[{\"name\":\"c\",\"usage\":{\"cpu\":"
-                   "\"%s\",\"memory\":\"%s\"}}]}",
-                   i ? "," : "", i, now_text(a, w), cpu, memory);
-    buf_str(&b, "]}");
-    world_set_fact(w, METRICS_PODS_PATH, world_now_ns(w), buf_view(&b), NULL);
 }
 
 static const vpa_object *vpa(const struct world *w) {
@@ -73,7 +42,7 @@ static bool near(const char *quantity, const char *want) {
 static void look_for_minutes(struct world *w, int minutes, const char *cpu, const char *memory) {
     for (int i = 0; i < minutes * 4; i++) {
         pass_ms(w, VPA_SAMPLE_S * 1000);
-        use(w, 2, cpu, memory);
+        web_uses(w, 2, cpu, memory);
         run(w, "verticalpodautoscaler", key);
     }
 }
@@ -88,7 +57,7 @@ TEST(a_recommendation_follows_what_is_used) {
         assert_string_equal(plan_want_at(p, 0, &ms), METRICS_PODS_PATH);
         assert_int_equal(plan_count(p), 0);
     }
-    use(w, 2, "400m", "600Mi");
+    web_uses(w, 2, "400m", "600Mi");
     run(w, "verticalpodautoscaler", key);
     assert_true(near(str_map_get(&recommended(w)->target, "cpu"), "460m")); /* with 15 % more */
     assert_true(near(str_map_get(&recommended(w)->target, "memory"), "690Mi"));
@@ -124,7 +93,7 @@ TEST(checkpoints_bring_what_was_seen_over_a_restart) {
     world_add(after, o);
     world_set_now(after, world_now_ns(w));
     pass_ms(after, 20000);
-    use(after, 2, "10m", "10Mi"); /* just started again */
+    web_uses(after, 2, "10m", "10Mi"); /* just started again */
     run(after, "verticalpodautoscaler", key);
     assert_true(near(str_map_get(&recommended(after)->target, "cpu"), "575m"));
     assert_true(near(str_map_get(&recommended(after)->target, "memory"), "345Mi"));
@@ -136,7 +105,7 @@ TEST(a_container_killed_for_memory_is_given_more) {
     struct world *w = world_test_new();
     add_target(w, 2, "\"memory\":\"300Mi\"");
     add_vpa(w, "");
-    use(w, 2, "10m", "290Mi");
+    web_uses(w, 2, "10m", "290Mi");
     run(w, "verticalpodautoscaler", key);
     struct arena *a;
     struct core_v1_pod *p = (struct core_v1_pod *)edit(world_get(w, "Pod", "default", "web-0"), &a);
@@ -157,7 +126,7 @@ TEST(policies_bound_what_is_recommended) {
     add_vpa(w,
             ",\"resourcePolicy\":{\"containerPolicies\":[{\"containerName\":\"c\",\"minAllowed\":{"
             "\"cpu\":\"2\"},\"controlledResources\":[\"cpu\"]}]}");
-    use(w, 2, "100m", "300Mi");
+    web_uses(w, 2, "100m", "300Mi");
     run(w, "verticalpodautoscaler", key);
     assert_string_equal(str_map_get(&recommended(w)->target, "cpu"), "2");
     assert_string_equal(str_map_get(&recommended(w)->lower_bound, "cpu"), "2");
@@ -169,7 +138,7 @@ TEST(policies_bound_what_is_recommended) {
 TEST(what_is_not_there_is_told) {
     struct world *w = world_test_new();
     add_vpa(w, "");
-    use(w, 0, "", "");
+    web_uses(w, 0, "", "");
     run(w, "verticalpodautoscaler", key);
     assert_string_equal(vpa(w)->status.conditions.v[0].type, "ConfigUnsupported");
     assert_string_equal(vpa(w)->status.conditions.v[0].message,
@@ -197,7 +166,7 @@ static struct world *far_from_recommended(int pods, const char *policy) {
     buf_printf(&more, "%s%s", policy, FAR);
     add_target(w, pods, "\"cpu\":\"100m\",\"memory\":\"1Gi\"");
     add_vpa(w, more.p);
-    use(w, pods, "100m", "300Mi");
+    web_uses(w, pods, "100m", "300Mi");
     run(w, "verticalpodautoscaler", key);
     return w;
 }
