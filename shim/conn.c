@@ -88,7 +88,7 @@ void conn_broadcast_started(const struct container *k) {
     bytes_str(&b, k->id, strlen(k->id));
     bytes_u32(&b, (uint32_t)k->pid);
     for (struct conn *c = conns; c; c = c->next)
-        if (!c->attach) conn_reply(c, SHIM_STARTED, 0, b.p, b.n);
+        if (!c->attach && c != k->starter) conn_reply(c, SHIM_STARTED, 0, b.p, b.n);
     bytes_free(&b);
 }
 
@@ -100,7 +100,7 @@ void conn_broadcast_exit(const struct container *k) {
     bytes_u64(&b, (uint64_t)k->started_ns);
     bytes_u64(&b, (uint64_t)k->finished_ns);
     for (struct conn *c = conns; c; c = c->next) {
-        if (c->dead || (c->attach && c->attached != k)) continue;
+        if (c->dead || c == k->starter || (c->attach && c->attached != k)) continue;
         c->closing |= c->attach;
         conn_reply(c, SHIM_EXITED, 0, b.p, b.n);
     }

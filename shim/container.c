@@ -372,12 +372,9 @@ static void start_failed(struct container *c, int status) {
     bytes_u32(&b, WIFSIGNALED(status) ? 128 + (uint32_t)WTERMSIG(status)
                                       : (uint32_t)WEXITSTATUS(status));
     bytes_str(&b, text, (size_t)n);
-    if (c->starter) {
-        conn_reply(c->starter, SHIM_START_FAILED, c->starter_id, b.p, b.n);
-    } else {
-        c->exit_code = 128;
-        conn_broadcast_exit(c);
-    }
+    if (c->starter) conn_reply(c->starter, SHIM_START_FAILED, c->starter_id, b.p, b.n);
+    c->exit_code = 128;
+    conn_broadcast_exit(c);
     bytes_free(&b);
     container_free(c);
 }
@@ -399,11 +396,8 @@ static void runtime_exited(struct container *c, int status) {
     if (c->flags & SHIM_FLAG_TTY) stream_end(&c->streams[STREAM_STDERR]);
     struct bytes b = {0};
     bytes_u32(&b, (uint32_t)pid);
-    if (c->starter) {
-        conn_reply(c->starter, SHIM_START_OK, c->starter_id, b.p, b.n);
-    } else {
-        conn_broadcast_started(c);
-    }
+    if (c->starter) conn_reply(c->starter, SHIM_START_OK, c->starter_id, b.p, b.n);
+    conn_broadcast_started(c);
     bytes_free(&b);
     c->starter = NULL;
     for (unsigned i = 0; i < n_orphans; i++) {

@@ -49,8 +49,8 @@ enum shim_msg {
     /* Events on control connections; on an attach stream SHIM_EXITED is the last frame */
     SHIM_EXITED = 11, /* str id, u32 code, u32 signal, i64 started ns, i64 finished ns */
 
-    SHIM_STARTED = 19, /* str id, u32 pid: a start succeeded whose requester is gone (when it
-                          failed: SHIM_EXITED with both times 0) */
+    SHIM_STARTED = 19, /* str id, u32 pid: a start succeeded that another connection, maybe gone,
+                          had asked for (when it failed: SHIM_EXITED with both times 0) */
 
     /* Attach */
     SHIM_ATTACH = 12,    /* str id → SHIM_ATTACH_OK or SHIM_FAILED */

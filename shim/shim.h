@@ -120,6 +120,8 @@ void container_kill_all(void);
 /* Connections. */
 int conn_listen(int fd);
 void conn_reply(struct conn *c, uint16_t type, uint32_t id, const void *body, size_t n);
+/* To all but who asked for the start and gets a reply: his connection may be kept open by a child
+ * of a broker that is dead, while the next broker waits. */
 void conn_broadcast_started(const struct container *c);
 void conn_broadcast_exit(const struct container *c);
 void conn_output(const struct container *c, enum stream_name name, const char *p, size_t n);
