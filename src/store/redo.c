@@ -16,6 +16,7 @@ enum {
     BODY_BYTES_AT = 8,
     FROM_AT = 16,
     TO_AT = 24,
+    SEAL_BYTES = 4,
     SIZE_MIN = 64 << 10,
     CALL_BYTES = 64 << 10, /* the unix VFS takes less than 128 KiB in one call */
     FDS_SEARCHED = 64,
@@ -40,6 +41,9 @@ static int failed(int rc, const char *doing, struct err *err) {
 static size_t aligned(size_t n) {
     return (n + REDO_ALIGN_BYTES - 1) & ~((size_t)REDO_ALIGN_BYTES - 1);
 }
+
+/* What a record of n bytes takes, its seal included. */
+static size_t sealed_bytes(size_t n) { return aligned(n + SEAL_BYTES); }
 
 /* Past the page cache, or through it. */
 static void set_direct(struct redo *r, bool on) {
@@ -142,6 +146,21 @@ static struct header header_read(struct slice s) {
     return h;
 }
 
+static uint32_t u32_read(const char *p) {
+    struct unpack u = unpack_init(slice_from(p, 4));
+    return unpack_u32(&u);
+}
+
+/* The last bytes of its last block say that the record was written to its end. 0: it was not. */
+static int seal_check(struct redo *r, int64_t at, size_t n, uint32_t crc, struct err *err) {
+    char seal[SEAL_BYTES];
+    int64_t end = at + (int64_t)sealed_bytes(n);
+    if (end > r->size) return 0;
+    int rc = file_read(r, seal, sizeof seal, end - SEAL_BYTES);
+    if (rc != SQLITE_OK) return failed(rc, "reading", err);
+    return u32_read(seal) == crc;
+}
+
 /* The record at `at`, into *record. 0: there is none; 1; negative: the disk failed. */
 static int record_read(struct redo *r, int64_t at, struct buf *record, struct header *ret,
                        struct err *err) {
@@ -158,7 +177,8 @@ static int record_read(struct redo *r, int64_t at, struct buf *record, struct he
     rc = file_read(r, record->p + HEADER_BYTES, ret->body_bytes, at + HEADER_BYTES);
     if (rc != SQLITE_OK) return failed(rc, "reading", err);
     record->n += ret->body_bytes;
-    return ret->crc == crc32c(0, record->p + BODY_BYTES_AT, record->n - BODY_BYTES_AT);
+    if (ret->crc != crc32c(0, record->p + BODY_BYTES_AT, record->n - BODY_BYTES_AT)) return 0;
+    return ret->magic == MAGIC ? seal_check(r, at, record->n, ret->crc, err) : 1;
 }
 
 static int scan(struct redo *r, int64_t end, redo_record_fn *fn, void *user, struct err *err) {
@@ -174,7 +194,7 @@ static int scan(struct redo *r, int64_t end, redo_record_fn *fn, void *user, str
         struct slice body = slice_from(record.p + HEADER_BYTES, record.n - HEADER_BYTES);
         result = fn(user, h.from, h.to, body, err);
         revision = h.to;
-        at += (int64_t)(h.magic == MAGIC ? aligned(record.n) : record.n);
+        at += (int64_t)(h.magic == MAGIC ? sealed_bytes(record.n) : record.n);
     }
     if (result != 0) return result;
     if (end >= 0 && at != end)
@@ -214,17 +234,27 @@ void redo_add(struct redo *r, const struct store_write *w) {
 
 bool redo_fits(const struct redo *r) {
     return r->record.n <= REDO_RECORD_BYTES_MAX &&
-           r->end + (int64_t)aligned(r->record.n) <= REDO_BYTES_MAX;
+           r->end + (int64_t)sealed_bytes(r->record.n) <= REDO_BYTES_MAX;
 }
 
 /* The file is written over, never made longer by a record: a sync then moves its data only. */
 static int make_room(struct redo *r) {
     int64_t size = MAX_OF(r->size, SIZE_MIN);
-    while (size < r->end + (int64_t)aligned(r->record.n)) size *= 2;
+    while (size < r->end + (int64_t)r->record.n) size *= 2;
     if (size == r->size) return SQLITE_OK;
     int rc = file_write(r, NULL, (size_t)(size - r->size), r->size);
     if (rc == SQLITE_OK) r->size = size;
     return rc;
+}
+
+/* Zeros up to the seal. A write that a full disk has cut short leaves no seal: the batch was
+ * refused, so it must not be found later, even if all its bytes are there. */
+static void seal(struct buf *record, uint32_t crc) {
+    size_t n = sealed_bytes(record->n);
+    buf_reserve(record, n - record->n);
+    memset(record->p + record->n, 0, n - record->n);
+    put_u32(record->p + n - SEAL_BYTES, crc);
+    record->n = n;
 }
 
 int redo_append(struct redo *r, uint64_t from, uint64_t to, struct err *err) {
@@ -233,12 +263,14 @@ int redo_append(struct redo *r, uint64_t from, uint64_t to, struct err *err) {
     put_u32(p + BODY_BYTES_AT, (uint32_t)(r->record.n - HEADER_BYTES));
     put_u64(p + FROM_AT, from);
     put_u64(p + TO_AT, to);
-    put_u32(p + CRC_AT, crc32c(0, p + BODY_BYTES_AT, r->record.n - BODY_BYTES_AT));
+    uint32_t crc = crc32c(0, p + BODY_BYTES_AT, r->record.n - BODY_BYTES_AT);
+    put_u32(p + CRC_AT, crc);
+    seal(&r->record, crc);
     int rc = make_room(r);
-    if (rc == SQLITE_OK) rc = file_write(r, p, r->record.n, r->end);
+    if (rc == SQLITE_OK) rc = file_write(r, r->record.p, r->record.n, r->end);
     if (rc != SQLITE_OK) return failed(rc, "writing", err);
     int result = redo_sync(r, err);
-    if (result == 0) r->end += (int64_t)aligned(r->record.n);
+    if (result == 0) r->end += (int64_t)r->record.n;
     return result;
 }
 

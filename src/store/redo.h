@@ -8,8 +8,10 @@
  *
  * A record begins at a multiple of REDO_ALIGN_BYTES: u32 magic, u32 CRC-32C of what follows, u32
  * body bytes, u32 0, u64 revision before, u64 revision after, body (u32 length and store_write_pack
- * of each write that succeeded). Revisions only rise from record to record: what is left of an
- * earlier round is no continuation. Those of an older Atoll stand one behind the other.
+ * of each write that succeeded), zeros, and as the last four bytes of its last block the CRC again:
+ * the seal, without which a record counts as not written. Revisions only rise from record to
+ * record: what is left of an earlier round is no continuation. Those of an older Atoll stand one
+ * behind the other.
  */
 #pragma once
 

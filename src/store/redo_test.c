@@ -202,6 +202,18 @@ TEST(a_torn_record_ends_the_redo_log) {
     place_remove(&p);
 }
 
+TEST(a_record_without_its_seal_was_never_written) {
+    struct place p;
+    place_make(&p);
+    crash_after(p.path, two_batches);
+    OWN(close_p) int fd = open(p.redo, O_RDWR | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "\0\0\0\0", 4, 2 * REDO_ALIGN_BYTES - 4), 4);
+    struct store_backend *b = open_or_fail(p.path);
+    assert_int_equal(stats_of(b).revision, 2);
+    b->ops->close(b);
+    place_remove(&p);
+}
+
 /* Moves the records together, as they were before they began at blocks. */
 static void make_packed(const char *redo) {
     static const char magic[4] = "REDO";
