@@ -9,7 +9,7 @@ enum {
     LIMIT_YAML_ALIASES = 128,
     LIMIT_YAML_NODES = 200000,
     LIMIT_SCHEDULER_CONFIGURATION = 256 * 1024, /* bytes of text */
-    LIMIT_OBJECT_BYTES = 3 * 1024 * 1024 / 2, /* one stored object; upstream's etcd limit */
+    LIMIT_OBJECT_BYTES = 3 * 1024 * 1024 / 2,   /* one stored object; upstream's etcd limit */
     LIMIT_STORE_VALUE_BYTES = LIMIT_OBJECT_BYTES + 64, /* the same, sealed */
     LIMIT_BODY_BYTES = 3 * 1024 * 1024,                /* one request body, as kube-apiserver */
     LIMIT_JSON_PATCH_OPS = 10000,

@@ -100,7 +100,8 @@ static void on_step(void *user, const struct api_object *obj, struct slice body,
     if (refused) {
         /* nothing has changed */
     } else if (is_success(s, err)) {
-        await_add(run->key, s, err ? NULL : obj, err ? (struct slice){0} : body);
+        struct slice none = {0};
+        await_add(run->key, s, err ? NULL : obj, err ? none : body);
     } else if (!run->failed) {
         run->failed = true;
         run->err = *err;

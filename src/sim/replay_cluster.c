@@ -75,15 +75,13 @@ static const char *affinity(struct arena *a, uint32_t models) {
         values);
 }
 
-static struct core_v1_pod *template_of(struct replay_cluster *c, const struct replay_pod *p) {
-    struct core_v1_pod **at = &c->templates[p->shape];
+static struct core_v1_pod *template_make(struct replay_cluster *c, const struct replay_pod *p) {
     const struct gpu_ask *ask = &p->ask;
-    if (*at) return *at;
     const char *gpu =
         gpu_ask_is_share(ask) ? arena_printf(c->a, ",\"" GPU_MILLI_RESOURCE "\":\"%u\"", ask->milli)
         : ask->devices        ? arena_printf(c->a, ",\"nvidia.com/gpu\":\"%u\"", ask->devices)
                               : "";
-    *at = decoded(
+    return decoded(
         c->a, "Pod",
         arena_printf(
             c->a,
@@ -91,12 +89,13 @@ static struct core_v1_pod *template_of(struct replay_cluster *c, const struct re
             "[{\"name\":\"c\",\"resources\":{\"requests\":{\"cpu\":\"%" PRId64
             "m\",\"memory\":\"%" PRId64 "Mi\"%s}}}]}}",
             ask->models ? affinity(c->a, ask->models) : "", ask->cpu_milli, p->memory_mib, gpu));
-    return *at;
 }
 
 int64_t replay_cluster_place(struct replay_cluster *c, const struct replay_pod *p,
                              uint32_t *ret_devices) {
-    struct core_v1_pod *pod = template_of(c, p);
+    struct core_v1_pod **template = &c->templates[p->shape];
+    if (!*template) *template = template_make(c, p);
+    struct core_v1_pod *pod = *template;
     char uid[32];
     snprintf(uid, sizeof uid, "%" PRIu64, c->pods++);
     pod->metadata.uid = uid;

@@ -15,10 +15,11 @@ unsigned replay_group(const struct gpu_ask *ask) {
 /* Of the devices with enough, the one with the least. */
 static uint32_t best_fit_devices(const struct gpu_room *room, const struct gpu_ask *ask) {
     if (!gpu_ask_is_share(ask)) return gpu_whole_devices(room, ask);
-    int best = -1;
-    for (int i = 0; i < room->n; i++)
-        if (room->idle[i] >= ask->milli && (best < 0 || room->idle[i] < room->idle[best])) best = i;
-    return 1u << best;
+    unsigned best = room->n;
+    for (unsigned i = 0; i < room->n; i++)
+        if (room->idle[i] >= ask->milli && (best == room->n || room->idle[i] < room->idle[best]))
+            best = i;
+    return best < room->n ? 1u << best : 0;
 }
 
 /* The less alike what is left and what is asked, the better (after Tetris). */

@@ -55,9 +55,8 @@ enum broker_msg {
     BROKER_STATS_OK = 23,
     BROKER_LOG_OPEN = 24, /* str uid, str ns, str pod, str container, u32 attempt → BROKER_DONE + 1
                              fd read-only */
-    BROKER_CONTAINER_UPDATE =
-        25, /* str uid, str container id ("" = the pod), broker_resources → BROKER_DONE: in-place
-               resize */
+    BROKER_CONTAINER_UPDATE = 25, /* str uid, str container id ("" = the pod), broker_resources →
+                                     BROKER_DONE: in-place resize */
     BROKER_LOG_REMOVE = 26, /* str uid, str ns, str pod → BROKER_DONE: the pod's log directory */
 };
 
