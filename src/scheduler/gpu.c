@@ -197,7 +197,10 @@ static float usable_by_shares(const struct gpu_model_view *v, const float *on, f
 static float usable_by_wholes(const struct gpu_model_view *v, int whole, float cpu) {
     float sum[LANES] = {0}, per[GPU_DEVICES_MAX + 2];
     for (int i = 1; i < GPU_DEVICES_MAX + 2; i++) per[i] = 0;
-    for (int i = 1; i <= whole; i++) per[i] = (float)(whole / i);
+    for (int i = 1; i <= whole; i++) {
+        int times = whole / i;
+        per[i] = (float)times;
+    }
     per[0] = 0;
     for (size_t i = 0; i < v->n_wholes; i += LANES)
         for (size_t j = 0; j < LANES; j++) {

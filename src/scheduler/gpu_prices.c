@@ -21,7 +21,8 @@ static void begin(struct master *m, const unsigned *sizes, const double *counts,
     memset(m, 0, sizeof *m);
     m->n = n;
     for (size_t i = 0; i < n; i++) {
-        m->inverse[i][i] = 1.0 / (GPU_WHOLE / sizes[i]);
+        unsigned fit = GPU_WHOLE / sizes[i];
+        m->inverse[i][i] = 1.0 / fit;
         m->x[i] = counts[i] * m->inverse[i][i];
     }
 }

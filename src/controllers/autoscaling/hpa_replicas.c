@@ -71,7 +71,8 @@ static int64_t percent_of(const struct sum *s) {
 /* What is, relative to the target. */
 static double ratio_of(const struct hpa_question *q, const struct sum *s) {
     if (q->utilization) return (double)percent_of(s) / (double)q->target;
-    return (double)(s->value / (int64_t)s->n) / (double)q->target;
+    int64_t mean = s->value / (int64_t)s->n; /* upstream rounds here, too */
+    return (double)mean / (double)q->target;
 }
 
 struct groups {
