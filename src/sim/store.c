@@ -55,7 +55,7 @@ static void log_cut(struct sim_resource *r, size_t n) {
     }
     r->log_first += n;
     r->log.n -= n;
-    memmove(r->log.v, r->log.v + n, r->log.n * sizeof *r->log.v);
+    if (r->log.n) memmove(r->log.v, r->log.v + n, r->log.n * sizeof *r->log.v);
 }
 
 void store_compact(struct sim *s, struct sim_resource *r) {
