@@ -62,7 +62,18 @@ static int pick_container(struct call *c, const struct core_v1_pod *pod, bool an
     return bad(c, arena_printf(c->a, "container %s is not valid for pod %s", asked, c->route.name));
 }
 
-static void go_stream(struct call *c, void *user) { request_proxy(c->r, "node.sock", user, NULL); }
+struct streaming {
+    const char *target; /* at node */
+    bool placed;
+};
+
+static void go_stream(struct call *c, void *user) {
+    const struct streaming *s = user;
+    if (s->placed)
+        request_proxy(c->r, "node.sock", s->target, NULL);
+    else
+        bad(c, arena_printf(c->a, "pod %s does not have a host assigned", c->route.name));
+}
 
 /* The paths of the kubelet's server: PREFIX/NAMESPACE/POD[/CONTAINER]?query as the client sent it.
  */
@@ -81,18 +92,15 @@ static void stream(struct call *c, const char *prefix, bool with_container, bool
     const struct core_v1_pod *pod = (void *)decoded;
     const char *container = NULL;
     if (with_container && pick_container(c, pod, any_first, &container) < 0) return;
-    if (str_empty(pod->spec.node_name)) {
-        bad(c, arena_printf(c->a, "pod %s does not have a host assigned", c->route.name));
-        return;
-    }
     const char *query = strchr(c->r->target, '?');
-    char *target =
-        arena_printf(c->a, "%s/%s/%s%s%s%s", prefix, c->route.ns, c->route.name,
-                     container ? "/" : "", container ? container : "", query ? query : "");
+    struct streaming *s = ARENA_NEW(c->a, struct streaming);
+    s->target = arena_printf(c->a, "%s/%s/%s%s%s%s", prefix, c->route.ns, c->route.name,
+                             container ? "/" : "", container ? container : "", query ? query : "");
+    s->placed = !str_empty(pod->spec.node_name);
     if (str_eq(c->route.subresource, "log"))
-        request_proxy(c->r, "node.sock", target, NULL);
+        go_stream(c, s);
     else
-        connect_admit(c, c->route.ns, c->route.name, go_stream, target);
+        connect_admit(c, c->route.ns, c->route.name, go_stream, s);
 }
 
 static void log_stream(struct call *c) {

@@ -382,6 +382,7 @@ omitStages: [RequestReceived]
 rules:
 - {level: RequestResponse, resources: [{group: "", resources: [configmaps]}], namespaces: [default]}
 - {level: RequestResponse, resources: [{group: authentication.k8s.io, resources: [tokenreviews]}]}
+- {level: RequestResponse, resources: [{group: "", resources: [secrets]}], namespaces: [kube-public]}
 - {level: None}
 """)
     a.up("--oidc-issuer-url", provider.url, "--oidc-client-id", "atoll", "--oidc-ca-file", str(provider.ca), "--oidc-username-claim", "email",
@@ -429,10 +430,23 @@ def test_audit_by_policy(guarded):
     [e] = until(lambda: audit(guarded, resource="configmaps", verb="create", namespace="default", level="RequestResponse")[-1:], what="the event")
     assert e["requestObject"]["data"] == {"a": "b"} and e["responseObject"]["metadata"]["uid"]
     [t] = until(lambda: audit(guarded, resource="tokenreviews"), what="the review")
-    assert "requestObject" not in t and "opaque" not in json.dumps(t)
-    assert not audit(guarded, resource="secrets")
+    assert t["requestObject"]["spec"]["token"] == "redacted" and "opaque" not in json.dumps(t)
+    assert not audit(guarded, resource="secrets", namespace="default")
     metrics = run("curl", "-s", "--unix-socket", guarded.sock, "http://x/metrics").stdout
     assert "atoll_audit_dropped_total 0" in metrics
+
+
+def test_audit_writes_no_secret(guarded):
+    manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "quiet", "namespace": "kube-public"}, "stringData": {"k": "hush-hush"}}
+    guarded.kubectl("apply", "-f", "-", text=json.dumps(manifest))
+    guarded.kubectl("patch", "secret", "quiet", "-n", "kube-public", "--type=merge", "-p", '{"stringData":{"k":"hush-hush","l":"hush-hush"}}')
+    guarded.kubectl("get", "secrets", "-n", "kube-public", "-o", "yaml")
+    for verb in "create", "patch", "list":
+        [e] = until(lambda verb=verb: audit(guarded, resource="secrets", namespace="kube-public", verb=verb)[-1:], what=verb)
+        assert e["responseObject"]
+        text = json.dumps(e)
+        assert "redacted" in text and "hush-hush" not in text and base64.b64encode(b"hush-hush").decode() not in text
+    assert e["responseObject"]["items"][0]["data"] == {"k": "redacted", "l": "redacted"}
 
 
 def test_a_bad_policy_stops_the_start(new_atoll, provider):

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "api/redact.h"
 #include "base/limits.h"
 #include "base/own.h"
 #include "base/times.h"
@@ -100,35 +101,29 @@ static void put_object_ref(struct buf *b, const struct route *r) {
     buf_char(b, '}');
 }
 
-/* Bodies that hold credentials of others than the reader are left out at every level. */
-static bool holds_token(const struct route *r) {
-    return str_eq(r->subresource, "token") || str_eq(r->plural, "tokenreviews");
-}
-
 static void json_free(json_t **v) { json_decref(*v); }
 
-/* JSON on one line, or nothing when it is none. */
-static void put_body(struct buf *b, const char *key, struct slice body, bool no_managed_fields) {
+/* JSON on one line without its secrets, or nothing when it is none. */
+static void put_body(struct buf *b, const char *key, const struct call *c, struct slice body) {
     OWN(json_free) json_t *doc = NULL;
     OWN(buf_done) struct buf plain = {0};
     if (slice_starts(body, "k8s") && protobuf_to_json(body, &plain, NULL) == 0)
         body = buf_view(&plain);
     if (!body.n || json_parse(body, &doc, NULL) < 0 || !json_is_object(doc)) return;
+    api_redact(doc, c->kind);
     json_t *meta = json_object_get(doc, "metadata");
-    if (no_managed_fields && meta) json_object_del(meta, "managedFields");
+    if (c->audit->decision.omit_managed_fields && meta) json_object_del(meta, "managedFields");
     OWN(free_p) char *text = json_dumps(doc, JSON_COMPACT);
     if (text) buf_printf(b, ",\"%s\":%s", key, text);
 }
 
 static void put_bodies(struct buf *b, const struct call *c, struct slice answer) {
     const struct audit_record *a = c->audit;
-    if (a->decision.level < AUDIT_REQUEST || !c->route.is_resource || holds_token(&c->route))
-        return;
+    if (a->decision.level < AUDIT_REQUEST || !c->route.is_resource) return;
     struct slice json;
     if (c->r->body.n && body_json((struct call *)(uintptr_t)c, &json, NULL) == 0)
-        put_body(b, "requestObject", json, a->decision.omit_managed_fields);
-    if (a->decision.level == AUDIT_REQUEST_RESPONSE)
-        put_body(b, "responseObject", answer, a->decision.omit_managed_fields);
+        put_body(b, "requestObject", c, json);
+    if (a->decision.level == AUDIT_REQUEST_RESPONSE) put_body(b, "responseObject", c, answer);
 }
 
 static void put_status(struct buf *b, int status, struct slice body) {
@@ -296,7 +291,7 @@ void audit_annotate(struct call *c, const char *key, const char *value) {
 }
 
 bool audit_holds_bodies(const struct call *c) {
-    return c->audit && c->audit->decision.level >= AUDIT_REQUEST && !holds_token(&c->route);
+    return c->audit && c->audit->decision.level >= AUDIT_REQUEST;
 }
 
 void audit_decision(struct call *c, bool allowed) {
