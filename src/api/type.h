@@ -11,21 +11,17 @@
  * pod_ip, clusterIPs → cluster_ips, containerID → container_id; C keywords get a final underscore
  * (default_).
  *
- *   schema            C                                        absent
- *   string            const char *                             NULL (decoding "" gives NULL)
- *   string?           const char *                             NULL ("" is kept)
- *   int32 int64 bool  int32_t int64_t bool                     0 / false
- *   int32? … bool?    int32_t * … bool *                       NULL
- *   double?           double *                                 NULL
- *   T   (object)      struct T, inline, always written         –
- *   T?  (object)      struct T *                               NULL
- *   []T               struct { T *v; size_t n; } (named: struct T_list, str_list, int32_list,
- * int64_list)       n == 0 map[string]string struct str_map { struct str_pair { const char *key,
- * *value; } *v; size_t n; }, sorted by key map[string]Quantity, map[string]bytes    struct str_map
- * (canonical quantity; base64 text) map[string][]string                      struct str_list_map {
- * struct { const char *key; struct str_list value; } *v; size_t n; } quantity time microtime
- * duration bytes   const char * (canonical text) intorstring       struct int_or_string { kind, i,
- * s }      kind == IOS_NONE raw               struct slice of canonical JSON           p == NULL
+ * What a schema type is in C, and when it is absent:
+ * - string: const char *, NULL (decoding "" gives NULL); string?: the same, but "" is kept
+ * - int32, int64, bool: int32_t, int64_t, bool, zero; with ? (double too): a pointer, NULL
+ * - T (object): struct T, inline, always written; T?: struct T *, NULL
+ * - []T: struct T_list (str_list, int32_list, raw_list, ...) { v, n }, n == 0
+ * - map[string]string: struct str_map, sorted by key, n == 0
+ * - map[string]Quantity, map[string]bytes: struct str_map of canonical texts (bytes: base64)
+ * - map[string][]string: struct str_list_map
+ * - quantity, time, microtime, duration, bytes: const char *, canonical text, NULL
+ * - intorstring: struct int_or_string { kind, i, s }, kind == IOS_NONE
+ * - raw: struct slice of canonical JSON, p == NULL
  *
  * All memory of a decoded object is in the arena that was passed in.
  */
