@@ -46,6 +46,9 @@ enum {
 
     LIMIT_EGRESS_CONNECTIONS = 2000, /* of the api service to the world, at once */
 
+    /* Scalability protocols */
+    LIMIT_SP_PREFIX_BYTES = 4096, /* of one subscription */
+
     /* Store */
     LIMIT_STORE_KEY_BYTES = 1024,
     LIMIT_STORE_LOG_ROWS = 20000, /* changes that a watch can resume from and a list can look at */
