@@ -9,13 +9,13 @@
 
 #include "base/log.h"
 #include "base/own.h"
-#include "node/exec.h"
 #include "node/host.h"
-#include "node/objects.h"
-#include "node/orphans.h"
-#include "node/registration.h"
-#include "node/sandbox.h"
-#include "node/streams.h"
+#include "node/pods/exec.h"
+#include "node/pods/orphans.h"
+#include "node/pods/sandbox.h"
+#include "node/status/registration.h"
+#include "node/streams/streams.h"
+#include "node/volumes/objects.h"
 
 static struct agent agent;
 

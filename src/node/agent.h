@@ -7,9 +7,9 @@
 
 #include "base/map.h"
 #include "client/client.h"
-#include "node/downward.h"
 #include "node/link.h"
-#include "node/pod.h"
+#include "node/pods/pod.h"
+#include "node/volumes/downward.h"
 #include "proc/service.h"
 #include "wire/broker.h"
 

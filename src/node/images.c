@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/own.h"
-#include "node/objects.h"
+#include "node/volumes/objects.h"
 
 struct image_op {
     struct container *c;

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/test.h"
-#include "node/pod.h"
+#include "node/pods/pod.h"
 
 static inline const struct core_v1_pod *test_object(struct arena *a, const char *spec_and_status) {
     const char *json = arena_printf(

@@ -1,5 +1,5 @@
 /* configMap: the keys of a ConfigMap as files. */
-#include "node/volumes.h"
+#include "node/volumes/volumes.h"
 
 static bool handles(const struct core_v1_volume *v) { return v->config_map; }
 

@@ -1,5 +1,5 @@
 /* downwardAPI: fields and resources of the pod as files. */
-#include "node/volumes.h"
+#include "node/volumes/volumes.h"
 
 static bool handles(const struct core_v1_volume *v) { return v->downward_api; }
 

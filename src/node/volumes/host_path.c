@@ -1,6 +1,6 @@
 /* hostPath: a path of the machine; the broker checks its type and mounts it. */
 #include "base/own.h"
-#include "node/volumes.h"
+#include "node/volumes/volumes.h"
 
 static const struct {
     const char *name;

@@ -1,7 +1,7 @@
 /* projected: several sources in one directory; tokens of the service account live here. */
 #include <errno.h>
 
-#include "node/volumes.h"
+#include "node/volumes/volumes.h"
 
 static bool handles(const struct core_v1_volume *v) { return v->projected; }
 

@@ -1,5 +1,5 @@
 /* secret: the keys of a Secret as files on a tmpfs, so that they never reach a disk. */
-#include "node/volumes.h"
+#include "node/volumes/volumes.h"
 
 static bool handles(const struct core_v1_volume *v) { return v->secret; }
 

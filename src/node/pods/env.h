@@ -1,0 +1,29 @@
+/*
+ * The environment and the command line of a container: image, services, envFrom, env with
+ * $(VAR) expansion (Kubernetes: Define Environment Variables, Define a Command and Arguments).
+ * Pure.
+ */
+#pragma once
+
+#include "node/volumes/downward.h"
+
+struct env_input {
+    const struct pod_facts *facts;
+    const struct core_v1_container *container;
+    const struct object_source *source;
+    const struct core_v1_service *const *services; /* of the pod's namespace and
+                                                      default/kubernetes, in name order */
+    size_t n_services;
+    const char *const *image_env; /* NAME=value, in order */
+    size_t n_image_env;
+};
+
+/* NAME=value lines. -EAGAIN while an object is being fetched, -ENOENT when one or a key is missing
+ * and not optional; err says which. */
+int env_render(struct arena *a, const struct env_input *in, struct str_list *ret, struct err *err);
+/* $(NAME) by the rendered environment, $$ is $; what is not defined stays. */
+const char *env_expand(struct arena *a, const char *text, const struct str_list *env);
+/* command and args over the image's entrypoint and cmd. */
+int env_command(struct arena *a, const struct core_v1_container *c,
+                const struct str_list *entrypoint, const struct str_list *cmd,
+                const struct str_list *env, struct str_list *ret, struct err *err);
