@@ -9,70 +9,38 @@
 #include <sys/socket.h>
 
 #include "base/own.h"
-#include "node/checks/net_dial.h"
+#include "node/checks/check.h"
 
 enum { MESSAGE_MAX = 1024 };
 
 struct grpc_check {
-    struct loop *loop;
-    net_check_fn *fn;
-    void *user;
-    int fd;
-    struct fd_watch *watch;
-    struct timer *timeout;
+    struct check base;
     uint64_t timeout_ms;
-    char address[NET_ADDRESS_MAX];
     nghttp2_session *session;
     struct buf out, request, answer;
     size_t request_sent;
     int http_status, grpc_status; /* −1 = not seen */
-    bool connected, complete, cancelled, ok;
-    char text[512];
 };
 
-static void check_free(struct grpc_check *c) {
-    fd_watch_free(c->watch);
-    timer_free(c->timeout);
+static void release(struct check *base) {
+    struct grpc_check *c = (struct grpc_check *)base;
     nghttp2_session_del(c->session);
-    close_p(&c->fd);
     buf_done(&c->out);
     buf_done(&c->request);
     buf_done(&c->answer);
     free(c);
 }
 
-static void deliver(void *user) {
-    struct grpc_check *c = user;
-    if (!c->cancelled) c->fn(c->user, c->ok, c->text);
-    check_free(c);
-}
-
-static void end(struct grpc_check *c, bool ok, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-static void end(struct grpc_check *c, bool ok, const char *fmt, ...) {
-    if (c->complete) return;
-    va_list ap;
-    c->complete = true;
-    c->ok = ok;
-    va_start(ap, fmt);
-    vsnprintf(c->text, sizeof c->text, fmt, ap);
-    va_end(ap);
-    fd_watch_free(c->watch);
-    c->watch = NULL;
-    timer_stop(c->timeout);
-    loop_defer(c->loop, deliver, c);
-}
-
 static void no_connection(struct grpc_check *c, const char *why) {
-    end(c, false, "timeout: failed to connect service \"%s\" within %" PRIu64 "s: %s", c->address,
-        c->timeout_ms / 1000, why);
+    check_end(&c->base, false, "timeout: failed to connect service \"%s\" within %" PRIu64 "s: %s",
+              c->base.address, c->timeout_ms / 1000, why);
 }
 
 static void on_timeout(void *user) {
     struct grpc_check *c = user;
-    if (c->connected)
-        end(c, false, "timeout: health rpc did not complete within %" PRIu64 "s",
-            c->timeout_ms / 1000);
+    if (c->base.connected)
+        check_end(&c->base, false, "timeout: health rpc did not complete within %" PRIu64 "s",
+                  c->timeout_ms / 1000);
     else
         no_connection(c, "context deadline exceeded");
 }
@@ -81,18 +49,19 @@ static void judge(struct grpc_check *c) {
     static const char *const names[] = {"UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"};
     int status = grpc_health_status(buf_view(&c->answer));
     if (c->grpc_status == 12)
-        end(c, false,
-            "error: this server does not implement the grpc health protocol "
-            "(grpc.health.v1.Health)");
+        check_end(&c->base, false,
+                  "error: this server does not implement the grpc health protocol "
+                  "(grpc.health.v1.Health)");
     else if (c->http_status != 200 || c->grpc_status != 0)
-        end(c, false, "error: health rpc failed: rpc error: code = %d (HTTP status %d)",
-            c->grpc_status, c->http_status);
+        check_end(&c->base, false,
+                  "error: health rpc failed: rpc error: code = %d (HTTP status %d)", c->grpc_status,
+                  c->http_status);
     else if (status < 0)
-        end(c, false, "error: health rpc failed: malformed answer");
+        check_end(&c->base, false, "error: health rpc failed: malformed answer");
     else if (status == 1)
-        end(c, true, "service healthy");
+        check_end(&c->base, true, "service healthy");
     else
-        end(c, false, "service unhealthy (responded with \"%s\")", names[status]);
+        check_end(&c->base, false, "service unhealthy (responded with \"%s\")", names[status]);
 }
 
 /* ---- nghttp2 ---- */
@@ -146,7 +115,7 @@ static void session_open(struct grpc_check *c) {
     nghttp2_session_callbacks_del(cb);
     nghttp2_nv nv[] = {FIELD(":method", "POST"),
                        FIELD(":scheme", "http"),
-                       FIELD(":authority", c->address),
+                       FIELD(":authority", c->base.address),
                        FIELD(":path", "/grpc.health.v1.Health/Check"),
                        FIELD("content-type", "application/grpc"),
                        FIELD("te", "trailers"),
@@ -162,76 +131,62 @@ static void send_all(struct grpc_check *c) {
     const uint8_t *p;
     ssize_t n;
     while ((n = nghttp2_session_mem_send(c->session, &p)) > 0) buf_append(&c->out, p, (size_t)n);
-    while (c->out.n && !c->complete) {
-        n = send(c->fd, c->out.p, c->out.n, MSG_NOSIGNAL);
+    while (c->out.n && !c->base.complete) {
+        n = send(c->base.fd, c->out.p, c->out.n, MSG_NOSIGNAL);
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) break;
         if (n < 0) {
-            end(c, false, "error: health rpc failed: %s", strerror(errno));
+            check_end(&c->base, false, "error: health rpc failed: %s", strerror(errno));
             return;
         }
         buf_consume(&c->out, (size_t)n);
     }
-    if (c->watch) fd_watch_set(c->watch, FD_READ | (c->out.n ? FD_WRITE : 0));
+    if (c->base.watch) fd_watch_set(c->base.watch, FD_READ | (c->out.n ? FD_WRITE : 0));
 }
 
 static void receive(struct grpc_check *c) {
     uint8_t tmp[4096];
-    ssize_t n = recv(c->fd, tmp, sizeof tmp, 0);
+    ssize_t n = recv(c->base.fd, tmp, sizeof tmp, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (n <= 0) {
-        end(c, false, "error: health rpc failed: the connection was closed");
+        check_end(&c->base, false, "error: health rpc failed: the connection was closed");
         return;
     }
     if (nghttp2_session_mem_recv(c->session, tmp, (size_t)n) < 0)
-        end(c, false, "error: health rpc failed: malformed HTTP/2");
+        check_end(&c->base, false, "error: health rpc failed: malformed HTTP/2");
 }
 
 static void on_ready(void *user, unsigned events) {
     struct grpc_check *c = user;
-    if (!c->connected) {
-        int e = 0;
-        socklen_t len = sizeof e;
-        if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &e, &len) < 0) e = errno;
+    if (!c->base.connected) {
+        int e = check_connected(&c->base);
         if (e) {
             no_connection(c, strerror(e));
             return;
         }
-        c->connected = true;
         session_open(c);
     } else if (events & FD_READ) {
         receive(c);
     }
-    if (!c->complete) send_all(c);
+    if (!c->base.complete) send_all(c);
 }
 
 struct grpc_check *grpc_check_start(struct loop *l, const struct grpc_target *t, net_check_fn *fn,
                                     void *user) {
     struct grpc_check *c = calloc(1, sizeof *c);
     if (!c) abort();
-    *c = (struct grpc_check){.loop = l,
-                             .fn = fn,
-                             .user = user,
-                             .fd = -1,
-                             .timeout_ms = t->timeout_ms,
-                             .http_status = -1,
-                             .grpc_status = -1};
-    net_address_text(c->address, t->ip, t->port);
+    *c = (struct grpc_check){
+        .base = {.loop = l, .fn = fn, .user = user, .release = release},
+        .timeout_ms = t->timeout_ms,
+        .http_status = -1,
+        .grpc_status = -1,
+    };
+    check_init(&c->base, t->ip, t->port, on_timeout);
     grpc_health_request(&c->request, t->service);
-    c->timeout = timer_new(l, on_timeout, c);
-    int rc = net_dial(t->ip, t->port, &c->fd);
-    if (rc < 0) {
-        no_connection(c, strerror(-rc));
-        return c;
-    }
-    c->watch = fd_watch_new(l, c->fd, FD_WRITE, on_ready, c);
-    timer_start(c->timeout, t->timeout_ms, 0);
+    int rc = check_dial(&c->base, t->ip, t->port, t->timeout_ms, on_ready);
+    if (rc < 0) no_connection(c, strerror(-rc));
     return c;
 }
 
 void grpc_check_cancel(struct grpc_check *c) {
-    if (!c) return;
-    if (c->complete)
-        c->cancelled = true; /* deliver() frees it */
-    else
-        check_free(c);
+    if (c) check_cancel(&c->base);
 }

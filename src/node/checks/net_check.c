@@ -8,34 +8,25 @@
 #include <sys/socket.h>
 
 #include "base/own.h"
-#include "node/checks/net_dial.h"
+#include "node/checks/check.h"
 #include "node/checks/tls_client.h"
 #include "proto/http.h"
 
 enum { BODY_MAX = 10 * 1024, URL_MAX = 512 };
 
 struct net_check {
-    struct loop *loop;
-    net_check_fn *fn;
-    void *user;
-    int fd;
-    struct fd_watch *watch;
-    struct timer *timeout;
-    bool http, connected, cancelled;
+    struct check base;
+    bool http;
     struct tls_client *tls; /* NULL: plain */
-    char address[NET_ADDRESS_MAX], url[URL_MAX];
+    char url[URL_MAX];
     struct buf request, body;
     size_t sent;
     struct http1 *parser;
     int status;
-    bool complete, ok;
-    char text[1024];
 };
 
-static void check_free(struct net_check *c) {
-    fd_watch_free(c->watch);
-    timer_free(c->timeout);
-    close_p(&c->fd);
+static void release(struct check *base) {
+    struct net_check *c = (struct net_check *)base;
     buf_done(&c->request);
     buf_done(&c->body);
     http1_free(c->parser);
@@ -43,34 +34,11 @@ static void check_free(struct net_check *c) {
     free(c);
 }
 
-static void deliver(void *user) {
-    struct net_check *c = user;
-    if (!c->cancelled) c->fn(c->user, c->ok, c->text);
-    check_free(c);
-}
-
-/* The result is delivered from the loop, so that a parser callback may end the check. */
-static void end(struct net_check *c, bool ok, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-static void end(struct net_check *c, bool ok, const char *fmt, ...) {
-    if (c->complete) return;
-    va_list ap;
-    c->complete = true;
-    c->ok = ok;
-    va_start(ap, fmt);
-    vsnprintf(c->text, sizeof c->text, fmt, ap);
-    va_end(ap);
-    fd_watch_free(c->watch);
-    c->watch = NULL;
-    timer_stop(c->timeout);
-    loop_defer(c->loop, deliver, c);
-}
-
 static void fail(struct net_check *c, const char *what, const char *why) {
     if (c->http)
-        end(c, false, "Get \"%s\": %s tcp %s: %s", c->url, what, c->address, why);
+        check_end(&c->base, false, "Get \"%s\": %s tcp %s: %s", c->url, what, c->base.address, why);
     else
-        end(c, false, "%s tcp %s: %s", what, c->address, why);
+        check_end(&c->base, false, "%s tcp %s: %s", what, c->base.address, why);
 }
 
 static const char *error_text(int e) {
@@ -84,10 +52,10 @@ static const char *error_text(int e) {
 static void on_timeout(void *user) {
     struct net_check *c = user;
     if (c->http)
-        end(c, false,
-            "Get \"%s\": context deadline exceeded (Client.Timeout exceeded while awaiting "
-            "headers)",
-            c->url);
+        check_end(&c->base, false,
+                  "Get \"%s\": context deadline exceeded (Client.Timeout exceeded while awaiting "
+                  "headers)",
+                  c->url);
     else
         fail(c, "dial", "i/o timeout");
 }
@@ -106,9 +74,9 @@ static int on_body(void *user, struct slice data) {
 static int on_end(void *user) {
     struct net_check *c = user;
     if (c->status >= 200 && c->status < 400)
-        end(c, true, "%s", c->body.p ? c->body.p : "");
+        check_end(&c->base, true, "%s", c->body.p ? c->body.p : "");
     else
-        end(c, false, "HTTP probe failed with statuscode: %d", c->status);
+        check_end(&c->base, false, "HTTP probe failed with statuscode: %d", c->status);
     return 1;
 }
 
@@ -116,7 +84,8 @@ static const struct http1_events events = {on_head, on_body, on_end};
 
 static void receive(struct net_check *c) {
     char tmp[4096];
-    ssize_t n = c->tls ? tls_client_read(c->tls, tmp, sizeof tmp) : read(c->fd, tmp, sizeof tmp);
+    ssize_t n =
+        c->tls ? tls_client_read(c->tls, tmp, sizeof tmp) : read(c->base.fd, tmp, sizeof tmp);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (n < 0) {
         fail(c, "read", error_text(errno));
@@ -126,21 +95,22 @@ static void receive(struct net_check *c) {
     size_t used;
     if (n == 0) {
         if (!c->status || http1_eof(c->parser) < 0)
-            end(c, false, "Get \"%s\": EOF", c->url);
-        else if (!c->complete)
+            check_end(&c->base, false, "Get \"%s\": EOF", c->url);
+        else if (!c->base.complete)
             on_end(c);
         return;
     }
     int rc = http1_feed(c->parser, slice_from(tmp, (size_t)n), &used, &err);
-    if (rc < 0 && !c->complete)
-        end(c, false, "Get \"%s\": malformed HTTP response: %s", c->url, err.text);
+    if (rc < 0 && !c->base.complete)
+        check_end(&c->base, false, "Get \"%s\": malformed HTTP response: %s", c->url, err.text);
 }
 
 static void send_request(struct net_check *c) {
     while (c->sent < c->request.n) {
         const char *p = c->request.p + c->sent;
         size_t left = c->request.n - c->sent;
-        ssize_t n = c->tls ? tls_client_write(c->tls, p, left) : send(c->fd, p, left, MSG_NOSIGNAL);
+        ssize_t n =
+            c->tls ? tls_client_write(c->tls, p, left) : send(c->base.fd, p, left, MSG_NOSIGNAL);
         if (n < 0 && errno == EAGAIN) return;
         if (n < 0) {
             fail(c, "write", error_text(errno));
@@ -148,7 +118,7 @@ static void send_request(struct net_check *c) {
         }
         c->sent += (size_t)n;
     }
-    fd_watch_set(c->watch, FD_READ);
+    fd_watch_set(c->base.watch, FD_READ);
 }
 
 /* True when the handshake is over. */
@@ -157,25 +127,22 @@ static bool shake(struct net_check *c) {
     int rc = tls_client_handshake(c->tls, &want);
     if (rc == 0) return true;
     if (rc == -EAGAIN)
-        fd_watch_set(c->watch, want);
+        fd_watch_set(c->base.watch, want);
     else
-        end(c, false, "Get \"%s\": tls: handshake failure", c->url);
+        check_end(&c->base, false, "Get \"%s\": tls: handshake failure", c->url);
     return false;
 }
 
 static void on_ready(void *user, unsigned ev) {
     struct net_check *c = user;
-    if (!c->connected) {
-        int e = 0;
-        socklen_t len = sizeof e;
-        if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &e, &len) < 0) e = errno;
+    if (!c->base.connected) {
+        int e = check_connected(&c->base);
         if (e) {
             fail(c, "dial", error_text(e));
             return;
         }
-        c->connected = true;
         if (!c->http) {
-            end(c, true, "%s", "");
+            check_end(&c->base, true, "%s", "");
             return;
         }
     }
@@ -184,7 +151,7 @@ static void on_ready(void *user, unsigned ev) {
         send_request(c);
     else
         receive(c);
-    while (c->tls && !c->complete && tls_client_pending(c->tls)) receive(c);
+    while (c->tls && !c->base.complete && tls_client_pending(c->tls)) receive(c);
 }
 
 static bool clean(const char *s) {
@@ -196,7 +163,7 @@ static bool clean(const char *s) {
 static void write_request(struct net_check *c, const struct net_target *t) {
     OWN(arena_free_p) struct arena *a = arena_new();
     struct http_headers h = {0};
-    const char *host = c->address, *agent = "kube-probe/1.32", *accept = "*/*";
+    const char *host = c->base.address, *agent = "kube-probe/1.32", *accept = "*/*";
     for (size_t i = 0; t->headers && i < t->headers->n; i++) {
         const char *name = str_or(t->headers->v[i].name, ""),
                    *v = str_or(t->headers->v[i].value, "");
@@ -216,7 +183,8 @@ static void write_request(struct net_check *c, const struct net_target *t) {
     *ARENA_PUSH(a, &h) = (struct http_header){"connection", "close"};
     const char *path = *t->path == '/' ? t->path : arena_printf(a, "/%s", t->path);
     http1_write_request(&c->request, "GET", path, &h);
-    snprintf(c->url, sizeof c->url, "%s://%s%s", t->https ? "https" : "http", c->address, path);
+    snprintf(c->url, sizeof c->url, "%s://%s%s", t->https ? "https" : "http", c->base.address,
+             path);
     c->parser = http1_new(HTTP1_RESPONSES, &events, c);
 }
 
@@ -224,25 +192,18 @@ struct net_check *net_check_start(struct loop *l, const struct net_target *t, ne
                                   void *user) {
     struct net_check *c = calloc(1, sizeof *c);
     if (!c) abort();
-    *c = (struct net_check){.loop = l, .fn = fn, .user = user, .fd = -1, .http = t->path};
-    net_address_text(c->address, t->ip, t->port);
-    c->timeout = timer_new(l, on_timeout, c);
+    *c = (struct net_check){.base = {.loop = l, .fn = fn, .user = user, .release = release},
+                            .http = t->path};
+    check_init(&c->base, t->ip, t->port, on_timeout);
     if (c->http) write_request(c, t);
-    int rc = net_dial(t->ip, t->port, &c->fd);
-    if (rc < 0) {
+    int rc = check_dial(&c->base, t->ip, t->port, t->timeout_ms, on_ready);
+    if (rc < 0)
         fail(c, "dial", rc == -EDESTADDRREQ ? "no address" : error_text(-rc));
-        return c;
-    }
-    if (c->http && t->https) c->tls = tls_client_new(c->fd);
-    c->watch = fd_watch_new(l, c->fd, FD_WRITE, on_ready, c);
-    timer_start(c->timeout, t->timeout_ms, 0);
+    else if (c->http && t->https)
+        c->tls = tls_client_new(c->base.fd);
     return c;
 }
 
 void net_check_cancel(struct net_check *c) {
-    if (!c) return;
-    if (c->complete)
-        c->cancelled = true; /* deliver() frees it */
-    else
-        check_free(c);
+    if (c) check_cancel(&c->base);
 }
