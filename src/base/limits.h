@@ -48,6 +48,20 @@ enum {
 
     /* Scalability protocols */
     LIMIT_SP_PREFIX_BYTES = 4096, /* of one subscription */
+    LIMIT_SP_TOPOLOGIES = 256,
+    LIMIT_SP_PIPES = 16384,         /* clients and links of the service */
+    LIMIT_SP_PIPES_PER_USER = 4096, /* local clients of one user but root */
+    LIMIT_SP_EDGES = 256,           /* of one topology */
+    LIMIT_SP_FILTERS = 4096,        /* declared ones of one topology */
+    LIMIT_SP_EDGE_PEERS = 4096,     /* of one edge that listens */
+    LIMIT_SP_HANDSHAKES = 256,      /* unfinished at once on one edge or file */
+    LIMIT_SP_MESSAGE_BYTES = 64 * 1024 * 1024,
+    LIMIT_SP_MEMORY_BYTES = 512 * 1024 * 1024, /* of all messages that wait in the service */
+    LIMIT_SP_TRIE_BYTES = 256 * 1024 * 1024,   /* subscriptions of one topology */
+    LIMIT_SP_SUBSCRIPTIONS_PER_PIPE = 2000000,
+    LIMIT_SP_REQUESTS = 65536, /* of one topology without an answer */
+    LIMIT_SP_LOG_LINES = 20,   /* that peers can cause, in ten seconds */
+    LIMIT_SP_CONFIG_FILE_BYTES = 4 * 1024 * 1024,
 
     /* Store */
     LIMIT_STORE_KEY_BYTES = 1024,

@@ -286,7 +286,7 @@ struct verdict { /* over the pipe; both ends are this program */
 static int confine(const char *root, const char *dir, struct err *err) {
     const struct authority row = {.name = "unpack",
                                   .paths = {{dir, PATH_READ | PATH_WRITE | PATH_WHITEOUT}}};
-    int r = landlock_apply(&row, root, err);
+    int r = landlock_apply(&row, &(struct sandbox_options){.root = root}, err);
     if (r < 0) return r;
     return seccomp_apply(CALLS_BASE | CALLS_FILES_WRITE | CALLS_UNPACK, false, err);
 }

@@ -49,7 +49,7 @@ const struct authority authority_table[] = {
      .calls = CLIENT,
      .socket = "api.sock",
      .socket_mode = 0666,
-     .peers = {"controllers", "scheduler", "node", "network", "dns", "image"},
+     .peers = {"controllers", "scheduler", "node", "network", "dns", "image", "sp"},
      .fds = {"api_tcp", "api_gateway"},
      .stage = 1,
      .open_files = 16384,
@@ -174,6 +174,23 @@ const struct authority authority_table[] = {
      .stage = 2,
      .open_files = 1024,
      .data_mib = 512},
+    {.name = "sp",
+     .uid = 61012,
+     .user_why = "carries messages between socket files in its directory and declared peers; gives "
+                 "each file the owner that its topology names",
+     .calls = CLIENT | CALLS_FILES_WRITE | CALLS_INET,
+     .capabilities = CAP(CHOWN),
+     .tcp = TCP_CONNECT | TCP_BIND,
+     .paths = {{"@/run/atoll/sp", PATH_READ | PATH_WRITE},
+               {"%config", PATH_READ},
+               {"@/etc/sp", PATH_READ},
+               {"/etc", PATH_READ},
+               {"/run/systemd/resolve", PATH_READ},
+               {"/run/resolvconf", PATH_READ},
+               {"/run/NetworkManager", PATH_READ}},
+     .stage = 2,
+     .open_files = LIMIT_SP_PIPES + 4096,
+     .data_mib = 2048},
 };
 
 const size_t authority_count = ARRAY_LEN(authority_table);
@@ -255,7 +272,7 @@ void authority_print(struct buf *b) {
         buf_printf(b, "%-12s %-6u %-43s %-45s %s\n", row->name, (unsigned)row->uid, caps.p, calls.p,
                    row->user_why);
     }
-    buf_printf(b, "\n%-12s %-13s %-50s %-20s %-8s %s\n", "SERVICE", "SOCKET", "PEERS (and root)",
+    buf_printf(b, "\n%-12s %-13s %-50s %-20s %-14s %s\n", "SERVICE", "SOCKET", "PEERS (and root)",
                "HANDED", "TCP", "FILES (@ = root directory)");
     for (size_t i = 0; i < authority_count; i++) {
         const struct authority *row = &authority_table[i];
@@ -263,9 +280,10 @@ void authority_print(struct buf *b) {
         print_list(&peers, row->peers, AUTHORITY_LIST_MAX);
         print_list(&fds, row->fds, ARRAY_LEN(row->fds));
         print_paths(&paths, row);
-        buf_printf(b, "%-12s %-13s %-50s %-20s %-8s %s\n", row->name, str_or(row->socket, "-"),
+        buf_printf(b, "%-12s %-13s %-50s %-20s %-14s %s\n", row->name, str_or(row->socket, "-"),
                    peers.p, fds.p,
                    row->keeps_root          ? "all"
+                   : row->tcp & TCP_BIND    ? "connect+listen"
                    : row->tcp & TCP_CONNECT ? "connect"
                                             : "none",
                    paths.p);

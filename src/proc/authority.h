@@ -37,7 +37,8 @@ enum {
 enum { TCP_CONNECT = 1, TCP_BIND = 2 };
 
 struct authority_path {
-    const char *path; /* "@/x" lies below the root, "%exe" is this executable */
+    const char *path; /* "@/x" lies below the root, "%exe" is this executable, "%config" the
+                         directory of settings.sp_config */
     unsigned access;
 };
 

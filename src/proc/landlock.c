@@ -54,11 +54,13 @@ static uint64_t path_rights(unsigned access) {
     return rights;
 }
 
-static int add_path(int ruleset, const struct authority_path *p, const char *root, uint64_t handled,
-                    struct err *err) {
+static int add_path(int ruleset, const struct authority_path *p, const struct sandbox_options *o,
+                    uint64_t handled, struct err *err) {
     char path[4200];
-    if (p->path[0] == '@')
-        snprintf(path, sizeof path, "%s%s", root, p->path + 1);
+    if (str_eq(p->path, "%config"))
+        snprintf(path, sizeof path, "%s", str_or(o->config, "/nonexistent"));
+    else if (p->path[0] == '@')
+        snprintf(path, sizeof path, "%s%s", o->root, p->path + 1);
     else
         snprintf(path, sizeof path, "%s", str_eq(p->path, "%exe") ? "/proc/self/exe" : p->path);
     OWN(close_p) int fd = open(path, O_PATH | O_CLOEXEC);
@@ -73,7 +75,7 @@ static int add_path(int ruleset, const struct authority_path *p, const char *roo
     return 0;
 }
 
-int landlock_apply(const struct authority *row, const char *root, struct err *err) {
+int landlock_apply(const struct authority *row, const struct sandbox_options *o, struct err *err) {
     long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     if (abi < 0) { /* user, capabilities and seccomp still hold */
         log_warn("landlock_absent", "errno=%d", errno);
@@ -93,7 +95,7 @@ int landlock_apply(const struct authority *row, const char *root, struct err *er
     OWN(close_p) int ruleset = (int)syscall(SYS_landlock_create_ruleset, &r, size, 0);
     if (ruleset < 0) return err_errno(err, errno, "Landlock ruleset");
     for (size_t i = 0; i < AUTHORITY_LIST_MAX && row->paths[i].path; i++) {
-        int e = add_path(ruleset, &row->paths[i], root, r.fs, err);
+        int e = add_path(ruleset, &row->paths[i], o, r.fs, err);
         if (e < 0) return e;
     }
     /* Needed by Landlock without CAP_SYS_ADMIN; the service gets it in any case. */

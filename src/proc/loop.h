@@ -56,8 +56,9 @@ void timer_stop(struct timer *t);
 bool timer_active(const struct timer *t);
 void timer_free(struct timer *t);
 
-/* Readiness of a descriptor. The descriptor is borrowed: free the watch before closing it. */
-enum { FD_READ = 1, FD_WRITE = 2, FD_HANGUP = 4 };
+/* Readiness of a descriptor. The descriptor is borrowed: free the watch before closing it. FD_END:
+ * only when both directions have ended. */
+enum { FD_READ = 1, FD_WRITE = 2, FD_HANGUP = 4, FD_END = 8 };
 typedef void fd_fn(void *user,
                    unsigned events); /* events: FD_* bits; errors arrive as all bits asked for */
 struct fd_watch *fd_watch_new(struct loop *l, int fd, unsigned events, fd_fn *fn, void *user);

@@ -49,8 +49,8 @@ int sandbox_apply(const struct authority *row, const struct sandbox_options *o, 
     int r = limits_apply(row, err);
     if (r < 0) return r;
     if (!row->keeps_root) {
-        r = landlock_apply(row, o->root, err);
-        if (r == 0) r = identity_apply(row, err);
+        r = landlock_apply(row, o, err);
+        if (r == 0 && !o->keep_user) r = identity_apply(row, err);
         if (r < 0) return r;
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
             return err_errno(err, errno, "no_new_privs");

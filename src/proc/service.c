@@ -26,6 +26,11 @@
 /* One service per process: what init handed over. */
 static struct handover handed;
 static int ready_fd = -1;
+static struct { /* of service_alone */
+    bool on;
+    void (*ready)(void *user);
+    void *user;
+} alone;
 
 extern const struct service *const __start_atoll_services[] __attribute__((weak));
 extern const struct service *const __stop_atoll_services[] __attribute__((weak));
@@ -56,6 +61,8 @@ size_t service_peers(const struct service_ctx *ctx, uid_t ret[12]) {
 }
 
 void service_ready(struct service_ctx *ctx) {
+    if (alone.ready) alone.ready(alone.user);
+    alone.ready = NULL;
     if (ready_fd < 0) return;
     if (write(ready_fd, "\n", 1) < 0) log_warn("ready_unheard", "errno=%d", errno);
     close(ready_fd);
@@ -114,14 +121,18 @@ static int enter(const struct authority *row, struct err *err) {
 
 static int run(struct service_ctx *ctx, const struct authority *row, struct err *err) {
     struct timer *trim = timer_new(ctx->loop, on_trim, NULL);
-    struct sandbox_options options = {handed.settings.root, handed.init_pid,
-                                      handed.report_forbidden};
+    struct sandbox_options options = {.root = handed.settings.root,
+                                      .parent = handed.init_pid,
+                                      .config = handed.settings.sp_config,
+                                      .keep_user = alone.on && geteuid() != 0,
+                                      .report_forbidden = handed.report_forbidden};
     short_slices();
     int r = enter(row, err);
     if (r == 0 && ctx->service->prepare) r = ctx->service->prepare(ctx, err);
     if (r == 0) r = sandbox_apply(row, &options, err);
     if (r < 0) return r;
     loop_on_signal(ctx->loop, SIGTERM, on_sigterm, ctx);
+    if (alone.on) loop_on_signal(ctx->loop, SIGINT, on_sigterm, ctx);
     timer_start(trim, TRIM_FIRST_MS, TRIM_INTERVAL_MS);
     r = ctx->service->start(ctx, err);
     if (r < 0) return r;
@@ -171,4 +182,25 @@ int service_main(int argc, char **argv) {
     struct service_ctx ctx = {service, &handed.settings, loop_new(NULL)};
     if (run(&ctx, row, &err) < 0) return give_up(&err);
     return 0;
+}
+
+int service_alone(const char *name, const struct settings *s, void (*ready)(void *user),
+                  void *user) {
+    struct err err = {0};
+    const struct authority *row = authority_find(name);
+    const struct service *service = service_find(name);
+    if (!row || !service) {
+        fprintf(stderr, "atoll: no service '%s'\n", name);
+        return 2;
+    }
+    alone.on = true;
+    alone.ready = ready;
+    alone.user = user;
+    handed.settings = *s;
+    log_setup(row->name, LOG_LEVEL_INFO);
+    memory_setup();
+    signal(SIGPIPE, SIG_IGN);
+    crash_setup();
+    struct service_ctx ctx = {service, &handed.settings, loop_new(NULL)};
+    return run(&ctx, row, &err) < 0 ? give_up(&err) : 0;
 }

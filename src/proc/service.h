@@ -38,6 +38,7 @@ struct settings {
     const char *api_ip;         /* 1st address of service_cidr: Service default/kubernetes */
     const char *cluster_domain; /* cluster.local */
     unsigned api_port;
+    const char *sp_config; /* of sp run alone: directory of its Topologies; NULL or "" */
     struct settings_auth auth;
 };
 
@@ -85,5 +86,10 @@ size_t service_peers(const struct service_ctx *ctx, uid_t ret[12]);
 
 /* `atoll service NAME`: the whole life of a service process. Returns the exit status. */
 int service_main(int argc, char **argv);
+/* A service without init, in this process and its sandbox, with its log on standard error, until
+ * SIGTERM or SIGINT: of settings, root (and sp_config) must be there. `ready` (may be NULL) is
+ * called when it serves. Returns the exit status, 0 after an ordered stop. */
+int service_alone(const char *name, const struct settings *s, void (*ready)(void *user),
+                  void *user);
 /* The service of that name linked into this executable, or NULL. */
 const struct service *service_find(const char *name);

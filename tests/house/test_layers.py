@@ -8,7 +8,7 @@ import pytest
 from tree import TOP, c_files, files, text
 
 ORDER = ["base", "proto", "proc", "wire", "api", "client"]
-SERVICES = ["store", "keys", "egress", "server", "controllers", "scheduler", "broker", "node", "image", "network", "dns"]
+SERVICES = ["store", "keys", "egress", "server", "controllers", "scheduler", "broker", "node", "image", "network", "dns", "sp"]
 # What a folder may include besides itself.
 ALLOWED = {layer: set(ORDER[:i]) for i, layer in enumerate(ORDER)}
 ALLOWED["wire"] = {"base"}  # messages only: whoever reads one needs no loop

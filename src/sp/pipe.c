@@ -1,0 +1,324 @@
+#include "sp/pipe.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "sp/edge.h"
+#include "sp/sp_service.h"
+#include "sp/topology.h"
+
+enum { SLOT_BITS = 14, GENERATIONS = (1 << (31 - SLOT_BITS)) - 1 };
+_Static_assert(LIMIT_SP_PIPES <= 1 << SLOT_BITS, "an id has room for each slot");
+
+/* One loop per process: what has something to send, and what goes. */
+static struct sp_pipe *dirty, *closing;
+static bool close_deferred;
+
+/* ---- opening ---- */
+
+static uint32_t slot_take(struct sp_topology *t) {
+    for (uint32_t i = t->first_free; i < t->pipes.n; i++) {
+        if (t->pipes.v[i]) continue;
+        t->first_free = i + 1;
+        return i;
+    }
+    vec_push(&t->pipes, NULL);
+    t->first_free = (uint32_t)t->pipes.n;
+    return (uint32_t)t->pipes.n - 1;
+}
+
+static void slot_give(struct sp_pipe *p) {
+    struct sp_topology *t = p->topology;
+    t->pipes.v[p->slot] = NULL;
+    if (p->slot < t->first_free) t->first_free = p->slot;
+    t->n_pipes--;
+    if (t->service) t->service->n_pipes--;
+    t->changed = true;
+}
+
+static int admit(const struct sp_pipe *p, struct err *err) {
+    const struct sp_topology *t = p->topology;
+    size_t all = t->service ? t->service->n_pipes : t->n_pipes;
+    if (!sp_role_in(p->role, t->config->pattern)) {
+        err_set(err, ERR_BAD_REQUEST, "%s is no role of %s", sp_protocol_of_role(p->role)->name,
+                t->pattern->name);
+        return -EOPNOTSUPP;
+    }
+    if (all >= LIMIT_SP_PIPES) {
+        err_set(err, ERR_TOO_MANY_REQUESTS, "the service has %d connections", LIMIT_SP_PIPES);
+        return -ENFILE;
+    }
+    return 0;
+}
+
+static void state_done(struct sp_pipe *p) {
+    sp_queue_done(&p->out);
+    vec_done(&p->held);
+    free(p->state);
+    p->state = NULL;
+}
+
+int sp_pipe_open(struct sp_pipe *p, struct err *err) {
+    struct sp_topology *t = p->topology;
+    int r = admit(p, err);
+    if (r < 0) return r;
+    sp_queue_init(&p->out, p->edge ? &p->edge->config->queue : &t->config->queue);
+    p->slot = slot_take(t);
+    t->generation = t->generation % GENERATIONS + 1;
+    p->id = t->generation << SLOT_BITS | p->slot;
+    p->opened_ms = sp_topology_now_ms(t);
+    p->state = calloc(1, t->pattern->pipe_bytes + 1);
+    if (!p->state) abort();
+    t->pipes.v[p->slot] = p;
+    t->n_pipes++;
+    if (t->service) t->service->n_pipes++;
+    r = t->pattern->attach(p, err);
+    if (r == 0) {
+        t->changed = true;
+        return 0;
+    }
+    slot_give(p);
+    state_done(p);
+    p->id = 0;
+    return r;
+}
+
+/* ---- closing ---- */
+
+static void list_remove(struct sp_pipe **list, struct sp_pipe *p, size_t next_at) {
+    for (struct sp_pipe **at = list; *at; at = (struct sp_pipe **)((char *)*at + next_at)) {
+        if (*at != p) continue;
+        *at = *(struct sp_pipe **)((char *)p + next_at);
+        return;
+    }
+}
+
+static void waiting_remove(struct sp_pipe *p) {
+    struct sp_topology *t = p->topology;
+    if (!p->waiting) return;
+    p->waiting = false;
+    list_remove(&t->waiting, p, offsetof(struct sp_pipe, next_waiting));
+    t->waiting_tail = &t->waiting;
+    while (*t->waiting_tail) t->waiting_tail = &(*t->waiting_tail)->next_waiting;
+}
+
+static void counters_add(struct sp_counters *sum, const struct sp_counters *c) {
+    sum->messages_in += c->messages_in;
+    sum->bytes_in += c->bytes_in;
+    sum->messages_out += c->messages_out;
+    sum->bytes_out += c->bytes_out;
+    sum->dropped += c->dropped;
+    sum->filtered += c->filtered;
+    sum->gaps += c->gaps;
+    sum->errors += c->errors;
+}
+
+static void tear_down(struct sp_pipe *p) {
+    struct sp_topology *t = p->topology;
+    if (p->dirty) list_remove(&dirty, p, offsetof(struct sp_pipe, next_dirty));
+    p->dirty = false;
+    waiting_remove(p);
+    if (t->pattern->detach) t->pattern->detach(p);
+    slot_give(p);
+    p->counters.dropped += p->held.n;
+    for (size_t i = 0; i < p->held.n; i++) sp_message_unref(p->held.v[i]);
+    counters_add(&t->gone[p->role], &p->counters);
+    if (p->edge) counters_add(&p->edge->gone, &p->counters);
+    state_done(p);
+    p->ops->freed(p);
+}
+
+static void close_deferred_now(void *user) {
+    (void)user;
+    close_deferred = false;
+    while (closing) {
+        struct sp_pipe *p = closing;
+        closing = p->next_closing;
+        tear_down(p);
+    }
+    sp_pipes_flush();
+}
+
+void sp_pipe_close(struct sp_pipe *p, const char *why) {
+    if (p->closing) return;
+    p->closing = true;
+    p->why_closed = why;
+    p->next_closing = closing;
+    closing = p;
+    if (!close_deferred) loop_defer(p->topology->loop, close_deferred_now, NULL);
+    close_deferred = true;
+}
+
+void sp_pipe_close_now(struct sp_pipe *p, const char *why) {
+    if (p->closing)
+        list_remove(&closing, p, offsetof(struct sp_pipe, next_closing));
+    else
+        p->why_closed = why;
+    p->closing = true;
+    tear_down(p);
+}
+
+/* ---- coming in ---- */
+
+bool sp_pipe_may_read(const struct sp_pipe *p) { return !p->paused && !p->closing; }
+
+static void wait_in_line(struct sp_pipe *p, bool first) {
+    struct sp_topology *t = p->topology;
+    if (p->waiting) return;
+    p->waiting = true;
+    if (!t->waiting) t->waiting_tail = &t->waiting;
+    if (first) {
+        p->next_waiting = t->waiting;
+        t->waiting = p;
+        if (!p->next_waiting) t->waiting_tail = &p->next_waiting;
+        return;
+    }
+    p->next_waiting = NULL;
+    *t->waiting_tail = p;
+    t->waiting_tail = &p->next_waiting;
+}
+
+/* What the pattern says to a message; true: it is gone from here. */
+static bool hand_on(struct sp_pipe *p, struct sp_message *m) {
+    int r = p->topology->pattern->receive(p, m);
+    if (r == 0) return true;
+    if (r == -EAGAIN) return false;
+    sp_message_unref(m);
+    if (r == -ELOOP) {
+        p->counters.dropped++;
+        return true;
+    }
+    p->counters.errors++;
+    sp_pipe_close(p, r == -EOPNOTSUPP ? "wrong role" : "broken message");
+    return true;
+}
+
+bool sp_pipe_received(struct sp_pipe *p, struct sp_message *m) {
+    p->counters.messages_in++;
+    p->counters.bytes_in += m->body_n;
+    m->source = p->id;
+    if (p->closing || m->body_n > p->topology->config->message_max_bytes ||
+        (p->edge && !sp_edge_admits(p->edge, sp_message_size(m)))) {
+        p->counters.dropped++;
+        sp_message_unref(m);
+        return sp_pipe_may_read(p);
+    }
+    if (!p->held.n && hand_on(p, m)) return sp_pipe_may_read(p);
+    vec_push(&p->held, m);
+    wait_in_line(p, false);
+    if (!p->paused) {
+        p->paused = true;
+        p->ops->pause(p, true);
+    }
+    return false;
+}
+
+/* True: all that was held is gone. */
+static bool held_go_on(struct sp_pipe *p, size_t *ret_n) {
+    size_t n = 0;
+    while (n < p->held.n && !p->closing && hand_on(p, p->held.v[n])) n++;
+    *ret_n = n;
+    p->held.n -= n;
+    for (size_t i = 0; i < p->held.n; i++) p->held.v[i] = p->held.v[i + n];
+    return p->held.n == 0;
+}
+
+void sp_topology_resume(struct sp_topology *t) {
+    while (t->waiting) {
+        struct sp_pipe *p = t->waiting;
+        size_t n;
+        t->waiting = p->next_waiting;
+        p->waiting = false;
+        if (p->closing) continue;
+        if (!held_go_on(p, &n)) {
+            if (!p->closing) wait_in_line(p, n == 0);
+            return;
+        }
+        vec_done(&p->held);
+        p->paused = false;
+        p->ops->pause(p, false);
+    }
+}
+
+void sp_pipe_hung_up(struct sp_pipe *p, const char *why) {
+    if (p->closing) return;
+    if (!p->paused) {
+        sp_pipe_close(p, why);
+        return;
+    }
+    if (!p->hung_up_ms) p->hung_up_ms = sp_topology_now_ms(p->topology);
+    sp_topology_tick(p->topology);
+}
+
+/* ---- going out ---- */
+
+static void make_dirty(struct sp_pipe *p) {
+    if (p->dirty) return;
+    p->dirty = true;
+    p->next_dirty = dirty;
+    dirty = p;
+}
+
+static bool has_already(const struct sp_pipe *p, const struct sp_message *m) {
+    if (!p->ops->has_already || !m->source) return false;
+    const struct sp_pipe *source = sp_topology_pipe(p->topology, m->source);
+    return source && p->ops->has_already(p, source);
+}
+
+enum sp_put sp_pipe_send(struct sp_pipe *p, struct sp_message *m) {
+    if (p->closing) return SP_PUT_DISCONNECT;
+    if (has_already(p, m)) return SP_PUT_OK;
+    if (p->edge && !sp_edge_admits(p->edge, sp_message_size(m))) {
+        p->counters.dropped++;
+        return SP_PUT_DROPPED;
+    }
+    uint64_t dropped = p->out.dropped;
+    enum sp_put put = sp_queue_put(&p->out, sp_message_ref(m));
+    p->counters.dropped += p->out.dropped - dropped;
+    if (put == SP_PUT_FULL || put == SP_PUT_DISCONNECT) {
+        sp_message_unref(m);
+        p->full = true;
+        if (put == SP_PUT_DISCONNECT) sp_pipe_close(p, "too slow");
+        return put;
+    }
+    make_dirty(p);
+    return put;
+}
+
+bool sp_pipe_has_room(struct sp_pipe *p) {
+    if (p->closing) return false;
+    bool room = sp_queue_has_room(&p->out);
+    if (!room) p->full = true;
+    return room;
+}
+
+void sp_pipe_sent(struct sp_pipe *p, uint32_t messages, uint64_t bytes) {
+    p->counters.messages_out += messages;
+    p->counters.bytes_out += bytes;
+}
+
+void sp_pipe_flush(struct sp_pipe *p) {
+    if (p->closing) return;
+    if (p->out.n) p->ops->flush(p);
+    if (!p->full || p->closing || !sp_queue_is_low(&p->out)) return;
+    p->full = false;
+    p->blocks_since_ms = 0;
+    if (p->topology->pattern->drained) p->topology->pattern->drained(p);
+}
+
+void sp_pipes_flush(void) {
+    while (dirty) {
+        struct sp_pipe *p = dirty;
+        dirty = p->next_dirty;
+        p->dirty = false;
+        sp_pipe_flush(p);
+    }
+}
+
+void sp_pipe_blocks(struct sp_pipe *p) {
+    p->full = true;
+    if (!p->blocks_since_ms) p->blocks_since_ms = sp_topology_now_ms(p->topology);
+    sp_topology_tick(p->topology);
+}

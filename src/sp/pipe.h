@@ -1,0 +1,118 @@
+/*
+ * A pipe is one peer of a topology as its pattern sees it: a program at a socket file, or a
+ * connection of an edge. It has a role (the peer's!), a queue of messages that go to it, and a
+ * small backlog of messages that came from it and could not be passed on yet. How its bytes move is
+ * the business of its ops (endpoint.c: SEQPACKET; link.c: streams; ring_door.c).
+ *
+ * Life: the owner embeds struct sp_pipe, sp_pipe_open (the pattern may refuse), any traffic,
+ * sp_pipe_close (may be called from any callback; tears down at the end of the turn, then
+ * ops->freed). Single-threaded.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "base/vec.h"
+#include "sp/message.h"
+#include "sp/queue.h"
+
+struct sp_topology;
+struct sp_edge;
+struct sp_pipe;
+
+struct sp_pipe_ops {
+    const char *door; /* "seqpacket", "ipc", "tcp", "ring", … as `peers` shows it */
+    /* There is something in pipe->out: send what can be sent now by sp_queue_take, and tell
+     * sp_pipe_sent; the rest when the descriptor takes more. Called once per pass. */
+    void (*flush)(struct sp_pipe *p);
+    /* Stop (true) or go on reading from the peer. A paused door must notice when the peer hangs up,
+     * and then calls sp_pipe_hung_up. */
+    void (*pause)(struct sp_pipe *p, bool paused);
+    /* Closed: free the descriptor and the memory. Called once, from the loop. */
+    void (*freed)(struct sp_pipe *p);
+    /* May be NULL: has `receiver` got the message of this source by another way (shared memory), so
+     * that it need not go into its queue? */
+    bool (*has_already)(const struct sp_pipe *receiver, const struct sp_pipe *source);
+    /* May be NULL: the pattern has the subscription; plain doors send the echo by themselves. */
+    void (*subscribed)(struct sp_pipe *p, struct slice control);
+};
+
+/* What SO_PEERCRED told, or the certificate of a peer. */
+struct sp_credentials {
+    pid_t pid; /* 0: no local process */
+    uid_t uid;
+    gid_t gid;
+    int fd;         /* to ask for more; 0: none */
+    char name[128]; /* address, and identity of its certificate, of a remote peer */
+};
+
+struct sp_counters {
+    uint64_t messages_in, bytes_in, messages_out, bytes_out;
+    uint64_t dropped;  /* messages to it or from it that are lost (queue, size, rate, wrong role) */
+    uint64_t filtered; /* that it had no business with; no loss */
+    uint64_t gaps;     /* messages the peer says it sent and that did not arrive */
+    uint64_t errors;   /* broken messages, wrong controls */
+};
+
+struct sp_pipe {
+    struct sp_topology *topology;
+    const struct sp_pipe_ops *ops;
+    enum sp_role role;    /* the peer's */
+    bool raw;             /* messages carry the protocol's header (streams); else bodies only */
+    bool forwarded;       /* an Atoll that subscribes itself (forward.c); no default subscription */
+    unsigned priority;    /* 0 = local */
+    struct sp_edge *edge; /* NULL: a local client */
+    struct sp_credentials who;
+    /* filled in by sp_pipe_open */
+    uint32_t id;   /* 1 … 2^31-1: hop word of tag stacks; not used again for long */
+    uint32_t slot; /* index in topology->pipes; subscriber number of the trie */
+    struct sp_queue out;
+    VEC(struct sp_message *) held; /* came in, but the pattern had no room for them; in order */
+    struct sp_counters counters;
+    uint64_t opened_ms;
+    uint64_t blocks_since_ms; /* its full queue holds up others; 0 = it does not */
+    uint64_t hung_up_ms;      /* the peer sends no more; 0 = it may */
+    void *state;              /* the pattern's, pattern->pipe_bytes zeroed */
+    struct sp_pipe *next_dirty, *next_waiting, *next_closing;
+    bool dirty, waiting, paused, full, closing;
+    const char *why_closed;
+};
+
+/* -EBUSY (pair: taken), -ENFILE (limits), -EOPNOTSUPP (role is not of the pattern): not opened; the
+ * caller frees it. The members above the line are set by the caller. */
+int sp_pipe_open(struct sp_pipe *p, struct err *err);
+/* Ends it at the end of the turn; what waits for it is given back to the pattern. `why` is a
+ * literal that `stats` counts by and the log shows; idempotent. */
+void sp_pipe_close(struct sp_pipe *p, const char *why);
+void sp_pipe_close_now(struct sp_pipe *p,
+                       const char *why); /* at once: only when its topology goes */
+
+/* ---- for doors and links ---- */
+
+/* False: paused or closing, do not read. */
+bool sp_pipe_may_read(const struct sp_pipe *p);
+/* A message came in: takes over the reference, counts, checks size and rate, gives it to the
+ * pattern. False: do not read on now, ops->pause(p, false) will be called (or the pipe closes). */
+bool sp_pipe_received(struct sp_pipe *p, struct sp_message *m);
+/* Only counts: this much was given to the kernel. */
+void sp_pipe_sent(struct sp_pipe *p, uint32_t messages, uint64_t bytes);
+/* The descriptor takes more again: calls ops->flush, and tells the pattern of the room. */
+void sp_pipe_flush(struct sp_pipe *p);
+/* The peer will send no more (EOF or hang-up): the pipe lives until what it had sent is passed on,
+ * linger_ms at most, then closes. */
+void sp_pipe_hung_up(struct sp_pipe *p, const char *why);
+/* End of a pass over a descriptor: flushes all pipes that have got something. Doors call it when
+ * they have read a batch; timers too. */
+void sp_pipes_flush(void);
+
+/* ---- for patterns ---- */
+
+/* Puts a message into the pipe's queue by its policy; the caller keeps its reference. FULL: nothing
+ * happened, sp_pattern_ops.drained will be called. Closes the pipe on DISCONNECT. */
+enum sp_put sp_pipe_send(struct sp_pipe *p, struct sp_message *m);
+/* Would sp_pipe_send take it, rate included? */
+bool sp_pipe_has_room(struct sp_pipe *p);
+/* There is room again: pipes whose messages are held (receive had said -EAGAIN) get their turn, the
+ * one that has waited longest first, until one has to be held again. */
+void sp_topology_resume(struct sp_topology *t);
+/* Its full queue holds up others: its time runs (blockTimeoutMs), until the queue is low again. */
+void sp_pipe_blocks(struct sp_pipe *p);

@@ -1,0 +1,52 @@
+/*
+ * The service `sp`: topologies by name, where they are declared (sources), and the limits they
+ * share. A source is registered by one line: source_dir.c reads files, source_api.c the API.
+ */
+#pragma once
+
+#include "base/map.h"
+#include "proc/service.h"
+#include "sp/topology.h"
+
+struct sp_service {
+    struct service_ctx *ctx;
+    struct loop *loop;
+    struct map topologies; /* name → struct sp_topology */
+    size_t n_pipes;        /* of all topologies */
+    struct timer *write_timer, *linger_timer;
+    int run_dir;  /* run/atoll/sp */
+    int spare_fd; /* given up for a moment when descriptors run out */
+    bool stopping;
+    uint64_t stop_ms;
+    struct map unsynced; /* sources that may still declare something that is there already */
+    uint64_t log_dropped, log_window_ms, log_n;
+};
+
+struct sp_source {
+    const char *name;
+    /* Before the sandbox; may be NULL. */
+    int (*prepare)(struct sp_service *s, struct err *err);
+    /* In the sandbox: read what is declared and watch it. */
+    int (*start)(struct sp_service *s, struct err *err);
+};
+#define SP_SOURCE(sym)                                                                             \
+    __attribute__((                                                                                \
+        used, retain,                                                                              \
+        section("atoll_sp_sources"))) static const struct sp_source *const sp_source_p_##sym =     \
+        &sym
+
+/* A topology is declared, or declared differently; takes over the config. An error leaves what was
+ * there as it was. Two sources with one name: the first holds it. */
+int sp_service_declare(struct sp_service *s, const struct sp_source *source,
+                       struct sp_config *config, struct err *err);
+void sp_service_undeclare(struct sp_service *s, const struct sp_source *source, const char *name);
+/* The source has declared all there is: what nobody declares is removed from the directory. */
+void sp_service_synced(struct sp_service *s, const struct sp_source *source);
+struct sp_topology *sp_service_find(const struct sp_service *s, const char *name);
+/* All topologies, in no order: size_t i = 0; while ((t = sp_service_next(s, &i))) … */
+struct sp_topology *sp_service_next(const struct sp_service *s, size_t *i);
+
+/* A line of the log about something that a peer can cause: at most 20 in ten seconds, then a count
+ * of those left out. */
+void sp_log(struct sp_service *s, const char *event, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
