@@ -131,6 +131,7 @@ static int directories(struct broker *b, struct err *err) {
     b->pods_path = service_path(b->ctx, "/run/atoll/pods");
     b->runtime_state_path = service_path(b->ctx, "/run/atoll/runtime");
     b->state_path = service_path(b->ctx, "/var/lib/atoll/pods");
+    b->volumes_path = service_path(b->ctx, "/var/lib/atoll/volumes");
     b->layers_path = service_path(b->ctx, "/var/lib/atoll/image/layers");
     b->log_path = service_path(b->ctx, "/var/log/atoll/pods");
     int pods = -1, runtime = -1;
@@ -138,6 +139,7 @@ static int directories(struct broker *b, struct err *err) {
     if (!r) r = directory(b->pods_path, 0711, &pods, err);
     if (!r) r = directory(b->runtime_state_path, 0700, &runtime, err);
     if (!r) r = directory(b->state_path, 0711, &b->state_fd, err);
+    if (!r) r = directory(b->volumes_path, 0711, &b->volumes_fd, err);
     if (!r) r = directory(b->layers_path, 0755, &b->layers_fd, err);
     if (!r) r = directory(b->log_path, 0755, &b->log_fd, err);
     int per_pod[] = {pods, runtime, b->state_fd, b->log_fd};

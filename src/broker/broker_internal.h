@@ -82,8 +82,9 @@ struct broker {
     char *run_path, *pods_path;     /* ROOT/run/atoll, ROOT/run/atoll/pods */
     char *state_path, *layers_path; /* ROOT/var/lib/atoll/pods, …/image/layers */
     char *log_path;                 /* ROOT/var/log/atoll/pods */
+    char *volumes_path;             /* ROOT/var/lib/atoll/volumes: persistent ones of this node */
     char *runtime_state_path;       /* ROOT/run/atoll/runtime */
-    int run_fd, state_fd, log_fd, layers_fd;
+    int run_fd, state_fd, log_fd, layers_fd, volumes_fd;
     int host_netns_fd;
     char *shim_program, *runtime; /* NULL: not found */
     bool runtime_is_crun;

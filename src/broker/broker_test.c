@@ -47,10 +47,11 @@ TEST(check_container_names_the_wrong_field) {
     static int64_t bad_group[] = {-2};
     struct broker_mount up = {BROKER_MOUNT_VOLUME, "v", 0, "a/../b", "/t", false, 0};
     struct broker_mount name = {BROKER_MOUNT_VOLUME, "../v", 0, "", "/t", false, 0};
+    struct broker_mount local = {BROKER_MOUNT_LOCAL, "..", 0, "", "/t", false, 0};
     struct broker_mount target = {BROKER_MOUNT_VOLUME, "v", 0, "", "/a/../b", false, 0};
     struct broker_mount shared = {BROKER_MOUNT_HOST, "/h", 0, "", "/t", false, 2};
-    struct broker_container c[16];
-    const char *fields[16];
+    struct broker_container c[17];
+    const char *fields[17];
     size_t n = 0;
 #define BAD(name_of_field, ...)                                                                    \
     do {                                                                                           \
@@ -71,6 +72,7 @@ TEST(check_container_names_the_wrong_field) {
     BAD("supplementalGroups", n_groups = 1, c[n].groups = bad_group);
     BAD("mounts.sub_path", n_mounts = 1, c[n].mounts = &up);
     BAD("mounts.source", n_mounts = 1, c[n].mounts = &name);
+    BAD("mounts.source", n_mounts = 1, c[n].mounts = &local);
     BAD("mounts.target", n_mounts = 1, c[n].mounts = &target);
     BAD("mounts.propagation", n_mounts = 1, c[n].mounts = &shared);
     BAD("seccompProfile", seccomp = "Localhost");

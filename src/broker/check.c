@@ -117,6 +117,8 @@ static int check_mount(const struct broker_container *c, const struct broker_mou
     int r = 0;
     if (m->kind == BROKER_MOUNT_VOLUME) {
         r = check_label("mounts.source", m->source, err);
+    } else if (m->kind == BROKER_MOUNT_LOCAL) {
+        r = check_subdomain("mounts.source", m->source, err);
     } else if (m->kind != BROKER_MOUNT_HOST) {
         r = err_field(err, ERR_INVALID, "mounts.kind", "unknown kind of mount %u", m->kind);
     } else if (!path_is_absolute(m->source)) {

@@ -156,18 +156,6 @@ bool volumes_tells_capacity(const struct volumes *v, const char *driver) {
     return d && d->spec.storage_capacity && *d->spec.storage_capacity;
 }
 
-bool claim_is_bound(const struct core_v1_persistent_volume_claim *c) {
-    return !str_empty(c->spec.volume_name) &&
-           (str_eq(c->status.phase, "Bound") ||
-            str_map_get(&c->metadata.annotations, "pv.kubernetes.io/bind-completed"));
-}
-
-const char *claim_class(const struct core_v1_persistent_volume_claim *c) {
-    const char *old =
-        str_map_get(&c->metadata.annotations, "volume.beta.kubernetes.io/storage-class");
-    return old ? old : str_or(c->spec.storage_class_name, "");
-}
-
 /* ---- what a pod brings ---- */
 
 static void add_disk(struct arena *a, struct pod_volumes *v, const char *id, bool read_only,

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "api/claims.h"
 #include "api/registry.h"
 #include "base/map.h"
 
@@ -41,17 +42,11 @@ const struct core_v1_persistent_volume *volumes_volume(const struct volumes *v, 
 const struct storage_v1_storage_class *volumes_class(const struct volumes *v, const char *name);
 const struct storage_v1_csi_node *volumes_csi_node(const struct volumes *v, const char *node);
 
-#define CLAIM_SELECTED_NODE "volume.kubernetes.io/selected-node"
 /* Walks all: size_t at = 0. */
 const struct storage_v1_csi_storage_capacity *volumes_next_capacity(const struct volumes *v,
                                                                     size_t *at);
 /* Does that driver tell by CSIStorageCapacity how much room there is? */
 bool volumes_tells_capacity(const struct volumes *v, const char *driver);
-
-/* Bound, both sides; its volume is spec.volumeName. */
-bool claim_is_bound(const struct core_v1_persistent_volume_claim *c);
-/* The class of a claim; "" for none. */
-const char *claim_class(const struct core_v1_persistent_volume_claim *c);
 
 /* ---- what a pod brings ---- */
 

@@ -79,7 +79,11 @@ struct broker_pod {
     struct broker_resources resources; /* the pod's cgroup */
 };
 
-enum broker_mount_kind { BROKER_MOUNT_VOLUME = 1, BROKER_MOUNT_HOST = 2 };
+enum broker_mount_kind {
+    BROKER_MOUNT_VOLUME = 1,
+    BROKER_MOUNT_HOST = 2,
+    BROKER_MOUNT_LOCAL = 3, /* of the node's own persistent volumes; made when it is absent */
+};
 enum broker_host_path { /* hostPath types; 0 = no check */
                         BROKER_HOST_ANY,
                         BROKER_HOST_DIRECTORY_OR_CREATE,
@@ -92,7 +96,7 @@ enum broker_host_path { /* hostPath types; 0 = no check */
 };
 struct broker_mount {
     uint8_t kind;
-    const char *source;   /* volume name, or absolute host path */
+    const char *source;   /* volume name, absolute host path, or local volume's name */
     uint8_t host_type;    /* broker_host_path */
     const char *sub_path; /* relative, resolved beneath the source; "" = none */
     const char *target;   /* absolute path in the container */

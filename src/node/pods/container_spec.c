@@ -63,13 +63,14 @@ static int add_mount(struct arena *a, const struct container_input *in,
     if (m->mount_path && m->mount_path[0] != '/')
         out->target = arena_printf(a, "/%s", m->mount_path);
     if (v->config_map || v->secret || v->projected || v->downward_api) out->read_only = true;
-    if (!v->host_path) return 0;
+    if (!v->host_path && !v->persistent_volume_claim && !v->ephemeral) return 0;
     struct volume_result r = {0};
     struct volume_input vi = {in->facts, v, in->source};
     rc = volume_render(a, &vi, &r, err);
     if (rc < 0) return rc;
-    out->kind = BROKER_MOUNT_HOST;
-    out->source = r.host_path;
+    out->kind = r.local ? BROKER_MOUNT_LOCAL : BROKER_MOUNT_HOST;
+    out->source = r.local ? r.local : r.host_path;
+    out->read_only |= r.read_only;
     out->host_type = r.host_type;
     return 0;
 }

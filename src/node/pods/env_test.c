@@ -23,7 +23,7 @@ static enum lookup find_secret(void *user, const char *name, const struct core_v
     return str_eq(name, "keys") ? LOOKUP_FOUND : LOOKUP_MISSING;
 }
 
-static const struct object_source source = {find_map, find_secret, NULL, NULL};
+static const struct object_source source = {find_map, find_secret, NULL, NULL, NULL};
 
 static int render(struct arena *a, const char *container, struct str_list *ret, struct err *err) {
     const struct core_v1_pod *p = test_object(

@@ -120,6 +120,7 @@ void pod_unref(struct pod *p) {
     close_p(&p->netlink_fd);
     vec_done(&p->volumes);
     vec_done(&p->tokens);
+    vec_done(&p->claims);
     arena_free(p->arena);
     free(p->fail_reason);
     free(p->volume_error);

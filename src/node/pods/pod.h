@@ -17,6 +17,7 @@ struct pod;
 struct probe;
 struct hook;
 struct pod_token;
+struct pod_claim;
 
 enum container_kind { CONTAINER_INIT, CONTAINER_SIDECAR, CONTAINER_MAIN };
 enum container_state {
@@ -160,6 +161,7 @@ struct pod {
     char *volume_error;  /* the broker's last refusal, not reported yet */
     size_t volume_error_at;
     VEC(struct pod_token *) tokens;
+    VEC(struct pod_claim *) claims;
 
     struct timer *wake;
     bool kicked;              /* a step is queued */

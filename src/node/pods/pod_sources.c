@@ -7,6 +7,7 @@
 #include "base/own.h"
 #include "base/times.h"
 #include "node/agent.h"
+#include "node/volumes/claims.h"
 #include "node/volumes/objects.h"
 
 enum { TOKEN_RETRY_MS = 1000 };
@@ -177,8 +178,13 @@ void pod_tokens_done(struct pod *p) {
     p->tokens.n = 0;
 }
 
+static int get_claim(void *user, const char *name, bool own,
+                     const struct core_v1_persistent_volume **ret, struct err *err) {
+    return pod_claim_get(user, name, own, ret, err);
+}
+
 struct object_source pod_source(struct pod *p) {
-    return (struct object_source){get_config_map, get_secret, get_token, p};
+    return (struct object_source){get_config_map, get_secret, get_token, get_claim, p};
 }
 
 struct pod_facts pod_facts_of(const struct pod *p) {

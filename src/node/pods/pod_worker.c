@@ -18,6 +18,7 @@
 #include "node/pods/resize.h"
 #include "node/pods/sandbox.h"
 #include "node/status/status.h"
+#include "node/volumes/claims.h"
 #include "node/volumes/objects.h"
 
 enum { VOLUME_RETRY_FIRST_MS = 500, VOLUME_RETRY_MAX_MS = 10 * 1000, MIN_SIDECAR_MS = 2000 };
@@ -98,6 +99,7 @@ static void step_volumes(struct pod *p, uint64_t now_ms, uint64_t *wake) {
         return;
     }
     earliest(wake, pod_tokens_refresh(p, now_ms)); /* one that failed is asked for again */
+    earliest(wake, pod_claims_refresh(p, now_ms));
     if (!p->volumes_stale && waits(p, now_ms, wake)) return;
     if (refresh_volumes(p, now_ms, wake) == 0) enter(p, POD_RUN);
 }

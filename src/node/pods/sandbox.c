@@ -8,6 +8,7 @@
 #include "node/checks/probes.h"
 #include "node/pods/container_spec.h"
 #include "node/pods/dns_config.h"
+#include "node/volumes/claims.h"
 #include "node/volumes/objects.h"
 #include "wire/network.h"
 
@@ -154,6 +155,7 @@ void sandbox_remove(struct pod *p) {
     for (size_t i = 0; i < p->n_containers; i++) probes_stop(&p->containers[i]);
     objects_release(p->agent->objects, p);
     pod_tokens_done(p);
+    pod_claims_done(p);
     p->volumes.n = 0;
     p->busy = true;
     pod_ref(p);

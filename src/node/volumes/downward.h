@@ -30,5 +30,8 @@ struct object_source {
     /* A token of the pod's service account; -EAGAIN while it is being asked for. */
     int (*token)(void *user, const char *audience, int64_t expiry_s, const char **ret,
                  struct err *err);
+    /* The volume behind a claim (volumes/claims.h); -EAGAIN while it is being asked for. */
+    int (*claim)(void *user, const char *name, bool own,
+                 const struct core_v1_persistent_volume **ret, struct err *err);
     void *user;
 };

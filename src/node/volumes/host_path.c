@@ -18,9 +18,8 @@ static const struct {
 
 static bool handles(const struct core_v1_volume *v) { return v->host_path; }
 
-static int render(struct arena *a, const struct volume_input *in, struct volume_result *ret,
-                  struct err *err) {
-    const struct core_v1_host_path_volume_source *s = in->volume->host_path;
+int host_path_render(const struct core_v1_host_path_volume_source *s, struct volume_result *ret,
+                     struct err *err) {
     ret->host = true;
     ret->host_path = s->path;
     for (size_t i = 0; i < ARRAY_LEN(types); i++) {
@@ -29,6 +28,11 @@ static int render(struct arena *a, const struct volume_input *in, struct volume_
         return 0;
     }
     return err_set(err, ERR_INVALID, "hostPath type \"%s\" is unknown", s->type);
+}
+
+static int render(struct arena *a, const struct volume_input *in, struct volume_result *ret,
+                  struct err *err) {
+    return host_path_render(in->volume->host_path, ret, err);
 }
 
 static const struct volume_driver driver = {"hostPath", handles, render};

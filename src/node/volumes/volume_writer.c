@@ -91,7 +91,7 @@ static int one(struct pod *p, size_t i, const struct pod_facts *facts,
     struct volume_result r;
     int rc = volume_render(a, &in, &r, err);
     if (rc < 0) return rc;
-    if (r.host) return 0;
+    if (r.host || r.local) return 0;
     if (!p->volumes.v[i].made) make(p, i, &r);
     uint64_t hash = r.content ? volume_hash(&r) : 0;
     if (r.content && p->volumes.v[i].content != hash) fill(p, i, &r, hash);

@@ -23,6 +23,8 @@ struct volume_result {
     bool host; /* nothing to make: host_path is mounted */
     const char *host_path;
     enum broker_host_path host_type;
+    const char *local;  /* nothing to make: that directory of the node's own volumes is mounted */
+    bool read_only;     /* whatever the mount says */
     bool memory;        /* tmpfs */
     int64_t size_bytes; /* of the tmpfs; 0 = default */
     uint32_t mode;
@@ -63,5 +65,7 @@ int volume_add_secret(struct arena *a, const struct volume_input *in, const char
 int volume_add_downward(struct arena *a, const struct volume_input *in,
                         const struct core_v1_downward_api_volume_file_list *items, uint32_t mode,
                         struct volume_files *files, struct err *err);
+int host_path_render(const struct core_v1_host_path_volume_source *s, struct volume_result *ret,
+                     struct err *err);
 void volume_add_file(struct arena *a, struct volume_files *files, const char *path,
                      struct slice data, uint32_t mode);

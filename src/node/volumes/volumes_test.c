@@ -25,19 +25,35 @@ static int find_token(void *user, const char *audience, int64_t expiry_s, const 
     return token_value ? 0 : -EAGAIN;
 }
 
-static const struct object_source source = {find_map, find_secret, find_token, NULL};
+static const char *claimed; /* JSON of the volume behind claim "c" */
+
+static int find_claim(void *user, const char *name, bool own,
+                      const struct core_v1_persistent_volume **ret, struct err *err) {
+    static struct arena *a;
+    void *volume = NULL;
+    if (!str_eq(name, own ? "web-v" : "c")) return err_set(err, ERR_NOT_FOUND, "no claim %s", name);
+    arena_free(a);
+    a = arena_new();
+    assert_int_equal(
+        api_decode(a, &core_v1_persistent_volume_type, slice_of(claimed), NULL, &volume, err), 0);
+    *ret = volume;
+    return 0;
+}
+
+static const struct object_source source = {find_map, find_secret, find_token, find_claim, NULL};
 
 static int render(struct arena *a, const char *volume, struct volume_result *r, struct err *err) {
     const struct core_v1_pod *p =
         test_object(a, arena_printf(a, "\"spec\":{\"volumes\":[{\"name\":\"v\",%s}]}", volume));
-    struct pod_facts facts = {.pod = p, .host_ip = "10.0.0.1"};
+    struct pod_facts facts = {.pod = p, .host_ip = "10.0.0.1", .node_name = "n"};
     struct volume_input in = {&facts, &p->spec.volumes.v[0], &source};
     return volume_render(a, &in, r, err);
 }
 
 TEST(volume_drivers_are_registered) {
-    static const char *const golden[] = {"configMap", "downwardAPI", "emptyDir",
-                                         "hostPath",  "projected",   "secret"};
+    static const char *const golden[] = {"configMap", "downwardAPI",           "emptyDir",
+                                         "hostPath",  "persistentVolumeClaim", "projected",
+                                         "secret"};
     size_t n;
     const struct volume_driver *const *d = volume_drivers(&n);
     assert_int_equal(n, ARRAY_LEN(golden));
@@ -123,4 +139,48 @@ TEST(volume_kind_without_a_driver_is_refused) {
     struct volume_result r;
     struct err err = {0};
     assert_int_equal(render(a, "\"nfs\":{\"server\":\"s\",\"path\":\"/\"}", &r, &err), -EINVAL);
+}
+
+#define OF_CLAIM "\"persistentVolumeClaim\":{\"claimName\":\"c\"}"
+
+TEST(volume_of_a_claim_is_what_the_claim_is_bound_to) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct volume_result r;
+    struct err err = {0};
+    claimed = "{\"spec\":{\"hostPath\":{\"path\":\"/x\",\"type\":\"DirectoryOrCreate\"}}}";
+    assert_int_equal(render(a, OF_CLAIM, &r, &err), 0);
+    assert_true(r.host && !r.read_only);
+    assert_string_equal(r.host_path, "/x");
+    assert_int_equal(r.host_type, BROKER_HOST_DIRECTORY_OR_CREATE);
+    claimed = "{\"spec\":{\"local\":{\"path\":\"/disk\"}}}";
+    assert_int_equal(
+        render(a, "\"persistentVolumeClaim\":{\"claimName\":\"c\",\"readOnly\":true}", &r, &err),
+        0);
+    assert_true(r.host && r.read_only);
+    assert_int_equal(r.host_type, BROKER_HOST_DIRECTORY);
+    assert_int_equal(render(a, "\"ephemeral\":{}", &r, &err), 0);
+    assert_string_equal(r.host_path, "/disk");
+    claimed = "{\"spec\":{\"nfs\":{\"server\":\"s\",\"path\":\"/\"}}}";
+    assert_int_equal(render(a, OF_CLAIM, &r, &err), -EINVAL);
+    assert_string_equal(err.text, "no volume plugin matched");
+    claimed = "{\"metadata\":{\"name\":\"pv\"},\"spec\":{\"volumeMode\":\"Block\",\"local\":{"
+              "\"path\":\"/disk\"}}}";
+    assert_int_equal(render(a, OF_CLAIM, &r, &err), -EINVAL);
+}
+
+TEST(volume_that_was_made_here_is_known_by_its_name_alone) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct volume_result r;
+    struct err err = {0};
+#define MADE_FOR(node)                                                                             \
+    "{\"metadata\":{\"name\":\"pvc-1\",\"labels\":{\"atoll.dev/node\":\"" node "\"},"              \
+    "\"annotations\":{\"pv.kubernetes.io/provisioned-by\":\"atoll.dev/local\"}},\"spec\":{"        \
+    "\"local\":{\"path\":\"/anything\"}}}"
+    claimed = MADE_FOR("n");
+    assert_int_equal(render(a, OF_CLAIM, &r, &err), 0);
+    assert_true(!r.host);
+    assert_string_equal(r.local, "pvc-1");
+    claimed = MADE_FOR("other");
+    assert_int_equal(render(a, OF_CLAIM, &r, &err), 0);
+    assert_true(r.host && !r.local);
 }

@@ -31,45 +31,15 @@ struct binding_state {
 
 /* ---- which volumes suit a claim ---- */
 
-static bool offers_modes(const struct core_v1_persistent_volume *v, const struct str_list *wanted) {
-    for (size_t i = 0; i < wanted->n; i++) {
-        bool has = false;
-        for (size_t j = 0; j < v->spec.access_modes.n; j++)
-            has |= str_eq(v->spec.access_modes.v[j], wanted->v[i]);
-        if (!has) return false;
-    }
-    return true;
-}
-
 static bool is_free_for(const struct core_v1_persistent_volume *v,
                         const struct core_v1_persistent_volume_claim *c) {
-    const struct core_v1_object_reference *ref = v->spec.claim_ref;
-    if (v->metadata.deletion_timestamp) return false;
-    if (!ref) return !str_eq(v->status.phase, "Released") && !str_eq(v->status.phase, "Failed");
-    return str_eq(ref->namespace, c->metadata.namespace) && str_eq(ref->name, c->metadata.name) &&
-           (str_empty(ref->uid) || str_eq(ref->uid, c->metadata.uid));
+    if (v->spec.claim_ref) return volume_is_for(v, c);
+    return !str_eq(v->status.phase, "Released") && !str_eq(v->status.phase, "Failed");
 }
 
 static bool suits(struct arena *a, const struct core_v1_persistent_volume *v,
                   const struct core_v1_persistent_volume_claim *c) {
-    struct selector *s = NULL;
-    const char *asked = str_map_get(&c->spec.resources.requests, "storage");
-    const char *holds = str_map_get(&v->spec.capacity, "storage");
-    if (!is_free_for(v, c) || !str_eq(str_or(v->spec.storage_class_name, ""), claim_class(c)))
-        return false;
-    if (!str_eq(str_or(v->spec.volume_mode, "Filesystem"),
-                str_or(c->spec.volume_mode, "Filesystem")))
-        return false;
-    if (!offers_modes(v, &c->spec.access_modes)) return false;
-    if (asked && quantity_cmp(str_or(holds, "0"), asked) < 0) return false;
-    return !c->spec.selector || (selector_from_labels(a, c->spec.selector, &s, NULL) == 0 &&
-                                 selector_matches(s, &v->metadata.labels));
-}
-
-static int smaller_first(const void *x, const void *y) {
-    const struct core_v1_persistent_volume *const *a = x, *const *b = y;
-    return quantity_cmp(str_or(str_map_get(&(*a)->spec.capacity, "storage"), "0"),
-                        str_or(str_map_get(&(*b)->spec.capacity, "storage"), "0"));
+    return is_free_for(v, c) && !volume_misfit(a, v, c) && claim_selects(a, c, v);
 }
 
 static void find_volumes(const struct sched_query *q, struct pending_claim *p) {
@@ -81,7 +51,7 @@ static void find_volumes(const struct sched_query *q, struct pending_claim *p) {
         const struct core_v1_persistent_volume *v = volumes_volume(&q->snapshot->volumes, e->key);
         if (suits(q->a, v, p->claim)) p->volumes[p->n++] = v;
     }
-    qsort(p->volumes, p->n, sizeof(const struct core_v1_persistent_volume *), smaller_first);
+    qsort(p->volumes, p->n, sizeof(const struct core_v1_persistent_volume *), volume_cmp_size);
 }
 
 /* Places that have told that they have enough for the claim (KEP-1472). */
@@ -171,12 +141,6 @@ static void *prepare(const struct sched_query *q, const void *args) {
 
 /* ---- a node ---- */
 
-static bool reachable(const struct core_v1_persistent_volume *v, const struct core_v1_node *n) {
-    const struct core_v1_node_selector *from =
-        v->spec.node_affinity ? v->spec.node_affinity->required : NULL;
-    return !from || node_selector_matches(from, n);
-}
-
 static bool in_topology(const struct core_v1_topology_selector_term *t,
                         const struct core_v1_node *n) {
     for (size_t i = 0; i < t->match_label_expressions.n; i++) {
@@ -214,7 +178,7 @@ static bool filter(const struct sched_query *q, const struct sched_node *n, cons
     (void)q;
     if (st->problem) return sched_refuse_for_good(why, "%.150s", st->problem);
     for (size_t i = 0; i < st->n_bound; i++)
-        if (!reachable(st->bound[i], n->object))
+        if (!volume_reaches(st->bound[i], n->object))
             return sched_refuse_for_good(why, "node(s) had volume node affinity conflict");
     for (size_t i = 0; i < st->n_pending; i++) {
         const struct pending_claim *p = &st->pending[i];
@@ -223,7 +187,7 @@ static bool filter(const struct sched_query *q, const struct sched_node *n, cons
         for (size_t j = 0; j < p->n && !found; j++) {
             bool used = false;
             for (size_t k = 0; k < n_taken; k++) used |= taken[k] == p->volumes[j];
-            if (used || !reachable(p->volumes[j], n->object)) continue;
+            if (used || !volume_reaches(p->volumes[j], n->object)) continue;
             found = true;
             if (n_taken < ARRAY_LEN(taken)) taken[n_taken++] = p->volumes[j];
         }
