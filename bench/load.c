@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,6 +85,7 @@ static void send_due(struct load *l) {
 void client_answered(struct client *c, bool ok, uint64_t bytes) {
     struct load *l = c->load;
     uint64_t now = l->last_ns = now_ns();
+    c->answered = true;
     if (!ok) l->errors++;
     if (now >= l->begin_ns && now < l->end_ns && ok && l->took_n < l->took_max) {
         l->took_ns[l->took_n++] = now - c->sent_ns;
@@ -139,6 +141,17 @@ static void close_client(struct client *c) {
     close(c->fd);
 }
 
+/* A server closes who has sent nothing for a while, which the first of many connections may have to
+ * on a busy machine, until the last one has shaken hands. Those are opened anew, once. */
+static bool reopen(struct load *l, struct client *c) {
+    if (c->answered || c->reopened || l->rate) return false;
+    close_client(c);
+    *c = (struct client){.reopened = true};
+    open_client(l, c);
+    send_request(c);
+    return !c->dead;
+}
+
 static bool finished(const struct load *l) {
     return !l->alive || (l->count && l->took_n + l->errors >= (uint64_t)l->count);
 }
@@ -152,7 +165,7 @@ static void turn(struct load *l, uint64_t until_ns) {
         for (int i = 0; i < n; i++) {
             struct client *c = ready[i].data.ptr;
             on_readable(c);
-            if (!c->dead) continue;
+            if (!c->dead || reopen(l, c)) continue;
             epoll_ctl(l->epoll, EPOLL_CTL_DEL, c->fd, NULL);
             l->errors++;
             l->alive--;
@@ -278,6 +291,7 @@ static void options(struct load *l, int argc, char **argv) {
 int main(int argc, char **argv) {
     struct load l = {.path = "/", .ms = 1000, .clients_n = 1};
     options(&l, argc, argv);
+    signal(SIGPIPE, SIG_IGN); /* a connection that is lost counts as an error */
     if ((!l.place.unix_path && !l.place.port) || (l.cert && !l.key) || l.clients_n < 1) {
         fputs(usage, stderr);
         return 2;

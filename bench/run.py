@@ -1,4 +1,4 @@
-"""`make bench`: rows 1 to 10 and 18 of the performance goals beside what runs here of their peers. Ours and the peer alternate in
+"""`make bench`: rows 1 to 10, 18 and 19 of the performance goals beside what runs here of their peers. Ours and the peer alternate in
 the same run, at least five rounds; a table, a CSV under bench/results, and docs/benchmarks.md.
 
   bench/run.py [--rounds N] [--build DIR] [--no-doc] [ROW…]
@@ -17,6 +17,7 @@ from pathlib import Path
 import measure
 import row_bound
 import row_create
+import row_fair
 import row_get
 import row_idle
 import row_list
@@ -28,13 +29,13 @@ import row_watch
 from measure import TOP, say
 
 ROWS = {1: row_idle, 2: row_idle, 3: row_create, 4: row_get, 5: row_list, 6: row_watch, 7: row_place, 8: row_bound, 9: row_quality, 10: row_pods,
-        18: row_scale}
+        18: row_scale, 19: row_fair}
 INSIDE = "ATOLL_BENCH_INSIDE"
 
 
 def arguments():
     p = argparse.ArgumentParser(prog="bench/run.py", description="Rows: 1 memory, 2 start, 3 create, 4 GET, 5 LIST, 6 watch, 7 placement, 8 create to "
-                                "bound, 9 placement quality, 10 pods, 18 scale.")
+                                "bound, 9 placement quality, 10 pods, 18 scale, 19 fairness.")
     p.add_argument("rows", nargs="*", type=int, choices=[[], *ROWS], metavar="ROW")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--build", default=os.environ.get("BUILD", str(TOP / "build")))
@@ -53,7 +54,7 @@ def arguments():
 def prepare(o):
     subprocess.run([str(TOP / "tools/setup"), "bench"], check=True)
     subprocess.run(["ninja", "-C", o.build, "--quiet", "atoll", "shim/atoll-shim", "bench/bench_load", "bench/bench_watch",
-                    "bench/bench_constant", "bench/bench_limits", "bench/bench_place", "bench/bench_replay"], check=True)
+                    "bench/bench_constant", "bench/bench_limits", "bench/bench_place", "bench/bench_replay", "bench/bench_fair"], check=True)
 
 
 def network():
