@@ -47,8 +47,8 @@ struct store_backend_ops {
     /* Forgets the oldest log rows down to keep_rows, at most max_rows of them in this call. Failure
      * changes nothing: try again later. */
     int (*compact)(struct store_backend *b, uint64_t keep_rows, uint64_t max_rows, struct err *err);
-    /* Housekeeping that need not delay an answer (checkpoint); after each write. Failure: as write.
-     */
+    /* What need not delay an answer (a lone write's rows, checkpoint); after each write, but
+     * nothing depends on it. Failure: as write. */
     int (*maintain)(struct store_backend *b, struct err *err);
     void (*stats)(struct store_backend *b, struct store_stats *ret);
     /* Housekeeping that waits for a quiet moment, and gives memory back; called when nothing has

@@ -280,6 +280,10 @@ int redo_sync(struct redo *r, struct err *err) {
     return rc == SQLITE_OK ? 0 : failed(SQLITE_IOERR_FSYNC, "syncing", err);
 }
 
+struct slice redo_last(const struct redo *r) {
+    return slice_from(r->record.p + HEADER_BYTES, u32_read(r->record.p + BODY_BYTES_AT));
+}
+
 void redo_reset(struct redo *r) { r->end = 0; }
 
 void redo_clear(struct redo *r) {

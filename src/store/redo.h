@@ -54,8 +54,9 @@ void redo_add(struct redo *r, const struct store_write *w);
 bool redo_fits(const struct redo *r);
 /* Durable when it returns 0. ERR_UNAVAILABLE: the disk is full, the record is not there. */
 int redo_append(struct redo *r, uint64_t from, uint64_t to, struct err *err);
-void redo_reset(struct redo *r); /* the database holds everything durably */
-void redo_clear(struct redo *r); /* after a reset: leaves no old record to be found */
+struct slice redo_last(const struct redo *r); /* body of what was appended, until redo_begin */
+void redo_reset(struct redo *r);              /* the database holds everything durably */
+void redo_clear(struct redo *r);              /* after a reset: leaves no old record to be found */
 
 /* The next write of a record's body; false at its end or, with *bad, when it is malformed. */
 bool redo_next(struct unpack *body, struct store_write *ret, bool *bad);

@@ -8,7 +8,7 @@
 
 #include "base/own.h"
 #include "base/test.h"
-#include "store/redo.h"
+#include "store/sqlite.h"
 
 enum { VALUE_BYTES = 2000 };
 
@@ -122,6 +122,118 @@ TEST(what_only_the_redo_log_holds_is_there_after_a_crash) {
     assert_int_equal(rows, 173);
     assert_true(change(b, STORE_UPDATE, "/k3", 172));
     b->ops->close(b);
+    place_remove(&p);
+}
+
+/* ---- a write that comes alone ---- */
+
+static bool behind(struct store_backend *b) { return ((struct sqlite_backend *)b)->behind; }
+
+static int sees_log(struct store_backend *b) {
+    uint64_t rows = 0;
+    assert_int_equal(b->ops->log(b, 0, 0, row_count, &rows, NULL), 0);
+    return (int)rows;
+}
+
+static int sees_range(struct store_backend *b) {
+    uint64_t rows = 0, revision;
+    assert_int_equal(
+        b->ops->range(b, &(struct store_range){SLICE("/")}, row_count, &rows, &revision, NULL), 0);
+    assert_int_equal(revision, 1);
+    return (int)rows;
+}
+
+static int sees_past(struct store_backend *b) {
+    uint64_t rows = 0;
+    assert_int_equal(b->ops->past(b, 1, row_count, &rows, NULL), 0);
+    return 1;
+}
+
+static int sees_stats(struct store_backend *b) {
+    struct store_stats st = stats_of(b);
+    return st.revision == 1 && st.objects == 1 && st.log_rows == 1;
+}
+
+static int sees_write(struct store_backend *b) {
+    return !create_batch(b, 0, 1) && change(b, STORE_UPDATE, "/k1", 1);
+}
+
+static int sees_batch(struct store_backend *b) { return create_batch(b, 1, 2); }
+
+static int sees_compact(struct store_backend *b) {
+    assert_int_equal(b->ops->compact(b, 0, 10, NULL), 0);
+    return stats_of(b).compacted == 1;
+}
+
+static int sees_maintain(struct store_backend *b) { return b->ops->maintain(b, NULL) == 0; }
+static int sees_idle(struct store_backend *b) { return b->ops->idle(b, NULL) == 0; }
+
+TEST(whatever_is_asked_after_a_lone_write_sees_it) {
+    static int (*const asked[])(struct store_backend *) = {sees_log,     sees_range,    sees_past,
+                                                           sees_stats,   sees_write,    sees_batch,
+                                                           sees_compact, sees_maintain, sees_idle};
+    for (size_t i = 0; i < ARRAY_LEN(asked); i++) {
+        struct place p;
+        place_make(&p);
+        struct store_backend *b = open_or_fail(p.path);
+        assert_true(create_batch(b, 0, 1));
+        assert_true(behind(b)); /* else this test shows nothing */
+        if (asked[i](b) != 1) fail_msg("the operation %zu does not see it", i);
+        uint64_t revision = stats_of(b).revision;
+        assert_false(behind(b));
+        b->ops->close(b);
+        b = open_or_fail(p.path);
+        assert_int_equal(stats_of(b).revision, revision);
+        b->ops->close(b);
+        place_remove(&p);
+    }
+}
+
+TEST(a_lone_write_of_each_kind_is_judged_before_the_tables_have_it) {
+    struct place p;
+    place_make(&p);
+    struct store_backend *b = open_or_fail(p.path);
+    assert_true(create_batch(b, 0, 1));
+    assert_false(create_batch(b, 0, 1));
+    assert_false(change(b, STORE_UPDATE, "/k1", 7));
+    assert_false(change(b, STORE_DELETE, "/none", 1));
+    assert_int_equal(stats_of(b).revision, 1); /* what is refused leaves nothing */
+    assert_true(change(b, STORE_UPDATE, "/k1", 1));
+    assert_false(change(b, STORE_DELETE, "/k1", 1));
+    assert_true(change(b, STORE_DELETE, "/k1", 2));
+    b->ops->close(b); /* which puts the last one into the tables */
+    assert_int_equal(database_int(p.path, "SELECT revision FROM meta"), 3);
+    assert_int_equal(database_int(p.path, "SELECT count(*) FROM objects"), 0);
+    place_remove(&p);
+}
+
+TEST(tables_that_do_not_take_a_lone_write_are_made_anew) {
+    struct place p;
+    place_make(&p);
+    struct store_backend *b = open_or_fail(p.path);
+    assert_true(create_batch(b, 0, 3));
+    assert_true(create_batch(b, 3, 1));
+    sqlite3 *db = ((struct sqlite_backend *)b)->db; /* in the transaction, which is rolled back */
+    assert_int_equal(sqlite3_exec(db, "DROP TABLE log", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sees_log(b), 4);
+    assert_true(change(b, STORE_UPDATE, "/k4", 4));
+    b->ops->close(b);
+    place_remove(&p);
+}
+
+TEST(tables_that_cannot_be_made_anew_end_the_use) {
+    struct place p;
+    place_make(&p);
+    struct store_backend *b = open_or_fail(p.path);
+    assert_true(create_batch(b, 0, 1));
+    sqlite3 *db = ((struct sqlite_backend *)b)->db;
+    assert_int_equal(sqlite3_exec(db, "DROP TABLE log; COMMIT", NULL, NULL, NULL), SQLITE_OK);
+    struct err err;
+    for (int i = 0; i < 2; i++) { /* the second time too */
+        assert_int_equal(b->ops->maintain(b, &err), err_code(ERR_INTERNAL));
+        assert_false(create_batch(b, 1, 1));
+    }
+    sqlite_close_damaged((struct sqlite_backend *)b);
     place_remove(&p);
 }
 

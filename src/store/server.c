@@ -56,7 +56,13 @@ struct store_server {
     VEC(struct store_write) writes;
     VEC(struct pending) pending;
     uint64_t writes_since_compaction;
+    struct upkeep *upkeep; /* NULL: none is due */
     struct timer *flush, *pump, *idle;
+};
+
+/* The housekeeping that is due when the answers have left; the server may go before. */
+struct upkeep {
+    struct store_server *server; /* NULL: has gone */
 };
 
 static _Noreturn void fatal(const struct err *err) {
@@ -153,12 +159,16 @@ static void batch_answer(struct store_server *s, const struct store_result *res,
     }
 }
 
-static void housekeeping(struct store_server *s, size_t writes) {
+static void on_upkeep(void *user) {
+    struct upkeep *u = user;
+    struct store_server *s = u->server;
     struct err err;
+    free(u);
+    if (!s) return;
+    s->upkeep = NULL;
     int unavailable = err_code(ERR_UNAVAILABLE);
     int r = s->backend->ops->maintain(s->backend, &err);
     if (r < 0 && r != unavailable) fatal(&err);
-    s->writes_since_compaction += writes;
     if (s->writes_since_compaction < COMPACT_EVERY_WRITES) return;
     s->writes_since_compaction = 0;
     r = s->backend->ops->compact(s->backend, LIMIT_STORE_LOG_ROWS, COMPACT_ROWS, &err);
@@ -166,6 +176,15 @@ static void housekeeping(struct store_server *s, size_t writes) {
         log_warn("store_compaction_postponed", "error=\"%s\"", err.text);
     else if (r < 0)
         fatal(&err);
+}
+
+/* Answers are sent by deferred calls: this one comes behind them. */
+static void upkeep_later(struct store_server *s) {
+    if (s->upkeep) return;
+    s->upkeep = malloc(sizeof *s->upkeep);
+    if (!s->upkeep) abort();
+    s->upkeep->server = s;
+    loop_defer(s->loop, on_upkeep, s->upkeep);
 }
 
 void store_server_flush(struct store_server *s) {
@@ -178,7 +197,8 @@ void store_server_flush(struct store_server *s) {
     batch_answer(s, res, r < 0 ? &err : NULL);
     s->writes.n = s->pending.n = 0;
     arena_reset(s->arena);
-    housekeeping(s, n);
+    s->writes_since_compaction += n;
+    upkeep_later(s);
     timer_start(s->idle, IDLE_MS, 0);
 }
 
@@ -462,6 +482,7 @@ void store_server_free(struct store_server *s) {
     vec_done(&s->conns);
     vec_done(&s->writes);
     vec_done(&s->pending);
+    if (s->upkeep) s->upkeep->server = NULL;
     arena_free(s->arena);
     timer_free(s->flush);
     timer_free(s->pump);

@@ -7,6 +7,7 @@
 #include "base/own.h"
 #include "base/test.h"
 #include "base/vec.h"
+#include "proc/ipc_frame.h"
 #include "store/server.h"
 
 struct fixture {
@@ -153,6 +154,57 @@ TEST(events_come_before_the_answer_that_caused_them) {
     send_write(&c, STORE_UPDATE, "/nothing", 7, "");
     send_write(&c, STORE_UPDATE, "/a", 1, "");
     expect(&f, &c, 7, "/b@2 /a@3 2:3:2 err:4:AlreadyExists err:5:Conflict err:6:NotFound 2:7:3 ");
+    client_done(&c);
+    fixture_done(&f);
+}
+
+static struct {
+    int fd, calls;
+    bool answered;
+} upkeep;
+
+static int maintain_and_look(struct store_backend *b, struct err *err) {
+    char first;
+    upkeep.calls++;
+    upkeep.answered = recv(upkeep.fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+    return 0;
+}
+
+TEST(housekeeping_begins_when_the_answers_have_left) {
+    struct fixture f;
+    fixture_open(&f);
+    struct store_backend_ops ops = *f.b->ops;
+    ops.maintain = maintain_and_look;
+    f.b->ops = &ops;
+    upkeep.calls = 0;
+    assert_int_equal(ipc_connect_blocking(f.path, &upkeep.fd, NULL), 0);
+    OWN(buf_done) struct buf b = {0};
+    store_write_pack(
+        &b, &(struct store_write){STORE_CREATE, SLICE("/a"), 0, 7, SLICE("{\"rv\":\"\"}")});
+    char head[IPC_HEADER_BYTES];
+    ipc_header_put(head, &(struct ipc_header){(uint32_t)b.n, STORE_WRITE, 0, 1});
+    assert_int_equal(write(upkeep.fd, head, sizeof head), sizeof head);
+    assert_int_equal(write(upkeep.fd, b.p, b.n), b.n);
+    for (int i = 0; i < 2000 && !upkeep.calls; i++) loop_run_once(f.l, 5);
+    assert_int_equal(upkeep.calls, 1);
+    assert_true(upkeep.answered);
+    close(upkeep.fd);
+    fixture_done(&f);
+}
+
+TEST(a_server_that_goes_before_its_housekeeping_leaves_nothing) {
+    struct fixture f;
+    struct client c;
+    fixture_open(&f);
+    client_open(&f, &c);
+    send_write(&c, STORE_CREATE, "/a", 0, "");
+    for (int i = 0; i < 2000; i++) {
+        struct store_stats st;
+        loop_run_once(f.l, 1);
+        store_server_flush(f.s); /* the housekeeping of this one has not had its turn */
+        f.b->ops->stats(f.b, &st);
+        if (st.revision) break;
+    }
     client_done(&c);
     fixture_done(&f);
 }

@@ -39,6 +39,7 @@ struct sqlite_backend {
     uint64_t compacted;                   /* likewise */
     uint64_t unsettled;                   /* writes in the open transaction */
     struct redo redo;
+    bool behind;   /* the tables lack the last record of the redo log: sqlite_catch_up */
     int wal_pages; /* frames in the write-ahead log after the last commit */
     int page_bytes;
 };
@@ -76,6 +77,9 @@ int sqlite_settle(struct sqlite_backend *s, const struct sqlite_counters *t, uin
 /* After a failure in a transaction: makes it anew from the redo log. Returns result, or -EIO when
  * that is not possible. */
 int sqlite_undo(struct sqlite_backend *s, int result);
+/* A write that comes alone is answered as soon as the redo log has it, before the tables do.
+ * Whoever looks at the tables or the counters calls this first; a failure is ERR_INTERNAL. */
+int sqlite_catch_up(struct sqlite_backend *s, struct err *err);
 /* At the start: what the redo log has and the database has not. */
 int sqlite_recover(struct sqlite_backend *s, struct err *err);
 

@@ -97,6 +97,17 @@ int sqlite_undo(struct sqlite_backend *s, int result) {
     return redo_scan(&s->redo, s->redo.end, record_apply, s, NULL) == 0 ? result : -EIO;
 }
 
+int sqlite_catch_up(struct sqlite_backend *s, struct err *err) {
+    if (!s->behind) return 0;
+    uint64_t at = s->now.revision;
+    int r = record_apply(s, at, at + 1, redo_last(&s->redo), err);
+    if (r < 0) r = sqlite_undo(s, 0);
+    if (r < 0)
+        return err_set(err, ERR_INTERNAL, "store: what the redo log has cannot be put into tables");
+    s->behind = false;
+    return 0;
+}
+
 /* ---- Compaction, checkpoints ---- */
 
 static int64_t pragma_int(struct sqlite_backend *s, const char *sql) {
@@ -136,10 +147,11 @@ static int compact_rows(struct sqlite_backend *s, uint64_t to, struct err *err) 
 int sqlite_compact(struct store_backend *b, uint64_t keep_rows, uint64_t max_rows,
                    struct err *err) {
     struct sqlite_backend *s = (struct sqlite_backend *)b;
+    int r = sqlite_catch_up(s, err);
     uint64_t rows = s->now.revision - s->compacted;
-    if (rows <= keep_rows) return 0;
+    if (r < 0 || rows <= keep_rows) return r;
     uint64_t to = s->compacted + MIN_OF(rows - keep_rows, max_rows);
-    int r = sqlite_begin(s, err);
+    r = sqlite_begin(s, err);
     if (r == 0) r = compact_rows(s, to, err);
     if (r == 0) r = vacuum_some(s, err);
     if (r == 0) r = sqlite_settle(s, &s->now, to, err);
@@ -157,8 +169,9 @@ static int checkpoint(struct sqlite_backend *s, int mode, struct err *err) {
 
 /* Commits what only the redo log holds. */
 static int settle_all(struct sqlite_backend *s, struct err *err) {
-    if (sqlite3_get_autocommit(s->db)) return 0;
-    int r = sqlite_settle(s, &s->now, s->compacted, err);
+    int r = sqlite_catch_up(s, err);
+    if (r < 0 || sqlite3_get_autocommit(s->db)) return r;
+    r = sqlite_settle(s, &s->now, s->compacted, err);
     return r < 0 ? sqlite_undo(s, r) : 0;
 }
 
@@ -171,8 +184,10 @@ static bool settle_due(struct sqlite_backend *s) {
 
 int sqlite_maintain(struct store_backend *b, struct err *err) {
     struct sqlite_backend *s = (struct sqlite_backend *)b;
+    int r = sqlite_catch_up(s, err);
+    if (r < 0) return r;
     if (settle_due(s)) {
-        int r = settle_all(s, err);
+        r = settle_all(s, err);
         if (r < 0) return r;
         /* SQLite keeps the pages that have become clean, and they would count as changed ones. */
         sqlite3_db_release_memory(s->db);
@@ -184,6 +199,7 @@ int sqlite_maintain(struct store_backend *b, struct err *err) {
 
 void sqlite_stats(struct store_backend *b, struct store_stats *ret) {
     struct sqlite_backend *s = (struct sqlite_backend *)b;
+    sqlite_catch_up(s, NULL); /* a failure is told by whatever is asked next */
     *ret = (struct store_stats){
         s->now.revision, s->compacted, s->now.objects, s->now.revision - s->compacted,
         (uint64_t)(pragma_int(s, "PRAGMA page_count") * pragma_int(s, "PRAGMA page_size"))};
