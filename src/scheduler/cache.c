@@ -10,19 +10,7 @@ static void place_key(struct buf *b, const struct sched_profile *profile,
     const struct core_v1_pod_spec *spec = &pod->spec;
     buf_append(b, &profile, sizeof(const struct sched_profile *));
     class_key(b, pod);
-    key_text(b, spec->node_name);
-    key_map(b, &spec->node_selector);
-    for (size_t i = 0; i < spec->containers.n; i++) key_text(b, spec->containers.v[i].image);
-    if (spec->affinity && spec->affinity->node_affinity)
-        api_encode(b, &core_v1_node_affinity_type, spec->affinity->node_affinity);
-    for (size_t i = 0; i < spec->tolerations.n; i++) {
-        const struct core_v1_toleration *t = &spec->tolerations.v[i];
-        buf_char(b, 't');
-        key_text(b, t->key);
-        key_text(b, t->operator);
-        key_text(b, t->value);
-        key_text(b, t->effect);
-    }
+    place_fixed_key(b, pod);
     const struct meta_v1_owner_reference *owner = api_controller_of((const struct api_object *)pod);
     if (owner) {
         buf_char(b, 'o');
@@ -34,50 +22,22 @@ static void place_key(struct buf *b, const struct sched_profile *profile,
                    &spec->topology_spread_constraints.v[i]);
 }
 
-static uint64_t leaf_of(int64_t score, const struct sched_node *n) {
-    uint64_t pods = (uint64_t)MIN_OF(MAX_OF(n->used_pods, 0), 0xffff);
+static uint64_t leaf_of(int64_t score, int64_t used_pods, size_t at) {
+    uint64_t pods = (uint64_t)MIN_OF(MAX_OF(used_pods, 0), 0xffff);
     return (uint64_t)(MIN_OF(MAX_OF(score, 0), LEAF_SCORE_MAX) + 1) << 40 |
-           (0xffff - pods) << LEAF_AT_BITS | (LEAF_AT_MAX - (uint64_t)n->at);
-}
-
-static int32_t narrow(int64_t v) { return (int32_t)MIN_OF(MAX_OF(v, INT32_MIN + 1), INT32_MAX); }
-
-/* Scores that are scaled later go to `raw`. */
-static int32_t fixed_score(struct place_class *c, const struct sched_node *n) {
-    int64_t sum = 0;
-    int32_t *raw = c->raw ? c->raw + n->at : NULL;
-    for (size_t i = 0; i < c->n_parts; i++) {
-        const struct place_part *p = &c->parts[i];
-        if (p->plugin->reads == SCHED_READS_OBJECT && p->filter &&
-            !p->plugin->filter(&c->query, n, p->state, NULL))
-            return -1;
-    }
-    for (size_t i = 0; i < c->n_parts; i++) {
-        const struct place_part *p = &c->parts[i];
-        if (p->plugin->reads != SCHED_READS_OBJECT || !p->score) continue;
-        int64_t score = p->plugin->score(&c->query, n, p->state);
-        if (!p->scaled) {
-            sum += p->weight * score;
-            continue;
-        }
-        *raw = score == SCHED_SCORE_NONE ? INT32_MIN : narrow(score);
-        raw += c->width;
-    }
-    return narrow(sum);
+           (0xffff - pods) << LEAF_AT_BITS | (LEAF_AT_MAX - (uint64_t)at);
 }
 
 static bool has_room(const struct place_class *c, const struct sched_node *n) {
-    for (size_t i = 0; i < c->n_parts; i++) {
-        const struct place_part *p = &c->parts[i];
-        if (p->plugin->reads == SCHED_READS_USE && p->filter &&
-            !p->plugin->filter(&c->query, n, p->state, NULL))
-            return false;
+    for (size_t i = 0; i < c->parts.n; i++) {
+        const struct place_part *p = &c->parts.v[i];
+        if (p->filter && !p->plugin->filter(&c->query, n, p->state, NULL)) return false;
     }
     return true;
 }
 
 bool place_has_room(const struct place_class *c, struct sched_node *n, const char *uid) {
-    if (c->fixed[n->at] < 0) return false;
+    if (c->fixed->scores[n->at] < 0) return false;
     if (!n->nominated.n) return has_room(c, n);
     snapshot_count_nominated(n, c->query.class->priority, uid, 1);
     bool fits = has_room(c, n);
@@ -88,166 +48,167 @@ bool place_has_room(const struct place_class *c, struct sched_node *n, const cha
 /* Room that somebody made for himself is none for pods of at most his priority. */
 static uint64_t leaf_now(const struct place_class *c, struct sched_node *n) {
     if (!place_has_room(c, n, "")) return 0;
-    int64_t sum = c->fixed[n->at];
-    for (size_t i = 0; i < c->n_parts; i++) {
-        const struct place_part *p = &c->parts[i];
-        if (p->plugin->reads == SCHED_READS_USE && p->score)
-            sum += p->weight * p->plugin->score(&c->query, n, p->state);
+    int64_t sum = c->fixed->scores[n->at];
+    for (size_t i = 0; i < c->parts.n; i++) {
+        const struct place_part *p = &c->parts.v[i];
+        if (p->score) sum += p->weight * p->plugin->score(&c->query, n, p->state);
     }
-    return leaf_of(sum, n);
+    return leaf_of(sum, n->used_pods, n->at);
 }
 
-/* A node of the tree is the best of eight, which share a line of the processor's cache; level m (a
- * power of two) stands in m…2m, the next one up is m / 8, the last one 1. */
-enum { FAN = 8, TREE_ALIGN = 64 };
+/* ---- eight at a time ---- */
 
-static uint64_t best_below(const uint64_t *tree, size_t parent, size_t level) {
-    size_t first = level < FAN ? level : parent * FAN, n = MIN_OF(level, (size_t)FAN);
-    uint64_t best = tree[first];
-    for (size_t i = 1; i < n; i++) best = MAX_OF(best, tree[first + i]);
-    return best;
+enum { LANE_WEIGHT_MAX = 10000 };
+
+static bool is_in_lanes(const struct place_class *c) {
+    const struct pod_class *what = c->query.class;
+    bool ret = what->asks.cpu_milli <= FIGURES_AMOUNT_MAX &&
+               what->asks.memory_bytes <= FIGURES_AMOUNT_MAX &&
+               what->nonzero_cpu_milli <= FIGURES_AMOUNT_MAX &&
+               what->nonzero_memory_bytes <= FIGURES_AMOUNT_MAX;
+    for (size_t i = 0; i < c->parts.n && ret; i++) {
+        const struct place_part *p = &c->parts.v[i];
+        ret = p->plugin->in_lanes && p->plugin->in_lanes(&c->query, p->state) && p->weight >= 0 &&
+              p->weight <= LANE_WEIGHT_MAX;
+    }
+    return ret;
 }
 
-static void raise_leaf(struct place_class *c, size_t at, uint64_t leaf) {
-    size_t i = c->width + at;
-    c->tree[i] = leaf;
-    for (size_t level = c->width; level > 1; level = MAX_OF(level / FAN, (size_t)1)) {
-        i = level < FAN ? 1 : i / FAN;
-        uint64_t best = best_below(c->tree, i, level);
-        if (c->tree[i] == best) break;
-        c->tree[i] = best;
+static void load(struct sched_lanes *l, const struct node_figures *figures, const uint32_t *at) {
+    for (size_t i = 0; i < SCHED_LANES; i++) {
+        const struct node_figures *f = &figures[at[i]];
+        l->offers_cpu_milli[i] = f->offers_cpu_milli;
+        l->offers_memory_bytes[i] = f->offers_memory_bytes;
+        l->used_cpu_milli[i] = f->used_cpu_milli;
+        l->used_memory_bytes[i] = f->used_memory_bytes;
+        l->nonzero_cpu_milli[i] = f->nonzero_cpu_milli;
+        l->nonzero_memory_bytes[i] = f->nonzero_memory_bytes;
+        l->offers_pods[i] = f->offers_pods;
+        l->used_pods[i] = f->used_pods;
+        l->fits[i] = 1;
+        l->score[i] = 0;
     }
 }
 
-static void raise_all(struct place_class *c) {
-    for (size_t level = c->width; level > 1;) {
-        size_t up = MAX_OF(level / FAN, (size_t)1);
-        for (size_t i = up; i < 2 * up; i++) c->tree[i] = best_below(c->tree, i, level);
-        level = up;
+/* The leaves of at most eight nodes; at has room for eight. */
+static void score_lanes(struct place_class *c, const struct snapshot *s, uint32_t *at, size_t n) {
+    struct sched_lanes l;
+    for (size_t i = n; i < SCHED_LANES; i++) at[i] = at[0];
+    load(&l, s->figures, at);
+    for (size_t i = 0; i < c->parts.n; i++) {
+        const struct place_part *p = &c->parts.v[i];
+        if (p->filter && p->plugin->filter_lanes) p->plugin->filter_lanes(&c->query, p->state, &l);
+        if (p->score) p->plugin->score_lanes(&c->query, p->state, p->weight, &l);
+    }
+    for (size_t i = 0; i < n; i++) {
+        int64_t fixed = c->fixed->scores[at[i]];
+        c->tree[c->width + at[i]] =
+            fixed >= 0 && l.fits[i] ? leaf_of(fixed + l.score[i], l.used_pods[i], at[i]) : 0;
     }
 }
 
-static void resize(struct place_class *c, size_t width) {
-    free(c->tree);
-    free(c->fixed);
-    free(TAKE(c->raw));
-    size_t tree_bytes = MAX_OF(2 * width * sizeof *c->tree, (size_t)TREE_ALIGN);
-    c->tree = aligned_alloc(TREE_ALIGN, tree_bytes);
-    c->fixed = calloc(width, sizeof *c->fixed);
-    if (c->n_scaled) c->raw = calloc(c->n_scaled * width, sizeof *c->raw);
-    if (!c->tree || !c->fixed || (c->n_scaled && !c->raw)) abort();
-    memset(c->tree, 0, tree_bytes);
-    c->width = width;
+/* The leaves of those nodes, in no order. */
+static void score_nodes(struct place_class *c, struct snapshot *s, const uint32_t *at, size_t n) {
+    uint32_t lanes[SCHED_LANES];
+    size_t waiting = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!c->in_lanes || !s->figures[at[i]].plain) {
+            c->tree[c->width + at[i]] = leaf_now(c, s->nodes.v[at[i]]);
+            continue;
+        }
+        lanes[waiting++] = at[i];
+        if (waiting < SCHED_LANES) continue;
+        score_lanes(c, s, lanes, waiting);
+        waiting = 0;
+    }
+    if (waiting) score_lanes(c, s, lanes, waiting);
 }
 
-static void set_fixed(struct place_class *c, const struct sched_node *n, bool *first) {
-    c->fixed[n->at] = fixed_score(c, n);
-    if (!c->n_scaled || c->fixed[n->at] < 0) return;
-    for (size_t i = 0, k = 0; i < c->n_parts; i++) {
-        struct place_part *p = &c->parts[i];
-        if (!p->scaled) continue;
-        int32_t raw = c->raw[k++ * c->width + n->at];
-        if (*first) p->first = raw;
-        p->varies |= raw != p->first;
-    }
-    *first = false;
-}
+/* ---- following the snapshot ---- */
+
+enum { AT_ONCE = 128 };
 
 static void rebuild(struct place_class *c, struct snapshot *s) {
+    uint32_t at[AT_ONCE];
     size_t width = 1;
-    bool first = true;
     while (width < s->nodes.n) width *= 2;
-    if (width != c->width) resize(c, width);
-    for (size_t i = 0; i < c->n_parts; i++) c->parts[i].varies = false;
-    for (size_t i = 0; i < width; i++) {
-        if (i < s->nodes.n) set_fixed(c, s->nodes.v[i], &first);
-        c->tree[width + i] = i < s->nodes.n ? leaf_now(c, s->nodes.v[i]) : 0;
+    if (width != c->width) {
+        free(c->tree);
+        c->tree = tournament_new(width);
+        c->width = width;
     }
-    raise_all(c);
+    memset(c->tree + width + s->nodes.n, 0, (width - s->nodes.n) * sizeof *c->tree);
+    for (size_t i = 0; i < s->nodes.n;) {
+        size_t n = 0;
+        while (n < AT_ONCE && i < s->nodes.n) at[n++] = (uint32_t)i++;
+        score_nodes(c, s, at, n);
+    }
+    tournament_raise_all(c->tree, width);
     c->epoch = s->epoch;
     c->seen = s->n_changes;
 }
 
-/* With many classes nothing of the next changes is in the processor's caches. */
-static void fetch(const struct place_class *c, const struct snapshot *s, uint64_t change) {
-    enum { USE_LINES = 3, LINE = 64 };
-    if (change >= s->n_changes) return;
-    uint32_t at = s->changes[change % SNAPSHOT_CHANGES].at;
-    const char *n = (const char *)s->nodes.v[at];
-    for (size_t i = 0; i < USE_LINES; i++) __builtin_prefetch(n + i * LINE);
-    __builtin_prefetch(&c->fixed[at]);
+/* With many classes nothing of this is in the processor's caches. */
+static void fetch(const struct place_class *c, const struct snapshot *s, uint32_t at) {
+    if (c->in_lanes)
+        __builtin_prefetch(&s->figures[at]);
+    else {
+        enum { USE_LINES = 3, LINE = 64 };
+        const char *n = (const char *)s->nodes.v[at];
+        for (size_t i = 0; i < USE_LINES; i++) __builtin_prefetch(n + i * LINE);
+    }
     __builtin_prefetch(&c->tree[c->width + at], 1);
-    __builtin_prefetch(&c->tree[(c->width + at) / FAN], 1);
 }
 
 static void follow(struct place_class *c, struct snapshot *s) {
-    enum { AHEAD = 6 };
-    bool first = false;
+    uint32_t at[AT_ONCE];
+    place_fixed_follow(c->fixed, s);
     if (!c->tree || c->epoch != s->epoch ||
         s->n_changes - c->seen > MIN_OF((uint64_t)SNAPSHOT_CHANGES, s->nodes.n + 1)) {
         rebuild(c, s);
         return;
     }
-    for (; c->seen < s->n_changes; c->seen++) {
-        struct node_change change = s->changes[c->seen % SNAPSHOT_CHANGES];
-        struct sched_node *n = s->nodes.v[change.at];
-        fetch(c, s, c->seen + AHEAD);
-        if (change.object) set_fixed(c, n, &first);
-        raise_leaf(c, change.at, leaf_now(c, n));
+    while (c->seen < s->n_changes) {
+        size_t n = 0;
+        for (; n < AT_ONCE && c->seen < s->n_changes; c->seen++) {
+            at[n] = s->changes[c->seen % SNAPSHOT_CHANGES].at;
+            fetch(c, s, at[n++]);
+        }
+        score_nodes(c, s, at, n);
+        tournament_raise(c->tree, c->width, at, n);
     }
 }
 
-/* The plugins that have a say, asked once whether they do. */
-static void compile_parts(struct place_class *c) {
-    const struct sched_profile *profile = c->query.profile;
-    c->parts = ARENA_ARRAY(c->arena, struct place_part, profile->n + 1);
-    c->query.a = c->arena;
-    for (size_t i = 0; i < profile->n; i++) {
-        const struct sched_step *step = &profile->v[i];
-        if (step->plugin->reads == SCHED_READS_ALL) continue;
-        const void *state =
-            step->plugin->prepare ? step->plugin->prepare(&c->query, step->args) : step->args;
-        c->query.state[i] = state;
-        c->query.concerned[i] = state || !step->plugin->prepare;
-        if (!c->query.concerned[i] || (!step->filter && !step->score)) continue;
-        bool scaled = step->score && step->plugin->scale;
-        c->n_scaled += scaled;
-        c->parts[c->n_parts++] = (struct place_part){.plugin = step->plugin,
-                                                     .state = state,
-                                                     .weight = step->weight,
-                                                     .filter = step->filter,
-                                                     .score = step->score,
-                                                     .scaled = scaled};
-    }
-}
-
-static void place_free(struct place_class *c) {
+static void place_free(struct snapshot *s, struct place_class *c) {
     refusals_free(c->refusals);
     preempting_free(c->preempts);
+    place_fixed_release(s, c->fixed);
     query_release(&c->query);
     arena_free(c->arena);
     free(c->key);
-    free(c->fixed);
-    free(c->raw);
     free(c->tree);
     free(c);
 }
 
 void places_done(struct snapshot *s) {
-    for (size_t i = 0; i < s->n_places; i++) place_free(s->places[i]);
+    for (size_t i = 0; i < s->n_places; i++) place_free(s, s->places[i].class);
     free(TAKE(s->places));
     s->n_places = 0;
 }
 
 /* A slot for one more: the one that has not been asked for longest gives way. */
-static struct place_class **slot(struct snapshot *s) {
-    if (!s->places) s->places = calloc(PLACE_CLASSES_MAX, sizeof(struct place_class *));
+static struct place_slot *slot_for(struct snapshot *s, uint64_t hash) {
+    if (!s->places) s->places = calloc(PLACE_CLASSES_MAX, sizeof *s->places);
     if (!s->places) abort();
-    if (s->n_places < PLACE_CLASSES_MAX) return &s->places[s->n_places++];
     size_t oldest = 0;
-    for (size_t i = 1; i < s->n_places; i++)
-        if (s->places[i]->used_at < s->places[oldest]->used_at) oldest = i;
-    place_free(s->places[oldest]);
+    if (s->n_places < PLACE_CLASSES_MAX)
+        oldest = s->n_places++;
+    else {
+        for (size_t i = 1; i < s->n_places; i++)
+            if (s->places[i].class->used_at < s->places[oldest].class->used_at) oldest = i;
+        place_free(s, s->places[oldest].class);
+    }
+    s->places[oldest] = (struct place_slot){.hash = hash};
     return &s->places[oldest];
 }
 
@@ -264,8 +225,23 @@ static bool is_stale(struct place_class *c, const struct snapshot *s) {
 
 const struct place_class *place_class_find(struct snapshot *s, uint64_t hash) {
     for (size_t i = 0; i < s->n_places; i++)
-        if (s->places[i]->hash == hash) return is_stale(s->places[i], s) ? NULL : s->places[i];
+        if (s->places[i].hash == hash)
+            return is_stale(s->places[i].class, s) ? NULL : s->places[i].class;
     return NULL;
+}
+
+static struct place_class *class_made(struct snapshot *s, const struct sched_profile *profile,
+                                      const struct core_v1_pod *pod) {
+    struct place_class *c = calloc(1, sizeof *c);
+    if (!c) abort();
+    c->arena = arena_new();
+    c->volumes_version = s->volumes.version;
+    c->owners_version = s->owners.version;
+    query_compile(&c->query, s, c->arena, profile, pod);
+    c->fixed = place_fixed_of(c, s);
+    c->parts = place_parts_of(&c->query, c->arena, SCHED_READS_USE);
+    c->in_lanes = is_in_lanes(c);
+    return c;
 }
 
 struct place_class *place_class_of(struct snapshot *s, const struct core_v1_pod *pod) {
@@ -273,29 +249,23 @@ struct place_class *place_class_of(struct snapshot *s, const struct core_v1_pod 
     const struct sched_profile *profile = snapshot_profile(s, pod->spec.scheduler_name);
     place_key(&key, profile, pod);
     uint64_t hash = map_hash(buf_view(&key));
-    struct place_class *c = NULL, **at = NULL;
-    for (size_t i = 0; i < s->n_places && !at; i++)
-        if (s->places[i]->hash == hash && s->places[i]->key_n == key.n &&
-            !memcmp(s->places[i]->key, key.p, key.n))
-            c = *(at = &s->places[i]);
-    if (c && is_stale(c, s)) {
-        place_free(c);
-        c = NULL;
+    struct place_slot *slot = NULL;
+    for (size_t i = 0; i < s->n_places && !slot; i++)
+        if (s->places[i].hash == hash && s->places[i].class->key_n == key.n &&
+            !memcmp(s->places[i].class->key, key.p, key.n))
+            slot = &s->places[i];
+    if (slot && is_stale(slot->class, s)) {
+        place_free(s, slot->class);
+        slot->class = NULL;
     }
-    if (!c) {
-        if (!at) at = slot(s);
-        *at = c = calloc(1, sizeof *c);
-        if (!c) abort();
-        c->arena = arena_new();
-        c->volumes_version = s->volumes.version;
-        c->owners_version = s->owners.version;
-        query_compile(&c->query, s, c->arena, profile, pod);
-        compile_parts(c);
-        c->hash = hash;
-        c->key_n = key.n;
-        c->key = buf_steal(&key);
+    if (!slot) slot = slot_for(s, hash);
+    if (!slot->class) {
+        slot->class = class_made(s, profile, pod);
+        slot->class->hash = hash;
+        slot->class->key_n = key.n;
+        slot->class->key = buf_steal(&key);
     }
-    c->used_at = ++s->clock;
-    follow(c, s);
-    return c;
+    slot->class->used_at = ++s->clock;
+    follow(slot->class, s);
+    return slot->class;
 }

@@ -144,51 +144,66 @@ static struct sched_result nothing_fits(struct arena *a, struct place_class *c,
                                  .refused = refusals_reads(c)};
 }
 
-struct scan {
-    uint64_t *leaves; /* of nodes that fit */
+/* ---- when other nodes matter ---- */
+
+struct scan { /* of nodes that fit */
+    uint32_t *at;
     size_t n;
     int64_t *total;
 };
 
-static void add_scaled(struct scan *scan, const int64_t *scores, int weight,
-                       int64_t (*scale)(int64_t, int64_t, int64_t)) {
-    int64_t min = INT64_MAX, max = INT64_MIN;
+/* Scores are few and their scale divides, so each is scaled once; those too far apart, each time.
+ */
+enum { SCALED_MAX = 256 };
+
+static void add_scaled(struct scan *scan, const int64_t *scores, const struct sched_plugin *p,
+                       int weight) {
+    int64_t min = INT64_MAX, max = INT64_MIN, known[SCALED_MAX];
+    bool is_known[SCALED_MAX] = {false};
     for (size_t i = 0; i < scan->n; i++) {
         if (scores[i] == SCHED_SCORE_NONE) continue;
         min = MIN_OF(min, scores[i]);
         max = MAX_OF(max, scores[i]);
     }
-    int64_t last = SCHED_SCORE_NONE, scaled = 0; /* neighbours are often equal, and it divides */
+    if (min > max) return;
+    bool few = (uint64_t)max - (uint64_t)min < SCALED_MAX;
     for (size_t i = 0; i < scan->n; i++) {
         if (scores[i] == SCHED_SCORE_NONE) continue;
-        if (scores[i] != last) scaled = scale ? scale(scores[i], min, max) : scores[i];
-        last = scores[i];
-        scan->total[i] += weight * scaled;
+        int64_t which = few ? scores[i] - min : 0;
+        if (!few || !is_known[which])
+            known[which] = weight * (p->scale ? p->scale(scores[i], min, max) : scores[i]);
+        is_known[which] = true;
+        scan->total[i] += known[which];
     }
 }
 
 static void add_scores(struct sched_query *q, struct scan *scan, const struct sched_step *step,
                        const void *state) {
+    const struct sched_plugin *p = step->plugin;
     int64_t *scores = ARENA_ARRAY(q->a, int64_t, scan->n);
-    for (size_t i = 0; i < scan->n; i++)
-        scores[i] = step->plugin->score(q, q->snapshot->nodes.v[leaf_at(scan->leaves[i])], state);
-    add_scaled(scan, scores, step->weight, step->plugin->scale);
+    if (p->score_many)
+        p->score_many(q, state, scan->at, scan->n, scores);
+    else
+        for (size_t i = 0; i < scan->n; i++)
+            scores[i] = p->score(q, q->snapshot->nodes.v[scan->at[i]], state);
+    add_scaled(scan, scores, p, step->weight);
 }
 
 static void add_raw(struct arena *a, struct scan *scan, const struct place_part *p,
                     const int32_t *raw) {
     int64_t *scores = ARENA_ARRAY(a, int64_t, scan->n);
     for (size_t i = 0; i < scan->n; i++) {
-        int32_t score = raw[leaf_at(scan->leaves[i])];
+        int32_t score = raw[scan->at[i]];
         scores[i] = score == INT32_MIN ? SCHED_SCORE_NONE : score;
     }
-    add_scaled(scan, scores, p->weight, p->plugin->scale);
+    add_scaled(scan, scores, p->plugin, p->weight);
 }
 
-static void add_all(struct sched_query *q, struct scan *scan, const struct place_class *c) {
-    for (size_t i = 0, k = 0; i < c->n_parts; i++) {
-        if (!c->parts[i].scaled) continue;
-        if (c->parts[i].varies) add_raw(q->a, scan, &c->parts[i], c->raw + k * c->width);
+static void add_all(struct sched_query *q, struct scan *scan, const struct place_fixed *f) {
+    for (size_t i = 0, k = 0; i < f->parts.n; i++) {
+        const struct place_part *p = &f->parts.v[i];
+        if (!p->scaled) continue;
+        if (p->varies) add_raw(q->a, scan, p, f->raw + k * f->width);
         k++;
     }
     for (size_t i = 0; i < q->profile->n; i++) {
@@ -199,42 +214,48 @@ static void add_all(struct sched_query *q, struct scan *scan, const struct place
     }
 }
 
-static bool all_agree(const struct sched_query *q, const struct sched_node *n, const size_t *asked,
-                      size_t count) {
-    for (size_t i = 0; i < count; i++)
-        if (!q->profile->v[asked[i]].plugin->filter(q, n, q->state[asked[i]], NULL)) return false;
-    return true;
-}
-
 /* The steps whose filters must be asked about every node now. */
-static size_t wide_filters(const struct sched_query *q, size_t asked[SCHED_PLUGINS_MAX]) {
-    size_t n = 0;
-    for (size_t i = 0; i < q->profile->n; i++)
-        if (q->profile->v[i].plugin->reads == SCHED_READS_ALL && q->profile->v[i].filter &&
-            q->concerned[i] &&
-            (!q->profile->v[i].plugin->filters || q->profile->v[i].plugin->filters(q->state[i])))
-            asked[n++] = i;
-    return n;
+static void filter_all(const struct sched_query *q, struct scan *scan) {
+    for (size_t i = 0; i < q->profile->n; i++) {
+        const struct sched_plugin *p = q->profile->v[i].plugin;
+        const void *state = q->state[i];
+        if (p->reads != SCHED_READS_ALL || !q->profile->v[i].filter || !q->concerned[i] ||
+            (p->filters && !p->filters(state)))
+            continue;
+        if (p->filter_many) {
+            scan->n = p->filter_many(q, state, scan->at, scan->n);
+            continue;
+        }
+        size_t kept = 0;
+        for (size_t j = 0; j < scan->n; j++)
+            if (p->filter(q, q->snapshot->nodes.v[scan->at[j]], state, NULL))
+                scan->at[kept++] = scan->at[j];
+        scan->n = kept;
+    }
 }
 
 /* Every node that fits by itself, with what other nodes' pods say about it. */
 static struct sched_node *best_of_all(struct sched_query *q, const struct place_class *c) {
-    struct snapshot *s = q->snapshot;
-    size_t asked[SCHED_PLUGINS_MAX], best = SIZE_MAX, n_asked = wide_filters(q, asked);
-    struct scan scan = {.leaves = ARENA_ARRAY(q->a, uint64_t, s->nodes.n + 1)};
+    const struct snapshot *s = q->snapshot;
+    const uint64_t *leaves = c->tree + c->width;
+    struct scan scan = {.at = ARENA_ARRAY(q->a, uint32_t, s->nodes.n + 1)};
     for (size_t i = 0; i < s->nodes.n; i++) {
-        uint64_t leaf = c->tree[c->width + i];
-        if (leaf && all_agree(q, s->nodes.v[i], asked, n_asked)) scan.leaves[scan.n++] = leaf;
+        scan.at[scan.n] = (uint32_t)i;
+        scan.n += leaves[i] != 0;
     }
-    scan.total = ARENA_ARRAY(q->a, int64_t, scan.n + 1);
-    for (size_t i = 0; i < scan.n; i++) scan.total[i] = leaf_score(scan.leaves[i]);
-    add_all(q, &scan, c);
-    for (size_t i = 0; i < scan.n; i++)
-        if (best == SIZE_MAX || scan.total[i] > scan.total[best] ||
-            (scan.total[i] == scan.total[best] &&
-             leaf_rest(scan.leaves[i]) > leaf_rest(scan.leaves[best])))
-            best = i;
-    return best == SIZE_MAX ? NULL : s->nodes.v[leaf_at(scan.leaves[best])];
+    filter_all(q, &scan);
+    if (!scan.n) return NULL;
+    scan.total = ARENA_ARRAY(q->a, int64_t, scan.n);
+    for (size_t i = 0; i < scan.n; i++) scan.total[i] = leaf_score(leaves[scan.at[i]]);
+    add_all(q, &scan, c->fixed);
+    int64_t most = INT64_MIN;
+    uint64_t best = 0;
+    for (size_t i = 0; i < scan.n; i++) most = MAX_OF(most, scan.total[i]);
+    for (size_t i = 0; i < scan.n; i++) {
+        uint64_t rest = leaf_rest(leaves[scan.at[i]]);
+        best = MAX_OF(best, scan.total[i] == most ? rest : 0);
+    }
+    return s->nodes.v[leaf_at(best >> LEAF_REST_SHIFT)];
 }
 
 /* The node that the pod made room on, once it fits. */
@@ -250,7 +271,7 @@ struct sched_result sched_place(struct arena *a, struct snapshot *s,
     q.a = a;
     q.uid = pod->metadata.uid;
     bool concerned = place_prepare(&q), wide = concerned;
-    for (size_t i = 0; i < c->n_parts && !wide; i++) wide = c->parts[i].varies;
+    for (size_t i = 0; i < c->fixed->parts.n && !wide; i++) wide = c->fixed->parts.v[i].varies;
     struct sched_node *best = s->nominated_by_uid.n ? own_room(&q) : NULL;
     if (!best && c->tree[1]) best = wide ? best_of_all(&q, c) : s->nodes.v[leaf_at(c->tree[1])];
     if (!best) return nothing_fits(a, c, &q, concerned);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "scheduler/plugin.h"
+#include "scheduler/tournament.h"
 
 struct place_part { /* a step of the profile that has a say about these pods */
     const struct sched_plugin *plugin;
@@ -15,6 +16,24 @@ struct place_part { /* a step of the profile that has a say about these pods */
     int32_t first; /* scaled: what the first node has */
     bool varies;   /* scaled: and not all of them; until the next rebuild */
 };
+struct place_parts { /* those of the plugins that read as much */
+    struct place_part *v;
+    size_t n, n_scaled;
+};
+
+/* What the nodes' objects decide for all pods that say the same about nodes: fixed.c. */
+struct place_fixed {
+    char *key; /* NULL: of one class alone */
+    size_t key_n;
+    size_t users;
+    struct arena *arena;
+    struct sched_query own, *query; /* own: of any of its pods; or that of its class */
+    struct place_parts parts;       /* of SCHED_READS_OBJECT */
+    uint64_t seen, epoch;
+    size_t width;
+    int32_t *scores; /* by node; −1: filtered out */
+    int32_t *raw;    /* width for each scaled part: not scaled yet, INT32_MIN: nothing */
+};
 
 struct place_class {
     char *key;
@@ -23,14 +42,17 @@ struct place_class {
     struct arena *arena;
     struct sched_query query;
     uint64_t volumes_version, owners_version; /* of what the query was made with */
-    struct place_part *parts;                 /* the plugins that are asked, in `arena` */
-    size_t n_parts, n_scaled;
-    int32_t *fixed; /* by node: scores that the objects decide; −1: filtered out */
-    int32_t *raw;   /* width for each scaled part: scores that the objects decide, not scaled yet */
-    uint64_t *tree; /* root 1: the best of all; leaves from width, 0: does not fit; rest: cache.c */
-    size_t width;   /* a power of two ≥ nodes */
+    struct place_fixed *fixed;
+    struct place_parts parts;    /* of SCHED_READS_USE, in `arena` */
+    bool in_lanes;               /* all of them can be asked eight nodes at a time */
+    uint64_t *tree;              /* tournament.h; leaves: 0: does not fit; rest: cache.c */
+    size_t width;                /* a power of two ≥ nodes */
     struct refusals *refusals;   /* refusals.c; NULL until nothing fits */
     struct preempting *preempts; /* preempt.c; NULL until it is asked */
+};
+struct place_slot {
+    uint64_t hash; /* of the key */
+    struct place_class *class;
 };
 enum { PLACE_CLASSES_MAX = 256 };
 
@@ -46,7 +68,8 @@ static inline uint32_t leaf_at(uint64_t leaf) {
     return LEAF_AT_MAX - (uint32_t)(leaf & LEAF_AT_MAX);
 }
 /* What decides between nodes of equal score. */
-static inline uint64_t leaf_rest(uint64_t leaf) { return leaf << 24; }
+enum { LEAF_REST_SHIFT = 24 };
+static inline uint64_t leaf_rest(uint64_t leaf) { return leaf << LEAF_REST_SHIFT; }
 
 /* ---- place.c, for refusals.c and preempt.c ---- */
 
@@ -62,8 +85,20 @@ bool place_prepare(struct sched_query *q);
 /* By itself the node allows it and has room beside all nominated there of at least its priority,
  * but uid; other nodes' pods are not asked. */
 bool place_has_room(const struct place_class *c, struct sched_node *n, const char *uid);
-/* The cache of that hash, its scores maybe of a while ago; NULL: there is none. */
+/* The cache of pods with that hash of their key, its scores maybe of a while ago; NULL: there is
+ * none. */
 const struct place_class *place_class_find(struct snapshot *s, uint64_t hash);
+
+/* ---- fixed.c ---- */
+
+/* Appends all that plugins of SCHED_READS_OBJECT read of a pod without claims. */
+void place_fixed_key(struct buf *b, const struct core_v1_pod *pod);
+/* For the pods of c, with one more user. */
+struct place_fixed *place_fixed_of(struct place_class *c, struct snapshot *s);
+void place_fixed_follow(struct place_fixed *f, struct snapshot *s);
+void place_fixed_release(struct snapshot *s, struct place_fixed *f);
+/* The parts of the query's profile that read as much; prepares the query for them. */
+struct place_parts place_parts_of(struct sched_query *q, struct arena *a, enum sched_reads reads);
 
 /* ---- refusals.c: why nothing fits, kept node by node ---- */
 

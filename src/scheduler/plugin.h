@@ -75,9 +75,22 @@ struct sched_query {
 };
 
 enum sched_reads {
-    SCHED_READS_OBJECT, /* the pod and the node's object: kept until the object changes */
-    SCHED_READS_USE,    /* also what is used on this node */
-    SCHED_READS_ALL     /* also other nodes: asked for each decision */
+    /* The node's object, and of the pod: nodeName, nodeSelector, node affinity, tolerations, images
+     * and claims. Kept until the object changes, and for all pods that say the same there. */
+    SCHED_READS_OBJECT,
+    SCHED_READS_USE, /* also what is used on this node, and all of the pod */
+    SCHED_READS_ALL  /* also other nodes: asked for each decision */
+};
+
+/* Eight nodes side by side, for the processor's vectors: figures.h. */
+enum { SCHED_LANES = 8 };
+struct sched_lanes {
+    double offers_cpu_milli[SCHED_LANES], offers_memory_bytes[SCHED_LANES];
+    double used_cpu_milli[SCHED_LANES], used_memory_bytes[SCHED_LANES];
+    double nonzero_cpu_milli[SCHED_LANES], nonzero_memory_bytes[SCHED_LANES];
+    int32_t offers_pods[SCHED_LANES], used_pods[SCHED_LANES];
+    int32_t fits[SCHED_LANES];  /* 1 or 0 */
+    int32_t score[SCHED_LANES]; /* the weighted sum so far */
 };
 
 struct sched_plugin {
@@ -109,6 +122,18 @@ struct sched_plugin {
     /* SCHED_READS_ALL: does it have a say about this pod? NULL: always when it can. */
     bool (*filters)(const void *state);
     bool (*scores)(const void *state);
+    /* SCHED_READS_USE, for speed: whether the pod is one for lanes, and what filter and score say
+     * of nodes in lanes, which have no GPUs; weight ≤ 10,000. NULL: node by node; filter_lanes: all
+     * fit. */
+    bool (*in_lanes)(const struct sched_query *q, const void *state);
+    void (*filter_lanes)(const struct sched_query *q, const void *state, struct sched_lanes *l);
+    void (*score_lanes)(const struct sched_query *q, const void *state, int weight,
+                        struct sched_lanes *l);
+    /* SCHED_READS_ALL, for speed: what filter and score say of n nodes, by their place in
+     * snapshot.nodes. filter_many keeps those that pass, in order, and returns how many. */
+    size_t (*filter_many)(const struct sched_query *q, const void *state, uint32_t *at, size_t n);
+    void (*score_many)(const struct sched_query *q, const void *state, const uint32_t *at, size_t n,
+                       int64_t *scores);
 };
 
 #define SCHED_PLUGIN(sym)                                                                          \

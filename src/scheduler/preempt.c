@@ -155,7 +155,7 @@ static void price(const struct suspects *s, struct cost *c) {
 static struct cost try_node(struct trial *t, struct sched_node *n, struct arena *a,
                             struct preempt_result *ret) {
     struct cost cost = {.possible = false};
-    if (t->class->fixed[n->at] < 0) return cost;
+    if (t->class->fixed->scores[n->at] < 0) return cost;
     arena_reset(t->scratch);
     struct suspects s = lift_all(t, n);
     bool any = false;

@@ -48,6 +48,7 @@ void node_count(struct sched_node *n, const struct pod_class *c, int sign) {
 
 void snapshot_changed(struct snapshot *s, const struct sched_node *n, bool object) {
     if (n->at == SIZE_MAX) return;
+    figures_set(s, n);
     if (!s->changes) s->changes = calloc(SNAPSHOT_CHANGES, sizeof *s->changes);
     if (!s->changes) abort();
     s->changes[s->n_changes++ % SNAPSHOT_CHANGES] = (struct node_change){(uint32_t)n->at, object};
@@ -60,7 +61,6 @@ static void node_free(struct sched_node *n) {
     map_done(&n->used_extended);
     vec_done(&n->ports);
     vec_done(&n->pods);
-    vec_done(&n->domains);
     vec_done(&n->nominated);
     gpu_node_done(n);
     arena_free(n->arena);
@@ -108,8 +108,8 @@ static bool same_images(const struct core_v1_node *x, const struct core_v1_node 
     return true;
 }
 
-static void count_pods(struct sched_node *n, int sign) {
-    for (size_t i = 0; i < n->pods.n; i++) terms_count_pod(n->pods.v[i]->class, n, sign);
+static void count_pods(struct snapshot *s, struct sched_node *n, int sign) {
+    for (size_t i = 0; i < n->pods.n; i++) terms_count_pod(s, n->pods.v[i]->class, n, sign);
 }
 
 void snapshot_put_node(struct snapshot *s, const struct core_v1_node *node) {
@@ -119,7 +119,7 @@ void snapshot_put_node(struct snapshot *s, const struct core_v1_node *node) {
         vec_push(&s->nodes, n);
         s->epoch++;
     } else
-        count_pods(n, -1);
+        count_pods(s, n, -1);
     if (!same_images(n->object, node) && (n->object || node->status.images.n)) s->epoch++;
     count_images(s, n, -1);
     arena_free(n->arena);
@@ -129,18 +129,19 @@ void snapshot_put_node(struct snapshot *s, const struct core_v1_node *node) {
     n->power_down = power_is_down(n->object);
     gpu_node_put(s, n);
     count_images(s, n, 1);
-    topology_place_node(s, n, false);
-    count_pods(n, 1);
+    topology_place_node(s, n);
+    count_pods(s, n, 1);
     snapshot_changed(s, n, true);
 }
 
 void snapshot_remove_node(struct snapshot *s, const char *name) {
     struct sched_node *n = map_gets(&s->node_by_name, name);
     if (!n || n->at == SIZE_MAX) return;
-    count_pods(n, -1);
-    topology_place_node(s, n, true);
+    count_pods(s, n, -1);
+    topology_remove_node(s, n);
     count_images(s, n, -1);
     vec_remove(&s->nodes, n->at);
+    figures_remove(s, n->at);
     for (size_t i = n->at; i < s->nodes.n; i++) s->nodes.v[i]->at = i;
     n->at = SIZE_MAX;
     arena_free(TAKE(n->arena));
@@ -157,7 +158,7 @@ void snapshot_lift_pod(struct snapshot *s, struct sched_pod *p) {
     gpu_pod_count(p, -1);
     quotas_count(s, p->class, QUOTA_USED, -1);
     if (p->leaving) quotas_count(s, p->class, QUOTA_LEAVING, -1);
-    terms_count_pod(p->class, p->node, -1);
+    terms_count_pod(s, p->class, p->node, -1);
 }
 
 void snapshot_drop_pod(struct snapshot *s, struct sched_pod *p) {
@@ -166,7 +167,7 @@ void snapshot_drop_pod(struct snapshot *s, struct sched_pod *p) {
     gpu_pod_count(p, 1);
     quotas_count(s, p->class, QUOTA_USED, 1);
     if (p->leaving) quotas_count(s, p->class, QUOTA_LEAVING, 1);
-    terms_count_pod(p->class, p->node, 1);
+    terms_count_pod(s, p->class, p->node, 1);
 }
 
 static int64_t start_of(const struct core_v1_pod *pod) {
@@ -380,6 +381,8 @@ void snapshot_done(struct snapshot *s) {
     map_done(&s->images);
     volumes_done(&s->volumes);
     owners_done(&s->owners);
+    map_done(&s->fixed_by_key);
     free(s->changes);
+    free(s->figures);
     *s = (struct snapshot){0};
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "api/host_ports.h"
+#include "scheduler/figures.h"
 #include "scheduler/gangs.h"
 #include "scheduler/gpu_nodes.h"
 #include "scheduler/owners.h"
@@ -61,7 +62,6 @@ struct sched_node {
     uint64_t idle_since_ms;   /* 0: it is not idle, or nobody looked */
     VEC(struct host_port) ports;
     VEC(struct sched_pod *) pods;
-    VEC(uint32_t) domains;             /* by topology */
     VEC(struct nominated *) nominated; /* wait for room here */
 };
 
@@ -119,8 +119,11 @@ struct snapshot {
     struct node_change *changes;           /* ring */
     uint64_t n_changes;                    /* ever */
     uint64_t epoch;                        /* nodes moved or images spread: caches begin again */
-    struct place_class **places;           /* caches of place.c */
+    struct node_figures *figures;          /* by node */
+    size_t figures_cap;
+    struct place_slot *places; /* caches of place.c */
     size_t n_places;
+    struct map fixed_by_key;               /* place_fixed */
     uint64_t clock;                        /* of their use */
     const struct sched_profiles *profiles; /* borrowed; NULL: the default one alone */
 };
@@ -172,9 +175,17 @@ void key_map(struct buf *b, const struct str_map *m);
 /* topologies.c: the slot of a node label, with one more user; all nodes have their domains. */
 size_t topology_use(struct snapshot *s, const char *key);
 void topology_release(struct snapshot *s, size_t at);
-/* Gives the node its domains anew, or none when it leaves. */
-void topology_place_node(struct snapshot *s, struct sched_node *n, bool leaves);
+/* Gives the node its domains anew. */
+void topology_place_node(struct snapshot *s, const struct sched_node *n);
+/* It leaves snapshot.nodes; those after it move up. */
+void topology_remove_node(struct snapshot *s, const struct sched_node *n);
+/* The domain of a known node that the term counts in, or NO_DOMAIN. */
+static inline uint32_t snapshot_domain(const struct snapshot *s, const struct sched_node *n,
+                                       const struct sched_term *t) {
+    return s->topologies.v[t->topology]->of.v[n->at];
+}
 /* A namespace has other labels: what its pods match is found again. */
 void terms_rematch(struct snapshot *s, const char *namespace);
 /* Counts or discounts all that a pod means to terms on its node. */
-void terms_count_pod(const struct pod_class *c, const struct sched_node *n, int sign);
+void terms_count_pod(const struct snapshot *s, const struct pod_class *c,
+                     const struct sched_node *n, int sign);

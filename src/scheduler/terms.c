@@ -145,7 +145,7 @@ static void count_all(struct snapshot *s, struct sched_term *t) {
     while (any && (e = map_next(&s->pod_by_uid, &at))) {
         const struct sched_pod *p = e->value;
         if (p->node->at != SIZE_MAX && term_matches(s, t, p->class))
-            term_count_match(t, p->node->domains.v[t->topology], 1);
+            term_count_match(t, snapshot_domain(s, p->node, t), 1);
     }
 }
 

@@ -20,6 +20,7 @@ struct topology {
     size_t users;
     struct map ids;      /* value → domain number + 1 */
     VEC(uint32_t) nodes; /* per domain: nodes that have it now */
+    VEC(uint32_t) of;    /* by node, as in snapshot.nodes: its domain or NO_DOMAIN */
     size_t n_nodes;      /* nodes with any domain */
     size_t n_live;       /* domains with a node */
 };

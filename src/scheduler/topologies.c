@@ -32,10 +32,10 @@ static uint32_t domain_of(struct topology *t, const struct sched_node *n) {
     return value ? domain_number(t, value) : NO_DOMAIN;
 }
 
-static void assign(struct snapshot *s, struct sched_node *n, size_t at) {
-    while (n->domains.n <= at) vec_push(&n->domains, NO_DOMAIN);
-    n->domains.v[at] = domain_of(s->topologies.v[at], n);
-    count_node(s->topologies.v[at], n->domains.v[at], 1);
+static void assign(struct topology *t, const struct sched_node *n) {
+    while (t->of.n <= n->at) vec_push(&t->of, NO_DOMAIN);
+    t->of.v[n->at] = domain_of(t, n);
+    count_node(t, t->of.v[n->at], 1);
 }
 
 size_t topology_use(struct snapshot *s, const char *key) {
@@ -56,7 +56,7 @@ size_t topology_use(struct snapshot *s, const char *key) {
         vec_push(&s->topologies, t);
     else
         s->topologies.v[slot] = t;
-    for (size_t i = 0; i < s->nodes.n; i++) assign(s, s->nodes.v[i], slot);
+    for (size_t i = 0; i < s->nodes.n; i++) assign(t, s->nodes.v[i]);
     return slot;
 }
 
@@ -66,32 +66,37 @@ void topology_release(struct snapshot *s, size_t at) {
     s->topologies.v[at] = NULL;
     map_done(&t->ids);
     vec_done(&t->nodes);
+    vec_done(&t->of);
     free(t->key);
     free(t);
-    for (size_t i = 0; i < s->nodes.n; i++) s->nodes.v[i]->domains.v[at] = NO_DOMAIN;
 }
 
-void topology_place_node(struct snapshot *s, struct sched_node *n, bool leaves) {
+void topology_place_node(struct snapshot *s, const struct sched_node *n) {
     for (size_t i = 0; i < s->topologies.n; i++) {
-        if (!s->topologies.v[i]) {
-            while (n->domains.n <= i) vec_push(&n->domains, NO_DOMAIN);
-            continue;
-        }
-        if (i < n->domains.n) count_node(s->topologies.v[i], n->domains.v[i], -1);
-        if (leaves) {
-            if (i < n->domains.n) n->domains.v[i] = NO_DOMAIN;
-        } else
-            assign(s, n, i);
+        struct topology *t = s->topologies.v[i];
+        if (!t) continue;
+        if (n->at < t->of.n) count_node(t, t->of.v[n->at], -1);
+        assign(t, n);
     }
 }
 
-void terms_count_pod(const struct pod_class *c, const struct sched_node *n, int sign) {
+void topology_remove_node(struct snapshot *s, const struct sched_node *n) {
+    for (size_t i = 0; i < s->topologies.n; i++) {
+        struct topology *t = s->topologies.v[i];
+        if (!t) continue;
+        count_node(t, t->of.v[n->at], -1);
+        vec_remove(&t->of, n->at);
+    }
+}
+
+void terms_count_pod(const struct snapshot *s, const struct pod_class *c,
+                     const struct sched_node *n, int sign) {
     if (n->at == SIZE_MAX) return;
     for (size_t i = 0; i < c->matches.n; i++)
-        term_count_match(c->matches.v[i], n->domains.v[c->matches.v[i]->topology], sign);
+        term_count_match(c->matches.v[i], snapshot_domain(s, n, c->matches.v[i]), sign);
     for (size_t i = 0; i < c->n_bears; i++) {
         const struct class_term *b = &c->bears[i];
-        uint32_t domain = n->domains.v[b->term->topology];
+        uint32_t domain = snapshot_domain(s, n, b->term);
         if (b->sort == BEARS_ANTI)
             term_count_anti(b->term, domain, sign);
         else if (b->sort == BEARS_AFFINITY)
@@ -106,7 +111,7 @@ static void count_namespace(struct snapshot *s, const char *namespace, int sign)
     struct map_entry *e;
     while ((e = map_next(&s->pod_by_uid, &at))) {
         const struct sched_pod *p = e->value;
-        if (str_eq(p->class->namespace, namespace)) terms_count_pod(p->class, p->node, sign);
+        if (str_eq(p->class->namespace, namespace)) terms_count_pod(s, p->class, p->node, sign);
     }
 }
 

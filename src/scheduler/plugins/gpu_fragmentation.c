@@ -48,10 +48,25 @@ static int64_t score(const struct sched_query *q, const struct sched_node *n, co
     return MIN_OF(MAX_OF(MIDDLE - cost, 0), BEST - 1);
 }
 
+/* Nodes in lanes have no GPUs. */
+static bool in_lanes(const struct sched_query *q, const void *state) {
+    (void)state;
+    return !q->class->gpu_wrong && !q->class->gpu.devices;
+}
+
+static void score_lanes(const struct sched_query *q, const void *state, int weight,
+                        struct sched_lanes *l) {
+    int32_t more = q->snapshot->gpus ? weight * BEST : 0;
+    (void)state;
+    for (size_t i = 0; i < SCHED_LANES; i++) l->score[i] += more;
+}
+
 static const struct sched_plugin gpu_fragmentation = {.name = "GPUFragmentation",
                                                       .order = 65,
                                                       .weight = OUTWEIGHS,
                                                       .reads = SCHED_READS_USE,
                                                       .filter = filter,
-                                                      .score = score};
+                                                      .score = score,
+                                                      .in_lanes = in_lanes,
+                                                      .score_lanes = score_lanes};
 SCHED_PLUGIN(gpu_fragmentation);

@@ -28,6 +28,25 @@ static int64_t score(const struct sched_query *q, const struct sched_node *n, co
     return evenness(shares, count) * SCHED_SCORE_MAX / SHARE_ALL;
 }
 
+static bool in_lanes(const struct sched_query *q, const void *state) {
+    (void)q;
+    return resource_lanes_suit(state);
+}
+
+static void score_lanes(const struct sched_query *q, const void *state, int weight,
+                        struct sched_lanes *l) {
+    int32_t cpu[SCHED_LANES], memory[SCHED_LANES];
+    const struct resources *asks = &q->class->asks;
+    (void)state;
+    resource_share_lanes(l->used_cpu_milli, l->offers_cpu_milli, asks->cpu_milli, cpu);
+    resource_share_lanes(l->used_memory_bytes, l->offers_memory_bytes, asks->memory_bytes, memory);
+    for (size_t i = 0; i < SCHED_LANES; i++) {
+        int32_t apart = MIN_OF(cpu[i], SHARE_ALL) - MIN_OF(memory[i], SHARE_ALL);
+        apart = apart < 0 ? -apart : apart;
+        l->score[i] += weight * ((SHARE_ALL - apart / 2) * SCHED_SCORE_MAX / SHARE_ALL);
+    }
+}
+
 static const void *configure(struct arena *a, const void *from, struct err *err) {
     const struct kubescheduler_v1_node_resources_balanced_allocation_args *args = from;
     if (args && args->resources.n > RESOURCES_MAX) {
@@ -54,5 +73,7 @@ static const struct sched_plugin balance = {
     .reads = SCHED_READS_USE,
     .args_type = &kubescheduler_v1_node_resources_balanced_allocation_args_type,
     .configure = configure,
-    .score = score};
+    .score = score,
+    .in_lanes = in_lanes,
+    .score_lanes = score_lanes};
 SCHED_PLUGIN(balance);

@@ -93,6 +93,44 @@ static int64_t score(const struct sched_query *q, const struct sched_node *n, co
     return weights ? sum * SCHED_SCORE_MAX / (weights * SHARE_ALL) : 0;
 }
 
+/* ---- eight nodes at a time ---- */
+
+static bool in_lanes(const struct sched_query *q, const void *state) {
+    const struct fit_args *a = state;
+    return !q->class->asks.n && !q->class->asks.ephemeral_bytes && a->strategy != by_shape &&
+           resource_lanes_suit(&a->resources);
+}
+
+static void filter_lanes(const struct sched_query *q, const void *state, struct sched_lanes *l) {
+    double cpu = (double)q->class->asks.cpu_milli, memory = (double)q->class->asks.memory_bytes;
+    int32_t any_cpu = !q->class->asks.cpu_milli, any_memory = !q->class->asks.memory_bytes;
+    (void)state;
+    for (size_t i = 0; i < SCHED_LANES; i++) {
+        int32_t fits_cpu = cpu <= l->offers_cpu_milli[i] - l->used_cpu_milli[i];
+        int32_t fits_memory = memory <= l->offers_memory_bytes[i] - l->used_memory_bytes[i];
+        int32_t fits_pods = l->used_pods[i] < l->offers_pods[i];
+        l->fits[i] &= (any_cpu | fits_cpu) & (any_memory | fits_memory) & fits_pods;
+    }
+}
+
+static void score_lanes(const struct sched_query *q, const void *state, int weight,
+                        struct sched_lanes *l) {
+    const struct fit_args *a = state;
+    const struct pod_class *c = q->class;
+    int32_t cpu[SCHED_LANES], memory[SCHED_LANES],
+        w[] = {(int32_t)a->resources.v[0].weight, (int32_t)a->resources.v[1].weight};
+    bool most = a->strategy == most_allocated;
+    double all = (double)(w[0] + w[1]) * SHARE_ALL;
+    resource_share_lanes(l->nonzero_cpu_milli, l->offers_cpu_milli, c->nonzero_cpu_milli, cpu);
+    resource_share_lanes(l->nonzero_memory_bytes, l->offers_memory_bytes, c->nonzero_memory_bytes,
+                         memory);
+    for (size_t i = 0; i < SCHED_LANES; i++) {
+        int32_t x = MIN_OF(cpu[i], SHARE_ALL), y = MIN_OF(memory[i], SHARE_ALL);
+        int32_t sum = w[0] * (most ? x : SHARE_ALL - x) + w[1] * (most ? y : SHARE_ALL - y);
+        l->score[i] += weight * (int32_t)(sum * (double)SCHED_SCORE_MAX / all);
+    }
+}
+
 /* ---- arguments ---- */
 
 static struct str_list copied(struct arena *a, const struct str_list *l) {
@@ -146,5 +184,8 @@ static const struct sched_plugin fit = {.name = "NodeResourcesFit",
                                         .args_type = &kubescheduler_v1_node_resources_fit_args_type,
                                         .configure = configure,
                                         .filter = filter,
-                                        .score = score};
+                                        .score = score,
+                                        .in_lanes = in_lanes,
+                                        .filter_lanes = filter_lanes,
+                                        .score_lanes = score_lanes};
 SCHED_PLUGIN(fit);

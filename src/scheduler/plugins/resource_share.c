@@ -60,3 +60,9 @@ int64_t resource_share(const struct sched_query *q, const struct sched_node *n,
     }
     return offered > 0 ? share(used, offered) : SHARE_NONE_OFFERED;
 }
+
+bool resource_lanes_suit(const struct resource_weights *w) {
+    enum { WEIGHT_MAX = 1000 };
+    return w->n == 2 && w->v[0].sort == RESOURCE_CPU && w->v[1].sort == RESOURCE_MEMORY &&
+           w->v[0].weight <= WEIGHT_MAX && w->v[1].weight <= WEIGHT_MAX;
+}

@@ -18,20 +18,21 @@ struct spread_state {
     bool all_keys; /* a node without all of the labels is none of the others */
 };
 
-static uint32_t domain(const struct sched_node *n, const struct sched_term *t) {
-    return n->domains.v[t->topology];
+static uint32_t domain(const struct sched_query *q, const struct sched_node *n,
+                       const struct sched_term *t) {
+    return snapshot_domain(q->snapshot, n, t);
 }
 
 static bool has_all_keys(const struct sched_query *q, const struct sched_node *n, bool hard) {
     for (size_t i = 0; i < q->n_spread; i++)
-        if (q->spread[i].hard == hard && domain(n, q->spread[i].term) == NO_DOMAIN) return false;
+        if (q->spread[i].hard == hard && domain(q, n, q->spread[i].term) == NO_DOMAIN) return false;
     return true;
 }
 
 static bool eligible(const struct sched_query *q, const struct spread_state *st,
                      const struct spread_rule *r, const struct sched_node *n) {
     const struct core_v1_taint *first;
-    return domain(n, r->term) != NO_DOMAIN && (!st->all_keys || has_all_keys(q, n, r->hard)) &&
+    return domain(q, n, r->term) != NO_DOMAIN && (!st->all_keys || has_all_keys(q, n, r->hard)) &&
            (!r->by_affinity || sched_node_selected(q->pod, n)) &&
            (!r->by_taints || sched_taints_tolerated(q->pod, n, &first));
 }
@@ -47,10 +48,10 @@ static size_t count_own(const struct sched_query *q, const struct spread_state *
     for (size_t i = 0; i < s->nodes.n; i++) {
         const struct sched_node *node = s->nodes.v[i];
         if (!eligible(q, st, r, node)) continue;
-        uint32_t d = domain(node, r->term);
+        uint32_t d = domain(q, node, r->term);
         live += !seen[d];
         seen[d] = true;
-        c->own[d] += term_matched(r->by_node, domain(node, r->by_node));
+        c->own[d] += term_matched(r->by_node, domain(q, node, r->by_node));
     }
     c->least = live ? INT32_MAX : 0;
     for (size_t i = 0; i < n; i++)
@@ -94,11 +95,10 @@ static int32_t count_at(const struct spread_count *c, uint32_t d) {
 static bool filter(const struct sched_query *q, const struct sched_node *n, const void *state,
                    struct sched_why *why) {
     const struct spread_state *st = state;
-    (void)q;
     for (size_t i = 0; i < st->n; i++) {
         const struct spread_count *c = &st->v[i];
         if (!c->rule->hard) continue;
-        uint32_t d = domain(n, c->rule->term);
+        uint32_t d = domain(q, n, c->rule->term);
         if (d == NO_DOMAIN)
             return sched_refuse_for_good(why, "node(s) didn't match pod topology spread "
                                               "constraints (missing required label)");
@@ -118,11 +118,51 @@ static int64_t score(const struct sched_query *q, const struct sched_node *n, co
     if (st->all_keys && !has_all_keys(q, n, false)) return SCHED_SCORE_NONE;
     for (size_t i = 0; i < st->n; i++) {
         const struct spread_count *c = &st->v[i];
-        uint32_t d = domain(n, c->rule->term);
+        uint32_t d = domain(q, n, c->rule->term);
         if (!c->rule->hard && d != NO_DOMAIN)
             sum += count_at(c, d) * c->weight + (c->rule->constraint->max_skew - 1);
     }
     return (int64_t)(sum + 0.5);
+}
+
+/* ---- many nodes at once ---- */
+
+static size_t filter_many(const struct sched_query *q, const void *state, uint32_t *at, size_t n) {
+    const struct spread_state *st = state;
+    for (size_t k = 0; k < st->n; k++) {
+        const struct spread_count *c = &st->v[k];
+        if (!c->rule->hard) continue;
+        const uint32_t *of = q->snapshot->topologies.v[c->rule->term->topology]->of.v;
+        int64_t most = (int64_t)c->rule->constraint->max_skew + c->least - c->rule->self;
+        size_t kept = 0;
+        for (size_t i = 0; i < n; i++) {
+            uint32_t node = at[i], d = of[node];
+            at[kept] = node;
+            kept += d != NO_DOMAIN && count_at(c, d) <= most;
+        }
+        n = kept;
+    }
+    return n;
+}
+
+static void score_many(const struct sched_query *q, const void *state, const uint32_t *at, size_t n,
+                       int64_t *scores) {
+    const struct spread_state *st = state;
+    double *sums = ARENA_ARRAY(q->a, double, n + 1);
+    for (size_t k = 0; k < st->n; k++) {
+        const struct spread_count *c = &st->v[k];
+        if (c->rule->hard) continue;
+        const uint32_t *of = q->snapshot->topologies.v[c->rule->term->topology]->of.v;
+        double more = c->rule->constraint->max_skew - 1;
+        for (size_t i = 0; i < n; i++) {
+            uint32_t d = of[at[i]];
+            if (d != NO_DOMAIN) sums[i] += count_at(c, d) * c->weight + more;
+        }
+    }
+    for (size_t i = 0; i < n; i++) scores[i] = (int64_t)(sums[i] + 0.5);
+    if (!st->all_keys) return;
+    for (size_t i = 0; i < n; i++)
+        if (!has_all_keys(q, q->snapshot->nodes.v[at[i]], false)) scores[i] = SCHED_SCORE_NONE;
 }
 
 static int64_t scale(int64_t value, int64_t min, int64_t max) {
@@ -188,5 +228,7 @@ static const struct sched_plugin topology_spread = {
     .filters = filters,
     .scores = scores,
     .score = score,
+    .filter_many = filter_many,
+    .score_many = score_many,
     .scale = scale};
 SCHED_PLUGIN(topology_spread);
