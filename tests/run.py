@@ -124,7 +124,8 @@ def part_house(totals, _):
 
 
 def part_e2e(totals, args):
-    pytest(totals, "e2e", args.rest)
+    """Files run beside each other, each worker in a network namespace of its own: tests mostly wait."""
+    pytest(totals, "e2e", ["-n", "3", "--dist", "loadfile", *args.rest])
 
 
 def part_fuzz(totals, args):
