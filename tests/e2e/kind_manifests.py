@@ -97,6 +97,7 @@ MANIFESTS = {
     ("snapshot.storage.k8s.io/v1", "VolumeSnapshotContent"): {
         "spec": {"volumeSnapshotRef": {"name": "s", "namespace": "default"}, "deletionPolicy": "Retain",
                  "driver": "example.com", "source": {"snapshotHandle": "h"}}},
+    ("sp.atoll.dev/v1", "Topology"): {"spec": {"pattern": "pubsub"}},
     ("storage.k8s.io/v1", "CSIDriver"): {"spec": {}},
     ("storage.k8s.io/v1", "CSINode"): {"spec": {"drivers": []}},
     ("storage.k8s.io/v1", "CSIStorageCapacity"): {"storageClassName": "none"},

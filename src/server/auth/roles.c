@@ -34,7 +34,8 @@
         {READ, "autoscaling", "horizontalpodautoscalers,horizontalpodautoscalers/status", 0, 0},   \
         {READ, "policy", "poddisruptionbudgets,poddisruptionbudgets/status", 0, 0},                \
         {READ, "discovery.k8s.io", "endpointslices", 0, 0},                                        \
-        {READ, "scheduling.x-k8s.io", "elasticquotas,podgroups,podgroups/status", 0, 0}, {         \
+        {READ, "scheduling.x-k8s.io", "elasticquotas,podgroups,podgroups/status", 0, 0},           \
+        {READ, "sp.atoll.dev", "topologies,topologies/status", 0, 0}, {                            \
         READ, "events.k8s.io", "events", 0, 0                                                      \
     }
 
@@ -180,6 +181,12 @@ static const struct role_rule atoll_dns[] = {
     {READ, "discovery.k8s.io", "endpointslices", 0, 0},
 };
 
+/* Declares by what is there, and writes what it sees. */
+static const struct role_rule atoll_sp[] = {
+    {READ, "sp.atoll.dev", "topologies", 0, 0},
+    {"get,patch,update", "sp.atoll.dev", "topologies/status", 0, 0},
+};
+
 static const struct role_rule metrics_reader[] = {
     {READ, "metrics.k8s.io", "nodes,pods", 0, 0},
 };
@@ -221,6 +228,7 @@ const struct role_default role_defaults[] = {
     ROLE("system:atoll:scheduler", atoll_scheduler),
     ROLE("system:atoll:network", atoll_network),
     ROLE("system:atoll:dns", atoll_dns),
+    ROLE("system:atoll:sp", atoll_sp),
 };
 const size_t role_defaults_n = ARRAY_LEN(role_defaults);
 
@@ -238,6 +246,7 @@ const struct binding_default binding_defaults[] = {
     {"system:atoll:scheduler", "system:atoll:scheduler", "User", "system:atoll:scheduler"},
     {"system:atoll:network", "system:atoll:network", "User", "system:atoll:network"},
     {"system:atoll:dns", "system:atoll:dns", "User", "system:atoll:dns"},
+    {"system:atoll:sp", "system:atoll:sp", "User", "system:atoll:sp"},
 };
 const size_t binding_defaults_n = ARRAY_LEN(binding_defaults);
 
