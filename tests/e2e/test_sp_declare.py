@@ -23,7 +23,7 @@ def topology(name, pattern="pubsub", **spec):
 def refused(here, *objects):
     for o in objects[:-1]:
         here.apply(o)
-    r = here.kubectl("create", "-f", "-", input=json.dumps(objects[-1]), check=False)
+    r = here.kubectl("create", "-n", NS, "-f", "-", text=json.dumps(objects[-1]), check=False)
     assert r.returncode
     return r.stderr
 
@@ -83,7 +83,7 @@ def test_topologies_that_would_feed_each_other_are_refused(here):
 
 def pod(name, asked, account=None):
     return {"apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": name, "namespace": NS, "annotations": {"sp.atoll.dev/topologies": asked}},
+            "metadata": {"name": name, "annotations": {"sp.atoll.dev/topologies": asked}},
             "spec": {"containers": [{"name": "c", "image": "localhost/none:1"}], "schedulerName": "nobody",
                      **({"serviceAccountName": account} if account else {})}}
 
@@ -93,7 +93,7 @@ def test_a_pod_takes_only_what_it_is_granted(here):
     here.apply(topology("granted", access=[
         {"roles": ["sub"], "serviceAccounts": [{"namespace": NS, "name": "trader"}]}]))
     here.apply(topology("open", "pipeline", access=[{"namespaces": [NS]}]))
-    here.apply(pod("may", "granted:sub,open:push", "trader"))
+    here.apply(pod("may", "granted:sub,open:push", "trader"), namespace=NS)
     where = 'is forbidden: metadata.annotations[sp.atoll.dev/topologies]: '
     assert where + 'topology "granted" does not grant the role "pub"' in refused(here, pod("no", "granted:pub", "trader"))
     assert f'to pods of the service account "{NS}/default"' in refused(here, pod("no", "granted:sub"))

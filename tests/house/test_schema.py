@@ -50,7 +50,7 @@ SCHEMA = read_schema()
 
 
 # Not of 1.32: an add-on, a configuration, and the forms that only older clients speak (docs/decisions).
-NOT_THERE = {("autoscaling.k8s.io", "v1"), ("snapshot.storage.k8s.io", "v1"), ("scheduling.x-k8s.io", "v1alpha1"), ("descheduling.atoll.dev", "v1alpha1"), ("kubescheduler.config.k8s.io", "v1"), ("batch", "v1beta1"), ("discovery.k8s.io", "v1beta1"), ("policy", "v1beta1")}
+NOT_THERE = {("autoscaling.k8s.io", "v1"), ("snapshot.storage.k8s.io", "v1"), ("scheduling.x-k8s.io", "v1alpha1"), ("descheduling.atoll.dev", "v1alpha1"), ("sp.atoll.dev", "v1"), ("kubescheduler.config.k8s.io", "v1"), ("batch", "v1beta1"), ("discovery.k8s.io", "v1beta1"), ("policy", "v1beta1")}
 TYPES = [t for t in SCHEMA.types if (t.group.name, t.group.version) not in NOT_THERE]
 
 
