@@ -244,7 +244,8 @@ static void fill(struct buf *b, const struct api_type *t, int depth) {
 
 static void check_packed(const struct api_type *t, const void *obj, const char *json) {
     OWN(buf_done) struct buf out = {0};
-    struct api_pool *pool = api_pool_new();
+    struct slab slab = {0};
+    struct api_pool *pool = api_pool_new(&slab);
     struct api_packed packed = {0};
     api_pack(pool, t, obj, &packed);
     void *room = calloc(1, packed.room_bytes); /* just enough, says the sanitizer */
@@ -255,6 +256,7 @@ static void check_packed(const struct api_type *t, const void *obj, const char *
     for (size_t i = 0; i < packed.parts.n; i++) api_part_unref(pool, packed.parts.v[i]);
     api_packed_done(&packed);
     api_pool_free(pool);
+    slab_trim(&slab);
 }
 
 TEST(every_field_of_every_type_survives_the_round_trip_and_the_copy) {

@@ -10,14 +10,15 @@
 #pragma once
 
 #include "api/type.h"
+#include "base/slab.h"
 #include "base/vec.h"
 
 struct api_pool; /* the parts that are shared */
 struct api_part; /* one of them */
 
-struct api_pool *api_pool_new(void);
-void api_pool_free(struct api_pool *p);          /* no part may be left; NULL is allowed */
-size_t api_pool_count(const struct api_pool *p); /* parts */
+struct api_pool *api_pool_new(struct slab *slab); /* slab: borrowed, the parts are in it */
+void api_pool_free(struct api_pool *p);           /* no part may be left; NULL is allowed */
+size_t api_pool_count(const struct api_pool *p);  /* parts */
 void api_part_unref(struct api_pool *p, struct api_part *part);
 
 /* What api_pack fills: zeroed before its first use, then used again and again. */

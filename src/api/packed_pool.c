@@ -8,13 +8,15 @@
 enum { SLOTS_MIN = 16 };
 
 struct api_pool {
+    struct slab *slab;
     struct api_part **slots;
     size_t n, cap; /* cap: a power of two or 0 */
 };
 
-struct api_pool *api_pool_new(void) {
+struct api_pool *api_pool_new(struct slab *slab) {
     struct api_pool *p = calloc(1, sizeof *p);
     if (!p) abort();
+    p->slab = slab;
     return p;
 }
 
@@ -42,9 +44,9 @@ static void resize(struct api_pool *p, size_t cap) {
     p->cap = cap;
 }
 
-static struct api_part *part_new(struct slice bytes, uint32_t hash) {
-    struct api_part *part = malloc(sizeof *part + bytes.n);
-    if (!part || bytes.n > UINT32_MAX) abort();
+static struct api_part *part_new(struct slab *slab, struct slice bytes, uint32_t hash) {
+    if (bytes.n > UINT32_MAX) abort();
+    struct api_part *part = slab_alloc(slab, sizeof *part + bytes.n);
     *part = (struct api_part){.refs = 1, .hash = hash, .n = (uint32_t)bytes.n};
     memcpy(part->bytes, bytes.p, bytes.n);
     return part;
@@ -62,7 +64,7 @@ struct api_part *pool_part(struct api_pool *p, struct slice bytes) {
         return part;
     }
     p->n++;
-    return p->slots[at] = part_new(bytes, hash);
+    return p->slots[at] = part_new(p->slab, bytes, hash);
 }
 
 void api_part_unref(struct api_pool *p, struct api_part *part) {
@@ -80,6 +82,6 @@ void api_part_unref(struct api_pool *p, struct api_part *part) {
         p->slots[i] = NULL;
         hole = i;
     }
-    free(part);
+    slab_free(p->slab, part, sizeof *part + part->n);
     if (p->cap > SLOTS_MIN && p->n < p->cap / 8) resize(p, p->cap / 2);
 }

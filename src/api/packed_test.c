@@ -9,6 +9,8 @@
 #include "base/own.h"
 #include "base/test.h"
 
+static struct slab slab;
+
 struct kept {
     char *bytes, *room;
     struct api_part **parts;
@@ -54,7 +56,7 @@ static struct kept keep_numbered(struct api_pool *pool, unsigned i) {
 }
 
 TEST(equal_parts_are_kept_once) {
-    struct api_pool *pool = api_pool_new();
+    struct api_pool *pool = api_pool_new(&slab);
     enum { PODS = 200 };
     struct kept k[PODS];
     for (unsigned i = 0; i < PODS; i++) k[i] = keep_numbered(pool, i);
@@ -68,7 +70,7 @@ TEST(equal_parts_are_kept_once) {
 }
 
 TEST(parts_come_and_go_in_any_order) {
-    struct api_pool *pool = api_pool_new();
+    struct api_pool *pool = api_pool_new(&slab);
     enum { PODS = 500 };
     struct kept k[PODS];
     char json[200];
@@ -93,7 +95,7 @@ TEST(parts_come_and_go_in_any_order) {
 }
 
 TEST(small_parts_are_not_shared) {
-    struct api_pool *pool = api_pool_new();
+    struct api_pool *pool = api_pool_new(&slab);
     struct kept k = keep(pool, "{\"metadata\":{\"labels\":{\"a\":\"b\"}}}");
     assert_int_equal(k.n_parts, 0);
     drop(pool, &k);
@@ -101,7 +103,7 @@ TEST(small_parts_are_not_shared) {
 }
 
 TEST(absent_and_zero_stay_apart) {
-    struct api_pool *pool = api_pool_new();
+    struct api_pool *pool = api_pool_new(&slab);
     struct kept k = keep(pool, "{\"metadata\":{\"generation\":-5,\"deletionGracePeriodSeconds\":0},"
                                "\"spec\":{\"priority\":-2147483648,\"hostIPC\":true,"
                                "\"securityContext\":{}}}");

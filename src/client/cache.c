@@ -7,13 +7,6 @@
 
 enum { BLOCK_ENTRIES_MIN = 4, BLOCK_ENTRIES = 128 };
 
-struct entry {
-    struct arena *a;
-    struct api_object *o;
-    unsigned mark;
-    bool forgotten; /* o is a struct api_object and nothing more */
-};
-
 /* A place among the entries; one behind the last is {n_blocks, 0}. */
 struct place {
     size_t block, at;
@@ -22,16 +15,17 @@ struct place {
 /* In order; none is empty. An insertion moves at most one block's entries. */
 struct block {
     size_t n, cap;
-    struct entry v[];
+    struct cached *v[];
 };
 
 struct cache {
     const struct api_kind *kind;
+    struct shelf *shelf;
     bool metadata_only;
     const struct api_keep *keep;
     struct api_keep head_only[2]; /* what metadata_only decodes */
     bool (*forget)(const struct api_object *o);
-    unsigned mark;
+    uint32_t mark;
     VEC(struct block *) blocks;
     size_t n;          /* entries */
     struct place last; /* where the last one was found: it is often asked for again */
@@ -43,7 +37,9 @@ struct cache *cache_new(const struct api_kind *k, bool metadata_only) {
     struct cache *c = calloc(1, sizeof *c);
     if (!c) abort();
     c->kind = k;
+    c->shelf = shelf_new(k);
     c->metadata_only = metadata_only;
+    shelf_metadata_only(c->shelf, metadata_only);
     c->head_only[0] = (struct api_keep){k->type, head_fields, NULL};
     return c;
 }
@@ -52,10 +48,11 @@ void cache_free(struct cache *c) {
     if (!c) return;
     for (size_t i = 0; i < c->blocks.n; i++) {
         struct block *b = c->blocks.v[i];
-        for (size_t j = 0; j < b->n; j++) arena_free(b->v[j].a);
+        for (size_t j = 0; j < b->n; j++) cached_free(b->v[j]);
         free(b);
     }
     vec_done(&c->blocks);
+    shelf_free(c->shelf);
     free(c);
 }
 
@@ -72,17 +69,25 @@ void cache_forget(struct cache *c, bool (*forget)(const struct api_object *o)) {
 }
 
 void cache_want_all(struct cache *c) {
-    if (c->n == 0) c->metadata_only = false;
+    if (c->n) return;
+    c->metadata_only = false;
+    shelf_metadata_only(c->shelf, false);
 }
 
-static int order(const struct api_object *o, const char *ns, const char *name) {
-    int d = strcmp(str_or(o->metadata.namespace, ""), str_or(ns, ""));
-    return d ? d : strcmp(str_or(o->metadata.name, ""), str_or(name, ""));
+void cache_pack(struct cache *c) {
+    if (c->n == 0) shelf_pack(c->shelf);
 }
 
-static struct entry *entry_at(const struct cache *c, struct place p) {
+void cache_cool(struct cache *c, bool all) { shelf_cool(c->shelf, all); }
+
+static int order(const struct cached *e, const char *ns, const char *name) {
+    int d = strcmp(cached_ns(e), str_or(ns, ""));
+    return d ? d : strcmp(cached_name(e), str_or(name, ""));
+}
+
+static struct cached *entry_at(const struct cache *c, struct place p) {
     bool there = p.block < c->blocks.n && p.at < c->blocks.v[p.block]->n;
-    return there ? &c->blocks.v[p.block]->v[p.at] : NULL;
+    return there ? c->blocks.v[p.block]->v[p.at] : NULL;
 }
 
 /* The last block that begins at or before (ns, name); 0 when there is none. */
@@ -90,7 +95,7 @@ static size_t find_block(const struct cache *c, const char *ns, const char *name
     size_t low = 0, high = c->blocks.n;
     while (high - low > 1) {
         size_t mid = low + (high - low) / 2;
-        if (order(c->blocks.v[mid]->v[0].o, ns, name) <= 0)
+        if (order(c->blocks.v[mid]->v[0], ns, name) <= 0)
             low = mid;
         else
             high = mid;
@@ -104,7 +109,7 @@ static struct place lower_bound(const struct cache *c, const char *ns, const cha
     size_t high = c->blocks.n ? c->blocks.v[p.block]->n : 0;
     while (p.at < high) {
         size_t mid = p.at + (high - p.at) / 2;
-        if (order(c->blocks.v[p.block]->v[mid].o, ns, name) < 0)
+        if (order(c->blocks.v[p.block]->v[mid], ns, name) < 0)
             p.at = mid + 1;
         else
             high = mid;
@@ -112,30 +117,33 @@ static struct place lower_bound(const struct cache *c, const char *ns, const cha
     return p;
 }
 
-static struct entry *find(const struct cache *c, const char *ns, const char *name,
-                          struct place *ret) {
-    struct entry *e = entry_at(c, c->last);
+static struct cached *find(const struct cache *c, const char *ns, const char *name,
+                           struct place *ret) {
+    struct cached *e = entry_at(c, c->last);
     *ret = c->last;
-    if (e && order(e->o, ns, name) == 0) return e;
+    if (e && order(e, ns, name) == 0) return e;
     *ret = lower_bound(c, ns, name);
     e = entry_at(c, *ret);
-    return e && order(e->o, ns, name) == 0 ? e : NULL;
+    return e && order(e, ns, name) == 0 ? e : NULL;
+}
+
+struct cached *cache_entry(const struct cache *c, const char *ns, const char *name) {
+    struct place p;
+    return find(c, ns, name, &p);
 }
 
 const struct api_object *cache_get(const struct cache *c, const char *ns, const char *name) {
-    struct place p;
-    struct entry *e = find(c, ns, name, &p);
-    return e ? e->o : NULL;
+    struct cached *e = cache_entry(c, ns, name);
+    return e ? cached_object(e) : NULL;
 }
 
 const struct api_object *cache_get_whole(const struct cache *c, const char *ns, const char *name) {
-    struct place p;
-    struct entry *e = find(c, ns, name, &p);
-    return e && !e->forgotten ? e->o : NULL;
+    struct cached *e = cache_entry(c, ns, name);
+    return e && !e->head ? cached_object(e) : NULL;
 }
 
 /* Walkers count in places: whole blocks, and the entries of one. */
-static struct entry *walk_at(const struct cache *c, size_t *at) {
+static struct cached *walk_at(const struct cache *c, size_t *at) {
     struct place p = {*at / BLOCK_ENTRIES, *at % BLOCK_ENTRIES};
     if (p.block < c->blocks.n && p.at >= c->blocks.v[p.block]->n)
         p = (struct place){p.block + 1, 0};
@@ -148,14 +156,22 @@ const struct api_object *cache_next(const struct cache *c, const char *ns, size_
         struct place p = lower_bound(c, ns, "");
         *at = p.block * BLOCK_ENTRIES + p.at; /* behind a full block is before the next one */
     }
-    const struct entry *e = walk_at(c, at);
-    if (!e || (ns && strcmp(str_or(e->o->metadata.namespace, ""), ns) != 0)) return NULL;
+    struct cached *e = walk_at(c, at);
+    if (!e || (ns && strcmp(cached_ns(e), ns) != 0)) return NULL;
     ++*at;
-    return e->o;
+    return cached_object(e);
+}
+
+const struct api_object *cache_old_object(const struct cache_old *o) {
+    return o->entry ? cached_object(o->entry) : NULL;
+}
+
+const struct api_object *cache_old_whole(const struct cache_old *o) {
+    return o->entry && !o->entry->head ? cached_object(o->entry) : NULL;
 }
 
 void cache_old_free(struct cache_old *o) {
-    arena_free(o->a);
+    cached_free(o->entry);
     *o = (struct cache_old){0};
 }
 
@@ -188,105 +204,69 @@ static struct place split(struct cache *c, struct place p) {
     return p.at < keep || (p.at == keep && !behind) ? p : (struct place){p.block + 1, p.at - keep};
 }
 
-static void insert(struct cache *c, struct place p, struct entry e) {
+static void insert(struct cache *c, struct place p, struct cached *e) {
     if (!c->blocks.n) block_insert(c, 0, block_resize(NULL, BLOCK_ENTRIES_MIN));
     if (c->blocks.v[p.block]->n == BLOCK_ENTRIES) p = split(c, p);
     struct block *b = c->blocks.v[p.block];
     if (b->n == b->cap) b = c->blocks.v[p.block] = block_resize(b, b->cap * 2);
-    memmove(b->v + p.at + 1, b->v + p.at, (b->n - p.at) * sizeof e);
+    memmove(b->v + p.at + 1, b->v + p.at, (b->n - p.at) * sizeof *b->v);
     b->v[p.at] = e;
     b->n++;
     c->n++;
     c->last = p;
 }
 
-static struct entry take_out(struct cache *c, struct place p) {
+static struct cache_old take_out(struct cache *c, struct place p) {
     struct block *b = c->blocks.v[p.block];
-    struct entry e = b->v[p.at];
-    memmove(b->v + p.at, b->v + p.at + 1, (b->n - p.at - 1) * sizeof e);
+    struct cached *e = b->v[p.at];
+    memmove(b->v + p.at, b->v + p.at + 1, (b->n - p.at - 1) * sizeof *b->v);
     c->n--;
     if (--b->n == 0) {
         free(b);
         vec_remove(&c->blocks, p.block);
         if (!c->blocks.n) vec_done(&c->blocks);
     }
-    return e;
+    return (struct cache_old){e};
 }
 
-static struct cache_old old_of(struct entry e) { return (struct cache_old){e.a, e.o, e.forgotten}; }
-
-static struct cache_old put(struct cache *c, struct arena *a, struct api_object *o,
-                            bool forgotten) {
+static struct cache_old put(struct cache *c, struct cached *fresh) {
     struct place p;
-    struct entry fresh = {a, o, c->mark, forgotten};
-    struct entry *known = find(c, o->metadata.namespace, o->metadata.name, &p);
+    struct cached *known = find(c, cached_ns(fresh), cached_name(fresh), &p);
+    fresh->mark = c->mark;
     if (!known) {
         insert(c, p, fresh);
-        return (struct cache_old){0};
+    } else {
+        c->blocks.v[p.block]->v[p.at] = fresh;
+        c->last = p;
     }
-    struct entry old = *known;
-    *known = fresh;
-    c->last = p;
-    return old_of(old);
-}
-
-static struct api_object *metadata_copy(struct arena *a, const struct api_kind *k,
-                                        const struct api_object *o) {
-    struct api_object *meta = ARENA_NEW(a, struct api_object);
-    const struct meta_v1_object_meta *copy = api_copy(a, &meta_v1_object_meta_type, &o->metadata);
-    *meta = (struct api_object){k->api_version, k->kind, *copy};
-    return meta;
-}
-
-/* All that is told of an object that is forgotten: which one it is, and how old. */
-static struct api_object *head_copy(struct arena *a, const struct api_kind *k,
-                                    const struct api_object *o) {
-    struct api_object *head = ARENA_NEW(a, struct api_object);
-    *head = (struct api_object){.api_version = k->api_version, .kind = k->kind};
-    head->metadata.name = arena_str(a, o->metadata.name);
-    head->metadata.namespace = arena_str(a, o->metadata.namespace);
-    head->metadata.uid = arena_str(a, o->metadata.uid);
-    head->metadata.resource_version = arena_str(a, o->metadata.resource_version);
-    return head;
+    return (struct cache_old){known};
 }
 
 struct cache_old cache_put(struct cache *c, struct arena *a, struct api_object *o) {
-    return put(c, a, o, false);
+    return put(c, cached_take(c->shelf, a, o));
 }
 
 struct cache_old cache_put_copy(struct cache *c, const struct api_object *o) {
     bool forgotten = c->forget && c->forget(o);
-    struct arena *a = NULL;
-    struct api_object *copy = NULL;
-    static struct arena *measure;
-    if (!measure) measure = arena_new();
-    arena_reset(measure);
-    for (int i = 0; i < 2; i++) { /* the first time to learn the size */
-        struct arena *to = i ? (a = arena_new_sized(arena_used(measure))) : measure;
-        copy = forgotten          ? head_copy(to, c->kind, o)
-               : c->metadata_only ? metadata_copy(to, c->kind, o)
-                                  : api_object_copy(to, c->kind, o);
-    }
-    return put(c, a, copy, forgotten);
+    return put(c, forgotten ? cached_new_head(c->shelf, o) : cached_new(c->shelf, o));
 }
 
 struct cache_old cache_remove(struct cache *c, const char *ns, const char *name) {
     struct place p;
     if (!find(c, ns, name, &p)) return (struct cache_old){0};
-    return old_of(take_out(c, p));
+    return take_out(c, p);
 }
 
 void cache_mark_begin(struct cache *c) { c->mark++; }
 
 void cache_touch(struct cache *c, const char *ns, const char *name) {
-    struct place p;
-    struct entry *e = find(c, ns, name, &p);
+    struct cached *e = cache_entry(c, ns, name);
     if (e) e->mark = c->mark;
 }
 
 struct cache_old cache_sweep(struct cache *c, size_t *at) {
-    for (struct entry *e; (e = walk_at(c, at)); ++*at)
+    for (struct cached *e; (e = walk_at(c, at)); ++*at)
         if (e->mark != c->mark)
-            return old_of(take_out(c, (struct place){*at / BLOCK_ENTRIES, *at % BLOCK_ENTRIES}));
+            return take_out(c, (struct place){*at / BLOCK_ENTRIES, *at % BLOCK_ENTRIES});
     return (struct cache_old){0};
 }

@@ -67,7 +67,7 @@ static void check_order(unsigned step) {
         snprintf(name, sizeof name, "n%05u", now);
         assert_true(there(c, now));
         struct cache_old old = cache_remove(c, ns_of(now), name);
-        assert_string_equal(old.object->metadata.name, name);
+        assert_string_equal(cache_old_object(&old)->metadata.name, name);
         cache_old_free(&old);
         in[now] = false;
         assert_false(there(c, now));
@@ -100,7 +100,7 @@ TEST(cache_sweeps_what_a_new_list_did_not_show) {
     put(c, 1);
     size_t gone = 0;
     struct cache_old old;
-    for (size_t at = 0; (old = cache_sweep(c, &at)).object; gone++) cache_old_free(&old);
+    for (size_t at = 0; (old = cache_sweep(c, &at)).entry; gone++) cache_old_free(&old);
     assert_int_equal(gone, OBJECTS - (OBJECTS + 2) / 3 - 1);
     assert_int_equal(walk(c, NULL), (OBJECTS + 2) / 3 + 1);
     assert_true(there(c, 0) && there(c, 1) && !there(c, 2));

@@ -4,7 +4,7 @@
 #include "client/engine_private.h"
 #include "client/projection.h"
 
-enum { KEYS_PER_TURN = 64, IDLE_MS = 1000 };
+enum { KEYS_PER_TURN = 64, IDLE_MS = 1000, COOL_MS = 2000 };
 
 /* ---- registry ---- */
 
@@ -145,10 +145,19 @@ static struct key *queue_pop(struct controller *c) {
     return k;
 }
 
+/* What no reconciler has looked at for a while rests packed. */
+static void engine_cool(struct engine *e) {
+    uint64_t now_ms = loop_now_ms(e->loop);
+    if (now_ms - e->cooled_ms < COOL_MS) return;
+    e->cooled_ms = now_ms;
+    world_cool(e->world, false);
+}
+
 /* Some keys of every reconciler, in rotation, so that none starves. */
 static void on_turn(void *user) {
     struct engine *e = user;
     if (e->check_waiting) engine_waiting_check(e);
+    engine_cool(e);
     world_set_now(e->world, loop_wall_ns(e->loop));
     int budget = KEYS_PER_TURN;
     bool more = true;
@@ -169,7 +178,11 @@ static void on_turn(void *user) {
 }
 
 /* A burst of plans leaves much free memory behind. */
-static void on_idle(void *user) { loop_trim(((struct engine *)user)->loop); }
+static void on_idle(void *user) {
+    struct engine *e = user;
+    world_cool(e->world, true);
+    loop_trim(e->loop);
+}
 
 /* ---- life ---- */
 
@@ -187,6 +200,7 @@ static void source_make(struct engine *e, const struct api_kind *k, bool dynamic
     s->dynamic = dynamic;
     s->cache = world_cache(e->world, k, dynamic || !named);
     cache_keep(s->cache, projection_of(k));
+    cache_pack(s->cache);
     for (size_t i = 0; i < e->controllers.n; i++)
         if (watches(e->controllers.v[i]->r, k, true)) vec_push(&s->watchers, e->controllers.v[i]);
     s->informer = informer_new_into(e->client, s->cache, NULL, NULL, on_informer, s);

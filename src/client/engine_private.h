@@ -86,6 +86,7 @@ struct engine {
     bool discovered;               /* the first round of it is over */
     struct engine_stats stats;
     bool check_waiting;
+    uint64_t cooled_ms; /* when decoded objects were last let go */
 };
 
 struct keys { /* what a map function fills */

@@ -6,7 +6,12 @@
 #include "client/engine_private.h"
 #include "client/skim.h"
 
-enum { BACKOFF_MIN_MS = 5, BACKOFF_MAX_MS = 60 * 1000, BACKOFF_SHIFT_MAX = 14 };
+enum {
+    BACKOFF_MIN_MS = 5,
+    BACKOFF_MAX_MS = 60 * 1000,
+    BACKOFF_SHIFT_MAX = 14,
+    KEYS_ROOM_KEPT = 64 /* slots of an empty map */
+};
 
 /* ---- keys ---- */
 
@@ -137,7 +142,9 @@ void key_free(struct key *k) {
 }
 
 static void key_forget(struct key *k) {
-    map_del(&k->controller->keys, slice_of(k->text));
+    struct map *keys = &k->controller->keys;
+    map_del(keys, slice_of(k->text));
+    if (keys->n == 0 && keys->cap > KEYS_ROOM_KEPT) map_done(keys); /* a burst is over */
     key_free(k);
 }
 

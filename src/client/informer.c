@@ -89,33 +89,30 @@ static int decode(struct informer *i, struct slice json, struct api_object **ret
     return projection_decode(i->scratch, k, cache_kept(i->cache), json, ret);
 }
 
-static const struct api_object *whole(const struct cache_old *old) {
-    return old->forgotten ? NULL : old->object;
-}
-
 static void take_object(struct informer *i, const struct api_object *o) {
     const struct meta_v1_object_meta *m = &o->metadata;
-    const struct api_object *known = cache_get(i->cache, m->namespace, m->name);
-    if (known && str_eq(known->metadata.resource_version, m->resource_version)) {
+    const struct cached *known = cache_entry(i->cache, m->namespace, m->name);
+    if (known && str_eq(cached_revision(known), str_or(m->resource_version, ""))) {
         cache_touch(i->cache, m->namespace, m->name);
         return;
     }
     /* Another object of the same name: its predecessor's removal was missed. */
-    if (known && !str_eq(known->metadata.uid, m->uid)) {
+    if (known && !str_eq(cached_uid(known), str_or(m->uid, ""))) {
         struct cache_old gone = cache_remove(i->cache, m->namespace, m->name);
-        tell(i, INFORMER_DELETED, gone.object, whole(&gone));
+        tell(i, INFORMER_DELETED, cache_old_object(&gone), cache_old_whole(&gone));
         cache_old_free(&gone);
         if (i->freed) return;
     }
     struct cache_old old = cache_put_copy(i->cache, o);
-    const struct api_object *now = cache_get_whole(i->cache, m->namespace, m->name);
-    tell(i, old.object ? INFORMER_MODIFIED : INFORMER_ADDED, now ? now : o, whole(&old));
+    const struct cached *now = cache_entry(i->cache, m->namespace, m->name);
+    tell(i, old.entry ? INFORMER_MODIFIED : INFORMER_ADDED, now->arena ? now->object : o,
+         cache_old_whole(&old));
     cache_old_free(&old);
 }
 
 static void drop_object(struct informer *i, const struct api_object *last) {
     struct cache_old old = cache_remove(i->cache, last->metadata.namespace, last->metadata.name);
-    if (old.object) tell(i, INFORMER_DELETED, last, whole(&old));
+    if (old.entry) tell(i, INFORMER_DELETED, last, cache_old_whole(&old));
     cache_old_free(&old);
 }
 
@@ -124,7 +121,11 @@ static void drop_object(struct informer *i, const struct api_object *last) {
 static void on_retry(void *user) { request_next(user); }
 
 /* A burst of events leaves free memory between what is kept. */
-static void on_rest(void *user) { loop_trim(((struct informer *)user)->loop); }
+static void on_rest(void *user) {
+    struct informer *i = user;
+    if (i->own_cache) cache_cool(i->cache, true);
+    loop_trim(i->loop);
+}
 
 static void back_off(struct informer *i) {
     connection_close(i->connection);
@@ -167,8 +168,8 @@ static int page_take(struct informer *i, struct slice page) {
 
 static void list_complete(struct informer *i) {
     struct cache_old gone;
-    for (size_t at = 0; !i->freed && (gone = cache_sweep(i->cache, &at)).object;) {
-        tell(i, INFORMER_DELETED, gone.object, whole(&gone));
+    for (size_t at = 0; !i->freed && (gone = cache_sweep(i->cache, &at)).entry;) {
+        tell(i, INFORMER_DELETED, cache_old_object(&gone), cache_old_whole(&gone));
         cache_old_free(&gone);
     }
     if (i->freed) return;

@@ -118,7 +118,7 @@ TEST(what_is_forgotten_leaves_its_name_and_age) {
     cache_forget(c, is_node_port);
     o->metadata.resource_version = "7";
     struct cache_old old = cache_put_copy(c, o);
-    assert_true(!old.object);
+    assert_true(!old.entry);
     assert_true(!cache_get_whole(c, "d", "s"));
     const struct api_object *head = cache_get(c, "d", "s");
     assert_true(head);
@@ -126,7 +126,7 @@ TEST(what_is_forgotten_leaves_its_name_and_age) {
     assert_int_equal(head->metadata.annotations.n, 0);
     ((struct core_v1_service *)o)->spec.type = "ClusterIP";
     old = cache_put_copy(c, o);
-    assert_true(old.object && old.forgotten);
+    assert_true(old.entry && old.entry->head && !cache_old_whole(&old));
     cache_old_free(&old);
     assert_true(cache_get_whole(c, "d", "s"));
     cache_free(c);

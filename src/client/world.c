@@ -5,23 +5,19 @@
 #include "base/map.h"
 #include "base/own.h"
 #include "base/vec.h"
+#include "client/uid_index.h"
 #include "client/world_private.h"
-
-struct ref {
-    const struct api_kind *kind;
-    const struct api_object *o;
-};
 
 /* Everything with an owner reference to one uid, ordered by kind, namespace, name. */
 struct owned {
-    VEC(struct ref) refs;
+    VEC(struct cached *) refs;
 };
 
 struct world {
     VEC(struct cache *) caches; /* ordered by kind, then group */
-    struct map by_uid;          /* uid → struct ref */
-    struct map by_owner;        /* owner uid → struct owned */
-    struct map *facts;          /* name → struct fact */
+    struct uid_index by_uid;
+    struct map by_owner; /* owner uid → struct owned */
+    struct map *facts;   /* name → struct fact */
     int64_t now_ns;
     bool incomplete;
     world_changed_fn *changed;
@@ -39,12 +35,11 @@ void world_free(struct world *w) {
     struct map_entry *e;
     for (size_t i = 0; i < w->caches.n; i++) cache_free(w->caches.v[i]);
     vec_done(&w->caches);
-    for (size_t i = 0; (e = map_next(&w->by_uid, &i));) free(e->value);
     for (size_t i = 0; (e = map_next(&w->by_owner, &i));) {
         vec_done(&((struct owned *)e->value)->refs);
         free(e->value);
     }
-    map_done(&w->by_uid);
+    uid_index_done(&w->by_uid);
     map_done(&w->by_owner);
     world_facts_done(w->facts);
     free(w->facts);
@@ -92,6 +87,10 @@ struct cache *world_cache(struct world *w, const struct api_kind *k, bool metada
     return c;
 }
 
+void world_cool(struct world *w, bool all) {
+    for (size_t i = 0; i < w->caches.n; i++) cache_cool(w->caches.v[i], all);
+}
+
 void world_add_kind(struct world *w, const struct api_kind *k) { world_cache(w, k, false); }
 
 /* "Kind" or "Kind.group": the first of that name; the core group stands first. */
@@ -132,8 +131,8 @@ const struct api_object *world_get(const struct world *w, const char *kind, cons
 
 const struct api_object *world_by_uid(const struct world *w, const char *kind, const char *uid) {
     const struct cache *c = find(w, kind);
-    const struct ref *r = c && !str_empty(uid) ? map_gets(&w->by_uid, uid) : NULL;
-    return r && r->kind == cache_kind(c) ? r->o : NULL;
+    struct cached *e = c && !str_empty(uid) ? uid_index_get(&w->by_uid, uid) : NULL;
+    return e && cached_kind(e) == cache_kind(c) ? cached_object(e) : NULL;
 }
 
 const struct api_object *world_next(const struct world *w, const char *kind, const char *ns,
@@ -153,12 +152,12 @@ const struct api_object *world_owned(const struct world *w, const char *owner_ui
     const struct owned *owned =
         c && !str_empty(owner_uid) ? map_gets(&w->by_owner, owner_uid) : NULL;
     for (; owned && *at < owned->refs.n; ++*at) {
-        const struct ref *r = &owned->refs.v[*at];
-        if (r->kind != cache_kind(c)) continue;
-        const struct meta_v1_owner_reference *owner = api_controller_of(r->o);
+        if (cached_kind(owned->refs.v[*at]) != cache_kind(c)) continue;
+        const struct api_object *o = cached_object(owned->refs.v[*at]);
+        const struct meta_v1_owner_reference *owner = api_controller_of(o);
         if (!owner || !str_eq(owner->uid, owner_uid)) continue;
         ++*at;
-        return r->o;
+        return o;
     }
     return NULL;
 }
@@ -177,71 +176,81 @@ const struct api_object *world_claimable(const struct world *w, const char *owne
     const struct owned *owned = str_empty(owner_uid) ? NULL : map_gets(&w->by_owner, owner_uid);
     size_t n = owned ? owned->refs.n : 0;
     for (; *at < n; ++*at) {
-        const struct api_object *o = owned->refs.v[*at].o;
-        const struct meta_v1_owner_reference *owner = api_controller_of(o);
-        if (strcmp(owned->refs.v[*at].kind->kind, kind) != 0 || !owner ||
-            !str_eq(owner->uid, owner_uid) || !str_eq(o->metadata.namespace, ns))
+        struct cached *e = owned->refs.v[*at];
+        if (strcmp(cached_kind(e)->kind, kind) != 0 || strcmp(cached_ns(e), str_or(ns, "")) != 0)
             continue;
+        const struct api_object *o = cached_object(e);
+        const struct meta_v1_owner_reference *owner = api_controller_of(o);
+        if (!owner || !str_eq(owner->uid, owner_uid)) continue;
         ++*at;
         return o;
     }
     const struct owned *free_ones = map_gets(&w->by_owner, orphans_key(&key, kind, ns));
     if (!free_ones || *at - n >= free_ones->refs.n) return NULL;
-    return free_ones->refs.v[(*at)++ - n].o;
+    return cached_object(free_ones->refs.v[(*at)++ - n]);
 }
 
 const struct api_object *world_dependents(const struct world *w, const char *owner_uid,
                                           const struct api_kind **ret_kind, size_t *at) {
     const struct owned *owned = str_empty(owner_uid) ? NULL : map_gets(&w->by_owner, owner_uid);
     if (!owned || *at >= owned->refs.n) return NULL;
-    const struct ref *r = &owned->refs.v[(*at)++];
-    if (ret_kind) *ret_kind = r->kind;
-    return r->o;
+    struct cached *e = owned->refs.v[(*at)++];
+    if (ret_kind) *ret_kind = cached_kind(e);
+    return cached_object(e);
 }
 
 /* ---- indexes ---- */
 
-static int ref_order(const struct ref *a, const struct ref *b) {
-    int d = kind_order(a->kind, b->kind);
-    if (!d) d = strcmp(str_or(a->o->metadata.namespace, ""), str_or(b->o->metadata.namespace, ""));
-    if (!d) d = strcmp(str_or(a->o->metadata.name, ""), str_or(b->o->metadata.name, ""));
+/* One object, as the indexes tell it from others. */
+struct ref {
+    const struct api_kind *kind;
+    const struct api_object *o;
+};
+
+static int ref_order(const struct cached *e, const struct ref *r) {
+    int d = kind_order(cached_kind(e), r->kind);
+    if (!d) d = strcmp(cached_ns(e), str_or(r->o->metadata.namespace, ""));
+    if (!d) d = strcmp(cached_name(e), str_or(r->o->metadata.name, ""));
     return d;
 }
 
-static size_t ref_place(const struct owned *owned, const struct ref *r) {
+static size_t ref_place(const struct owned *owned, const struct ref *r, bool *ret_there) {
     size_t low = 0, high = owned->refs.n;
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        if (ref_order(&owned->refs.v[mid], r) < 0)
+        if (ref_order(owned->refs.v[mid], r) < 0)
             low = mid + 1;
         else
             high = mid;
     }
+    *ret_there = low < owned->refs.n && ref_order(owned->refs.v[low], r) == 0;
     return low;
 }
 
-static void owner_add(struct world *w, const char *uid, struct ref r) {
+static void owner_add(struct world *w, const char *uid, const struct ref *r, struct cached *e) {
     struct owned *owned = map_gets(&w->by_owner, uid);
     if (!owned) {
         owned = calloc(1, sizeof *owned);
         if (!owned) abort();
         map_put(&w->by_owner, slice_of(uid), owned);
     }
-    size_t i = ref_place(owned, &r);
-    if (i < owned->refs.n && ref_order(&owned->refs.v[i], &r) == 0) { /* named twice */
-        owned->refs.v[i] = r;
+    bool there;
+    size_t i = ref_place(owned, r, &there);
+    if (there) { /* named twice */
+        owned->refs.v[i] = e;
         return;
     }
-    vec_push(&owned->refs, r);
-    memmove(owned->refs.v + i + 1, owned->refs.v + i, (owned->refs.n - 1 - i) * sizeof r);
-    owned->refs.v[i] = r;
+    vec_push(&owned->refs, e);
+    memmove(owned->refs.v + i + 1, owned->refs.v + i, (owned->refs.n - 1 - i) * sizeof e);
+    owned->refs.v[i] = e;
 }
 
-static void owner_remove(struct world *w, const char *uid, struct ref r) {
+static void owner_remove(struct world *w, const char *uid, const struct ref *r) {
     struct owned *owned = map_gets(&w->by_owner, uid);
     if (!owned) return;
-    size_t i = ref_place(owned, &r);
-    if (i < owned->refs.n && owned->refs.v[i].o == r.o) vec_remove(&owned->refs, i);
+    bool there;
+    size_t i = ref_place(owned, r, &there);
+    if (there) vec_remove(&owned->refs, i);
     if (owned->refs.n) return;
     vec_done(&owned->refs);
     free(map_del(&w->by_owner, slice_of(uid)));
@@ -255,31 +264,27 @@ static bool is_orphan(const struct ref *r) {
     return false;
 }
 
+/* The entries of what is removed may be anything now but freed. */
 static void index_remove(struct world *w, struct ref r) {
     const struct meta_v1_object_meta *m = &r.o->metadata;
-    if (!str_empty(m->uid)) {
-        struct ref *known = map_gets(&w->by_uid, m->uid);
-        if (known && known->o == r.o) free(map_del(&w->by_uid, slice_of(m->uid)));
-    }
+    if (!str_empty(m->uid)) uid_index_remove(&w->by_uid, r.kind, r.o);
     for (size_t i = 0; i < m->owner_references.n; i++)
         if (!str_empty(m->owner_references.v[i].uid))
-            owner_remove(w, m->owner_references.v[i].uid, r);
+            owner_remove(w, m->owner_references.v[i].uid, &r);
     OWN(buf_done) struct buf key = {0};
-    if (is_orphan(&r)) owner_remove(w, orphans_key(&key, r.kind->kind, m->namespace), r);
+    if (is_orphan(&r)) owner_remove(w, orphans_key(&key, r.kind->kind, m->namespace), &r);
 }
 
 static void index_add(struct world *w, struct ref r) {
     const struct meta_v1_object_meta *m = &r.o->metadata;
-    if (!str_empty(m->uid)) {
-        struct ref *copy = malloc(sizeof *copy);
-        if (!copy) abort();
-        *copy = r;
-        free(map_put(&w->by_uid, slice_of(m->uid), copy));
-    }
+    struct cached *e = cache_entry(cache_of(w, r.kind), m->namespace, m->name);
+    if (!e) return; /* somebody has been told before, and has removed it */
+    if (!str_empty(m->uid)) uid_index_put(&w->by_uid, e);
     for (size_t i = 0; i < m->owner_references.n; i++)
-        if (!str_empty(m->owner_references.v[i].uid)) owner_add(w, m->owner_references.v[i].uid, r);
+        if (!str_empty(m->owner_references.v[i].uid))
+            owner_add(w, m->owner_references.v[i].uid, &r, e);
     OWN(buf_done) struct buf key = {0};
-    if (is_orphan(&r)) owner_add(w, orphans_key(&key, r.kind->kind, m->namespace), r);
+    if (is_orphan(&r)) owner_add(w, orphans_key(&key, r.kind->kind, m->namespace), &r, e);
 }
 
 void world_changed(struct world *w, const struct api_kind *k, const struct api_object *now,
@@ -291,14 +296,14 @@ void world_changed(struct world *w, const struct api_kind *k, const struct api_o
 
 void world_put(struct world *w, const struct api_kind *k, struct arena *a, struct api_object *o) {
     struct cache_old old = cache_put(world_cache(w, k, false), a, o);
-    world_changed(w, k, o, old.object);
+    world_changed(w, k, o, cache_old_object(&old));
     cache_old_free(&old);
 }
 
 void world_remove(struct world *w, const struct api_kind *k, const char *ns, const char *name) {
     struct cache *c = cache_of(w, k);
     struct cache_old old = c ? cache_remove(c, ns, name) : (struct cache_old){0};
-    if (old.object) world_changed(w, k, NULL, old.object);
+    if (old.entry) world_changed(w, k, NULL, cache_old_object(&old));
     cache_old_free(&old);
 }
 
@@ -308,7 +313,7 @@ void world_drop_kind(struct world *w, const struct api_kind *k) {
     if (!c) return;
     for (size_t at = 0; (o = cache_next(c, NULL, &at)); at = 0) {
         struct cache_old old = cache_remove(c, o->metadata.namespace, o->metadata.name);
-        world_changed(w, k, NULL, old.object);
+        world_changed(w, k, NULL, cache_old_object(&old));
         cache_old_free(&old);
     }
     for (size_t i = w->caches.n; i-- > 0;)

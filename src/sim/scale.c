@@ -48,7 +48,7 @@ static uint64_t cpu_ns(void) {
 /* With what is in mappings of their own: large vectors. */
 static size_t heap_bytes(void) {
     struct mallinfo2 m = mallinfo2();
-    return m.uordblks + m.hblkhd;
+    return m.uordblks + m.hblkhd + shelves_bytes();
 }
 
 static struct api_object *decoded(struct arena *a, const char *kind, const char *json) {
@@ -121,8 +121,9 @@ static const struct reconciler *find(const struct reconciler **list, size_t n, c
 
 static void put(struct world *w, const struct api_kind *k, const struct api_object *o) {
     struct cache *c = world_cache(w, k, false);
+    cache_pack(c);
     struct cache_old old = cache_put_copy(c, o);
-    world_changed(w, k, cache_get(c, o->metadata.namespace, o->metadata.name), old.object);
+    world_changed(w, k, o, cache_old_object(&old));
     cache_old_free(&old);
 }
 
