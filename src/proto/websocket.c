@@ -83,6 +83,34 @@ void websocket_write_answer(struct buf *b, const struct http_headers *request,
     http1_write_response(b, 101, &(struct http_headers){v, protocol ? 4 : 3});
 }
 
+void websocket_write_request(struct buf *b, const char *host, const char *target, const char *key,
+                             const char *protocol) {
+    struct http_header v[] = {{"host", host},
+                              {"upgrade", "websocket"},
+                              {"connection", "Upgrade"},
+                              {"sec-websocket-version", "13"},
+                              {"sec-websocket-key", key},
+                              {"sec-websocket-protocol", protocol}};
+    http1_write_request(b, "GET", target, &(struct http_headers){v, ARRAY_LEN(v)});
+}
+
+int websocket_check_answer(int status, const struct http_headers *h, const char *key,
+                           const char *protocol, struct err *err) {
+    const char *upgrade = http_header(h, "upgrade");
+    const char *accept = http_header(h, "sec-websocket-accept");
+    const char *chosen = http_header(h, "sec-websocket-protocol");
+    char want[WEBSOCKET_ACCEPT_MAX];
+    websocket_accept(key, want);
+    if (status != 101)
+        return err_set(err, ERR_BAD_REQUEST, "WebSocket: the peer answers with status %d", status);
+    if (!upgrade || !has_word(upgrade, "websocket") || !str_eq(accept, want))
+        return err_set(err, ERR_BAD_REQUEST, "WebSocket: the peer's answer accepts nothing");
+    if (!str_eq(chosen, protocol))
+        return err_set(err, ERR_BAD_REQUEST, "WebSocket: the peer speaks \"%s\", not \"%s\"",
+                       str_or(chosen, ""), protocol);
+    return 0;
+}
+
 /* ---- Frames ---- */
 
 enum { FIN = 0x80, RESERVED = 0x70, MASKED = 0x80, HEADER_MAX = 14, CONTROL_MAX = 125 };
@@ -98,6 +126,7 @@ struct websocket {
     unsigned op; /* of the frame being read */
     bool fin;
     unsigned char mask[4];
+    uint64_t limit;      /* of one message */
     uint64_t left;       /* payload bytes of the frame still to come */
     size_t mask_at;      /* payload bytes seen */
     unsigned message_op; /* of the message being assembled; 0: none */
@@ -110,10 +139,13 @@ struct websocket *websocket_new(enum websocket_role role, const struct websocket
     struct websocket *w = calloc(1, sizeof *w);
     if (!w) abort();
     w->role = role;
+    w->limit = LIMIT_WEBSOCKET_FRAME_BYTES;
     w->ev = *ev;
     w->user = user;
     return w;
 }
+
+void websocket_limit(struct websocket *w, uint64_t bytes) { w->limit = bytes; }
 
 void websocket_free(struct websocket *w) {
     if (!w) return;
@@ -146,8 +178,7 @@ static int check_opcode(struct websocket *w, struct err *err) {
     }
     if (w->op == CONTINUATION && !w->message_op) return bad(w, err, "nothing to continue");
     if (w->op != CONTINUATION && w->message_op) return bad(w, err, "the last message has no end");
-    if (w->left > LIMIT_WEBSOCKET_FRAME_BYTES ||
-        w->message.n + w->left > LIMIT_WEBSOCKET_FRAME_BYTES) {
+    if (w->left > w->limit || w->message.n + w->left > w->limit) {
         w->broken = true;
         err_set(err, ERR_TOO_LARGE, "WebSocket: message is too large");
         return -EBADMSG;
@@ -260,48 +291,63 @@ static struct slice take_payload(struct websocket *w, struct slice in) {
     return slice_from(in.p + n, in.n - n);
 }
 
-int websocket_feed(struct websocket *w, struct slice in, struct err *err) {
+int websocket_take(struct websocket *w, struct slice *in, struct err *err) {
     if (w->broken) return bad(w, err, "after an earlier error");
     int r = 0;
-    while (r == 0 && !w->closed && in.n > 0) {
+    while (r == 0 && !w->closed && in->n > 0) {
         if (!w->in_payload) {
-            while (in.n > 0 && w->header_n < header_size(w)) {
-                w->header[w->header_n++] = (unsigned char)*in.p++;
-                in.n--;
+            while (in->n > 0 && w->header_n < header_size(w)) {
+                w->header[w->header_n++] = (unsigned char)*in->p++;
+                in->n--;
             }
             if (w->header_n < header_size(w)) break;
             r = parse_header(w, err);
             if (is_control(w->op)) buf_clear(&w->control);
             if (r < 0) break;
         }
-        if (in.n > 0) in = take_payload(w, in);
+        if (in->n > 0) *in = take_payload(w, *in);
         if (w->left == 0) r = frame_end(w, err);
     }
     return r;
 }
 
+int websocket_feed(struct websocket *w, struct slice in, struct err *err) {
+    return websocket_take(w, &in, err);
+}
+
 /* ---- Writing ---- */
 
-static void write_header(struct buf *b, enum websocket_opcode op, size_t n, bool masked) {
-    unsigned char h[10] = {(unsigned char)(FIN | op)};
+size_t websocket_head(unsigned char ret[WEBSOCKET_HEAD_MAX], enum websocket_opcode op, uint64_t n,
+                      const unsigned char mask[4]) {
     size_t length_n = n < 126 ? 0 : n < 65536 ? 2 : 8;
-    h[1] = (unsigned char)((length_n == 0 ? n : length_n == 2 ? 126 : 127) | (masked ? MASKED : 0));
+    ret[0] = (unsigned char)(FIN | op);
+    ret[1] = (unsigned char)((length_n == 0 ? n : length_n == 2 ? 126 : 127) | (mask ? MASKED : 0));
     for (size_t i = 0; i < length_n; i++)
-        h[2 + i] = (unsigned char)((uint64_t)n >> (8 * (length_n - 1 - i)));
-    buf_append(b, h, 2 + length_n);
+        ret[2 + i] = (unsigned char)(n >> (8 * (length_n - 1 - i)));
+    if (mask) memcpy(ret + 2 + length_n, mask, 4);
+    return 2 + length_n + (mask ? 4 : 0);
+}
+
+static void write_header(struct buf *b, enum websocket_opcode op, size_t n,
+                         const unsigned char mask[4]) {
+    unsigned char h[WEBSOCKET_HEAD_MAX];
+    buf_append(b, h, websocket_head(h, op, n, mask));
+}
+
+void websocket_mask(char *p, size_t n, const unsigned char mask[4]) {
+    for (size_t i = 0; i < n; i++) p[i] ^= (char)mask[i % 4];
 }
 
 void websocket_write(struct buf *b, enum websocket_opcode op, struct slice data,
                      const unsigned char mask[4]) {
-    write_header(b, op, data.n, mask != NULL);
-    if (mask) buf_append(b, mask, 4);
+    write_header(b, op, data.n, mask);
     size_t start = b->n;
     buf_slice(b, data);
-    for (size_t i = 0; mask && i < data.n; i++) b->p[start + i] ^= (char)mask[i % 4];
+    if (mask) websocket_mask(b->p + start, data.n, mask);
 }
 
 void websocket_write_channel(struct buf *b, unsigned char channel, struct slice data) {
-    write_header(b, WEBSOCKET_BINARY, data.n + 1, false);
+    write_header(b, WEBSOCKET_BINARY, data.n + 1, NULL);
     buf_append(b, &channel, 1);
     buf_slice(b, data);
 }

@@ -20,6 +20,12 @@ const char *websocket_choose_protocol(const struct http_headers *h, const char *
 void websocket_write_answer(struct buf *b, const struct http_headers *request,
                             const char *protocol);
 
+/* The client's side: key is 16 random bytes in base64. */
+void websocket_write_request(struct buf *b, const char *host, const char *target, const char *key,
+                             const char *protocol);
+int websocket_check_answer(int status, const struct http_headers *h, const char *key,
+                           const char *protocol, struct err *err);
+
 /* What kubectl and client libraries offer (k8s.io/apimachinery remotecommand, portforward). */
 extern const char *const websocket_channel_protocols[];     /* exec, attach: v5, v4, v1 */
 extern const char *const websocket_portforward_protocols[]; /* SPDY/3.1 tunnelled */
@@ -55,14 +61,22 @@ struct websocket;
 struct websocket *websocket_new(enum websocket_role role, const struct websocket_events *ev,
                                 void *user);
 void websocket_free(struct websocket *w);
+void websocket_limit(struct websocket *w, uint64_t bytes); /* of one message; at first 1 MiB */
 /* Eats everything. ERR_BAD_REQUEST (answer: close 1002) or ERR_TOO_LARGE (1009): the connection is
  * to be closed. What follows a close frame is dropped. */
 int websocket_feed(struct websocket *w, struct slice bytes, struct err *err);
+/* The same, but *in keeps what comes after an event that stopped; to be gone on with. */
+int websocket_take(struct websocket *w, struct slice *in, struct err *err);
 
 /* One unfragmented frame. mask: four unpredictable bytes on the client side, NULL on the server's.
  */
 void websocket_write(struct buf *b, enum websocket_opcode op, struct slice data,
                      const unsigned char mask[4]);
+/* The parts of it, for who sends data from where it lies. Returns the bytes of the head. */
+enum { WEBSOCKET_HEAD_MAX = 14 };
+size_t websocket_head(unsigned char ret[WEBSOCKET_HEAD_MAX], enum websocket_opcode op, uint64_t n,
+                      const unsigned char mask[4]);
+void websocket_mask(char *p, size_t n, const unsigned char mask[4]);
 /* The k8s channel protocols: binary, the channel number before the data. */
 void websocket_write_channel(struct buf *b, unsigned char channel, struct slice data);
 void websocket_write_close(struct buf *b, unsigned code, const char *reason); /* server's side */

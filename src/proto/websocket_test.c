@@ -176,3 +176,55 @@ TEST(websocket_writes_what_it_reads) {
         buf_done(&want);
     }
 }
+
+static int stop_after(void *user, bool text, struct slice data) {
+    buf_slice(user, data);
+    return 7;
+}
+
+TEST(websocket_take_leaves_what_comes_after_a_stop) {
+    static const struct websocket_events stopping = {.message = stop_after};
+    OWN(buf_done) struct buf in = {0}, seen = {0};
+    websocket_write(&in, WEBSOCKET_BINARY, SLICE("one"), (const unsigned char *)M);
+    websocket_write(&in, WEBSOCKET_BINARY, SLICE("two"), (const unsigned char *)M);
+    struct websocket *w = websocket_new(WEBSOCKET_SERVER, &stopping, &seen);
+    struct slice left = buf_view(&in);
+    assert_int_equal(websocket_take(w, &left, NULL), 7);
+    assert_string_equal(seen.p, "one");
+    assert_int_equal(left.n, in.n / 2);
+    assert_int_equal(websocket_take(w, &left, NULL), 7);
+    assert_string_equal(seen.p, "onetwo");
+    assert_int_equal(left.n, 0);
+    websocket_free(w);
+}
+
+TEST(websocket_limit_holds_for_whole_messages) {
+    OWN(buf_done) struct buf in = {0}, seen = {0};
+    websocket_write(&in, WEBSOCKET_BINARY, SLICE("four"), NULL);
+    for (uint64_t limit = 3; limit <= 4; limit++) {
+        struct websocket *w = websocket_new(WEBSOCKET_CLIENT, &events, &seen);
+        websocket_limit(w, limit);
+        assert_int_equal(websocket_feed(w, buf_view(&in), NULL), limit == 3 ? -EBADMSG : 0);
+        websocket_free(w);
+    }
+}
+
+TEST(websocket_client_asks_as_the_rfc_says_and_checks_the_answer) {
+    OWN(buf_done) struct buf out = {0};
+    const char *key = "dGhlIHNhbXBsZSBub25jZQ==";
+    websocket_write_request(&out, "h:80", "/chat", key, "superchat");
+    assert_string_equal(out.p, "GET /chat HTTP/1.1\r\nhost: h:80\r\nupgrade: websocket\r\n"
+                               "connection: Upgrade\r\nsec-websocket-version: 13\r\n"
+                               "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                               "sec-websocket-protocol: superchat\r\n\r\n");
+    struct http_header v[] = {{"upgrade", "websocket"},
+                              {"sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="},
+                              {"sec-websocket-protocol", "superchat"}};
+    struct http_headers h = {v, 3};
+    assert_int_equal(websocket_check_answer(101, &h, key, "superchat", NULL), 0);
+    assert_true(websocket_check_answer(200, &h, key, "superchat", NULL) < 0);
+    assert_true(websocket_check_answer(101, &h, key, "chat", NULL) < 0);
+    assert_true(websocket_check_answer(101, &h, "another", "superchat", NULL) < 0);
+    h.n = 2;
+    assert_true(websocket_check_answer(101, &h, key, "superchat", NULL) < 0);
+}
