@@ -11,7 +11,7 @@
 #include "base/own.h"
 #include "egress/pipe.h"
 #include "egress/policy.h"
-#include "egress/resolve.h"
+#include "proc/resolve.h"
 
 static bool allowed(enum egress_policy policy, const char *ip) {
     struct sockaddr_storage ss = {0};

@@ -12,7 +12,7 @@
 #include "base/own.h"
 #include "egress/channel.h"
 #include "egress/policy.h"
-#include "egress/resolve.h"
+#include "proc/resolve.h"
 
 enum {
     QUEUE_BYTES = 64 * 1024, /* either way, before the sender is told to wait */

@@ -29,6 +29,8 @@ struct sp_edge {
     uint32_t peers, subscriptions;
     struct sp_counters gone; /* of links that are closed */
     uint64_t handshakes_failed;
+    uint64_t rate_messages, rate_bytes, rate_at_ms; /* tokens, a thousand for each one */
+    bool ending;
     char last_error[256], last_peer[160];
 };
 

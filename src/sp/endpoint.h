@@ -34,8 +34,11 @@ struct sp_endpoint {
     const struct sp_filter_config *filter; /* of sub@…; NULL: none */
     int fd;
     struct fd_watch *watch;
+    uid_t owner; /* of the file, as it was made */
+    gid_t group;
+    mode_t mode;
+    bool wanted;
     uint64_t accepted, refused;
-    uint64_t n_open;
 };
 
 /* Makes all files that the config asks for and takes away those it does not. */

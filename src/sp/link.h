@@ -13,22 +13,23 @@ struct fd_watch;
 struct timer;
 struct sp_link;
 
+enum { SP_EXTRA_MAX = 16 };
+
 /* What is spoken once the bytes flow. NULL members: as the plain protocol does it. */
 struct sp_dialect {
     const char *name;
     /* Types for the handshake; own is what we send. */
     uint16_t own, peer;
-    void (*opened)(struct sp_link *l);                     /* the pipe is open */
-    int (*payload)(struct sp_link *l, struct slice bytes); /* one frame; 0, -EAGAIN (paused), < 0 */
+    void (*opened)(struct sp_link *l);                                      /* the pipe is open */
+    int (*payload)(struct sp_link *l, struct slice bytes, struct err *err); /* one frame */
     /* What stands before the payload of a message of the pattern, within its frame; returns how
-     * many bytes. */
-    size_t (*head)(struct sp_link *l, const struct sp_message *m, unsigned char ret[SP_HEAD_MAX]);
+     * many bytes. place: the message's in pipe.out. */
+    size_t (*extra)(struct sp_link *l, const struct sp_message *m, uint32_t place,
+                    unsigned char ret[SP_EXTRA_MAX]);
     void (*closed)(struct sp_link *l); /* before the pipe goes */
 };
 /* The dialect of edges with forwarding; forward.c defines it. */
 extern const struct sp_dialect *const sp_dialect_forward __attribute__((weak));
-
-enum { SP_LINK_BATCH = 64 };
 
 struct sp_link {
     struct sp_pipe pipe; /* first */
@@ -39,21 +40,18 @@ struct sp_link {
     int fd;
     struct fd_watch *watch;
     struct timer *limit; /* of the handshake */
-    bool dialled, connecting, greeted, open, ended;
-    unsigned want; /* FD_* that the stream needs besides (TLS) */
+    bool dialled, connecting, shaking /* hands, of the stream */, greeted, open, ended;
+    bool paused, hangup_seen;
+    enum sp_role role; /* the peer's */
+    unsigned want;     /* FD_* that the stream needs besides (TLS) */
     uint16_t own_type, peer_type;
     uint64_t limit_bytes; /* of one payload */
     struct sp_frames frames;
     struct buf in;  /* read and not yet understood */
-    struct buf out; /* to be sent before the next message: greetings, controls */
-    struct {        /* messages on their way into the descriptor */
-        struct sp_message *v[SP_LINK_BATCH];
-        unsigned char head[SP_LINK_BATCH][2 * SP_HEAD_MAX];
-        uint8_t head_n[SP_LINK_BATCH];
-        struct buf copy[SP_LINK_BATCH];
-        unsigned n, at;
-        size_t done; /* bytes of message `at` that are gone */
-    } * batch;       /* NULL while nothing is under way */
+    struct buf out; /* to be sent before the next message: greetings, controls, the rest of one */
+    bool send_blocked;
+    enum sp_header header; /* of each payload, as the peer's protocol has it */
+    char reason[160];      /* why it was refused */
 };
 
 /* Takes over fd (connected, or connecting when dialled); edge NULL: a program at an .ipc file, of
@@ -62,6 +60,7 @@ struct sp_link *sp_link_new(struct sp_topology *t, struct sp_edge *edge,
                             const struct sp_transport *transport, int fd, bool dialled,
                             enum sp_role peer_role, const struct sp_credentials *who);
 void sp_link_close(struct sp_link *l, const char *why);
+void sp_link_close_now(struct sp_link *l, const char *why); /* only when its edge goes */
 
 /* ---- for codecs and streams ---- */
 
@@ -72,5 +71,7 @@ bool sp_link_may_read(const struct sp_link *l); /* false: stop decoding for now 
 int sp_link_payload(struct sp_link *l, struct slice bytes, struct err *err); /* one message */
 /* For dialects: a frame of one's own, before all messages that wait. */
 void sp_link_control(struct sp_link *l, struct slice payload);
-/* For dialects: this payload is a message of the pattern. True: read on. */
-bool sp_link_message(struct sp_link *l, struct slice payload);
+/* For dialects: this payload is a message of the pattern. */
+int sp_link_message(struct sp_link *l, struct slice payload, struct err *err);
+/* For codecs: our greeting depends on that of the peer (pair: which version). */
+bool sp_link_waits_for_greeting(const struct sp_link *l);

@@ -74,6 +74,7 @@ struct sp_message *sp_message_own(struct sp_message *m, size_t header_room) {
     if (header_room < m->header_n) header_room = m->header_n;
     struct sp_message *copy = sp_message_new(header_room, sp_message_body(m));
     copy->source = m->source;
+    copy->travelled = m->travelled;
     copy->header_n = m->header_n;
     struct slice header = sp_message_header(m);
     memcpy(copy->bytes + copy->header_room - copy->header_n, header.p, header.n);

@@ -18,6 +18,7 @@ struct sp_message {
     uint16_t header_n;    /* bytes of header, right before the body */
     uint16_t header_room; /* of which so many can be had */
     uint32_t source;      /* id of the pipe it came in by, 0: the service's own */
+    uint32_t travelled;   /* forward.c: where from and how far; 0: published here */
     char bytes[];         /* header_room bytes, then the body */
 };
 

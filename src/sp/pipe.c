@@ -16,6 +16,8 @@ _Static_assert(LIMIT_SP_PIPES <= 1 << SLOT_BITS, "an id has room for each slot")
 static struct sp_pipe *dirty, *closing;
 static bool close_deferred;
 
+static const struct sp_queue_limits control_limits = {4096, 4 * 1024 * 1024, SP_BLOCK, 0};
+
 /* ---- opening ---- */
 
 static uint32_t slot_take(struct sp_topology *t) {
@@ -29,13 +31,21 @@ static uint32_t slot_take(struct sp_topology *t) {
     return (uint32_t)t->pipes.n - 1;
 }
 
+static void count(const struct sp_pipe *p, int change) {
+    struct sp_topology *t = p->topology;
+    t->n_pipes = (size_t)((ssize_t)t->n_pipes + change);
+    t->changed = true;
+    if (t->on_pipes && !t->stopping) t->on_pipes(t);
+    if (!t->service) return;
+    t->service->n_pipes = (size_t)((ssize_t)t->service->n_pipes + change);
+    if (!p->edge) sp_service_user_count(t->service, p->who.uid, change);
+}
+
 static void slot_give(struct sp_pipe *p) {
     struct sp_topology *t = p->topology;
     t->pipes.v[p->slot] = NULL;
     if (p->slot < t->first_free) t->first_free = p->slot;
-    t->n_pipes--;
-    if (t->service) t->service->n_pipes--;
-    t->changed = true;
+    count(p, -1);
 }
 
 static int admit(const struct sp_pipe *p, struct err *err) {
@@ -55,6 +65,7 @@ static int admit(const struct sp_pipe *p, struct err *err) {
 
 static void state_done(struct sp_pipe *p) {
     sp_queue_done(&p->out);
+    sp_queue_done(&p->controls);
     vec_done(&p->held);
     free(p->state);
     p->state = NULL;
@@ -65,6 +76,7 @@ int sp_pipe_open(struct sp_pipe *p, struct err *err) {
     int r = admit(p, err);
     if (r < 0) return r;
     sp_queue_init(&p->out, p->edge ? &p->edge->config->queue : &t->config->queue);
+    sp_queue_init(&p->controls, &control_limits);
     p->slot = slot_take(t);
     t->generation = t->generation % GENERATIONS + 1;
     p->id = t->generation << SLOT_BITS | p->slot;
@@ -72,13 +84,9 @@ int sp_pipe_open(struct sp_pipe *p, struct err *err) {
     p->state = calloc(1, t->pattern->pipe_bytes + 1);
     if (!p->state) abort();
     t->pipes.v[p->slot] = p;
-    t->n_pipes++;
-    if (t->service) t->service->n_pipes++;
+    count(p, 1);
     r = t->pattern->attach(p, err);
-    if (r == 0) {
-        t->changed = true;
-        return 0;
-    }
+    if (r == 0) return 0;
     slot_give(p);
     state_done(p);
     p->id = 0;
@@ -104,7 +112,7 @@ static void waiting_remove(struct sp_pipe *p) {
     while (*t->waiting_tail) t->waiting_tail = &(*t->waiting_tail)->next_waiting;
 }
 
-static void counters_add(struct sp_counters *sum, const struct sp_counters *c) {
+void sp_counters_add(struct sp_counters *sum, const struct sp_counters *c) {
     sum->messages_in += c->messages_in;
     sum->bytes_in += c->bytes_in;
     sum->messages_out += c->messages_out;
@@ -124,8 +132,8 @@ static void tear_down(struct sp_pipe *p) {
     slot_give(p);
     p->counters.dropped += p->held.n;
     for (size_t i = 0; i < p->held.n; i++) sp_message_unref(p->held.v[i]);
-    counters_add(&t->gone[p->role], &p->counters);
-    if (p->edge) counters_add(&p->edge->gone, &p->counters);
+    sp_counters_add(&t->gone[p->role], &p->counters);
+    sp_counters_add(p->edge ? &p->edge->gone : &t->gone_local[p->role], &p->counters);
     state_done(p);
     p->ops->freed(p);
 }
@@ -294,14 +302,39 @@ bool sp_pipe_has_room(struct sp_pipe *p) {
     return room;
 }
 
-void sp_pipe_sent(struct sp_pipe *p, uint32_t messages, uint64_t bytes) {
-    p->counters.messages_out += messages;
-    p->counters.bytes_out += bytes;
+void sp_pipe_control(struct sp_pipe *p, struct sp_message *m) {
+    if (p->closing || sp_queue_put(&p->controls, m) != SP_PUT_OK) {
+        sp_message_unref(m);
+        sp_pipe_close(p, "does not read the answers to its controls");
+        return;
+    }
+    make_dirty(p);
+}
+
+struct sp_message *sp_pipe_peek(const struct sp_pipe *p, uint32_t i) {
+    if (i < p->controls.n) return sp_queue_at(&p->controls, i);
+    i -= p->controls.n;
+    return i < p->out.n ? sp_queue_at(&p->out, i) : NULL;
+}
+
+void sp_pipe_sent(struct sp_pipe *p, uint32_t n) {
+    for (; n && p->controls.n; n--) sp_message_unref(sp_queue_take(&p->controls));
+    for (; n; n--) {
+        struct sp_message *m = sp_queue_take(&p->out);
+        p->counters.messages_out++;
+        p->counters.bytes_out += m->body_n;
+        sp_message_unref(m);
+    }
+}
+
+void sp_pipe_unsendable(struct sp_pipe *p) {
+    sp_message_unref(sp_queue_take(p->controls.n ? &p->controls : &p->out));
+    p->counters.dropped++;
 }
 
 void sp_pipe_flush(struct sp_pipe *p) {
     if (p->closing) return;
-    if (p->out.n) p->ops->flush(p);
+    if (sp_pipe_waiting(p)) p->ops->flush(p);
     if (!p->full || p->closing || !sp_queue_is_low(&p->out)) return;
     p->full = false;
     p->blocks_since_ms = 0;

@@ -21,8 +21,8 @@ struct sp_pipe;
 
 struct sp_pipe_ops {
     const char *door; /* "seqpacket", "ipc", "tcp", "ring", … as `peers` shows it */
-    /* There is something in pipe->out: send what can be sent now by sp_queue_take, and tell
-     * sp_pipe_sent; the rest when the descriptor takes more. Called once per pass. */
+    /* Something waits: send what can be sent now (sp_pipe_peek, sp_pipe_sent); the rest when the
+     * descriptor takes more, by sp_pipe_flush. Called once per pass. */
     void (*flush)(struct sp_pipe *p);
     /* Stop (true) or go on reading from the peer. A paused door must notice when the peer hangs up,
      * and then calls sp_pipe_hung_up. */
@@ -32,8 +32,6 @@ struct sp_pipe_ops {
     /* May be NULL: has `receiver` got the message of this source by another way (shared memory), so
      * that it need not go into its queue? */
     bool (*has_already)(const struct sp_pipe *receiver, const struct sp_pipe *source);
-    /* May be NULL: the pattern has the subscription; plain doors send the echo by themselves. */
-    void (*subscribed)(struct sp_pipe *p, struct slice control);
 };
 
 /* What SO_PEERCRED told, or the certificate of a peer. */
@@ -53,6 +51,8 @@ struct sp_counters {
     uint64_t errors;   /* broken messages, wrong controls */
 };
 
+void sp_counters_add(struct sp_counters *sum, const struct sp_counters *c);
+
 struct sp_pipe {
     struct sp_topology *topology;
     const struct sp_pipe_ops *ops;
@@ -66,6 +66,7 @@ struct sp_pipe {
     uint32_t id;   /* 1 … 2^31-1: hop word of tag stacks; not used again for long */
     uint32_t slot; /* index in topology->pipes; subscriber number of the trie */
     struct sp_queue out;
+    struct sp_queue controls;      /* answers to controls: sent first, never dropped */
     VEC(struct sp_message *) held; /* came in, but the pattern had no room for them; in order */
     struct sp_counters counters;
     uint64_t opened_ms;
@@ -93,8 +94,6 @@ bool sp_pipe_may_read(const struct sp_pipe *p);
 /* A message came in: takes over the reference, counts, checks size and rate, gives it to the
  * pattern. False: do not read on now, ops->pause(p, false) will be called (or the pipe closes). */
 bool sp_pipe_received(struct sp_pipe *p, struct sp_message *m);
-/* Only counts: this much was given to the kernel. */
-void sp_pipe_sent(struct sp_pipe *p, uint32_t messages, uint64_t bytes);
 /* The descriptor takes more again: calls ops->flush, and tells the pattern of the room. */
 void sp_pipe_flush(struct sp_pipe *p);
 /* The peer will send no more (EOF or hang-up): the pipe lives until what it had sent is passed on,
@@ -109,7 +108,17 @@ void sp_pipes_flush(void);
 /* Puts a message into the pipe's queue by its policy; the caller keeps its reference. FULL: nothing
  * happened, sp_pattern_ops.drained will be called. Closes the pipe on DISCONNECT. */
 enum sp_put sp_pipe_send(struct sp_pipe *p, struct sp_message *m);
-/* Would sp_pipe_send take it, rate included? */
+/* An answer to a control: goes before all messages, whatever the limits. Takes over the reference.
+ * Closes a peer that does not read its answers. */
+void sp_pipe_control(struct sp_pipe *p, struct sp_message *m);
+/* What stands next in the queues, borrowed: controls first. NULL: fewer than i + 1 wait. */
+struct sp_message *sp_pipe_peek(const struct sp_pipe *p, uint32_t i);
+/* The first n are in the kernel: dropped from the queues and counted. */
+void sp_pipe_sent(struct sp_pipe *p, uint32_t n);
+/* The first one can not be sent (too large): counted as lost. */
+void sp_pipe_unsendable(struct sp_pipe *p);
+static inline uint32_t sp_pipe_waiting(const struct sp_pipe *p) { return p->controls.n + p->out.n; }
+/* Would sp_pipe_send take it? */
 bool sp_pipe_has_room(struct sp_pipe *p);
 /* There is room again: pipes whose messages are held (receive had said -EAGAIN) get their turn, the
  * one that has waited longest first, until one has to be held again. */

@@ -20,7 +20,9 @@ enum { WRITE_MS = 1000, STOP_CHECK_MS = 10, LOG_WINDOW_MS = 10000 };
 extern const struct sp_source *const __start_atoll_sp_sources[] __attribute__((weak));
 extern const struct sp_source *const __stop_atoll_sp_sources[] __attribute__((weak));
 
-static struct sp_service sp;
+static struct sp_service sp = {.run_dir = -1};
+
+int sp_service_run_dir(void) { return sp.run_dir; }
 
 /* A topology and who has declared it. */
 struct declared {
@@ -60,6 +62,27 @@ struct sp_topology *sp_service_find(const struct sp_service *s, const char *name
 struct sp_topology *sp_service_next(const struct sp_service *s, size_t *i) {
     struct map_entry *e = map_next(&s->topologies, i);
     return e ? ((struct declared *)e->value)->topology : NULL;
+}
+
+/* ---- how many connections each user has ---- */
+
+bool sp_service_user_has_room(const struct sp_service *s, uid_t uid) {
+    const uint32_t *n = map_get(&s->users, slice_from(&uid, sizeof uid));
+    return uid == 0 || !n || *n < LIMIT_SP_PIPES_PER_USER;
+}
+
+void sp_service_user_count(struct sp_service *s, uid_t uid, int change) {
+    struct slice key = slice_from(&uid, sizeof uid);
+    uint32_t *n = map_get(&s->users, key);
+    if (!n) {
+        n = calloc(1, sizeof *n);
+        if (!n) abort();
+        map_put(&s->users, key, n);
+    }
+    *n = (uint32_t)((int)*n + change);
+    if (*n) return;
+    map_del(&s->users, key);
+    free(n);
 }
 
 static int change(struct declared *d, struct sp_config *config, struct err *err) {
@@ -109,6 +132,11 @@ void sp_service_undeclare(struct sp_service *s, const struct sp_source *source, 
     map_del(&s->topologies, slice_of(name));
     sp_topology_remove(d->topology);
     free(d);
+}
+
+void sp_service_synced(struct sp_service *s, const struct sp_source *source) {
+    size_t all = (size_t)(__stop_atoll_sp_sources - __start_atoll_sp_sources);
+    if (++s->n_synced == all) sp_sweep_service(s);
 }
 
 static void on_write(void *user) {

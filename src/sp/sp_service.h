@@ -13,12 +13,13 @@ struct sp_service {
     struct loop *loop;
     struct map topologies; /* name → struct sp_topology */
     size_t n_pipes;        /* of all topologies */
+    struct map users;      /* uid → how many pipes */
     struct timer *write_timer, *linger_timer;
     int run_dir;  /* run/atoll/sp */
     int spare_fd; /* given up for a moment when descriptors run out */
     bool stopping;
     uint64_t stop_ms;
-    struct map unsynced; /* sources that may still declare something that is there already */
+    size_t n_synced; /* sources that have declared all there is */
     uint64_t log_dropped, log_window_ms, log_n;
 };
 
@@ -40,11 +41,23 @@ struct sp_source {
 int sp_service_declare(struct sp_service *s, const struct sp_source *source,
                        struct sp_config *config, struct err *err);
 void sp_service_undeclare(struct sp_service *s, const struct sp_source *source, const char *name);
-/* The source has declared all there is: what nobody declares is removed from the directory. */
+/* The source has declared all there is (once, also when it is not used at all). When the last one
+ * says so, what nobody declares is removed from the directory. */
 void sp_service_synced(struct sp_service *s, const struct sp_source *source);
 struct sp_topology *sp_service_find(const struct sp_service *s, const char *name);
 /* All topologies, in no order: size_t i = 0; while ((t = sp_service_next(s, &i))) … */
 struct sp_topology *sp_service_next(const struct sp_service *s, size_t *i);
+
+/* sweep.c: socket files that an earlier process has left and no endpoint has; directories that no
+ * topology has. */
+void sp_sweep_topology(const struct sp_topology *t);
+void sp_sweep_service(const struct sp_service *s);
+
+/* Connections of one local user; root has no limit of his own. Pipes count themselves. */
+bool sp_service_user_has_room(const struct sp_service *s, uid_t uid);
+void sp_service_user_count(struct sp_service *s, uid_t uid, int change);
+
+int sp_service_run_dir(void); /* of the one service of this process; -1 */
 
 /* A line of the log about something that a peer can cause: at most 20 in ten seconds, then a count
  * of those left out. */

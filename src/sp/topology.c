@@ -182,6 +182,7 @@ struct sp_topology *sp_topology_new(struct sp_service *service, struct loop *loo
     }
     if (r == 0 && service) r = directory_open(t, err);
     if (r == 0 && service) r = sp_endpoints_apply(t, err);
+    if (r == 0 && service) sp_sweep_topology(t);
     if (r == 0 && service) edges_apply(t, NULL);
     if (r == 0) return t;
     sp_topology_free(t);
@@ -209,6 +210,7 @@ int sp_topology_apply(struct sp_topology *t, struct sp_config *config, struct er
 static void topology_end(struct sp_topology *t, bool remove_files) {
     t->stopping = true;
     for (size_t i = 0; i < t->edges.n; i++) sp_edge_free(t->edges.v[i]);
+    while (t->handshakes.n) sp_link_close_now(t->handshakes.v[0], "topology ends");
     for (size_t i = 0; i < t->pipes.n; i++)
         if (t->pipes.v[i]) sp_pipe_close_now(t->pipes.v[i], "topology ends");
     if (t->service) sp_endpoints_close(t, remove_files);
@@ -218,6 +220,7 @@ static void topology_end(struct sp_topology *t, bool remove_files) {
     vec_done(&t->pipes);
     vec_done(&t->endpoints);
     vec_done(&t->edges);
+    vec_done(&t->handshakes);
     free(t->state);
     arena_free(t->config->arena);
     free(t);

@@ -12,6 +12,7 @@
 
 struct sp_service;
 struct sp_endpoint;
+struct sp_link;
 
 struct sp_topology {
     struct sp_service *service;
@@ -21,18 +22,22 @@ struct sp_topology {
     struct loop *loop;
     VEC(struct sp_pipe *) pipes; /* by slot; NULL = free */
     size_t n_pipes;
+    void (*on_pipes)(struct sp_topology *t); /* may be NULL: some came or went */
     VEC(struct sp_endpoint *) endpoints;
     VEC(struct sp_edge *) edges;
+    VEC(struct sp_link *) handshakes; /* links that are no pipes yet */
+    uint64_t broken;                  /* handshakes and messages of peers that broke the rules */
     struct sp_pipe *waiting, **waiting_tail; /* whose messages are held, the longest first */
     struct timer *tick;                      /* runs while a pipe blocks others or has hung up */
     uint32_t generation;                     /* of pipe ids */
     uint32_t first_free;                     /* no free slot stands before this one */
     int accept_epoll;                        /* of the files sub@…; -1 */
     struct fd_watch *accept_watch;
-    int dir_fd;                             /* run/atoll/sp/NAME; -1 in unit tests */
-    struct sp_counters gone[SP_ROLE_COUNT]; /* of pipes that are closed */
-    bool stopping, changed;                 /* changed: the readable files are out of date */
-    uint64_t written_ms;
+    int dir_fd; /* run/atoll/sp/NAME; -1 in unit tests */
+    struct sp_counters gone[SP_ROLE_COUNT], gone_local[SP_ROLE_COUNT]; /* of closed pipes; those
+                                                                          of them without edge */
+    bool stopping, changed; /* changed: the readable files are out of date */
+    uint64_t written_mark;
 };
 
 /* Without files and edges when service is NULL (unit tests). Takes over the config. */

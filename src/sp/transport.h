@@ -25,14 +25,15 @@ struct sp_stream {
     /* 1: done (and the peer has been checked; fills in link->pipe.who.name), 0: call again when
      * sp_link_want has been told what the descriptor must do; < 0: refused. */
     int (*handshake)(void *state, struct err *err);
-    /* As read and writev with -errno; -EAGAIN: later; 0 of read: end. */
+    /* As read and writev with -errno; -EAGAIN: later, nothing was taken (a retry may bring other
+     * bytes: what was taken must be kept inside); 0 of read: end. */
     ssize_t (*read)(void *state, void *p, size_t n);
     ssize_t (*writev)(void *state, const struct iovec *v, int n);
     size_t (*pending)(void *state); /* bytes that can be read although the descriptor is silent */
     void (*close)(void *state);     /* says good-bye if that does not block; not the descriptor */
 };
 
-enum { SP_HEAD_MAX = 16 };
+enum { SP_HEAD_MAX = 32 };
 
 /* Messages in bytes. Its state, if it has any, is link->codec_state. */
 struct sp_codec {
@@ -42,10 +43,10 @@ struct sp_codec {
      * sp_link_payload for each message. 0: more is needed, or the link does not want more
      * (sp_link_may_read); < 0: close. */
     int (*input)(struct sp_link *l, struct slice *in, struct err *err);
-    /* The bytes before a message; returns how many. When the payload itself changes (masks), it
-     * appends it to copy, and only that is sent. */
-    size_t (*head)(struct sp_link *l, const struct sp_message *m, unsigned char ret[SP_HEAD_MAX],
-                   struct buf *copy);
+    /* The bytes before a payload (extra and body are its two parts); returns how many. When the
+     * payload itself changes (masks), it appends all of it to copy, which is then sent instead. */
+    size_t (*head)(struct sp_link *l, struct slice extra, struct slice body,
+                   unsigned char ret[SP_HEAD_MAX], struct buf *copy);
     void (*close)(struct sp_link *l);
 };
 extern const struct sp_codec sp_codec_tcp, sp_codec_ipc; /* link_codec.c */

@@ -10,7 +10,7 @@ import pytest
 
 from atoll_cluster import ATOLL, BUILD, TOP, RequestLoop, free_port, run, until
 
-SERVICES = ["api", "broker", "controllers", "dns", "egress", "image", "keys", "network", "node", "scheduler", "store"]
+SERVICES = ["api", "broker", "controllers", "dns", "egress", "image", "keys", "network", "node", "scheduler", "sp", "store"]
 
 
 @pytest.fixture(scope="module")

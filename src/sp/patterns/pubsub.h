@@ -10,6 +10,10 @@
 /* For a pipe of role sub. subscribe: 1 = new, 0 = it had it; -ENOSPC, -EMSGSIZE. Retained messages
  * that fit are put into its queue. */
 int sp_pubsub_subscribe(struct sp_pipe *p, struct slice prefix);
+/* After subscribe. True: upstream has not confirmed the prefix yet; fn follows once, unless the
+ * pipe closes before. */
+typedef void sp_pubsub_active_fn(struct sp_pipe *p, struct slice prefix);
+bool sp_pubsub_await(struct sp_pipe *p, struct slice prefix, sp_pubsub_active_fn *fn);
 int sp_pubsub_unsubscribe(struct sp_pipe *p, struct slice prefix);
 struct sp_trie *sp_pubsub_trie(struct sp_topology *t); /* read only; subscribers are pipe slots */
 

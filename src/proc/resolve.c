@@ -1,4 +1,4 @@
-#include "egress/resolve.h"
+#include "proc/resolve.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

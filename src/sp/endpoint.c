@@ -1,0 +1,296 @@
+#include "sp/endpoint.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/own.h"
+#include "sp/sp_service.h"
+
+enum { ACCEPT_BATCH = 64, BACKLOG = 4096, EVENTS = 32, NAME_BYTES = 300 };
+static const char fresh[] = ".fresh"; /* name of a socket file that is not ready yet */
+
+extern const struct sp_door *const __start_atoll_sp_doors[] __attribute__((weak));
+extern const struct sp_door *const __stop_atoll_sp_doors[] __attribute__((weak));
+
+int sp_filter_file_name(struct slice prefix, char ret[256]) {
+    static const char hex[] = "0123456789ABCDEF";
+    size_t n = (size_t)snprintf(ret, 256, "sub@");
+    for (size_t i = 0; i < prefix.n; i++) {
+        unsigned char c = (unsigned char)prefix.p[i];
+        bool plain = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+                     (c && strchr("._-~", c));
+        if (n + 4 > 256) return -ENAMETOOLONG;
+        if (!plain) ret[n++] = '%';
+        if (!plain) ret[n++] = hex[c >> 4];
+        ret[n++] = plain ? (char)c : hex[c & 15];
+    }
+    ret[n] = 0;
+    return 0;
+}
+
+/* ---- who has connected ---- */
+
+/* Descriptors have run out: the one in reserve lets us take the caller off the line and say no. */
+static void refuse_one(struct sp_service *s, int listening) {
+    close_p(&s->spare_fd);
+    int fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+    close_p(&fd);
+    s->spare_fd = fcntl(s->run_dir, F_DUPFD_CLOEXEC, 0);
+}
+
+static void accepted(struct sp_endpoint *e, int fd) {
+    struct sp_service *s = e->topology->service;
+    struct ucred cred = {0};
+    socklen_t n = sizeof cred;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) < 0) {
+        close(fd);
+        return;
+    }
+    struct sp_credentials who = {.pid = cred.pid, .uid = cred.uid, .gid = cred.gid, .fd = fd};
+    if (!sp_topology_admits(e->topology, e->role, &who, fd)) {
+        e->refused++;
+        sp_log(s, "client_refused", "file=%s/%s pid=%d uid=%u reason=\"access\"",
+               e->topology->config->name, e->name, (int)who.pid, who.uid);
+        close(fd);
+        return;
+    }
+    if (!sp_service_user_has_room(s, who.uid)) {
+        e->refused++;
+        sp_log(s, "client_refused", "file=%s/%s pid=%d uid=%u reason=\"too many connections\"",
+               e->topology->config->name, e->name, (int)who.pid, who.uid);
+        close(fd);
+        return;
+    }
+    e->accepted++;
+    e->door->accepted(e, fd, &who);
+}
+
+static void accept_all(struct sp_endpoint *e) {
+    for (int i = 0; i < ACCEPT_BATCH; i++) {
+        int fd = accept4(e->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            accepted(e, fd);
+            continue;
+        }
+        if (errno != EMFILE && errno != ENFILE) return;
+        e->refused++;
+        refuse_one(e->topology->service, e->fd);
+    }
+}
+
+static void on_connect(void *user, unsigned events) {
+    (void)events;
+    accept_all(user);
+}
+
+void sp_endpoints_catch_up(struct sp_topology *t) {
+    struct epoll_event events[EVENTS];
+    if (t->accept_epoll < 0) return;
+    for (;;) {
+        int n = epoll_wait(t->accept_epoll, events, EVENTS, 0);
+        for (int i = 0; i < n; i++) accept_all(events[i].data.ptr);
+        if (n < EVENTS) return;
+    }
+}
+
+static void on_filter_connect(void *user, unsigned events) {
+    (void)events;
+    sp_endpoints_catch_up(user);
+}
+
+/* ---- files ---- */
+
+/* The directory that a file stands in; *ret_base is its name there. */
+static int directory_of(struct sp_topology *t, const char *name, const char **ret_base,
+                        struct err *err) {
+    const char *slash = strrchr(name, '/');
+    *ret_base = slash ? slash + 1 : name;
+    if (!slash) return fcntl(t->dir_fd, F_DUPFD_CLOEXEC, 0);
+    OWN(free_p) char *dir = strndup(name, (size_t)(slash - name));
+    if (!dir) abort();
+    if (mkdirat(t->dir_fd, dir, 0755) < 0 && errno != EEXIST)
+        return err_errno(err, errno, "%s", dir);
+    int fd = openat(t->dir_fd, dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) return err_errno(err, errno, "%s", dir);
+    if (fchmod(fd, 0755) < 0) {
+        close(fd);
+        return err_errno(err, errno, "%s", dir);
+    }
+    return fd;
+}
+
+static int set_owner(int dir, const struct sp_role_config *role, struct err *err) {
+    /* The mode first: the file is ours only until it has its owner. */
+    if (fchmodat(dir, fresh, role->mode, 0) < 0) return err_errno(err, errno, "mode");
+    if (role->owner == geteuid() && role->group == getegid()) return 0;
+    if (fchownat(dir, fresh, role->owner, role->group, AT_SYMLINK_NOFOLLOW) == 0) return 0;
+    if (geteuid() >= 61000 || errno != EPERM) return err_errno(err, errno, "owner");
+    return 0; /* run by an ordinary user: the files are his */
+}
+
+/* Paths of sockets hold 107 bytes; a name relative to the directory always fits. */
+static int bind_in(int dir, int fd, struct err *err) {
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    memcpy(sa.sun_path, fresh, sizeof fresh);
+    if (fchdir(dir) < 0) return err_errno(err, errno, "directory");
+    if (unlinkat(dir, fresh, 0) < 0 && errno != ENOENT) return err_errno(err, errno, "%s", fresh);
+    if (bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0) return err_errno(err, errno, "bind");
+    return 0;
+}
+
+static int socket_file(struct sp_topology *t, const char *name, int type,
+                       const struct sp_role_config *role, int *ret_fd, struct err *err) {
+    const char *base;
+    OWN(close_p) int dir = directory_of(t, name, &base, err);
+    if (dir < 0) return dir;
+    OWN(close_p) int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return err_errno(err, errno, "socket");
+    int r = bind_in(dir, fd, err);
+    if (r == 0) r = set_owner(dir, role, err);
+    if (r < 0) return r;
+    if (listen(fd, BACKLOG) < 0) return err_errno(err, errno, "listen");
+    if (renameat(dir, fresh, dir, base) < 0) return err_errno(err, errno, "%s", name);
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
+/* ---- endpoints ---- */
+
+static void stop_listening(struct sp_endpoint *e) {
+    fd_watch_free(e->watch);
+    e->watch = NULL;
+    close_p(&e->fd); /* leaves the epoll set by itself */
+    e->fd = -1;
+}
+
+static void endpoint_free(struct sp_endpoint *e, bool remove_file) {
+    if (remove_file) unlinkat(e->topology->dir_fd, e->name, 0);
+    stop_listening(e);
+    free((char *)e->name);
+    free(e);
+}
+
+static int filter_listen(struct sp_endpoint *e, struct err *err) {
+    struct sp_topology *t = e->topology;
+    if (t->accept_epoll < 0) {
+        t->accept_epoll = epoll_create1(EPOLL_CLOEXEC);
+        if (t->accept_epoll < 0) return err_errno(err, errno, "epoll");
+        t->accept_watch = fd_watch_new(t->loop, t->accept_epoll, FD_READ, on_filter_connect, t);
+    }
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = e};
+    if (epoll_ctl(t->accept_epoll, EPOLL_CTL_ADD, e->fd, &event) < 0)
+        return err_errno(err, errno, "epoll");
+    return 0;
+}
+
+static int endpoint_open(struct sp_endpoint *e, struct err *err) {
+    const struct sp_role_config *role = &e->topology->config->roles[e->role];
+    int fd = -1;
+    int r = socket_file(e->topology, e->name, e->door->socket_type, role, &fd, err);
+    if (r < 0) return err_wrap(err, "%s/%s", e->topology->config->name, e->name);
+    stop_listening(e);
+    e->fd = fd;
+    e->owner = role->owner;
+    e->group = role->group;
+    e->mode = role->mode;
+    if (e->filter) return filter_listen(e, err);
+    e->watch = fd_watch_new(e->topology->loop, e->fd, FD_READ, on_connect, e);
+    return 0;
+}
+
+static struct sp_endpoint *find(struct sp_topology *t, const char *name) {
+    for (size_t i = 0; i < t->endpoints.n; i++)
+        if (str_eq(t->endpoints.v[i]->name, name)) return t->endpoints.v[i];
+    return NULL;
+}
+
+static int want(struct sp_topology *t, const struct sp_door *door, enum sp_role role,
+                const char *file, const struct sp_filter_config *filter, struct err *err) {
+    char name[NAME_BYTES];
+    snprintf(name, sizeof name, "%s%s%s%s", door->directory, *door->directory ? "/" : "", file,
+             door->suffix);
+    struct sp_endpoint *e = find(t, name);
+    const struct sp_role_config *c = &t->config->roles[role];
+    if (e) {
+        e->filter = filter;
+        e->wanted = true;
+        if (e->owner == c->owner && e->group == c->group && e->mode == c->mode) return 0;
+        return endpoint_open(e, err);
+    }
+    e = calloc(1, sizeof *e);
+    if (!e) abort();
+    *e = (struct sp_endpoint){
+        .topology = t, .door = door, .role = role, .filter = filter, .fd = -1, .wanted = true};
+    e->name = strdup(name);
+    if (!e->name) abort();
+    int r = endpoint_open(e, err);
+    if (r < 0) {
+        endpoint_free(e, false);
+        return r;
+    }
+    vec_push(&t->endpoints, e);
+    return 0;
+}
+
+static const struct sp_filter_config everything = {"", {"", 0}};
+
+static int want_filters(struct sp_topology *t, const struct sp_door *door, struct err *err) {
+    int r = want(t, door, SP_SUB, "sub@", &everything, err);
+    for (size_t i = 0; r == 0 && i < t->config->n_filters; i++) {
+        const struct sp_filter_config *f = &t->config->filters[i];
+        char file[256];
+        if (snprintf(file, sizeof file, "sub@%s", f->name) < (int)sizeof file)
+            r = want(t, door, SP_SUB, file, f, err);
+    }
+    return r;
+}
+
+int sp_endpoints_apply(struct sp_topology *t, struct err *err) {
+    int r = 0;
+    for (size_t i = 0; i < t->endpoints.n; i++) t->endpoints.v[i]->wanted = false;
+    for (const struct sp_door *const *d = __start_atoll_sp_doors;
+         r == 0 && d < __stop_atoll_sp_doors; d++)
+        for (unsigned role = 0; r == 0 && role < SP_ROLE_COUNT; role++) {
+            if (!sp_role_in((enum sp_role)role, t->config->pattern)) continue;
+            if ((*d)->wanted && !(*d)->wanted(t->config, (enum sp_role)role)) continue;
+            r = want(t, *d, (enum sp_role)role, sp_protocol_of_role((enum sp_role)role)->name, NULL,
+                     err);
+            if (r == 0 && (*d)->filters && role == SP_SUB) r = want_filters(t, *d, err);
+        }
+    for (size_t i = 0; r == 0 && i < t->endpoints.n;) {
+        if (t->endpoints.v[i]->wanted) {
+            i++;
+            continue;
+        }
+        endpoint_free(t->endpoints.v[i], true);
+        vec_swap_remove(&t->endpoints, i);
+    }
+    return r;
+}
+
+static void files_remove(struct sp_topology *t) {
+    static const char *const texts[] = {"status", "stats", "peers", "graph"};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) unlinkat(t->dir_fd, texts[i], 0);
+    for (const struct sp_door *const *d = __start_atoll_sp_doors; d < __stop_atoll_sp_doors; d++)
+        if (*(*d)->directory) unlinkat(t->dir_fd, (*d)->directory, AT_REMOVEDIR);
+    unlinkat(t->service->run_dir, t->config->name, AT_REMOVEDIR);
+}
+
+void sp_endpoints_close(struct sp_topology *t, bool remove_files) {
+    for (size_t i = 0; i < t->endpoints.n; i++) endpoint_free(t->endpoints.v[i], remove_files);
+    t->endpoints.n = 0;
+    fd_watch_free(t->accept_watch);
+    t->accept_watch = NULL;
+    close_p(&t->accept_epoll);
+    t->accept_epoll = -1;
+    if (remove_files) files_remove(t);
+}

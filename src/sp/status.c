@@ -1,0 +1,174 @@
+#include "sp/status.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/own.h"
+#include "sp/edge.h"
+#include "sp/endpoint.h"
+#include "sp/sp_service.h"
+
+typedef unsigned long long ull;
+
+void sp_figures_take(const struct sp_topology *t, struct sp_figures *ret) {
+    *ret = (struct sp_figures){.wanted_links = t->edges.n};
+    struct sp_counters all = {0};
+    for (unsigned r = 0; r < SP_ROLE_COUNT; r++) sp_counters_add(&all, &t->gone[r]);
+    for (size_t i = 0; i < t->pipes.n; i++) {
+        const struct sp_pipe *p = t->pipes.v[i];
+        if (!p) continue;
+        sp_counters_add(&all, &p->counters);
+        if (p->edge) {
+            ret->links++;
+            continue;
+        }
+        struct sp_role_figures *f = &ret->roles[p->role];
+        ret->clients++;
+        f->clients++;
+        f->queued = MAX_OF(f->queued, (uint64_t)p->out.n);
+        f->messages += p->counters.messages_in + p->counters.messages_out;
+        f->bytes += p->counters.bytes_in + p->counters.bytes_out;
+        f->dropped += p->counters.dropped;
+    }
+    for (unsigned r = 0; r < SP_ROLE_COUNT; r++) {
+        const struct sp_counters *g = &t->gone_local[r];
+        ret->roles[r].messages += g->messages_in + g->messages_out;
+        ret->roles[r].bytes += g->bytes_in + g->bytes_out;
+        ret->roles[r].dropped += g->dropped;
+    }
+    for (size_t i = 0; i < t->edges.n; i++)
+        ret->connected_edges += t->edges.v[i]->peers > 0 || t->edges.v[i]->config->listen;
+    ret->messages_in = all.messages_in;
+    ret->bytes_in = all.bytes_in;
+    ret->messages_out = all.messages_out;
+    ret->dropped = all.dropped;
+    ret->gaps = all.gaps;
+}
+
+void sp_status_text(const struct sp_topology *t, struct buf *out) {
+    struct sp_figures f;
+    sp_figures_take(t, &f);
+    const struct sp_config *c = t->config;
+    buf_printf(out, "topology %s\npattern %s\ngeneration %lld\n", c->name, t->pattern->name,
+               (long long)c->generation);
+    buf_printf(out, "clients %llu\nlinks %llu\nwanted_links %llu\nconnected_edges %llu\n",
+               (ull)f.clients, (ull)f.links, (ull)f.wanted_links, (ull)f.connected_edges);
+    for (size_t i = 0; i < t->edges.n; i++) {
+        const struct sp_edge *e = t->edges.v[i];
+        buf_printf(out, "edge %s %s %s peers=%u%s%s\n", e->config->name,
+                   e->config->listen ? "listen" : "dial", sp_edge_state_name(e->state), e->peers,
+                   e->last_error[0] ? " error=" : "", e->last_error);
+    }
+    buf_printf(out, "queue messages=%u bytes=%llu policy=%s\nready %s\n", c->queue.messages,
+               (ull)c->queue.bytes, sp_policy_name(c->queue.policy), t->stopping ? "no" : "yes");
+}
+
+void sp_stats_text(const struct sp_topology *t, struct buf *out) {
+    struct sp_figures f;
+    struct sp_counters all = {0};
+    sp_figures_take(t, &f);
+    for (unsigned r = 0; r < SP_ROLE_COUNT; r++) sp_counters_add(&all, &t->gone[r]);
+    for (size_t i = 0; i < t->pipes.n; i++)
+        if (t->pipes.v[i]) sp_counters_add(&all, &t->pipes.v[i]->counters);
+    buf_printf(out, "messages_in %llu\nbytes_in %llu\nmessages_out %llu\nbytes_out %llu\n",
+               (ull)all.messages_in, (ull)all.bytes_in, (ull)all.messages_out, (ull)all.bytes_out);
+    buf_printf(out, "dropped %llu\nfiltered %llu\ngaps %llu\nerrors %llu\n", (ull)all.dropped,
+               (ull)all.filtered, (ull)all.gaps, (ull)all.errors);
+    uint64_t accepted = 0, refused = 0;
+    for (size_t i = 0; i < t->endpoints.n; i++) {
+        accepted += t->endpoints.v[i]->accepted;
+        refused += t->endpoints.v[i]->refused;
+    }
+    buf_printf(out, "accepted %llu\nrefused %llu\nbroken_peers %llu\n", (ull)accepted, (ull)refused,
+               (ull)t->broken);
+    buf_printf(out, "service_message_bytes %zu\n", sp_message_total_bytes());
+    if (t->pattern->describe) t->pattern->describe(t, out);
+}
+
+void sp_peers_text(const struct sp_topology *t, struct buf *out) {
+    buf_str(out, "id role door edge pid uid gid in out dropped gaps queued bytes peer\n");
+    for (size_t i = 0; i < t->pipes.n; i++) {
+        const struct sp_pipe *p = t->pipes.v[i];
+        if (!p) continue;
+        const struct sp_counters *c = &p->counters;
+        buf_printf(out, "%u %s %s %s %d %u %u %llu %llu %llu %llu %u %llu %s\n", p->id,
+                   sp_protocol_of_role(p->role)->name, p->ops->door,
+                   p->edge ? p->edge->config->name : "-", (int)p->who.pid, p->who.uid, p->who.gid,
+                   (ull)c->messages_in, (ull)c->messages_out, (ull)c->dropped, (ull)c->gaps,
+                   p->out.n, (ull)p->out.bytes, str_or(p->who.name, "-"));
+    }
+}
+
+void sp_graph_text(const struct sp_topology *t, struct buf *out) {
+    struct sp_figures f;
+    sp_figures_take(t, &f);
+    buf_printf(out, "%s (%s)\n", t->config->name, t->pattern->name);
+    for (unsigned r = 0; r < SP_ROLE_COUNT; r++) {
+        if (!sp_role_in((enum sp_role)r, t->config->pattern)) continue;
+        const struct sp_protocol *p = sp_protocol_of_role((enum sp_role)r);
+        const char *arrow = p->sends && p->receives ? "<->" : p->sends ? "-->" : "<--";
+        buf_printf(out, "  %llu x %s %s\n", (ull)f.roles[r].clients, p->name, arrow);
+    }
+    for (size_t i = 0; i < t->edges.n; i++) {
+        const struct sp_edge *e = t->edges.v[i];
+        buf_printf(out, "  %s %s as %s %s, %u peers\n", e->config->listen ? "listens" : "dials",
+                   e->config->address_text, sp_protocol_of_role(e->config->role)->name,
+                   sp_edge_state_name(e->state), e->peers);
+    }
+}
+
+/* ---- files ---- */
+
+static int replace(int dir, const char *name, const struct buf *text) {
+    static const char fresh[] = ".fresh-text";
+    OWN(close_p)
+    int fd = openat(dir, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (fd < 0 || fchmod(fd, 0644) < 0) return -errno;
+    ssize_t n = write(fd, text->p, text->n);
+    if (n < 0 || (size_t)n != text->n || renameat(dir, fresh, dir, name) < 0) {
+        int e = errno ? errno : EIO;
+        unlinkat(dir, fresh, 0);
+        return -e;
+    }
+    return 0;
+}
+
+/* Any traffic moves this; so nothing is written while nothing happens. */
+static uint64_t mark_of(const struct sp_topology *t) {
+    uint64_t mark = t->broken;
+    for (size_t i = 0; i < t->pipes.n; i++) {
+        const struct sp_pipe *p = t->pipes.v[i];
+        if (p)
+            mark += p->counters.messages_in + p->counters.messages_out + p->counters.dropped +
+                    p->counters.errors + p->out.n;
+    }
+    for (size_t i = 0; i < t->endpoints.n; i++) mark += t->endpoints.v[i]->refused;
+    return mark;
+}
+
+void sp_status_write(struct sp_topology *t) {
+    static const struct {
+        const char *name;
+        void (*text)(const struct sp_topology *t, struct buf *out);
+    } files[] = {{"status", sp_status_text},
+                 {"stats", sp_stats_text},
+                 {"peers", sp_peers_text},
+                 {"graph", sp_graph_text}};
+    uint64_t mark = mark_of(t);
+    if (!t->changed && mark == t->written_mark) return;
+    t->changed = false;
+    t->written_mark = mark;
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        OWN(buf_done) struct buf text = {0};
+        files[i].text(t, &text);
+        int r = replace(t->dir_fd, files[i].name, &text);
+        if (r == 0) continue;
+        t->changed = true; /* again in a second */
+        sp_log(t->service, "status_not_written", "topology=%s file=%s errno=%d", t->config->name,
+               files[i].name, -r);
+        return;
+    }
+}
