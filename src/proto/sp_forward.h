@@ -1,7 +1,7 @@
 /*
- * How subscriptions travel between two Atolls: a protocol of its own (SP types 0xf000, who sends
- * messages, and 0xf001, who receives them) on its own connection, inside ordinary SP frames. Pure:
- * frames in, frames out by a callback.
+ * How subscriptions travel between two Atolls: a protocol of its own (SP type 0xf000 on both sides;
+ * HELLO says which is which) on its own connection, inside ordinary SP frames. Pure: frames in,
+ * frames out by a callback.
  *
  *   down (receives messages)                     up (sends them)
  *   HELLO id, organisation/node, topology   ⇄   HELLO …, most subscriptions it takes, credit
@@ -21,7 +21,6 @@
 #include "base/err.h"
 #include "proto/sp_trie.h"
 
-enum { SP_FORWARD_UP_TYPE = 0xf000, SP_FORWARD_DOWN_TYPE = 0xf001 };
 enum {
     SP_FORWARD_CREDIT = 1024,
     SP_FORWARD_NAME_MAX = 255,
@@ -82,6 +81,8 @@ int sp_forward_down_input(struct sp_forward_down *d, struct slice frame,
 bool sp_forward_down_added(struct sp_forward_down *d, struct slice prefix, uint64_t ticket);
 void sp_forward_down_removed(struct sp_forward_down *d, struct slice prefix); /* lost its last */
 size_t sp_forward_down_sent(const struct sp_forward_down *d); /* subscriptions at the peer */
+/* The peer is in a loop with us: it is asked for nothing until that is over. */
+void sp_forward_down_suspend(struct sp_forward_down *d, bool suspended);
 bool sp_forward_down_everything(const struct sp_forward_down *d);
 
 /* ---- Up: who sends messages ---- */

@@ -19,7 +19,7 @@ struct sp_forward_down {
     struct buf frame;
     uint64_t epoch, sequence, acked, last_message;
     uint32_t subscriptions_max, credit;
-    bool greeted, dirty, everything, snapshot;
+    bool greeted, dirty, everything, snapshot, suspended;
     VEC(struct waiting) waiting; /* ascending */
 };
 
@@ -39,7 +39,7 @@ struct sp_forward_down *sp_forward_down_new(const struct sp_forward_self *self,
     d->sent = sp_trie_new(0);
     d->epoch = epoch;
     d->subscriptions_max = self->subscriptions_max;
-    forward_hello_write(&d->frame, self);
+    forward_hello_write(&d->frame, self, false);
     down_send(d);
     return d;
 }
@@ -112,10 +112,12 @@ static bool tell_collected(struct sp_forward_down *d, enum forward_kind kind, st
 /* ---- What has to travel: everything, or each prefix that no other covers ---- */
 
 static bool wants_all(const struct sp_forward_down *d) {
+    if (d->suspended) return false;
     return d->everything || sp_trie_holds(d->wanted, SLICE(""));
 }
 
 static bool has_to_travel(const struct sp_forward_down *d, struct slice prefix) {
+    if (d->suspended) return false;
     if (wants_all(d)) return prefix.n == 0;
     return sp_trie_holds(d->wanted, prefix) && !sp_trie_covered(d->wanted, prefix);
 }
@@ -154,12 +156,12 @@ static void down_synced(struct sp_forward_down *d) {
 static void down_sync(struct sp_forward_down *d) {
     d->dirty = false;
     size_t n = 0;
-    if (!wants_all(d)) sp_trie_below(d->wanted, SLICE(""), count, &n);
+    if (!wants_all(d) && !d->suspended) sp_trie_below(d->wanted, SLICE(""), count, &n);
     if (n > d->subscriptions_max) d->everything = true;
     struct collected news = {.without = d->sent};
     if (wants_all(d))
         collect(&news, SLICE(""));
-    else
+    else if (!d->suspended)
         sp_trie_below(d->wanted, SLICE(""), collect, &news);
     if (!tell_collected(d, SUBSCRIBE, &news)) return;
     for (bool more = true; more;) { /* below a prefix that goes, others may come to light */
@@ -172,7 +174,7 @@ static void down_sync(struct sp_forward_down *d) {
 }
 
 bool sp_forward_down_added(struct sp_forward_down *d, struct slice prefix, uint64_t ticket) {
-    if (!d->greeted) return false;
+    if (!d->greeted || d->suspended) return false;
     if (!d->dirty && !sp_trie_wants(d->sent, prefix)) {
         struct collected below = {.without = NULL};
         sp_trie_below(d->sent, prefix, collect, &below);
@@ -192,7 +194,7 @@ bool sp_forward_down_added(struct sp_forward_down *d, struct slice prefix, uint6
 }
 
 void sp_forward_down_removed(struct sp_forward_down *d, struct slice prefix) {
-    if (!d->greeted || d->dirty) return;
+    if (!d->greeted || d->suspended || d->dirty) return;
     if (d->everything) {
         if (sp_trie_prefixes(d->wanted) > d->subscriptions_max / 2) return;
         d->everything = false;
@@ -210,11 +212,17 @@ void sp_forward_down_removed(struct sp_forward_down *d, struct slice prefix) {
     }
 }
 
+void sp_forward_down_suspend(struct sp_forward_down *d, bool suspended) {
+    if (d->suspended == suspended) return;
+    d->suspended = suspended;
+    if (d->greeted) down_sync(d);
+}
+
 /* ---- What the peer says ---- */
 
 static int down_hello(struct sp_forward_down *d, struct forward_reader *r, struct err *err) {
     struct forward_hello h;
-    int e = forward_hello_read(r, &h, err);
+    int e = forward_hello_read(r, true, &h, err);
     if (e < 0) return e;
     if (d->greeted) return forward_broken(err, "greeted twice");
     e = d->ops->hello(d->user, h.id, h.name, h.topology, err);

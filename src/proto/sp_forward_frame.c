@@ -43,11 +43,13 @@ int forward_broken(struct err *err, const char *what) {
     return -EBADMSG;
 }
 
-/* ---- HELLO: version u8, id u64, most subscriptions u32, credit u32, name, topology ---- */
+/* ---- HELLO: version u8, side u8 (1: up), id u64, most subscriptions u32, credit u32, name,
+ * topology ---- */
 
-void forward_hello_write(struct buf *b, const struct sp_forward_self *self) {
+void forward_hello_write(struct buf *b, const struct sp_forward_self *self, bool up) {
     forward_put(b, HELLO, 1);
     forward_put(b, VERSION, 1);
+    forward_put(b, up, 1);
     forward_put(b, self->id, 8);
     forward_put(b, self->subscriptions_max, 4);
     forward_put(b, SP_FORWARD_CREDIT, 4);
@@ -56,8 +58,9 @@ void forward_hello_write(struct buf *b, const struct sp_forward_self *self) {
 }
 
 /* More bytes at the end are those of a later version. */
-int forward_hello_read(struct forward_reader *r, struct forward_hello *ret, struct err *err) {
-    unsigned version = (unsigned)forward_get(r, 1);
+int forward_hello_read(struct forward_reader *r, bool up, struct forward_hello *ret,
+                       struct err *err) {
+    unsigned version = (unsigned)forward_get(r, 1), side = (unsigned)forward_get(r, 1);
     struct forward_hello h = {.id = forward_get(r, 8)};
     h.subscriptions_max = (uint32_t)forward_get(r, 4);
     h.credit = (uint32_t)forward_get(r, 4);
@@ -65,6 +68,8 @@ int forward_hello_read(struct forward_reader *r, struct forward_hello *ret, stru
     h.topology = forward_get_text(r);
     if (r->bad || version < VERSION || h.credit == 0 || h.credit > SP_FORWARD_CREDIT_MAX)
         return forward_broken(err, "greeting is malformed");
+    if (side != up)
+        return forward_broken(err, up ? "the peer receives, too" : "the peer sends, too");
     if (memchr(h.name.p, 0, h.name.n) || memchr(h.topology.p, 0, h.topology.n))
         return forward_broken(err, "greeting has a name with a zero byte");
     *ret = h;

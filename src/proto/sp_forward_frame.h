@@ -27,5 +27,7 @@ struct forward_hello {
     uint32_t subscriptions_max, credit;
     struct slice name, topology;
 };
-void forward_hello_write(struct buf *b, const struct sp_forward_self *self);
-int forward_hello_read(struct forward_reader *r, struct forward_hello *ret, struct err *err);
+void forward_hello_write(struct buf *b, const struct sp_forward_self *self, bool up);
+/* up: of the side that the peer must have. */
+int forward_hello_read(struct forward_reader *r, bool up, struct forward_hello *ret,
+                       struct err *err);

@@ -251,6 +251,23 @@ TEST(sp_forward_asks_for_everything_above_the_cap_and_returns_below) {
     world_free(w);
 }
 
+TEST(sp_forward_asks_a_peer_in_a_loop_for_nothing) {
+    struct world *w = world_new();
+    settle(w);
+    want(w, SLICE("a"));
+    settle(w);
+    sp_forward_down_suspend(w->down, true);
+    want(w, SLICE("b"));
+    assert_false(w->ticket[1].open);
+    settle(w);
+    assert_int_equal(sp_trie_prefixes(w->installed), 0);
+    sp_forward_down_suspend(w->down, false);
+    settle(w);
+    check(w);
+    assert_int_equal(sp_trie_prefixes(w->installed), 2);
+    world_free(w);
+}
+
 TEST(sp_forward_counts_gaps_and_refuses_repeats) {
     struct world *w = world_new();
     settle(w);

@@ -30,7 +30,7 @@ struct sp_forward_up *sp_forward_up_new(const struct sp_forward_self *self,
     u->user = user;
     u->held = sp_trie_new(0);
     u->subscriptions_max = self->subscriptions_max;
-    forward_hello_write(&u->frame, self);
+    forward_hello_write(&u->frame, self, true);
     up_send(u);
     return u;
 }
@@ -135,7 +135,7 @@ static int up_unsubscribe(struct sp_forward_up *u, struct forward_reader *r, str
 
 static int up_hello(struct sp_forward_up *u, struct forward_reader *r, struct err *err) {
     struct forward_hello h;
-    int e = forward_hello_read(r, &h, err);
+    int e = forward_hello_read(r, false, &h, err);
     if (e < 0) return e;
     if (u->greeted) return forward_broken(err, "greeted twice");
     u->greeted = true;
