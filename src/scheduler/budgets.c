@@ -66,14 +66,14 @@ void budgets_remove(struct budgets *b, const char *namespace, const char *name) 
     budget_free(old);
 }
 
-static bool covers(const struct budget *b, const struct pod_class *c, const char *pod) {
-    return b->selector && str_eq(b->namespace, c->namespace) &&
-           selector_matches(b->selector, &c->labels) && !map_gets(&b->disrupted, pod);
+static bool covers(const struct budget *b, const struct pod_labels *l, const char *pod) {
+    return b->selector && str_eq(b->namespace, l->class->namespace) &&
+           selector_matches(b->selector, &l->map) && !map_gets(&b->disrupted, pod);
 }
 
-void budgets_charge(struct budgets *b, const struct pod_class *c, const char *pod) {
+void budgets_charge(struct budgets *b, const struct pod_labels *l, const char *pod) {
     for (size_t i = 0; i < b->v.n; i++) {
-        if (!covers(b->v.v[i], c, pod)) continue;
+        if (!covers(b->v.v[i], l, pod)) continue;
         b->v.v[i]->allowed--;
         map_put(&b->v.v[i]->disrupted, slice_of(pod), b->v.v[i]);
         b->allowances++;
@@ -86,15 +86,15 @@ void budget_trial_init(struct budget_trial *t, struct arena *a, const struct bud
     for (size_t i = 0; b && i < b->v.n; i++) t->left[i] = b->v.v[i]->allowed;
 }
 
-bool budgets_cover(const struct budgets *b, const struct pod_class *c, const char *pod) {
+bool budgets_cover(const struct budgets *b, const struct pod_labels *l, const char *pod) {
     for (size_t i = 0; b && i < b->v.n; i++)
-        if (covers(b->v.v[i], c, pod)) return true;
+        if (covers(b->v.v[i], l, pod)) return true;
     return false;
 }
 
-bool budget_trial_take(struct budget_trial *t, const struct pod_class *c, const char *pod) {
+bool budget_trial_take(struct budget_trial *t, const struct pod_labels *l, const char *pod) {
     bool violates = false;
     for (size_t i = 0; t->budgets && i < t->budgets->v.n; i++)
-        if (covers(t->budgets->v.v[i], c, pod) && --t->left[i] < 0) violates = true;
+        if (covers(t->budgets->v.v[i], l, pod) && --t->left[i] < 0) violates = true;
     return violates;
 }

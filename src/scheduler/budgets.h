@@ -26,9 +26,9 @@ struct budgets {
 void budgets_done(struct budgets *b);
 void budgets_put(struct budgets *b, const struct policy_v1_pod_disruption_budget *o);
 void budgets_remove(struct budgets *b, const char *namespace, const char *name);
-bool budgets_cover(const struct budgets *b, const struct pod_class *c, const char *pod);
+bool budgets_cover(const struct budgets *b, const struct pod_labels *l, const char *pod);
 /* The pod was pushed out. */
-void budgets_charge(struct budgets *b, const struct pod_class *c, const char *pod);
+void budgets_charge(struct budgets *b, const struct pod_labels *l, const char *pod);
 
 /* One question about pods that would go together: how many violate a budget. */
 struct budget_trial {
@@ -37,4 +37,4 @@ struct budget_trial {
 };
 void budget_trial_init(struct budget_trial *t, struct arena *a, const struct budgets *b);
 /* One more goes: does that violate? */
-bool budget_trial_take(struct budget_trial *t, const struct pod_class *c, const char *pod);
+bool budget_trial_take(struct budget_trial *t, const struct pod_labels *l, const char *pod);

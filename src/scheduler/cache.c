@@ -10,6 +10,7 @@ static void place_key(struct buf *b, const struct sched_profile *profile,
     const struct core_v1_pod_spec *spec = &pod->spec;
     buf_append(b, &profile, sizeof(const struct sched_profile *));
     class_key(b, pod);
+    key_map(b, &pod->metadata.labels);
     place_fixed_key(b, pod);
     const struct meta_v1_owner_reference *owner = api_controller_of((const struct api_object *)pod);
     if (owner) {

@@ -47,7 +47,6 @@ void class_key(struct buf *b, const struct core_v1_pod *pod) {
     const struct core_v1_pod_spec *spec = &pod->spec;
     int32_t priority = priority_of(pod);
     key_text(b, pod->metadata.namespace);
-    key_map(b, &pod->metadata.labels);
     buf_append(b, &priority, sizeof priority);
     buf_char(b, pod->metadata.deletion_timestamp ? 'd' : 'l');
     buf_char(b, spec->host_network ? 'h' : 'n');
@@ -56,7 +55,9 @@ void class_key(struct buf *b, const struct core_v1_pod *pod) {
     key_map(b, &spec->overhead);
     if (spec->resources) key_map(b, &spec->resources->requests);
     pod_volumes_key(b, pod);
-    if (!spec->affinity) return;
+    if (!spec->affinity || (!spec->affinity->pod_affinity && !spec->affinity->pod_anti_affinity))
+        return;
+    key_map(b, &pod->metadata.labels); /* its terms may be made of them */
     if (spec->affinity->pod_affinity)
         api_encode(b, &core_v1_pod_affinity_type, spec->affinity->pod_affinity);
     buf_char(b, '|');
@@ -99,21 +100,12 @@ static void bear_all(struct snapshot *s, struct pod_class *c, const struct core_
     }
 }
 
-static void copy_labels(struct pod_class *c, const struct str_map *labels) {
-    for (size_t i = 0; i < labels->n; i++)
-        *ARENA_PUSH(c->arena, &c->labels) =
-            (struct str_pair){arena_str(c->arena, labels->v[i].key),
-                              arena_str(c->arena, str_or(labels->v[i].value, ""))};
-}
-
-static struct pod_class *class_new(struct snapshot *s, const struct core_v1_pod *pod) {
+static struct pod_class *class_new(const struct core_v1_pod *pod) {
     struct pod_class *c = calloc(1, sizeof *c);
     if (!c) abort();
     c->arena = arena_new_sized(512);
     c->users = 1;
     c->namespace = arena_str(c->arena, str_or(pod->metadata.namespace, ""));
-    copy_labels(c, &pod->metadata.labels);
-    c->gang = gang_use(s, c->namespace, &c->labels);
     c->priority = priority_of(pod);
     c->terminating = pod->metadata.deletion_timestamp;
     c->asks = pod_asks(c->arena, pod);
@@ -137,15 +129,11 @@ struct pod_class *class_use(struct snapshot *s, const struct core_v1_pod *pod) {
         c->users++;
         return c;
     }
-    c = class_new(s, pod);
-    size_t at = 0;
-    struct map_entry *e;
-    while ((e = map_next(&s->term_by_key, &at)))
-        if (term_matches(s, e->value, c)) vec_push(&c->matches, e->value);
+    c = class_new(pod);
     map_put(&s->class_by_key, buf_view(&key), c);
+    c->hash = map_hash(buf_view(&key));
     c->key_n = key.n;
     c->key = buf_steal(&key);
-    /* After it is known: its own terms may select it. */
     if (pod->spec.affinity) bear_all(s, c, pod);
     return c;
 }
@@ -154,8 +142,6 @@ void class_release(struct snapshot *s, struct pod_class *c) {
     if (--c->users) return;
     map_del(&s->class_by_key, slice_from(c->key, c->key_n));
     for (size_t i = 0; i < c->n_bears; i++) term_release(s, c->bears[i].term);
-    gang_release(s, c->gang);
-    vec_done(&c->matches);
     arena_free(c->arena);
     free(c->key);
     free(c);

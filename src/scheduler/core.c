@@ -32,20 +32,23 @@ static int32_t priority_of(const struct core_v1_pod *p) {
 
 struct event {
     struct snapshot *snapshot;
-    struct sched_node *node;       /* has more room, or has changed; NULL: none */
-    const struct pod_class *class; /* such a pod came or left; NULL: none */
-    bool object;                   /* the node itself changed */
+    struct sched_node *node;         /* has more room, or has changed; NULL: none */
+    const struct pod_labels *labels; /* such a pod came or left; NULL: none */
+    bool object;                     /* the node itself changed */
 };
 
-static bool is_seen_by_others(const struct pod_class *c) { return c->matches.n || c->n_bears; }
+static bool is_seen_by_others(const struct pod_labels *l) {
+    return l->matches.n || l->class->n_bears;
+}
 
 static bool helps(void *user, const struct queue_hint *h) {
     const struct event *e = user;
     struct sched_node *n = e->node;
     if (h->refused & CORE_GANG) return e->object;
-    if (h->refused & CORE_QUOTA) return !e->class || quota_of(e->snapshot, e->class->namespace);
+    if (h->refused & CORE_QUOTA)
+        return !e->labels || quota_of(e->snapshot, e->labels->class->namespace);
     if (h->refused & 1u << SCHED_READS_ALL &&
-        (e->object || (e->class && is_seen_by_others(e->class))))
+        (e->object || (e->labels && is_seen_by_others(e->labels))))
         return true;
     if (!n || n->at == SIZE_MAX) return false;
     if (h->cpu_milli > n->offers.cpu_milli - n->used_cpu_milli) return false;
@@ -95,35 +98,35 @@ void core_remove_pod(struct sched_core *c, const char *uid, uint64_t now_ms) {
     c->now_ms = now_ms;
     forget_waiting(c, uid);
     drop_nomination(c, uid);
-    struct sched_pod *p = map_gets(&c->snapshot.pod_by_uid, uid);
+    struct sched_pod *p = snapshot_pod(&c->snapshot, uid);
     if (!p) return;
     struct sched_node *n = p->node;
-    struct pod_class *class = p->class;
-    class->users++; /* outlives its last pod for the event */
+    struct pod_labels *labels = p->labels;
+    labels->users++; /* outlive their last pod for the event */
     bool known = n->at != SIZE_MAX;
     snapshot_remove_pod(&c->snapshot, uid);
-    share_of(c, class->namespace);
-    wake(c, (struct event){.node = known ? n : NULL, .class = class});
+    share_of(c, labels->class->namespace);
+    wake(c, (struct event){.node = known ? n : NULL, .labels = labels});
     if (known) tell_nominated(c, n);
-    class_release(&c->snapshot, class);
+    labels_release(&c->snapshot, labels);
 }
 
 static void put_placed(struct sched_core *c, const struct core_v1_pod *pod) {
     const char *uid = pod->metadata.uid, *before = snapshot_node_of(&c->snapshot, uid);
     bool moved = !before || !str_eq(before, pod->spec.node_name);
-    const struct sched_pod *was = map_gets(&c->snapshot.pod_by_uid, uid);
+    const struct sched_pod *was = snapshot_pod(&c->snapshot, uid);
     int64_t cpu_milli = was ? was->class->asks.cpu_milli : 0;
     int64_t memory_bytes = was ? was->class->asks.memory_bytes : 0;
     forget_waiting(c, uid);
     snapshot_add_pod(&c->snapshot, pod, pod->spec.node_name);
-    const struct sched_pod *p = map_gets(&c->snapshot.pod_by_uid, uid);
+    const struct sched_pod *p = snapshot_pod(&c->snapshot, uid);
     if (!moved) { /* it may have been made smaller */
         if (p->class->asks.cpu_milli < cpu_milli || p->class->asks.memory_bytes < memory_bytes)
             wake(c, (struct event){.node = p->node});
         return;
     }
     share_of(c, p->class->namespace);
-    if (is_seen_by_others(p->class)) wake(c, (struct event){.class = p->class});
+    if (is_seen_by_others(p->labels)) wake(c, (struct event){.labels = p->labels});
 }
 
 static void put_waiting(struct sched_core *c, const struct core_v1_pod *pod) {
@@ -164,7 +167,7 @@ void core_put_pod(struct sched_core *c, const struct core_v1_pod *pod, bool rene
 void core_bind_failed(struct sched_core *c, const char *uid, const struct core_v1_pod *pod,
                       uint64_t now_ms) {
     c->now_ms = now_ms;
-    struct sched_pod *p = map_gets(&c->snapshot.pod_by_uid, uid);
+    struct sched_pod *p = snapshot_pod(&c->snapshot, uid);
     struct sched_node *n = p && p->node->at != SIZE_MAX ? p->node : NULL;
     snapshot_remove_pod(&c->snapshot, uid);
     if (n) wake(c, (struct event){.node = n});
@@ -172,7 +175,7 @@ void core_bind_failed(struct sched_core *c, const char *uid, const struct core_v
 }
 
 void core_evict_failed(struct sched_core *c, const char *uid) {
-    struct sched_pod *p = map_gets(&c->snapshot.pod_by_uid, uid);
+    struct sched_pod *p = snapshot_pod(&c->snapshot, uid);
     if (p && !p->class->terminating) snapshot_set_leaving(&c->snapshot, p, false);
 }
 
@@ -253,7 +256,7 @@ void core_carry_out(struct sched_core *c, struct arena *a, const struct core_v1_
     for (size_t i = 0; i < r->n; i++) {
         struct sched_pod *v = r->victims[i];
         snapshot_set_leaving(&c->snapshot, v, true);
-        budgets_charge(&c->budgets, v->class, sched_pod_name(v));
+        budgets_charge(&c->budgets, v->labels, sched_pod_name(v));
         c->acts->evict(c->user, v, pod);
     }
     struct nominated **lower = preempt_outranked(a, &c->snapshot, pod, r->node, &n);

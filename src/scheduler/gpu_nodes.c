@@ -180,7 +180,7 @@ void gpu_cluster_done(struct snapshot *s) {
 }
 
 bool gpu_index_of(const struct snapshot *s, const char *uid, char text[GPU_INDEX_TEXT_MAX]) {
-    const struct sched_pod *p = map_gets(&s->pod_by_uid, uid);
+    const struct sched_pod *p = snapshot_pod(s, uid);
     if (!p || !p->gpus) return false;
     gpu_index_text(p->gpus, text);
     return true;

@@ -192,6 +192,6 @@ TEST(equal_pods_go_to_the_emptiest_node_and_share_a_class) {
         snapshot_add_pod(&s, p, sched_place(a, &s, p).node);
     }
     for (size_t i = 0; i < 3; i++) assert_int_equal(s.nodes.v[i]->used_pods, 3);
-    assert_int_equal(s.class_by_key.n, 1);
+    assert_int_equal(s.labels.n, 1);
     snapshot_done(&s);
 }

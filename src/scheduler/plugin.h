@@ -57,6 +57,7 @@ struct sched_query {
     struct snapshot *snapshot;
     const struct sched_profile *profile;
     struct pod_class *class;
+    struct pod_labels *labels; /* of that class */
     /* prepared when the cache is made */
     struct sched_term **affinity, **anti;
     size_t n_affinity, n_anti;

@@ -114,8 +114,8 @@ static void find_violations(struct trial *t, struct suspects *s, struct cost *co
     for (size_t i = 0; i < s->n; i++) {
         struct sched_pod *p = s->v[i].pod;
         if (!s->v[i].lifted || p->leaving) continue;
-        s->v[i].violates = budget_trial_take(&budgets, p->class, sched_pod_name(p));
-        cost->covered = cost->covered || budgets_cover(t->budgets, p->class, sched_pod_name(p));
+        s->v[i].violates = budget_trial_take(&budgets, p->labels, sched_pod_name(p));
+        cost->covered = cost->covered || budgets_cover(t->budgets, p->labels, sched_pod_name(p));
     }
 }
 
@@ -334,7 +334,7 @@ static void whole_gangs(struct arena *a, const struct trial *t, struct preempt_r
     for (size_t i = 0; i < r->n; i++) *ARENA_PUSH(a, &all) = r->victims[i];
     for (size_t i = 0; i < r->n; i++) r->victims[i]->away = true;
     for (size_t i = 0; i < all.n; i++) {
-        const struct gang *g = all.v[i]->class->gang;
+        const struct gang *g = all.v[i]->labels->gang;
         size_t staying = 0;
         if (!g || !g->known) continue;
         for (size_t j = 0; j < g->placed.n; j++)

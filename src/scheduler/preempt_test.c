@@ -67,7 +67,7 @@ TEST(the_node_with_the_cheapest_victims_is_chosen) {
         for (size_t j = 0; j < 6 && choices[i].runs[j].name; j++) {
             cluster_runs(&c, choices[i].runs[j].name, choices[i].runs[j].cpu,
                          choices[i].runs[j].priority, "", choices[i].runs[j].node);
-            struct sched_pod *p = map_gets(&c.core.snapshot.pod_by_uid, choices[i].runs[j].name);
+            struct sched_pod *p = snapshot_pod(&c.core.snapshot, choices[i].runs[j].name);
             p->start_s = choices[i].runs[j].start_s;
         }
         cluster_pod(&c, "p", "4", 10, "", "");

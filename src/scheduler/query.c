@@ -26,7 +26,7 @@ static void compile_affinity(struct sched_query *q, struct arena *a,
                                                         .terms = all,
                                                         .n = required->n,
                                                         .topology_key = all[i]->topology_key});
-    q->affinity_self = required->n && term_matches(q->snapshot, q->affinity[0], q->class);
+    q->affinity_self = required->n && term_matches(q->snapshot, q->affinity[0], q->labels);
 }
 
 static void compile_preferred(struct sched_query *q, struct arena *a,
@@ -94,7 +94,7 @@ static void compile_spread(struct sched_query *q, struct arena *a) {
                                  .by_affinity = picky && !str_eq(c->node_affinity_policy, "Ignore"),
                                  .by_taints = str_eq(c->node_taints_policy, "Honor")};
         r->term = term_use(q->snapshot, &from);
-        r->self = term_matches(q->snapshot, r->term, q->class);
+        r->self = term_matches(q->snapshot, r->term, q->labels);
         from.topology_key = TOPOLOGY_NODE;
         if (r->by_affinity || r->by_taints || (own && l->n > 1))
             r->by_node = term_use(q->snapshot, &from);
@@ -105,8 +105,9 @@ void query_compile(struct sched_query *q, struct snapshot *s, struct arena *a,
                    const struct sched_profile *profile, const struct core_v1_pod *pod) {
     struct core_v1_pod *copy = ARENA_NEW(a, struct core_v1_pod);
     *copy = *(const struct core_v1_pod *)api_copy(a, &core_v1_pod_type, pod);
+    struct pod_labels *labels = labels_use(s, pod);
     *q = (struct sched_query){
-        .pod = copy, .snapshot = s, .profile = profile, .class = class_use(s, pod)};
+        .pod = copy, .snapshot = s, .profile = profile, .class = labels->class, .labels = labels};
     const struct core_v1_affinity *affinity = copy->spec.affinity;
     const struct core_v1_pod_affinity *with = affinity ? affinity->pod_affinity : NULL;
     const struct core_v1_pod_anti_affinity *away = affinity ? affinity->pod_anti_affinity : NULL;
@@ -133,5 +134,5 @@ void query_release(struct sched_query *q) {
         term_release(s, q->spread[i].term);
         if (q->spread[i].by_node) term_release(s, q->spread[i].by_node);
     }
-    class_release(s, q->class);
+    labels_release(s, q->labels);
 }

@@ -102,8 +102,8 @@ static void count_in(struct quota *q, const struct pod_class *c, enum quota_use 
 static void count_all(const struct snapshot *s, struct quota *q) {
     size_t at = 0;
     struct map_entry *e;
-    while ((e = map_next(&s->pod_by_uid, &at))) {
-        const struct sched_pod *p = e->value;
+    const struct sched_pod *p;
+    while ((p = set_next(&s->pods, &at))) {
         if (!str_eq(p->class->namespace, q->namespace)) continue;
         count_in(q, p->class, QUOTA_USED);
         if (p->leaving) count_in(q, p->class, QUOTA_LEAVING);

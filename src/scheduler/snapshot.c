@@ -109,7 +109,7 @@ static bool same_images(const struct core_v1_node *x, const struct core_v1_node 
 }
 
 static void count_pods(struct snapshot *s, struct sched_node *n, int sign) {
-    for (size_t i = 0; i < n->pods.n; i++) terms_count_pod(s, n->pods.v[i]->class, n, sign);
+    for (size_t i = 0; i < n->pods.n; i++) terms_count_pod(s, n->pods.v[i]->labels, n, sign);
 }
 
 void snapshot_put_node(struct snapshot *s, const struct core_v1_node *node) {
@@ -158,7 +158,7 @@ void snapshot_lift_pod(struct snapshot *s, struct sched_pod *p) {
     gpu_pod_count(p, -1);
     quotas_count(s, p->class, QUOTA_USED, -1);
     if (p->leaving) quotas_count(s, p->class, QUOTA_LEAVING, -1);
-    terms_count_pod(s, p->class, p->node, -1);
+    terms_count_pod(s, p->labels, p->node, -1);
 }
 
 void snapshot_drop_pod(struct snapshot *s, struct sched_pod *p) {
@@ -167,7 +167,7 @@ void snapshot_drop_pod(struct snapshot *s, struct sched_pod *p) {
     gpu_pod_count(p, 1);
     quotas_count(s, p->class, QUOTA_USED, 1);
     if (p->leaving) quotas_count(s, p->class, QUOTA_LEAVING, 1);
-    terms_count_pod(s, p->class, p->node, 1);
+    terms_count_pod(s, p->labels, p->node, 1);
 }
 
 static int64_t start_of(const struct core_v1_pod *pod) {
@@ -190,17 +190,25 @@ bool snapshot_has_lower(const struct snapshot *s, int32_t priority) {
     return false;
 }
 
+static bool has_uid(const struct set_item *item, const void *uid) {
+    return str_eq(sched_pod_uid((const struct sched_pod *)item), uid);
+}
+
+struct sched_pod *snapshot_pod(const struct snapshot *s, const char *uid) {
+    return s->pods.n ? set_find(&s->pods, map_hash(slice_of(uid)), has_uid, uid) : NULL;
+}
+
 void snapshot_add_pod(struct snapshot *s, const struct core_v1_pod *pod, const char *node) {
     const char *uid = str_or(pod->metadata.uid, ""), *name = str_or(pod->metadata.name, "");
-    struct sched_pod *p = map_gets(&s->pod_by_uid, uid);
-    struct pod_class *c = class_use(s, pod);
-    if (p && p->class == c && strcmp(p->node->name, node) == 0) {
+    struct sched_pod *p = snapshot_pod(s, uid);
+    struct pod_labels *l = labels_use(s, pod);
+    if (p && p->labels == l && strcmp(p->node->name, node) == 0) {
         if (p->start_s != start_of(pod)) snapshot_changed(s, p->node, false);
         p->start_s = start_of(pod);
-        class_release(s, c);
+        labels_release(s, l);
         return;
     }
-    bool leaving = c->terminating || (p && p->leaving && str_eq(p->node->name, node));
+    bool leaving = l->class->terminating || (p && p->leaving && str_eq(p->node->name, node));
     snapshot_remove_pod(s, uid);
     size_t uid_n = strlen(uid) + 1, name_n = strlen(name) + 1;
     p = calloc(1, sizeof *p + uid_n + name_n);
@@ -208,15 +216,17 @@ void snapshot_add_pod(struct snapshot *s, const struct core_v1_pod *pod, const c
     memcpy(p->text, uid, uid_n);
     memcpy(p->text + uid_n, name, name_n);
     p->name_at = (uint32_t)uid_n;
-    p->class = c;
+    p->item.hash = map_hash(slice_of(uid));
+    p->labels = l;
+    p->class = l->class;
     p->node = node_of(s, node);
     p->start_s = start_of(pod);
     p->leaving = leaving;
     p->at_node = (uint32_t)p->node->pods.n;
     vec_push(&p->node->pods, p);
-    map_put(&s->pod_by_uid, slice_of(uid), p);
-    count_priority(s, c->priority, 1);
-    if (c->gang) gang_place(c->gang, p);
+    set_add(&s->pods, &p->item);
+    count_priority(s, p->class->priority, 1);
+    if (l->gang) gang_place(l->gang, p);
     p->of_node = power_pod_of_node(pod);
     gpu_pod_put(s, p, pod);
     snapshot_drop_pod(s, p);
@@ -232,23 +242,24 @@ void snapshot_set_leaving(struct snapshot *s, struct sched_pod *p, bool leaving)
 }
 
 bool snapshot_remove_pod(struct snapshot *s, const char *uid) {
-    struct sched_pod *p = map_del(&s->pod_by_uid, slice_of(uid));
+    struct sched_pod *p = snapshot_pod(s, uid);
     if (!p) return false;
+    set_remove(&s->pods, &p->item);
     struct sched_node *n = p->node;
     if (!p->away) snapshot_lift_pod(s, p);
     count_priority(s, p->class->priority, -1);
-    if (p->class->gang) gang_unplace(p->class->gang, p);
+    if (p->labels->gang) gang_unplace(p->labels->gang, p);
     vec_swap_remove(&n->pods, p->at_node);
     if (p->at_node < n->pods.n) n->pods.v[p->at_node]->at_node = p->at_node;
     snapshot_changed(s, n, false);
-    class_release(s, p->class);
+    labels_release(s, p->labels);
     free(p);
     node_forget(s, n);
     return true;
 }
 
 const char *snapshot_node_of(const struct snapshot *s, const char *uid) {
-    const struct sched_pod *p = map_gets(&s->pod_by_uid, uid);
+    const struct sched_pod *p = snapshot_pod(s, uid);
     return p ? p->node->name : NULL;
 }
 
@@ -258,9 +269,9 @@ const struct nominated *snapshot_nominated(const struct snapshot *s, const char 
 
 void snapshot_nominate(struct snapshot *s, const struct core_v1_pod *pod, const char *node) {
     const struct nominated *old = snapshot_nominated(s, pod->metadata.uid);
-    struct pod_class *c = class_use(s, pod);
-    if (old && old->class == c && str_eq(old->node->name, node)) {
-        class_release(s, c);
+    struct pod_labels *l = labels_use(s, pod);
+    if (old && old->labels == l && str_eq(old->node->name, node)) {
+        labels_release(s, l);
         return;
     }
     snapshot_unnominate(s, pod->metadata.uid);
@@ -269,9 +280,10 @@ void snapshot_nominate(struct snapshot *s, const struct core_v1_pod *pod, const 
     m->uid = copy_str(pod->metadata.uid);
     m->ns = copy_str(str_or(pod->metadata.namespace, ""));
     m->name = copy_str(str_or(pod->metadata.name, ""));
-    m->class = c;
+    m->labels = l;
+    m->class = l->class;
     m->node = node_of(s, node);
-    quotas_count(s, c, QUOTA_PROMISED, 1);
+    quotas_count(s, m->class, QUOTA_PROMISED, 1);
     vec_push(&m->node->nominated, m);
     map_put(&s->nominated_by_uid, slice_of(m->uid), m);
     snapshot_changed(s, m->node, false);
@@ -289,7 +301,7 @@ void snapshot_unnominate(struct snapshot *s, const char *uid) {
     quotas_count(s, m->class, QUOTA_PROMISED, -1);
     snapshot_changed(s, n, false);
     node_forget(s, n);
-    class_release(s, m->class);
+    labels_release(s, m->labels);
     free(m->uid);
     free(m->ns);
     free(m->name);
@@ -359,10 +371,10 @@ void snapshot_done(struct snapshot *s) {
         snapshot_unnominate(s, ((struct nominated *)e->value)->uid);
     }
     /* Not from the start each time: the first slots are empty soon. A removal may move one here. */
-    for (at = 0; s->pod_by_uid.n;) {
-        e = map_next(&s->pod_by_uid, &at);
-        at = e ? at - 1 : 0;
-        if (e) snapshot_remove_pod(s, sched_pod_uid(e->value));
+    for (at = 0; s->pods.n;) {
+        const struct sched_pod *p = set_next(&s->pods, &at);
+        at = p ? at - 1 : 0;
+        if (p) snapshot_remove_pod(s, sched_pod_uid(p));
     }
     while (s->nodes.n) snapshot_remove_node(s, s->nodes.v[s->nodes.n - 1]->name);
     for (at = 0; (e = map_next(&s->namespaces, &at));) namespace_free(e->value);
@@ -374,7 +386,9 @@ void snapshot_done(struct snapshot *s) {
     gpu_cluster_done(s);
     vec_done(&s->topologies);
     map_done(&s->node_by_name);
-    map_done(&s->pod_by_uid);
+    set_done(&s->pods);
+    set_done(&s->labels);
+    set_done(&s->label_keys);
     map_done(&s->class_by_key);
     map_done(&s->term_by_key);
     map_done(&s->namespaces);

@@ -1,7 +1,8 @@
 /*
  * What the scheduler decides on: its nodes with what is used on each, and the pods that use it. A
  * pod counts from the moment its binding is sent (assumed), not only when the API shows it. Pods
- * that ask for the same share one pod_class; a stored pod is three pointers and its names.
+ * that ask for the same share one pod_class, those with the same labels too one pod_labels; a
+ * stored pod is a few pointers and its names.
  */
 #pragma once
 
@@ -12,6 +13,7 @@
 #include "scheduler/owners.h"
 #include "scheduler/quotas.h"
 #include "scheduler/resources.h"
+#include "scheduler/set.h"
 #include "scheduler/terms.h"
 #include "scheduler/volumes.h"
 
@@ -26,14 +28,13 @@ struct class_term { /* a term that pods of the class bear */
     int weight;
 };
 
-struct pod_class { /* all that a placed pod means to others */
+struct pod_class { /* all that a placed pod means to others, but for its labels */
     char *key;
     size_t key_n;
+    uint64_t hash; /* of the key */
     size_t users;
     struct arena *arena;
     const char *namespace;
-    struct gang *gang; /* NULL: none */
-    struct str_map labels;
     int32_t priority;
     bool terminating;
     struct resources asks;
@@ -45,7 +46,17 @@ struct pod_class { /* all that a placed pod means to others */
     struct pod_volumes volumes;
     struct class_term *bears;
     size_t n_bears;
+};
+
+/* Pods of a class with the same labels. Many pods have labels of their own, so this is small. */
+struct pod_labels {
+    struct set_item item; /* in snapshot.labels */
+    struct pod_class *class;
+    struct gang *gang;                /* NULL: none */
     VEC(struct sched_term *) matches; /* every term that selects these pods */
+    size_t users;
+    struct str_map map;  /* its keys are shared with others */
+    struct str_pair v[]; /* of the map; then its values' text */
 };
 
 struct sched_node {
@@ -65,15 +76,17 @@ struct sched_node {
     VEC(struct nominated *) nominated; /* wait for room here */
 };
 
-struct sched_pod { /* a pod that uses a node */
+struct sched_pod {        /* a pod that uses a node */
+    struct set_item item; /* in snapshot.pods, by uid */
     struct pod_class *class;
+    struct pod_labels *labels; /* of that class */
     struct sched_node *node;
+    int64_t start_s;  /* 0: not started */
     uint32_t at_node; /* in node->pods */
     uint32_t name_at; /* in text */
     uint32_t at_gang; /* in the gang's `placed` */
     uint32_t gpus;    /* devices, by bit */
     bool of_node;     /* of a DaemonSet, or static */
-    int64_t start_s;  /* 0: not started */
     bool leaving;     /* its deletion is under way: it will make room, and costs nothing */
     bool away;        /* lifted for longer than one look */
     bool lifted;
@@ -86,6 +99,7 @@ struct nominated { /* a pod that made room on a node and waits for it */
     char *uid, *ns, *name;
     struct sched_node *node;
     struct pod_class *class;
+    struct pod_labels *labels;
 };
 
 /* What happened to nodes lately, for caches: which one, and whether more than its use changed. */
@@ -103,7 +117,9 @@ struct priority_count {
 struct snapshot {
     VEC(struct sched_node *) nodes; /* order of arrival */
     struct map node_by_name;        /* unknown ones too */
-    struct map pod_by_uid;
+    struct set pods;
+    struct set labels;     /* pod_labels */
+    struct set label_keys; /* labels.c */
     struct map class_by_key;
     struct map term_by_key;
     struct map namespaces;             /* name → struct namespace_labels */
@@ -137,6 +153,8 @@ void snapshot_remove_namespace(struct snapshot *s, const char *name);
 const struct str_map *snapshot_namespace(const struct snapshot *s, const char *name);
 /* Counts the pod on that node (which need not be known yet); the same uid again replaces. */
 void snapshot_add_pod(struct snapshot *s, const struct core_v1_pod *pod, const char *node);
+/* NULL: it is not counted. All: set_next(&s->pods, …). */
+struct sched_pod *snapshot_pod(const struct snapshot *s, const char *uid);
 /* True when it was counted. */
 bool snapshot_remove_pod(struct snapshot *s, const char *uid);
 const char *snapshot_node_of(const struct snapshot *s,
@@ -165,6 +183,10 @@ void snapshot_count_nominated(struct sched_node *n, int32_t priority, const char
 /* place.c: forgets the caches. */
 void places_done(struct snapshot *s);
 
+/* labels.c: those of the pod, with one more user. */
+struct pod_labels *labels_use(struct snapshot *s, const struct core_v1_pod *pod);
+void labels_release(struct snapshot *s, struct pod_labels *l);
+
 /* classes.c */
 struct pod_class *class_use(struct snapshot *s, const struct core_v1_pod *pod);
 void class_release(struct snapshot *s, struct pod_class *c);
@@ -187,5 +209,5 @@ static inline uint32_t snapshot_domain(const struct snapshot *s, const struct sc
 /* A namespace has other labels: what its pods match is found again. */
 void terms_rematch(struct snapshot *s, const char *namespace);
 /* Counts or discounts all that a pod means to terms on its node. */
-void terms_count_pod(const struct snapshot *s, const struct pod_class *c,
+void terms_count_pod(const struct snapshot *s, const struct pod_labels *l,
                      const struct sched_node *n, int sign);

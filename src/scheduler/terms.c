@@ -69,19 +69,21 @@ static void matcher_init(struct sched_matcher *m, struct arena *a, const struct 
 }
 
 static bool matcher_matches(const struct snapshot *s, const struct sched_matcher *m,
-                            const struct pod_class *c) {
+                            const struct pod_labels *l) {
     bool inside = false;
     for (size_t i = 0; i < m->namespaces.n && !inside; i++)
-        inside = str_eq(m->namespaces.v[i], c->namespace);
+        inside = str_eq(m->namespaces.v[i], l->class->namespace);
     if (!inside && m->namespace_selector)
-        inside = selector_matches(m->namespace_selector, snapshot_namespace(s, c->namespace));
-    return inside && selector_matches(m->labels, &c->labels);
+        inside =
+            selector_matches(m->namespace_selector, snapshot_namespace(s, l->class->namespace));
+    return inside && selector_matches(m->labels, &l->map);
 }
 
-bool term_matches(const struct snapshot *s, const struct sched_term *t, const struct pod_class *c) {
-    if (t->skip_terminating && c->terminating) return false;
+bool term_matches(const struct snapshot *s, const struct sched_term *t,
+                  const struct pod_labels *l) {
+    if (t->skip_terminating && l->class->terminating) return false;
     for (size_t i = 0; i < t->n_matchers; i++)
-        if (!matcher_matches(s, &t->matchers[i], c)) return false;
+        if (!matcher_matches(s, &t->matchers[i], l)) return false;
     return true;
 }
 
@@ -130,21 +132,20 @@ void term_count_weight(struct sched_term *t, uint32_t domain, int weight, int si
     t->all_weights += sign;
 }
 
-/* Every class that it selects hears of it, and their pods are counted. */
+/* All labels that it selects hear of it, and their pods are counted. */
 static void count_all(struct snapshot *s, struct sched_term *t) {
     size_t at = 0;
-    struct map_entry *e;
+    struct pod_labels *l;
+    const struct sched_pod *p;
     bool any = false;
-    while ((e = map_next(&s->class_by_key, &at))) {
-        struct pod_class *c = e->value;
-        if (!term_matches(s, t, c)) continue;
-        vec_push(&c->matches, t);
+    while ((l = set_next(&s->labels, &at))) {
+        if (!term_matches(s, t, l)) continue;
+        vec_push(&l->matches, t);
         any = true;
     }
     at = 0;
-    while (any && (e = map_next(&s->pod_by_uid, &at))) {
-        const struct sched_pod *p = e->value;
-        if (p->node->at != SIZE_MAX && term_matches(s, t, p->class))
+    while (any && (p = set_next(&s->pods, &at))) {
+        if (p->node->at != SIZE_MAX && term_matches(s, t, p->labels))
             term_count_match(t, snapshot_domain(s, p->node, t), 1);
     }
 }
@@ -178,12 +179,11 @@ struct sched_term *term_use(struct snapshot *s, const struct term_source *from) 
 void term_release(struct snapshot *s, struct sched_term *t) {
     if (--t->users) return;
     size_t at = 0;
-    struct map_entry *e;
-    while ((e = map_next(&s->class_by_key, &at))) {
-        struct pod_class *c = e->value;
-        for (size_t i = 0; i < c->matches.n; i++)
-            if (c->matches.v[i] == t) {
-                vec_swap_remove(&c->matches, i);
+    struct pod_labels *l;
+    while ((l = set_next(&s->labels, &at))) {
+        for (size_t i = 0; i < l->matches.n; i++)
+            if (l->matches.v[i] == t) {
+                vec_swap_remove(&l->matches, i);
                 break;
             }
     }

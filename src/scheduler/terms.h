@@ -48,7 +48,7 @@ struct sched_term {
     int64_t all_matched, all_anti, all_hard, all_weights; /* the last: bearers, not their sum */
 };
 
-struct pod_class;
+struct pod_labels;
 struct snapshot;
 
 /* What a term is made of; the strings are borrowed. */
@@ -62,7 +62,7 @@ struct term_source {
 /* Finds or makes it, counted and with one more user. */
 struct sched_term *term_use(struct snapshot *s, const struct term_source *from);
 void term_release(struct snapshot *s, struct sched_term *t);
-bool term_matches(const struct snapshot *s, const struct sched_term *t, const struct pod_class *c);
+bool term_matches(const struct snapshot *s, const struct sched_term *t, const struct pod_labels *l);
 
 /* How often the pod's domain counts, for a pod that matches or bears. sign: 1 or −1 */
 void term_count_match(struct sched_term *t, uint32_t domain, int sign);

@@ -89,11 +89,12 @@ void topology_remove_node(struct snapshot *s, const struct sched_node *n) {
     }
 }
 
-void terms_count_pod(const struct snapshot *s, const struct pod_class *c,
+void terms_count_pod(const struct snapshot *s, const struct pod_labels *l,
                      const struct sched_node *n, int sign) {
+    const struct pod_class *c = l->class;
     if (n->at == SIZE_MAX) return;
-    for (size_t i = 0; i < c->matches.n; i++)
-        term_count_match(c->matches.v[i], snapshot_domain(s, n, c->matches.v[i]), sign);
+    for (size_t i = 0; i < l->matches.n; i++)
+        term_count_match(l->matches.v[i], snapshot_domain(s, n, l->matches.v[i]), sign);
     for (size_t i = 0; i < c->n_bears; i++) {
         const struct class_term *b = &c->bears[i];
         uint32_t domain = snapshot_domain(s, n, b->term);
@@ -108,26 +109,23 @@ void terms_count_pod(const struct snapshot *s, const struct pod_class *c,
 
 static void count_namespace(struct snapshot *s, const char *namespace, int sign) {
     size_t at = 0;
-    struct map_entry *e;
-    while ((e = map_next(&s->pod_by_uid, &at))) {
-        const struct sched_pod *p = e->value;
-        if (str_eq(p->class->namespace, namespace)) terms_count_pod(s, p->class, p->node, sign);
-    }
+    const struct sched_pod *p;
+    while ((p = set_next(&s->pods, &at)))
+        if (str_eq(p->class->namespace, namespace)) terms_count_pod(s, p->labels, p->node, sign);
 }
 
 void terms_rematch(struct snapshot *s, const char *namespace) {
     if (!s->term_by_key.n) return;
     count_namespace(s, namespace, -1);
     size_t at = 0;
-    struct map_entry *e;
-    while ((e = map_next(&s->class_by_key, &at))) {
-        struct pod_class *c = e->value;
-        if (!str_eq(c->namespace, namespace)) continue;
-        c->matches.n = 0;
+    struct pod_labels *l;
+    while ((l = set_next(&s->labels, &at))) {
+        if (!str_eq(l->class->namespace, namespace)) continue;
+        l->matches.n = 0;
         size_t term_at = 0;
         struct map_entry *te;
         while ((te = map_next(&s->term_by_key, &term_at)))
-            if (term_matches(s, te->value, c)) vec_push(&c->matches, te->value);
+            if (term_matches(s, te->value, l)) vec_push(&l->matches, te->value);
     }
     count_namespace(s, namespace, 1);
 }

@@ -103,6 +103,6 @@ int64_t replay_cluster_place(struct replay_cluster *c, const struct replay_pod *
     struct sched_result r = sched_place(c->scratch, &c->snapshot, pod);
     if (!r.node) return -1;
     snapshot_add_pod(&c->snapshot, pod, r.node);
-    *ret_devices = ((struct sched_pod *)map_gets(&c->snapshot.pod_by_uid, uid))->gpus;
+    *ret_devices = ((struct sched_pod *)snapshot_pod(&c->snapshot, uid))->gpus;
     return strtoll(r.node + 1, NULL, 10);
 }

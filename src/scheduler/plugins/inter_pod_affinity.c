@@ -23,10 +23,10 @@ static bool draws(const struct sched_term *t) { return t->all_weights || t->all_
 
 static void *prepare(const struct sched_query *q, const void *args) {
     const struct affinity_args *given = args;
-    size_t n = q->class->matches.n;
+    size_t n = q->labels->matches.n;
     bool any = q->n_affinity || q->n_anti || q->n_preferred;
     for (size_t i = 0; i < n && !any; i++)
-        any = q->class->matches.v[i]->all_anti || draws(q->class->matches.v[i]);
+        any = q->labels->matches.v[i]->all_anti || draws(q->labels->matches.v[i]);
     if (!any) return NULL;
     struct affinity_state *st = ARENA_NEW(q->a, struct affinity_state);
     st->hard_weight = given->hard_weight;
@@ -35,7 +35,7 @@ static void *prepare(const struct sched_query *q, const void *args) {
     st->against = ARENA_ARRAY(q->a, struct sched_term *, n + 1);
     st->drawn = ARENA_ARRAY(q->a, struct sched_term *, n + 1);
     for (size_t i = 0; i < n; i++) {
-        struct sched_term *t = q->class->matches.v[i];
+        struct sched_term *t = q->labels->matches.v[i];
         if (t->all_anti) st->against[st->n_against++] = t;
         if (draws(t)) st->drawn[st->n_drawn++] = t;
     }

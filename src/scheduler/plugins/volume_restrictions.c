@@ -34,12 +34,10 @@ static bool uses_any(const struct pod_class *c, const struct restrictions *st) {
 
 static void look_for_users(const struct sched_query *q, struct restrictions *st) {
     size_t at = 0;
-    struct map_entry *e;
-    while (!st->taken && (e = map_next(&q->snapshot->pod_by_uid, &at))) {
-        const struct sched_pod *p = e->value;
+    const struct sched_pod *p;
+    while (!st->taken && (p = set_next(&q->snapshot->pods, &at)))
         st->taken = p->class->volumes.claims.n && !p->lifted && !str_eq(sched_pod_uid(p), q->uid) &&
                     str_eq(p->class->namespace, q->class->namespace) && uses_any(p->class, st);
-    }
 }
 
 static void *prepare(const struct sched_query *q, const void *args) {
