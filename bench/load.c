@@ -42,7 +42,7 @@ static uint64_t cpu_ns(long pid) {
     snprintf(path, sizeof path, "/proc/%ld/task", pid);
     DIR *d = opendir(path);
     if (!d) die(path);
-    for (struct dirent *e; (e = readdir(d));) {
+    for (struct dirent *e; d && (e = readdir(d));) {
         char file[400];
         if (e->d_name[0] == '.') continue;
         snprintf(file, sizeof file, "%s/%s/schedstat", path, e->d_name);

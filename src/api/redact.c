@@ -17,7 +17,7 @@ static void hide(json_t *parent, const char *key) {
 static void hide_each(json_t *map) {
     const char *key;
     json_t *v;
-    json_object_foreach(map, key, v) hide(map, key);
+    json_object_foreach(map, key, v) { hide(map, key); }
 }
 
 static bool redact(json_t *v, const struct api_type *t);
@@ -35,12 +35,13 @@ static bool redact_field(json_t *parent, json_t *v, const struct api_field *f) {
         return true;
     }
     if (f->form != API_OBJECT) return false;
-    if (json_is_array(v))
-        json_array_foreach(v, i, each) found |= redact(each, f->type);
-    else if (is_map(f))
-        json_object_foreach(v, key, each) found |= redact(each, f->type);
-    else
+    if (json_is_array(v)) {
+        json_array_foreach(v, i, each) { found |= redact(each, f->type); }
+    } else if (is_map(f)) {
+        json_object_foreach(v, key, each) { found |= redact(each, f->type); }
+    } else {
         found = redact(v, f->type);
+    }
     return found;
 }
 
@@ -72,8 +73,9 @@ static void redact_object(json_t *o, const struct api_kind *k) {
 void api_redact(json_t *doc, const struct api_kind *kind) {
     size_t i;
     json_t *each;
-    json_array_foreach(json_object_get(doc, "items"), i, each) redact_object(each, kind);
-    json_array_foreach(json_object_get(doc, "rows"), i, each)
+    json_array_foreach(json_object_get(doc, "items"), i, each) { redact_object(each, kind); }
+    json_array_foreach(json_object_get(doc, "rows"), i, each) {
         redact_object(json_object_get(each, "object"), kind);
+    }
     redact_object(doc, kind);
 }

@@ -49,7 +49,7 @@ static bool create_batch(struct store_backend *b, uint64_t from, size_t n) {
     struct store_write *w = ARENA_ARRAY(a, struct store_write, n);
     struct store_result *res = ARENA_ARRAY(a, struct store_result, n);
     for (size_t i = 0; i < n; i++) {
-        const char *key = arena_printf(a, "/k%llu", (unsigned long long)(from + i + 1));
+        const char *key = arena_printf(a, "/k%llu", (unsigned long long)from + i + 1);
         w[i] =
             (struct store_write){STORE_CREATE, slice_of(key), 0, 7, slice_from(value, VALUE_BYTES)};
     }
