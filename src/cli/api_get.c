@@ -61,8 +61,8 @@ static int receive(int fd, struct answer *r, struct err *err) {
     return rc;
 }
 
-int cli_api_get(const char *root, struct arena *a, const char *path, struct slice *ret,
-                struct err *err) {
+int cli_api_send(const char *root, struct arena *a, const char *method, const char *path,
+                 struct slice body, struct slice *ret, struct err *err) {
     OWN(buf_done) struct buf head = {0};
     struct answer r = {0};
     struct timeval limit = {.tv_sec = ANSWER_S};
@@ -70,7 +70,11 @@ int cli_api_get(const char *root, struct arena *a, const char *path, struct slic
     int rc = unix_connect(arena_printf(a, "%s/run/atoll/api.sock", root), false, &fd, err);
     if (rc < 0) return rc;
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    buf_printf(&head, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path);
+    buf_printf(&head, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", method, path);
+    if (body.n)
+        buf_printf(&head, "Content-Type: application/json\r\nContent-Length: %zu\r\n", body.n);
+    buf_str(&head, "\r\n");
+    buf_slice(&head, body);
     rc = send(fd, head.p, head.n, MSG_NOSIGNAL) == (ssize_t)head.n
              ? receive(fd, &r, err)
              : err_errno(err, errno, "api.sock");
@@ -78,6 +82,11 @@ int cli_api_get(const char *root, struct arena *a, const char *path, struct slic
     if (rc == 0) *ret = slice_of(arena_strn(a, buf_view(&r.body)));
     buf_done(&r.body);
     return rc;
+}
+
+int cli_api_get(const char *root, struct arena *a, const char *path, struct slice *ret,
+                struct err *err) {
+    return cli_api_send(root, a, "GET", path, (struct slice){0}, ret, err);
 }
 
 static int each_item(const struct api_kind *k, struct slice page,

@@ -1,4 +1,4 @@
-/* Reading the API of the Atoll under a root, as root: GET requests on api.sock that block. */
+/* The API of the Atoll under a root, as root: requests on api.sock that block. */
 #pragma once
 
 #include "api/registry.h"
@@ -9,6 +9,9 @@
  * says. */
 int cli_api_get(const char *root, struct arena *a, const char *path, struct slice *ret,
                 struct err *err);
+/* The same with a method and a JSON body. */
+int cli_api_send(const char *root, struct arena *a, const char *method, const char *path,
+                 struct slice body, struct slice *ret, struct err *err);
 /* Calls fn with each object of a kind, page by page; stops when fn returns non-zero, which it
  * returns. namespace and field_selector may be NULL. Objects live until fn returns. */
 int cli_api_list(const char *root, const struct api_kind *k, const char *namespace,
