@@ -27,7 +27,8 @@ struct sp_ring_shared {
     _Atomic uint64_t written;
     _Atomic uint64_t reserved;
     _Atomic uint64_t wanted;
-    uint64_t unused_too[5];
+    _Atomic uint64_t sent;
+    uint64_t unused_too[4];
     /* Where the first message of each sixteenth of the memory begins. */
     _Atomic uint64_t landmark[LANDMARKS];
 };
@@ -132,6 +133,7 @@ int sp_ring_put(struct sp_ring_writer *w, const struct iovec *part, size_t n) {
 }
 
 void sp_ring_publish(struct sp_ring_writer *w) {
+    atomic_store_explicit(&w->ring.shared->sent, w->sequence, memory_order_relaxed);
     atomic_store_explicit(&w->ring.shared->written, w->written, memory_order_release);
     atomic_thread_fence(memory_order_seq_cst);
 }
@@ -324,6 +326,16 @@ void sp_ring_attach(const struct sp_ring *r, struct sp_ring_cursor *c) {
 bool sp_ring_wanted(const struct sp_ring *r, uint64_t before, uint64_t now) {
     uint64_t wanted = atomic_load_explicit(&r->shared->wanted, memory_order_relaxed);
     return wanted > before && wanted <= now;
+}
+
+uint64_t sp_ring_written(const struct sp_ring *r) { return written_of(r); }
+
+uint64_t sp_ring_sent(const struct sp_ring *r) {
+    return atomic_load_explicit(&r->shared->sent, memory_order_relaxed);
+}
+
+uint64_t sp_ring_waits_for(const struct sp_ring *r) {
+    return atomic_load_explicit(&r->shared->wanted, memory_order_relaxed);
 }
 
 /* ---- sides ---- */

@@ -136,6 +136,12 @@ int sp_ring_next(const struct sp_ring *r, struct sp_ring_cursor *c, sp_ring_want
  * of its own, after the position was shown. */
 bool sp_ring_wanted(const struct sp_ring *r, uint64_t before, uint64_t now);
 
+/* Without believing it: how far the writer has come, how many messages it says it has sent, and
+ * the position it waits for (0: none). For figures and for finding out who stalls. */
+uint64_t sp_ring_written(const struct sp_ring *r);
+uint64_t sp_ring_sent(const struct sp_ring *r);
+uint64_t sp_ring_waits_for(const struct sp_ring *r);
+
 /* ---- sides ---- */
 
 /* Shows how far the owner has read the ring of a slot. */
