@@ -37,6 +37,7 @@ struct sp_role_config {
     size_t n_users;
     const gid_t *groups;
     size_t n_groups;
+    bool pods; /* some pods are granted it: it has files in .pods, too (endpoint_pods.c) */
 };
 
 struct sp_filter_config {

@@ -105,10 +105,12 @@ static int make_access(struct making *m, struct err *err) {
     const struct sp_v1_topology_access_list *list = &m->t->spec.access;
     for (size_t i = 0; i < list->n; i++) {
         const struct sp_v1_topology_access *entry = &list->v[i];
-        if (!entry->users.n && !entry->groups.n) continue;
+        bool pods = entry->service_accounts.n || entry->namespaces.n;
         for (unsigned role = 0; role < SP_ROLE_COUNT; role++) {
             const char *name = sp_protocol_of_role((enum sp_role)role)->name;
             if (entry->roles.n && !str_list_has(&entry->roles, name)) continue;
+            m->c->roles[role].pods |= pods;
+            if (!entry->users.n && !entry->groups.n) continue;
             int r = add_access(m, entry, &m->c->roles[role], err);
             if (r < 0) return err_wrap(err, "spec.access[%zu]", i);
         }

@@ -6,6 +6,7 @@
 
 #include "proc/loop.h"
 #include "sp/link.h"
+#include "sp/meter.h"
 
 enum sp_edge_state {
     SP_EDGE_IDLE,
@@ -28,6 +29,7 @@ struct sp_edge {
     unsigned attempts;        /* failed in a row */
     uint32_t peers, subscriptions;
     struct sp_counters gone; /* of links that are closed */
+    struct sp_meter meter;   /* both ways */
     uint64_t handshakes_failed;
     uint64_t rate_messages, rate_bytes, rate_at_ms; /* tokens, a thousand for each one */
     bool ending;

@@ -55,7 +55,8 @@ static void accepted(struct sp_endpoint *e, int fd) {
         close(fd);
         return;
     }
-    struct sp_credentials who = {.pid = cred.pid, .uid = cred.uid, .gid = cred.gid, .fd = fd};
+    struct sp_credentials who = {
+        .pid = cred.pid, .uid = cred.uid, .gid = cred.gid, .fd = fd, .granted = e->granted};
     if (!sp_topology_admits(e->topology, e->role, &who, fd)) {
         e->refused++;
         sp_log(s, "client_refused", "file=%s/%s pid=%d uid=%u reason=\"access\"",
@@ -109,25 +110,6 @@ static void on_filter_connect(void *user, unsigned events) {
 
 /* ---- files ---- */
 
-/* The directory that a file stands in; *ret_base is its name there. */
-static int directory_of(struct sp_topology *t, const char *name, const char **ret_base,
-                        struct err *err) {
-    const char *slash = strrchr(name, '/');
-    *ret_base = slash ? slash + 1 : name;
-    if (!slash) return fcntl(t->dir_fd, F_DUPFD_CLOEXEC, 0);
-    OWN(free_p) char *dir = strndup(name, (size_t)(slash - name));
-    if (!dir) abort();
-    if (mkdirat(t->dir_fd, dir, 0755) < 0 && errno != EEXIST)
-        return err_errno(err, errno, "%s", dir);
-    int fd = openat(t->dir_fd, dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0) return err_errno(err, errno, "%s", dir);
-    if (fchmod(fd, 0755) < 0) {
-        close(fd);
-        return err_errno(err, errno, "%s", dir);
-    }
-    return fd;
-}
-
 static int set_owner(int dir, const struct sp_role_config *role, struct err *err) {
     /* The mode first: the file is ours only until it has its owner. */
     if (fchmodat(dir, fresh, role->mode, 0) < 0) return err_errno(err, errno, "mode");
@@ -137,24 +119,27 @@ static int set_owner(int dir, const struct sp_role_config *role, struct err *err
     return 0; /* run by an ordinary user: the files are his */
 }
 
-/* Paths of sockets hold 107 bytes; a name relative to the directory always fits. */
-static int bind_in(int dir, int fd, struct err *err) {
+/* Paths of sockets hold 107 bytes; a name relative to the directory always fits. Afterwards
+ * run/atoll is the working directory again, where the sockets of other services are. */
+static int bind_in(struct sp_service *s, int dir, int fd, struct err *err) {
     struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    int r = 0;
     memcpy(sa.sun_path, fresh, sizeof fresh);
-    if (fchdir(dir) < 0) return err_errno(err, errno, "directory");
     if (unlinkat(dir, fresh, 0) < 0 && errno != ENOENT) return err_errno(err, errno, "%s", fresh);
-    if (bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0) return err_errno(err, errno, "bind");
-    return 0;
+    if (fchdir(dir) < 0) return err_errno(err, errno, "directory");
+    if (bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0) r = err_errno(err, errno, "bind");
+    if (fchdir(s->run_dir) < 0 || chdir("..") < 0) return err_errno(err, errno, "directory");
+    return r;
 }
 
 static int socket_file(struct sp_topology *t, const char *name, int type,
                        const struct sp_role_config *role, int *ret_fd, struct err *err) {
     const char *base;
-    OWN(close_p) int dir = directory_of(t, name, &base, err);
+    OWN(close_p) int dir = sp_endpoint_directory(t->dir_fd, name, &base, err);
     if (dir < 0) return dir;
     OWN(close_p) int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return err_errno(err, errno, "socket");
-    int r = bind_in(dir, fd, err);
+    int r = bind_in(t->service, dir, fd, err);
     if (r == 0) r = set_owner(dir, role, err);
     if (r < 0) return r;
     if (listen(fd, BACKLOG) < 0) return err_errno(err, errno, "listen");
@@ -192,8 +177,17 @@ static int filter_listen(struct sp_endpoint *e, struct err *err) {
     return 0;
 }
 
+/* What the file of an endpoint is like: those for pods are behind a closed door. */
+static const struct sp_role_config *file_config(const struct sp_topology *t, enum sp_role role,
+                                                bool granted) {
+    static struct sp_role_config open_to_all = {.mode = 0666};
+    open_to_all.owner = geteuid();
+    open_to_all.group = getegid();
+    return granted ? &open_to_all : &t->config->roles[role];
+}
+
 static int endpoint_open(struct sp_endpoint *e, struct err *err) {
-    const struct sp_role_config *role = &e->topology->config->roles[e->role];
+    const struct sp_role_config *role = file_config(e->topology, e->role, e->granted);
     int fd = -1;
     int r = socket_file(e->topology, e->name, e->door->socket_type, role, &fd, err);
     if (r < 0) return err_wrap(err, "%s/%s", e->topology->config->name, e->name);
@@ -214,12 +208,13 @@ static struct sp_endpoint *find(struct sp_topology *t, const char *name) {
 }
 
 static int want(struct sp_topology *t, const struct sp_door *door, enum sp_role role,
-                const char *file, const struct sp_filter_config *filter, struct err *err) {
+                const char *place, const char *file, const struct sp_filter_config *filter,
+                struct err *err) {
     char name[NAME_BYTES];
-    snprintf(name, sizeof name, "%s%s%s%s", door->directory, *door->directory ? "/" : "", file,
-             door->suffix);
+    snprintf(name, sizeof name, "%s%s%s%s%s", place, door->directory, *door->directory ? "/" : "",
+             file, door->suffix);
     struct sp_endpoint *e = find(t, name);
-    const struct sp_role_config *c = &t->config->roles[role];
+    const struct sp_role_config *c = file_config(t, role, *place);
     if (e) {
         e->filter = filter;
         e->wanted = true;
@@ -228,8 +223,13 @@ static int want(struct sp_topology *t, const struct sp_door *door, enum sp_role 
     }
     e = calloc(1, sizeof *e);
     if (!e) abort();
-    *e = (struct sp_endpoint){
-        .topology = t, .door = door, .role = role, .filter = filter, .fd = -1, .wanted = true};
+    *e = (struct sp_endpoint){.topology = t,
+                              .door = door,
+                              .role = role,
+                              .filter = filter,
+                              .granted = *place,
+                              .fd = -1,
+                              .wanted = true};
     e->name = strdup(name);
     if (!e->name) abort();
     int r = endpoint_open(e, err);
@@ -243,13 +243,28 @@ static int want(struct sp_topology *t, const struct sp_door *door, enum sp_role 
 
 static const struct sp_filter_config everything = {"", {"", 0}};
 
-static int want_filters(struct sp_topology *t, const struct sp_door *door, struct err *err) {
-    int r = want(t, door, SP_SUB, "sub@", &everything, err);
+static int want_filters(struct sp_topology *t, const struct sp_door *door, const char *place,
+                        struct err *err) {
+    int r = want(t, door, SP_SUB, place, "sub@", &everything, err);
     for (size_t i = 0; r == 0 && i < t->config->n_filters; i++) {
         const struct sp_filter_config *f = &t->config->filters[i];
         char file[256];
         if (snprintf(file, sizeof file, "sub@%s", f->name) < (int)sizeof file)
-            r = want(t, door, SP_SUB, file, f, err);
+            r = want(t, door, SP_SUB, place, file, f, err);
+    }
+    return r;
+}
+
+/* All files of one role behind one door. */
+static int want_role(struct sp_topology *t, const struct sp_door *door, enum sp_role role,
+                     struct err *err) {
+    char places[SP_PLACES_MAX][SP_PLACE_BYTES];
+    size_t n = sp_endpoint_places(t->config, role, places);
+    int r = 0;
+    if (door->wanted && !door->wanted(t->config, role)) return 0;
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        r = want(t, door, role, places[i], sp_protocol_of_role(role)->name, NULL, err);
+        if (r == 0 && door->filters && role == SP_SUB) r = want_filters(t, door, places[i], err);
     }
     return r;
 }
@@ -259,13 +274,9 @@ int sp_endpoints_apply(struct sp_topology *t, struct err *err) {
     for (size_t i = 0; i < t->endpoints.n; i++) t->endpoints.v[i]->wanted = false;
     for (const struct sp_door *const *d = __start_atoll_sp_doors;
          r == 0 && d < __stop_atoll_sp_doors; d++)
-        for (unsigned role = 0; r == 0 && role < SP_ROLE_COUNT; role++) {
-            if (!sp_role_in((enum sp_role)role, t->config->pattern)) continue;
-            if ((*d)->wanted && !(*d)->wanted(t->config, (enum sp_role)role)) continue;
-            r = want(t, *d, (enum sp_role)role, sp_protocol_of_role((enum sp_role)role)->name, NULL,
-                     err);
-            if (r == 0 && (*d)->filters && role == SP_SUB) r = want_filters(t, *d, err);
-        }
+        for (unsigned role = 0; r == 0 && role < SP_ROLE_COUNT; role++)
+            if (sp_role_in((enum sp_role)role, t->config->pattern))
+                r = want_role(t, *d, (enum sp_role)role, err);
     for (size_t i = 0; r == 0 && i < t->endpoints.n;) {
         if (t->endpoints.v[i]->wanted) {
             i++;
@@ -274,14 +285,14 @@ int sp_endpoints_apply(struct sp_topology *t, struct err *err) {
         endpoint_free(t->endpoints.v[i], true);
         vec_swap_remove(&t->endpoints, i);
     }
+    sp_endpoint_directories_tidy(t);
     return r;
 }
 
 static void files_remove(struct sp_topology *t) {
     static const char *const texts[] = {"status", "stats", "peers", "graph"};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) unlinkat(t->dir_fd, texts[i], 0);
-    for (const struct sp_door *const *d = __start_atoll_sp_doors; d < __stop_atoll_sp_doors; d++)
-        if (*(*d)->directory) unlinkat(t->dir_fd, (*d)->directory, AT_REMOVEDIR);
+    sp_endpoint_directories_tidy(t);
     unlinkat(t->service->run_dir, t->config->name, AT_REMOVEDIR);
 }
 

@@ -32,6 +32,7 @@ struct sp_endpoint {
     enum sp_role role;
     const char *name;                      /* the file, relative to the topology's directory */
     const struct sp_filter_config *filter; /* of sub@…; NULL: none */
+    bool granted;                          /* in .pods */
     int fd;
     struct fd_watch *watch;
     uid_t owner; /* of the file, as it was made */
@@ -48,6 +49,20 @@ void sp_endpoints_close(struct sp_topology *t, bool remove_files);
  * between reading messages and handing them on: what was sent after a connect() had returned then
  * finds its subscription. */
 void sp_endpoints_catch_up(struct sp_topology *t);
+/*
+ * Directories with the same files for pods: .pods/ROLE and .pods/ROLE+ROLE, of roles that are
+ * granted to pods. Nobody but root enters .pods; the node mounts one of them into a pod which the
+ * API has admitted, so whoever connects there may. A directory, since files in it are replaced.
+ */
+enum { SP_PLACES_MAX = 3, SP_PLACE_BYTES = 48 };
+/* Where the files of a role stand, relative to the topology's directory: "" and those for pods,
+ * with a final slash. Returns how many. */
+size_t sp_endpoint_places(const struct sp_config *c, enum sp_role role,
+                          char ret[SP_PLACES_MAX][SP_PLACE_BYTES]);
+/* Opens the directory of a file below dir, made if need be; *ret_base is the file's name there. */
+int sp_endpoint_directory(int dir, const char *name, const char **ret_base, struct err *err);
+/* Removes directories that hold no file. */
+void sp_endpoint_directories_tidy(const struct sp_topology *t);
 /* The name of the file for a subscription: "sub@" and the prefix, all but A-Z a-z 0-9 . _ - ~
  * percent-encoded. -ENAMETOOLONG */
 int sp_filter_file_name(struct slice prefix, char ret[256]);

@@ -40,6 +40,7 @@ struct sp_credentials {
     uid_t uid;
     gid_t gid;
     int fd;         /* to ask for more; 0: none */
+    bool granted;   /* came by a file that only pods can reach to which the role is granted */
     char name[128]; /* address, and identity of its certificate, of a remote peer */
 };
 

@@ -48,22 +48,64 @@ void sp_figures_take(const struct sp_topology *t, struct sp_figures *ret) {
     ret->gaps = all.gaps;
 }
 
+void sp_meters_look(struct sp_topology *t) {
+    struct sp_figures f;
+    uint64_t now = loop_now_ms(t->loop);
+    sp_figures_take(t, &f);
+    sp_meter_look(&t->meter, f.messages_in, f.bytes_in, now);
+    for (unsigned r = 0; r < SP_ROLE_COUNT; r++)
+        sp_meter_look(&t->meters[r], f.roles[r].messages, f.roles[r].bytes, now);
+    for (size_t i = 0; i < t->edges.n; i++) {
+        struct sp_counters c = {0};
+        uint64_t queued, queued_bytes;
+        sp_edge_sum(t->edges.v[i], &c, &queued, &queued_bytes);
+        sp_meter_look(&t->edges.v[i]->meter, c.messages_in + c.messages_out,
+                      c.bytes_in + c.bytes_out, now);
+    }
+}
+
+static void role_line(const struct sp_topology *t, const struct sp_figures *f, enum sp_role role,
+                      struct buf *out) {
+    const struct sp_role_figures *r = &f->roles[role];
+    buf_printf(out, "role %s clients=%llu messages=%llu messages_per_second=%llu",
+               sp_protocol_of_role(role)->name, (ull)r->clients, (ull)r->messages,
+               (ull)t->meters[role].messages_per_second);
+    buf_printf(out, " bytes_per_second=%llu dropped=%llu queued=%llu\n",
+               (ull)t->meters[role].bytes_per_second, (ull)r->dropped, (ull)r->queued);
+}
+
+static void edge_line(const struct sp_edge *e, struct buf *out) {
+    const struct sp_edge_config *c = e->config;
+    struct sp_counters sum = {0};
+    uint64_t queued, queued_bytes;
+    sp_edge_sum(e, &sum, &queued, &queued_bytes);
+    buf_printf(out, "edge %s role=%s %s=%s state=%s peers=%u", c->name,
+               sp_protocol_of_role(c->role)->name, c->listen ? "listen" : "dial", c->address_text,
+               sp_edge_state_name(e->state), e->peers);
+    if (!str_empty(c->organisation)) buf_printf(out, " organisation=%s", c->organisation);
+    buf_printf(out, " messages_per_second=%llu bytes_per_second=%llu in=%llu out=%llu dropped=%llu",
+               (ull)e->meter.messages_per_second, (ull)e->meter.bytes_per_second,
+               (ull)sum.messages_in, (ull)sum.messages_out, (ull)sum.dropped);
+    buf_printf(out, " filtered=%llu gaps=%llu queued=%llu queued_bytes=%llu subscriptions=%u",
+               (ull)sum.filtered, (ull)sum.gaps, (ull)queued, (ull)queued_bytes, e->subscriptions);
+    buf_printf(out, "%s%s\n", e->last_error[0] ? " error=" : "", e->last_error);
+}
+
 void sp_status_text(const struct sp_topology *t, struct buf *out) {
     struct sp_figures f;
     sp_figures_take(t, &f);
     const struct sp_config *c = t->config;
-    buf_printf(out, "topology %s\npattern %s\ngeneration %lld\n", c->name, t->pattern->name,
-               (long long)c->generation);
+    buf_printf(out, "topology %s\npattern %s\ngeneration %lld\nready %s\n", c->name,
+               t->pattern->name, (long long)c->generation, t->stopping ? "no" : "yes");
     buf_printf(out, "clients %llu\nlinks %llu\nwanted_links %llu\nconnected_edges %llu\n",
                (ull)f.clients, (ull)f.links, (ull)f.wanted_links, (ull)f.connected_edges);
-    for (size_t i = 0; i < t->edges.n; i++) {
-        const struct sp_edge *e = t->edges.v[i];
-        buf_printf(out, "edge %s %s %s peers=%u%s%s\n", e->config->name,
-                   e->config->listen ? "listen" : "dial", sp_edge_state_name(e->state), e->peers,
-                   e->last_error[0] ? " error=" : "", e->last_error);
-    }
-    buf_printf(out, "queue messages=%u bytes=%llu policy=%s\nready %s\n", c->queue.messages,
-               (ull)c->queue.bytes, sp_policy_name(c->queue.policy), t->stopping ? "no" : "yes");
+    buf_printf(out, "messages_per_second %llu\nbytes_per_second %llu\ndropped %llu\n",
+               (ull)t->meter.messages_per_second, (ull)t->meter.bytes_per_second, (ull)f.dropped);
+    buf_printf(out, "queue messages=%u bytes=%llu policy=%s\n", c->queue.messages,
+               (ull)c->queue.bytes, sp_policy_name(c->queue.policy));
+    for (unsigned r = 0; r < SP_ROLE_COUNT; r++)
+        if (sp_role_in((enum sp_role)r, c->pattern)) role_line(t, &f, (enum sp_role)r, out);
+    for (size_t i = 0; i < t->edges.n; i++) edge_line(t->edges.v[i], out);
 }
 
 void sp_stats_text(const struct sp_topology *t, struct buf *out) {
@@ -138,7 +180,7 @@ static int replace(int dir, const char *name, const struct buf *text) {
 
 /* Any traffic moves this; so nothing is written while nothing happens. */
 static uint64_t mark_of(const struct sp_topology *t) {
-    uint64_t mark = t->broken;
+    uint64_t mark = t->broken + t->meter.messages_per_second;
     for (size_t i = 0; i < t->pipes.n; i++) {
         const struct sp_pipe *p = t->pipes.v[i];
         if (p)
@@ -157,6 +199,7 @@ void sp_status_write(struct sp_topology *t) {
                  {"stats", sp_stats_text},
                  {"peers", sp_peers_text},
                  {"graph", sp_graph_text}};
+    sp_meters_look(t);
     uint64_t mark = mark_of(t);
     if (!t->changed && mark == t->written_mark) return;
     t->changed = false;

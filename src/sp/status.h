@@ -21,5 +21,7 @@ void sp_status_text(const struct sp_topology *t, struct buf *out); /* one "key v
 void sp_stats_text(const struct sp_topology *t, struct buf *out);
 void sp_peers_text(const struct sp_topology *t, struct buf *out);
 void sp_graph_text(const struct sp_topology *t, struct buf *out);
+/* Looks at all counters: once a second. */
+void sp_meters_look(struct sp_topology *t);
 /* Writes what is out of date. Failures (a full disk) are counted and logged, nothing else. */
 void sp_status_write(struct sp_topology *t);

@@ -8,6 +8,7 @@
 #include "base/vec.h"
 #include "proc/loop.h"
 #include "sp/config.h"
+#include "sp/meter.h"
 #include "sp/pattern.h"
 
 struct sp_service;
@@ -36,7 +37,8 @@ struct sp_topology {
     int dir_fd; /* run/atoll/sp/NAME; -1 in unit tests */
     struct sp_counters gone[SP_ROLE_COUNT], gone_local[SP_ROLE_COUNT]; /* of closed pipes; those
                                                                           of them without edge */
-    bool stopping, changed; /* changed: the readable files are out of date */
+    struct sp_meter meter, meters[SP_ROLE_COUNT]; /* of all that comes in; of local programs */
+    bool stopping, changed;                       /* changed: the readable files are out of date */
     uint64_t written_mark;
 };
 
