@@ -55,22 +55,17 @@ static const char *in_proportion(struct arena *a, const char *resource, const ch
     if (!quantity_parse(limit, &l) || !quantity_parse(request, &r) || !quantity_parse(target, &t) ||
         r.nanos <= 0)
         return target;
-    double wanted = (double)t.nanos * ((double)l.nanos / (double)r.nanos) / 1e9;
-    if (wanted > 1e15) wanted = 1e15;
-    if (str_eq(resource, "cpu")) return quantity_from_milli(a, (int64_t)(wanted * 1000 + 0.5));
-    return quantity_from_bytes(a, (int64_t)(wanted + 0.5));
+    return vpa_scaled(a, resource, target, (double)l.nanos / (double)r.nanos);
 }
 
-const char *vpa_apply(struct arena *a, const vpa_object *v, struct core_v1_container *c) {
-    const struct autoscaling_v1_recommended_container_resources *r =
-        vpa_recommendation_of(v, c->name);
+const char *vpa_apply(struct arena *a, const vpa_object *v,
+                      const struct autoscaling_v1_recommended_container_resources *r,
+                      struct core_v1_container *c) {
     const vpa_policy *p = vpa_policy_of(v, c->name);
     OWN(buf_done) struct buf changed = {0};
-    if (!r) return NULL;
     for (size_t i = 0; i < ARRAY_LEN(resources); i++) {
         const char *name = resources[i], *target = str_map_get(&r->target, name);
-        if (!target || !vpa_controls(p, name)) continue;
-        target = vpa_within(p, name, target);
+        if (!target) continue;
         const char *limit = str_map_get(&c->resources.limits, name);
         const char *request = str_or(str_map_get(&c->resources.requests, name), limit);
         if (limit && !(p && str_eq(p->controlled_values, "RequestsOnly"))) {

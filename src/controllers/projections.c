@@ -37,7 +37,7 @@ static const char *const condition[] = {"type", "status", "lastTransitionTime", 
 static const char *const container_status[] = {"name", "restartCount", "state", "lastState", NULL};
 static const char *const container_state[] = {"terminated", NULL};
 static const char *const terminated[] = {"exitCode", "finishedAt", "reason", NULL};
-static const char *const template[] = {"metadata", NULL};
+static const char *const template[] = {"volumeClaimTemplate", NULL};
 
 static const struct api_keep keep[] = {{&meta_v1_object_meta_type, metadata, NULL},
                                        {&core_v1_pod_spec_type, spec, NULL},

@@ -50,7 +50,9 @@ static const char *const left_out[] = {"uid",
                                        "batch.kubernetes.io/job-name",
                                        "job-name",
                                        "batch.kubernetes.io/cronjob-scheduled-timestamp",
-                                       "generateName"};
+                                       "generateName",
+                                       "volume.kubernetes.io/selected-node",
+                                       "lastPhaseTransitionTime"};
 
 static bool is_left_out(const char *key) {
     for (size_t i = 0; i < ARRAY_LEN(left_out); i++)

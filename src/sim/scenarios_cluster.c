@@ -1,4 +1,5 @@
 /* Scenarios of everything around the workloads: namespaces, owners, services, nodes, volumes. */
+#include "sim/faults.h"
 #include "sim/plan.h"
 
 static void config_map(struct sim_plan *p, const char *name, const char *owner) {
@@ -97,7 +98,87 @@ static void volume_in_use(struct sim_plan *p) {
     act_delete(p, "", "PersistentVolume", name, PROPAGATE_DEFAULT);
     act_wait(p, 0);
 }
-SCENARIO(volume_in_use, "volume-protection", volume_in_use);
+SCENARIO(volume_in_use, "volume-protection volume-binder", volume_in_use);
+
+static void volume(struct sim_plan *p, unsigned i, const char *class, const char *more) {
+    act_create(p,
+               "{\"apiVersion\":\"v1\",\"kind\":\"PersistentVolume\",\"metadata\":{\"name\":"
+               "\"volume-%s-%u\",\"labels\":{\"i\":\"%u\"}},\"spec\":{\"capacity\":{\"storage\":"
+               "\"1Gi\"},\"accessModes\":[\"ReadWriteOnce\"],\"hostPath\":{\"path\":\"/v\"},"
+               "\"storageClassName\":\"%s\"%s}}",
+               p->ns, i, i, class, more);
+}
+
+static void claim(struct sim_plan *p, unsigned i, const char *class, const char *more) {
+    act_create(p,
+               "{\"apiVersion\":\"v1\",\"kind\":\"PersistentVolumeClaim\",\"metadata\":{\"name\":"
+               "\"claim-%u\"},\"spec\":{\"accessModes\":[\"ReadWriteOnce\"],\"resources\":{"
+               "\"requests\":{\"storage\":\"1Gi\"}},\"storageClassName\":\"%s\"%s}}",
+               i, class, more);
+}
+
+/* Claims and volumes that find each other: by label, by the claim's choice, by the volume's. Some
+ * go again. */
+static void claims(struct sim_plan *p) {
+    unsigned n = (unsigned)draw(p, 2, 5);
+    const char *class = p->ns;
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t tie = draw(p, 0, 2);
+        const char *policy = draw_one_in(p, 3) ? "Delete" : "Retain";
+        bool claim_first = draw_one_in(p, 2);
+        const char *volume_more = arena_printf(
+            p->a, ",\"persistentVolumeReclaimPolicy\":\"%s\"%s", policy,
+            tie == 0
+                ? arena_printf(p->a, ",\"claimRef\":{\"namespace\":\"%s\",\"name\":\"claim-%u\"}",
+                               p->ns, i)
+                : "");
+        const char *claim_more =
+            tie == 1 ? arena_printf(p->a, ",\"volumeName\":\"volume-%s-%u\"", p->ns, i)
+                     : arena_printf(p->a, ",\"selector\":{\"matchLabels\":{\"i\":\"%u\"}}", i);
+        if (claim_first) claim(p, i, class, claim_more);
+        volume(p, i, class, volume_more);
+        if (!claim_first) claim(p, i, class, claim_more);
+    }
+    act_wait(p, 0);
+    unsigned gone = (unsigned)draw(p, 0, n);
+    for (unsigned i = 0; i < gone; i++)
+        act_delete(p, "", "PersistentVolumeClaim", arena_printf(p->a, "claim-%u", i),
+                   PROPAGATE_DEFAULT);
+    act_wait(p, 0);
+    for (unsigned i = 0; i < gone; i++) /* whether they were ever bound is chance */
+        act_delete(p, "", "PersistentVolume", arena_printf(p->a, "volume-%s-%u", p->ns, i),
+                   PROPAGATE_DEFAULT);
+    act_wait(p, 0);
+}
+SCENARIO(claims, "claim-binder volume-binder claim-protection", claims);
+
+/* Claims that wait for their pod's node, and one that is made with its pod. */
+static void claims_of_pods(struct sim_plan *p) {
+    p->no_faults |= 1u << FAULT_POWER | 1u << FAULT_PARTITION; /* nobody makes the pod again */
+    act_create(p,
+               "{\"apiVersion\":\"storage.k8s.io/v1\",\"kind\":\"StorageClass\",\"metadata\":{"
+               "\"name\":\"late-%s\"},\"provisioner\":\"kubernetes.io/no-provisioner\","
+               "\"volumeBindingMode\":\"WaitForFirstConsumer\"}",
+               p->ns);
+    const char *class = arena_printf(p->a, "late-%s", p->ns);
+    claim(p, 0, class, ",\"selector\":{\"matchLabels\":{\"i\":\"0\"}}");
+    volume(p, 0, class, "");
+    volume(p, 1, class,
+           arena_printf(p->a, ",\"claimRef\":{\"namespace\":\"%s\",\"name\":\"user-own\"}", p->ns));
+    act_wait(p, 0);
+    act_create(
+        p,
+        "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"user\"},\"spec\":{"
+        "\"containers\":[{\"name\":\"c\",\"image\":\"i\"}],\"volumes\":[{\"name\":\"v\","
+        "\"persistentVolumeClaim\":{\"claimName\":\"claim-0\"}},{\"name\":\"own\","
+        "\"ephemeral\":{\"volumeClaimTemplate\":{\"spec\":{\"accessModes\":[\"ReadWriteOnce\"],"
+        "\"resources\":{\"requests\":{\"storage\":\"1Gi\"}},\"storageClassName\":\"%s\"}}}}]}}",
+        class);
+    act_wait(p, 60);
+    if (draw_one_in(p, 2)) act_delete(p, "", "Pod", "user", PROPAGATE_DEFAULT);
+    act_wait(p, 0);
+}
+SCENARIO(claims_of_pods, "claim-binder volume-binder ephemeral-claims garbage", claims_of_pods);
 
 /* Pods on a node that never was, and pods removed before they have one. */
 static void lost_pods(struct sim_plan *p) {

@@ -146,6 +146,11 @@ static int64_t changed_since(const struct hpa_memory *m, int64_t since_ns, bool 
     return n;
 }
 
+/* An object without `behavior` is limited as it was before there was one: at most twice as many, or
+ * up to four, in each period of 15 s (with behavior: four more); and the highest advice of the last
+ * five minutes counts upwards, too. */
+static bool is_plain(const struct hpa_run *r) { return !r->hpa->spec.behavior; }
+
 /* How far the rules let the number go. */
 static int32_t rate_limit(struct hpa_run *r, const struct hpa_memory *m, const rules *s, bool up) {
     int32_t now = r->target.spec_replicas;
@@ -158,7 +163,7 @@ static int32_t rate_limit(struct hpa_run *r, const struct hpa_memory *m, const r
         int64_t start = now - changed_since(m, since, up), to;
         double share = p->value / 100.0;
         if (str_eq(p->type, "Pods"))
-            to = up ? start + p->value : start - p->value;
+            to = !up ? start - p->value : is_plain(r) ? p->value : start + p->value;
         else
             to = up ? (int64_t)ceil((double)start * (1 + share) - 1e-9)
                     : (int64_t)((double)start * (1 - share) + 1e-9);
@@ -167,8 +172,6 @@ static int32_t rate_limit(struct hpa_run *r, const struct hpa_memory *m, const r
     limit = up ? MAX_OF(limit, (int64_t)now) : MIN_OF(limit, (int64_t)now);
     return (int32_t)MIN_OF(MAX_OF(limit, (int64_t)0), (int64_t)INT32_MAX);
 }
-
-/* ---- limits ---- */
 
 /* Upwards the least that was advised within the window counts, downwards the most. */
 static int32_t stabilize(struct hpa_run *r, const struct hpa_memory *m, int32_t desired, bool up,
@@ -223,14 +226,16 @@ struct hpa_verdict hpa_limit(struct hpa_run *r, struct hpa_memory *m, int32_t de
                             .able_message = "recommended size matches current size",
                             .limited_reason = "DesiredWithinRange",
                             .limited_message = "the desired count is within the acceptable range"};
-    v.replicas = stabilize(r, m, desired, up, up ? up_ns : down_ns);
+    bool lowest = up && !is_plain(r);
+    v.replicas = stabilize(r, m, desired, lowest, lowest ? up_ns : down_ns);
     remember_advice(r, m, desired, MAX_OF(up_ns, down_ns));
     if (v.replicas != desired) {
-        v.able_reason = up ? "ScaleUpStabilized" : "ScaleDownStabilized";
-        v.able_message = up ? "recent recommendations were lower than current one, applying the "
-                              "lowest recent recommendation"
-                            : "recent recommendations were higher than current one, applying the "
-                              "highest recent recommendation";
+        v.able_reason = lowest ? "ScaleUpStabilized" : "ScaleDownStabilized";
+        v.able_message = lowest
+                             ? "recent recommendations were lower than current one, applying the "
+                               "lowest recent recommendation"
+                             : "recent recommendations were higher than current one, applying the "
+                               "highest recent recommendation";
     }
     if (v.replicas > now)
         limit_up(r, m, &up_rules, &v);

@@ -386,3 +386,68 @@ TEST(doubtful_pods_only_slow_a_change_down) {
     assert_int_equal(ask("ppp", 50, 100), -1);
     assert_int_equal(ask("", 50, 100), -1);
 }
+
+/* ---- without `behavior`: as upstream, which looks every 15 seconds ---- */
+
+/* Load for which so many pods are wanted, whatever their number now. */
+static int decide_with_load_of(struct world *w, int pods, int wanted) {
+    char cpu[20];
+    snprintf(cpu, sizeof cpu, "%dm", wanted * 50 / pods);
+    web_uses(w, pods, cpu, "64Mi");
+    int n = decide_and_scale(w);
+    if (n >= 0) pods_follow(w, pods, n);
+    return n;
+}
+
+TEST(without_behavior_the_number_at_most_doubles_or_becomes_four_in_a_period) {
+    struct world *w = cluster(1);
+    add_hpa(w, "web", "\"minReplicas\":1,\"maxReplicas\":50," CPU50);
+    assert_int_equal(decide_with_load_of(w, 1, 20), 4); /* not 1 + 4 */
+    assert_condition(w, "web", "ScalingLimited", "True", "ScaleUpLimit");
+    pass_ms(w, 5000);
+    assert_int_equal(decide_with_load_of(w, 4, 20), -1); /* the period is not over */
+    pass_ms(w, 9999);
+    assert_int_equal(decide_with_load_of(w, 4, 20), -1);
+    pass_ms(w, 1);
+    assert_int_equal(decide_with_load_of(w, 4, 20), 8);
+    pass_ms(w, 15000);
+    assert_int_equal(decide_with_load_of(w, 8, 24), 16);
+    pass_ms(w, 15000);
+    assert_int_equal(decide_with_load_of(w, 16, 24), 24);
+    assert_condition(w, "web", "ScalingLimited", "False", "DesiredWithinRange");
+    world_free(w);
+}
+
+TEST(with_an_empty_behavior_the_number_doubles_or_grows_by_four) {
+    struct world *w = cluster(1);
+    add_hpa(w, "web", "\"minReplicas\":1,\"maxReplicas\":50," CPU50 ",\"behavior\":{}");
+    assert_int_equal(decide_with_load_of(w, 1, 20), 5);
+    pass_ms(w, 15000);
+    assert_int_equal(decide_with_load_of(w, 5, 20), 10);
+    pass_ms(w, 15000);
+    assert_int_equal(decide_with_load_of(w, 10, 20), 20);
+    world_free(w);
+}
+
+TEST(without_behavior_all_may_go_at_once_after_five_minutes) {
+    struct world *w = cluster(16);
+    add_hpa(w, "web", "\"minReplicas\":1,\"maxReplicas\":50," CPU50);
+    assert_int_equal(decide_with_load_of(w, 16, 0), -1);
+    assert_condition(w, "web", "AbleToScale", "True", "ScaleDownStabilized");
+    pass_ms(w, 299000);
+    assert_int_equal(decide_with_load_of(w, 16, 0), -1);
+    pass_ms(w, 1000);
+    assert_int_equal(decide_with_load_of(w, 16, 0), 1);
+    assert_condition(w, "web", "ScalingLimited", "True", "TooFewReplicas");
+    world_free(w);
+}
+
+TEST(without_behavior_the_highest_advice_of_five_minutes_counts) {
+    struct world *w = cluster(2);
+    add_hpa(w, "web", "\"minReplicas\":1,\"maxReplicas\":50," CPU50);
+    assert_int_equal(decide_with_load_of(w, 2, 16), 4);
+    pass_ms(w, 20000);
+    assert_int_equal(decide_with_load_of(w, 4, 6), 8); /* 16 was advised a moment ago */
+    assert_condition(w, "web", "AbleToScale", "True", "SucceededRescale");
+    world_free(w);
+}

@@ -217,3 +217,16 @@ TEST(pods_are_changed_where_they_run_if_that_is_wanted) {
     assert_non_null(strstr(s->body.p, "\"name\":\"c\",\"resources\":{\"requests\":{\"cpu\":\"2\""));
     world_free(w);
 }
+
+TEST(a_limit_range_of_the_namespace_caps_what_pods_are_given) {
+    struct world *w =
+        far_from_recommended(2, ",\"updatePolicy\":{\"updateMode\":\"InPlaceOrRecreate\"}");
+    world_add_json(w, "{\"apiVersion\":\"v1\",\"kind\":\"LimitRange\",\"metadata\":{\"name\":\"l\","
+                      "\"namespace\":\"default\"},\"spec\":{\"limits\":[{\"type\":\"Container\","
+                      "\"default\":{\"memory\":\"2Gi\"},\"max\":{\"memory\":\"512Mi\"}}]}}");
+    OWN(plan_free_p) struct plan *p = plan_of(w, "vpa-updater", key);
+    const struct plan_step *s = plan_find(p, PLAN_PATCH, "Pod", 0);
+    assert_non_null(s);
+    assert_non_null(strstr(s->body.p, "\"memory\":\"256Mi\""));
+    world_free(w);
+}

@@ -20,32 +20,38 @@ enum {
 };
 
 static const char *const resources[] = {"cpu", "memory"};
+typedef struct autoscaling_v1_recommended_container_resources recommended;
 
 /* What a change would do to a pod. */
 struct change {
     const struct core_v1_pod *pod;
-    bool outside; /* of the bounds */
+    struct core_v1_container_list containers;
+    const recommended *wanted; /* of each of them, as LimitRanges allow it */
+    bool outside;              /* of the bounds */
     bool higher[ARRAY_LEN(resources)], lower[ARRAY_LEN(resources)];
     double difference; /* of the sums, relative to what it asks for; the largest */
 };
 
-static const struct core_v1_container *container_of(const struct core_v1_pod *pod,
-                                                    const char *name) {
-    for (size_t i = 0; i < pod->spec.containers.n; i++)
-        if (str_eq(pod->spec.containers.v[i].name, name)) return &pod->spec.containers.v[i];
-    return NULL;
+/* Those that the pod has a status of: one that asks for nothing is not in view in the spec. */
+static struct core_v1_container_list containers_of(struct arena *a, const struct core_v1_pod *pod) {
+    struct core_v1_container_list out = {0};
+    for (size_t i = 0; i < pod->status.container_statuses.n; i++) {
+        const char *name = pod->status.container_statuses.v[i].name;
+        struct core_v1_container *c = ARENA_PUSH(a, &out);
+        *c = (struct core_v1_container){.name = name};
+        for (size_t j = 0; j < pod->spec.containers.n; j++)
+            if (str_eq(pod->spec.containers.v[j].name, name)) *c = pod->spec.containers.v[j];
+    }
+    return out;
 }
 
-static void weigh(const vpa_object *v,
-                  const struct autoscaling_v1_recommended_container_resources *r,
-                  const struct core_v1_container *c, size_t which, struct change *out,
-                  int64_t *asked, int64_t *wanted) {
+static void weigh(const recommended *r, const struct core_v1_container *c, size_t which,
+                  struct change *out, int64_t *asked, int64_t *wanted) {
     const char *name = resources[which], *target = str_map_get(&r->target, name);
     const char *low = str_map_get(&r->lower_bound, name),
                *high = str_map_get(&r->upper_bound, name);
-    const char *request = c ? str_map_get(&c->resources.requests, name) : NULL;
-    if (!target || !vpa_controls(vpa_policy_of(v, r->container_name), name)) return;
-    target = vpa_within(vpa_policy_of(v, r->container_name), name, target);
+    const char *request = str_map_get(&c->resources.requests, name);
+    if (!target) return;
     *wanted += quantity_milli(target);
     *asked += quantity_milli(request);
     out->higher[which] |= !request || quantity_cmp(target, request) > 0;
@@ -54,17 +60,14 @@ static void weigh(const vpa_object *v,
                     (high && quantity_cmp(request, high) > 0);
 }
 
-/* The pod's containers are those it has a status of: others are not all in view. */
-static struct change change_of(const vpa_object *v, const struct core_v1_pod *pod) {
-    struct change out = {.pod = pod};
+static struct change change_of(struct arena *a, const vpa_object *v, const struct vpa_bounds *b,
+                               const struct core_v1_pod *pod) {
+    struct change out = {.pod = pod, .containers = containers_of(a, pod)};
+    out.wanted = vpa_for_pod(a, v, b, &out.containers);
     for (size_t k = 0; k < ARRAY_LEN(resources); k++) {
         int64_t asked = 0, wanted = 0;
-        for (size_t i = 0; i < pod->status.container_statuses.n; i++) {
-            const char *name = pod->status.container_statuses.v[i].name;
-            const struct autoscaling_v1_recommended_container_resources *r =
-                vpa_recommendation_of(v, name);
-            if (r) weigh(v, r, container_of(pod, name), k, &out, &asked, &wanted);
-        }
+        for (size_t i = 0; i < out.containers.n; i++)
+            weigh(&out.wanted[i], &out.containers.v[i], k, &out, &asked, &wanted);
         double d = asked
                        ? (double)(wanted > asked ? wanted - asked : asked - wanted) / (double)asked
                    : wanted ? 1.0
@@ -92,15 +95,16 @@ static bool waits_for_resize(const struct core_v1_pod *pod) {
     return pod_condition_is_true(pod, "PodResizePending");
 }
 
-static void resize(struct plan *p, const vpa_object *v, const struct core_v1_pod *pod) {
+static void resize(struct plan *p, const vpa_object *v, const struct change *change) {
     struct arena *a = plan_arena(p);
+    const struct core_v1_pod *pod = change->pod;
     OWN(buf_done) struct buf b = {0};
     size_t n = 0;
     buf_str(&b, "{\"spec\":{\"containers\":[");
-    for (size_t i = 0; i < pod->spec.containers.n; i++) {
+    for (size_t i = 0; i < change->containers.n; i++) {
         struct core_v1_container *c =
-            api_copy(a, &core_v1_container_type, &pod->spec.containers.v[i]);
-        if (!vpa_apply(a, v, c)) continue;
+            api_copy(a, &core_v1_container_type, &change->containers.v[i]);
+        if (!vpa_apply(a, v, &change->wanted[i], c)) continue;
         buf_str(&b, n++ ? ",{\"name\":" : "{\"name\":");
         buf_json_str(&b, slice_of(c->name));
         buf_str(&b, ",\"resources\":");
@@ -164,20 +168,29 @@ static void evict(struct plan *p, const vpa_object *v, const struct core_v1_pod 
 
 /* ---- */
 
+static struct vpa_bounds bounds_of(const struct world *w, struct arena *a, const char *ns) {
+    struct vpa_bounds b = {0};
+    size_t at = 0;
+    for (const struct api_object *o; (o = world_next(w, "LimitRange", ns, &at));)
+        vpa_bounds_add(a, &b, &((const struct core_v1_limit_range *)o)->spec);
+    return b;
+}
+
 static void look(const struct world *w, struct plan *p, const vpa_object *v,
                  const struct hpa_pods *pods, int32_t replicas) {
     const char *mode = vpa_mode(v);
     bool in_place = str_eq(mode, "InPlaceOrRecreate") || str_eq(mode, "Auto");
     bool refused = plan_last_failure(p) != NULL;
+    struct vpa_bounds bounds = bounds_of(w, plan_arena(p), v->metadata.namespace);
     struct change best = {0};
     size_t resized = 0;
     for (size_t i = 0; i < pods->n; i++) {
         const struct core_v1_pod *pod = pods->v[i];
         if (!pod_is_active(pod) || !str_eq(pod->status.phase, "Running")) continue;
-        struct change c = change_of(v, pod);
+        struct change c = change_of(plan_arena(p), v, &bounds, pod);
         if (!is_worth_it(w, &c)) continue;
         if (in_place && !refused && !waits_for_resize(pod) && resized++ < IN_PLACE_MAX)
-            resize(p, v, pod);
+            resize(p, v, &c);
         else if (may_go(v, &c) && (!best.pod || c.difference > best.difference))
             best = c;
     }
@@ -199,7 +212,8 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     return 0;
 }
 
-static const char *const watches[] = {"VerticalPodAutoscaler", VPA_TARGETS, "Pod", NULL};
+static const char *const watches[] = {"VerticalPodAutoscaler", VPA_TARGETS, "LimitRange", "Pod",
+                                      NULL};
 static const struct reconciler updater = {.name = "vpa-updater",
                                           .kind = "VerticalPodAutoscaler",
                                           .watches = watches,

@@ -72,12 +72,33 @@ static const vpa_object *find(struct admission *ad, const struct list *all,
     return NULL;
 }
 
+/* What the namespace's LimitRanges would refuse is not asked for. */
+static struct vpa_bounds bounds_of(struct admission *ad) {
+    static const struct api_kind *k;
+    struct vpa_bounds b = {0};
+    if (!k) k = api_kind_by_plural("", "v1", "limitranges");
+    const struct resource *r = k ? cache_of_kind(&ad->api->cache, k) : NULL;
+    struct slice prefix = slice_of(arena_printf(ad->a, "%s/", ad->ns));
+    if (!r || !r->index.n) return b;
+    struct key_cursor at = key_index_seek(&r->index, prefix, false);
+    for (struct object *o; (o = key_index_next(&r->index, &at));) {
+        struct api_object *decoded;
+        if (o->key_n < prefix.n || memcmp(o->key, prefix.p, prefix.n) != 0) break;
+        if (api_object_decode(ad->a, k, object_json(o), &decoded, NULL) == 0)
+            vpa_bounds_add(ad->a, &b, &((const struct core_v1_limit_range *)(void *)decoded)->spec);
+    }
+    return b;
+}
+
 static void apply(struct admission *ad, const vpa_object *v, struct core_v1_pod *pod) {
     OWN(buf_done) struct buf updates = {0}, names = {0};
+    struct vpa_bounds bounds = bounds_of(ad);
+    const struct autoscaling_v1_recommended_container_resources *wanted =
+        vpa_for_pod(ad->a, v, &bounds, &pod->spec.containers);
     for (size_t i = 0; i < pod->spec.containers.n; i++) {
         struct core_v1_container *c = &pod->spec.containers.v[i];
         buf_printf(&names, "%s%s", i ? ", " : "", c->name);
-        const char *changed = vpa_apply(ad->a, v, c);
+        const char *changed = vpa_apply(ad->a, v, &wanted[i], c);
         if (changed) buf_printf(&updates, "%scontainer %zu: %s", updates.n ? "; " : "", i, changed);
     }
     str_map_set(ad->a, &pod->metadata.annotations, "vpaObservedContainers",
