@@ -149,6 +149,7 @@ static void close_client(struct client *c) {
 static bool reopen(struct load *l, struct client *c) {
     if (c->answered || c->reopened || l->rate) return false;
     close_client(c);
+    if (l->count) l->count++; /* what was lost does not count */
     *c = (struct client){.reopened = true};
     open_client(l, c);
     send_request(c);

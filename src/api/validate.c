@@ -260,11 +260,11 @@ static void validate_object(struct validator *v, const struct api_type *t, const
 
 void api_validate(const struct api_type *t, const void *obj, const void *old, const char *path,
                   struct api_causes *causes) {
-    struct validator v = {.causes = causes};
+    struct validator v = {.causes = causes, .path = buf_take()};
     buf_reserve(&v.path, 256);
     buf_str(&v.path, path ? path : "");
     validate_object(&v, t, obj, old);
-    buf_done(&v.path);
+    buf_give(&v.path);
 }
 
 void api_validate_unchanged(const struct api_type *t, const void *obj, const void *old,

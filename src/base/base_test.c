@@ -12,6 +12,25 @@
 #include <errno.h>
 #include <stdio.h>
 
+TEST(short_lived_buffers_are_used_again_unless_they_are_large) {
+    struct buf a = buf_take(), b = buf_take();
+    buf_str(&a, "text");
+    const char *p = a.p;
+    buf_give(&a);
+    assert_null(a.p);
+    a = buf_take();
+    assert_ptr_equal(a.p, p);
+    assert_int_equal(a.n, 0);
+    buf_reserve(&a, 1 << 20);
+    p = a.p;
+    buf_give(&a); /* freed: the next is another */
+    a = buf_take();
+    assert_true(a.cap < 1 << 20);
+    buf_done(&a);
+    buf_give(&b); /* nothing was ever in it */
+    assert_null(b.p);
+}
+
 TEST(buf_base64_round_trips) {
     OWN(buf_done) struct buf enc = {0}, dec = {0};
     buf_base64(&enc, "hello w", 7);

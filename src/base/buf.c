@@ -13,6 +13,25 @@ void buf_done(struct buf *b) {
     *b = (struct buf){0};
 }
 
+enum { SPARE_BUFS = 4, SPARE_BYTES = 8 * 1024 };
+
+static _Thread_local struct buf spare[SPARE_BUFS];
+static _Thread_local size_t n_spare;
+
+struct buf buf_take(void) {
+    return n_spare ? spare[--n_spare] : (struct buf){0};
+}
+
+void buf_give(struct buf *b) {
+    if (!b->cap || b->cap > SPARE_BYTES || n_spare == SPARE_BUFS) {
+        buf_done(b);
+        return;
+    }
+    b->n = 0;
+    spare[n_spare++] = *b;
+    *b = (struct buf){0};
+}
+
 void buf_reserve(struct buf *b, size_t more) {
     size_t want;
     if (__builtin_add_overflow(b->n, more, &want) || __builtin_add_overflow(want, 1u, &want))

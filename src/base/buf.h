@@ -19,6 +19,10 @@ struct buf {
 
 void buf_done(
     struct buf *b); /* frees; the buffer is empty and usable again. Also for OWN(buf_done). */
+/* An empty buffer for a short while: its memory is one that was given back, and goes back in turn.
+ * Saves the allocator's slow path for what is built and sent at once. Also for OWN(buf_give). */
+struct buf buf_take(void);
+void buf_give(struct buf *b);
 void buf_reserve(struct buf *b, size_t more); /* room for `more` bytes and the NUL */
 void buf_append(struct buf *b, const void *p, size_t n);
 void buf_slice(struct buf *b, struct slice s);

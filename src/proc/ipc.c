@@ -150,20 +150,20 @@ static void dispatch(struct ipc *c, struct ipc_msg *m) {
     }
 }
 
-/* Handles the whole frames in c->in. Returns the bytes used, or -1 when the framing is broken. */
-static long frames_handle(struct ipc *c) {
+/* Handles the whole frames in (p, n). Returns the bytes used, or -1 when the framing is broken. */
+static long frames_handle(struct ipc *c, char *p, size_t n) {
     size_t at = 0;
-    while (!c->closed && !c->broken && c->in.n - at >= IPC_HEADER_BYTES) {
+    while (!c->closed && !c->broken && n - at >= IPC_HEADER_BYTES) {
         struct ipc_header h;
-        if (ipc_header_get(c->in.p + at, &h) < 0 || h.n_fds > c->n_in_fds) return -1;
-        if (c->in.n - at - IPC_HEADER_BYTES < h.body_bytes) break;
+        if (ipc_header_get(p + at, &h) < 0 || h.n_fds > c->n_in_fds) return -1;
+        if (n - at - IPC_HEADER_BYTES < h.body_bytes) break;
         int fds[LIMIT_IPC_FDS];
         memcpy(fds, c->in_fds, h.n_fds * sizeof *fds);
         c->n_in_fds -= h.n_fds;
         memmove(c->in_fds, c->in_fds + h.n_fds, c->n_in_fds * sizeof *fds);
         struct ipc_msg m = {.type = h.type,
                             .id = h.id,
-                            .body = slice_from(c->in.p + at + IPC_HEADER_BYTES, h.body_bytes),
+                            .body = slice_from(p + at + IPC_HEADER_BYTES, h.body_bytes),
                             .fds = fds,
                             .n_fds = h.n_fds};
         dispatch(c, &m);
@@ -182,28 +182,45 @@ static size_t read_size(const struct ipc *c) {
     return frame > c->in.n + READ_BYTES ? frame - c->in.n : READ_BYTES;
 }
 
-/* One read. Returns whether there may be more at once; the connection may be gone afterwards. */
-static bool ipc_read(struct ipc *c) {
-    size_t want = read_size(c);
-    buf_reserve(&c->in, want);
-    long got = ipc_receive(c->fd, c->in.p + c->in.n, want, c->in_fds, LIMIT_IPC_FDS * 2,
-                           &c->n_in_fds, MSG_DONTWAIT);
-    if (got > 0) {
-        c->in.n += (size_t)got;
-        long used = frames_handle(c);
-        if (c->closed) return false;
-        if (used < 0) {
-            log_warn("ipc_cut_off", "peer_uid=%u reason=framing", (unsigned)c->peer_uid);
-            ipc_lost(c);
-            return false;
-        }
-        buf_consume(&c->in, (size_t)used);
-    } else if (got != -EAGAIN) {
+/* What has been read is handled where it lies; of a frame that is not whole yet the connection
+ * keeps the beginning, so idle connections hold no memory. */
+static bool bytes_handle(struct ipc *c, char *p, size_t n) {
+    long used = frames_handle(c, p, n);
+    if (c->closed) return false;
+    if (used < 0) {
+        log_warn("ipc_cut_off", "peer_uid=%u reason=framing", (unsigned)c->peer_uid);
         ipc_lost(c);
         return false;
     }
-    if (c->in.n == 0) buf_done(&c->in); /* idle connections hold no memory */
-    return got == (long)want;
+    if (p == c->in.p)
+        buf_consume(&c->in, (size_t)used);
+    else if ((size_t)used < n)
+        buf_append(&c->in, p + used, n - (size_t)used);
+    if (c->in.n == 0) buf_done(&c->in);
+    return true;
+}
+
+/* One read. Returns whether there may be more at once; the connection may be gone afterwards. */
+static bool ipc_read(struct ipc *c) {
+    static char shared[READ_BYTES];
+    static bool in_use; /* by a message whose handler lets the loop run */
+    size_t want = read_size(c);
+    bool own = in_use || c->in.n > 0;
+    if (own) buf_reserve(&c->in, want);
+    char *p = own ? c->in.p : shared;
+    long got = ipc_receive(c->fd, own ? p + c->in.n : p, want, c->in_fds, LIMIT_IPC_FDS * 2,
+                           &c->n_in_fds, MSG_DONTWAIT);
+    if (got <= 0) {
+        if (got != -EAGAIN) ipc_lost(c);
+        if (!c->closed && c->in.n == 0) buf_done(&c->in);
+        return false;
+    }
+    if (own) c->in.n += (size_t)got;
+    bool before = in_use;
+    in_use = in_use || !own;
+    bool there = bytes_handle(c, p, own ? c->in.n : (size_t)got);
+    in_use = before;
+    return there && got == (long)want;
 }
 
 /* ---- sending ---- */

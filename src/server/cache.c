@@ -46,6 +46,7 @@ static void event_done(struct event *e) {
 
 void cache_done(struct cache *c) {
     size_t i = 0;
+    object_unref(c->latest);
     for (struct map_entry *m; (m = map_next(&c->resources, &i));) {
         struct resource *r = m->value;
         for (size_t j = 0; j < r->n; j++) event_done(&r->events[(r->head + j) % r->cap]);
@@ -248,6 +249,8 @@ void cache_event(struct cache *c, int store_op, struct slice key, uint64_t revis
     r->changed = revision;
     history_push(r, e);
     history_trim(r, now_ms);
+    object_unref(c->latest);
+    c->latest = object_ref(e.now);
     struct event copy = e; /* the ring may move under a listener */
     announce(r, &copy);
 }

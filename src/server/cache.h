@@ -47,7 +47,8 @@ struct cache {
     struct map resources; /* by prefix */
     uint64_t revision;    /* of the newest event of any resource */
     uint64_t compacted;
-    bool synced; /* the first snapshot is complete */
+    bool synced;           /* the first snapshot is complete */
+    struct object *latest; /* what the newest event left, or deleted; NULL: there was none */
 };
 
 void cache_init(struct cache *c); /* resources of all registered kinds */
@@ -70,6 +71,7 @@ struct object *resource_get(const struct resource *r, const char *ns, const char
 /* What the store said. Objects of kinds that are not known (custom ones: not yet) are kept too. */
 void cache_row(struct cache *c, struct slice key, uint64_t revision, struct slice value);
 void cache_snapshot_end(struct cache *c, uint64_t revision, uint64_t compacted);
+/* The latest of them is c->latest then. */
 void cache_event(struct cache *c, int store_op, struct slice key, uint64_t revision,
                  struct slice value, uint64_t now_ms);
 

@@ -36,47 +36,20 @@ void object_encode_at(struct buf *b, const struct api_kind *k, struct api_object
     o->metadata.resource_version = before;
 }
 
-struct flight {
-    commit_fn *fn;
-    void *user;
-    struct buf value;
-    uint32_t rv_offset;
-};
-
-static void on_written(void *user, uint64_t revision, const struct err *err) {
-    struct flight *f = user;
-    OWN(buf_done) struct buf json = {0};
-    if (!err) {
-        buf_reserve(&json, f->value.n + 24);
-        buf_append(&json, f->value.p, f->rv_offset);
-        buf_u64(&json, revision);
-        buf_append(&json, f->value.p + f->rv_offset, f->value.n - f->rv_offset);
-    }
-    buf_done(&f->value);
-    commit_fn *fn = f->fn;
-    void *fn_user = f->user;
-    free(f);
-    fn(fn_user, buf_view(&json), err);
-}
-
 void commit_submit(struct api *api, const struct commit *w, commit_fn *fn, void *user) {
-    struct flight *f = calloc(1, sizeof *f);
-    if (!f) abort();
-    f->fn = fn;
-    f->user = user;
-    object_encode_gap(&f->value, w->kind, w->object, &f->rv_offset);
-    if (f->value.n > LIMIT_OBJECT_BYTES) {
+    OWN(buf_give) struct buf value = buf_take();
+    uint32_t rv_offset;
+    object_encode_gap(&value, w->kind, w->object, &rv_offset);
+    if (value.n > LIMIT_OBJECT_BYTES) {
         struct err err;
         err_set(&err, ERR_TOO_LARGE,
-                "the object has %zu bytes, more than the %d that can be stored", f->value.n,
+                "the object has %zu bytes, more than the %d that can be stored", value.n,
                 LIMIT_OBJECT_BYTES);
-        buf_done(&f->value);
-        free(f);
         fn(user, SLICE(""), &err);
         return;
     }
     const struct meta_v1_object_meta *m = &w->object->metadata;
-    OWN(buf_done) struct buf key = {0};
+    OWN(buf_give) struct buf key = buf_take();
     buf_str(&key, w->kind->store_prefix);
     if (w->kind->flags & API_NAMESPACED) buf_str(&key, m->namespace);
     buf_char(&key, '/');
@@ -84,9 +57,9 @@ void commit_submit(struct api *api, const struct commit *w, commit_fn *fn, void 
     struct store_write write = {.op = (uint8_t)w->op,
                                 .key = buf_view(&key),
                                 .expected_revision = w->expected_revision,
-                                .rv_offset = f->rv_offset,
-                                .value = buf_view(&f->value)};
-    store_link_write(api->store, &write, on_written, f);
+                                .rv_offset = rv_offset,
+                                .value = buf_view(&value)};
+    store_link_write(api->store, &write, fn, user);
 }
 
 void object_copy_field(const struct api_kind *k, struct api_object *to,

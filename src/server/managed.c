@@ -75,7 +75,7 @@ void write_track(struct write *w) {
     if (!w->applied && w->untracked) {
         w->managed = (struct managed){.entries = m->managed_fields};
     } else if (!w->applied) {
-        OWN(buf_done) struct buf json = {0};
+        OWN(buf_give) struct buf json = buf_take();
         struct managed_write by = write_manager(w);
         managed_list was = entries_before(w);
         if (w->current) by.before = object_json(w->current);

@@ -151,7 +151,11 @@ static void respond(struct call *c, int status, struct slice json, const struct 
             return;
         }
     }
-    request_respond(c->r, status, "application/json", json, h);
+    struct object *latest = c->api->cache.latest;
+    if (latest && json.p == latest->json->p && json.n == latest->json->n) /* just written */
+        request_respond_bytes(c->r, status, "application/json", latest->json, h);
+    else
+        request_respond(c->r, status, "application/json", json, h);
 }
 
 /* ---- Status objects ---- */

@@ -12,6 +12,7 @@ enum {
     RETRY_MAX_MS = 500,
     WAIT_MS = 5000,
     WAITING_MAX = 4096,
+    KEEP_BYTES = 16 * 1024, /* of a row's memory */
     DONE_MAX = 4096,        /* writes that are remembered as done */
     HISTORY_EVENTS = 12000, /* that watches can resume from after a restart of this service */
 };
@@ -34,7 +35,7 @@ struct store_link {
     char *path;
     struct cache *cache;
     struct seal *seal;
-    struct buf opened; /* one row at a time */
+    struct buf opened, made; /* one row at a time */
     struct store_link_events ev;
     struct ipc *ipc;
     bool live;          /* STORE_WATCH_OK has come on this connection */
@@ -50,9 +51,9 @@ struct store_link {
     size_t n_done;
 };
 
-static void finish(struct pending *p, uint64_t revision, const struct err *err) {
+static void finish(struct pending *p, struct slice value, const struct err *err) {
     if (p->written)
-        p->written(p->user, revision, err);
+        p->written(p->user, value, err);
     else if (p->done)
         p->done(p->user, err);
     buf_done(&p->body);
@@ -65,7 +66,7 @@ static void fail_all(struct store_link *s, const char *why) {
     struct map sent = s->sent;
     s->sent = (struct map){0};
     size_t i = 0;
-    for (struct map_entry *e; (e = map_next(&sent, &i));) finish(e->value, 0, &err);
+    for (struct map_entry *e; (e = map_next(&sent, &i));) finish(e->value, (struct slice){0}, &err);
     map_done(&sent);
 }
 
@@ -86,7 +87,7 @@ static void requeue_sent(struct store_link *s) {
     for (struct map_entry *e; (e = map_next(&sent, &i));) {
         struct pending *p = e->value;
         if (!p->written) {
-            finish(p, 0, &err);
+            finish(p, (struct slice){0}, &err);
             continue;
         }
         p->resent = true;
@@ -198,18 +199,20 @@ static void on_watch_ok(struct store_link *s, struct slice body) {
     flush_waiting(s);
 }
 
-/* A row as it is meant, its value borrowed until the next. A secret that cannot be opened ends this
- * process: going on without it would look like a deletion. */
-static bool row_open(struct store_link *s, struct slice body, struct store_event *ret) {
+/* The value of a row as it is meant, borrowed until the next. A secret that cannot be opened ends
+ * this process: going on without it would look like a deletion. */
+static bool value_open(struct store_link *s, struct store_event *ret) {
     struct err err;
-    if (store_event_unpack(body, ret)) {
-        log_error("store_event_malformed", "bytes=%zu", body.n);
-        return false;
-    }
     if (!seal_applies(ret->key)) return true;
     buf_clear(&s->opened);
     if (seal_open(s->seal, ret->key, ret->value, &s->opened, &ret->value, &err) == 0) return true;
     s->ev.lost(s->ev.user, &err);
+    return false;
+}
+
+static bool row_open(struct store_link *s, struct slice body, struct store_event *ret) {
+    if (store_event_unpack(body, ret) == 0) return value_open(s, ret);
+    log_error("store_event_malformed", "bytes=%zu", body.n);
     return false;
 }
 
@@ -221,6 +224,28 @@ static void on_event(struct store_link *s, struct slice body) {
     else if (e.revision > s->cache->revision)
         cache_event(s->cache, e.op, e.key, e.revision, e.value, loop_now_ms(s->loop));
     tell_if_synced(s);
+}
+
+/* What the write came to, with its revision, borrowed. The answer is its event too, unless that
+ * came by itself, while this connection caught up. */
+static struct slice outcome(struct store_link *s, const struct pending *p, uint64_t revision) {
+    struct cache *cache = s->cache;
+    struct store_write w;
+    store_write_unpack(buf_view(&p->body), &w); /* it was packed here */
+    struct slice rest = slice_from(w.value.p + w.rv_offset, w.value.n - w.rv_offset);
+    struct store_event e = {.op = w.op, .revision = revision, .key = w.key};
+    buf_clear(&s->made);
+    buf_reserve(&s->made, w.value.n + 24);
+    buf_append(&s->made, w.value.p, w.rv_offset);
+    buf_u64(&s->made, revision);
+    buf_slice(&s->made, rest);
+    e.value = buf_view(&s->made);
+    if (!value_open(s, &e)) return (struct slice){0};
+    if (s->live && cache->synced && revision > cache->revision) {
+        cache_event(cache, e.op, e.key, revision, e.value, loop_now_ms(s->loop));
+        if (cache->latest && cache->latest->revision == revision) return object_json(cache->latest);
+    }
+    return e.value;
 }
 
 static void on_reply(struct store_link *s, struct ipc_msg *m) {
@@ -242,8 +267,11 @@ static void on_reply(struct store_link *s, struct ipc_msg *m) {
     }
     if (p->resent && err.reason && !done_by_another(s, p) && already_done(s, p, &revision))
         err.reason = ERR_NONE;
+    bool done = !err.reason && p->written;
     if (!err.reason) remember_done(s, p);
-    finish(p, revision, err.reason ? &err : NULL);
+    finish(p, done ? outcome(s, p, revision) : (struct slice){0}, err.reason ? &err : NULL);
+    if (done) tell_if_synced(s);
+    if (s->made.cap > KEEP_BYTES) buf_done(&s->made);
 }
 
 static void on_message(struct ipc *c, struct ipc_msg *m, void *user) {
@@ -288,7 +316,7 @@ static void drop_late(struct store_link *s) {
     while (s->waiting.n && s->waiting.v[0]->deadline_ms <= now) {
         struct pending *p = s->waiting.v[0];
         vec_remove(&s->waiting, 0);
-        finish(p, 0, &err);
+        finish(p, (struct slice){0}, &err);
     }
 }
 
@@ -323,6 +351,19 @@ struct store_link *store_link_new(struct loop *l, const char *path, struct cache
     return s;
 }
 
+void store_link_free(struct store_link *s) {
+    ipc_close(s->ipc);
+    for (size_t i = 0; i < s->waiting.n; i++)
+        map_put(&s->sent, slice_from(&s->waiting.v[i]->id, sizeof(uint32_t)), s->waiting.v[i]);
+    fail_all(s, "the api service ends");
+    vec_done(&s->waiting);
+    timer_free(s->retry);
+    buf_done(&s->opened);
+    buf_done(&s->made);
+    free(s->path);
+    free(s);
+}
+
 bool store_link_connected(const struct store_link *s) { return s->live; }
 uint64_t store_link_writes(const struct store_link *s) { return s->writes; }
 
@@ -338,7 +379,7 @@ static void submit(struct store_link *s, struct pending *p, struct buf *body) {
     if (s->waiting.n >= WAITING_MAX) {
         struct err err;
         err_set(&err, ERR_UNAVAILABLE, "the store is not reachable");
-        finish(p, 0, &err);
+        finish(p, (struct slice){0}, &err);
         return;
     }
     p->deadline_ms = loop_now_ms(s->loop) + WAIT_MS;
@@ -366,7 +407,7 @@ void store_link_write(struct store_link *s, const struct store_write *w, store_w
         if (seal_close(s->seal, w->key, w->value, w->rv_offset, &sealed, &out.rv_offset, &err) <
             0) {
             buf_done(&sealed);
-            finish(p, 0, &err);
+            finish(p, (struct slice){0}, &err);
             return;
         }
         out.value = buf_view(&sealed);

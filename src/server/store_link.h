@@ -23,11 +23,12 @@ struct store_link_events {
 /* What belongs to sealed resources goes out sealed and comes in opened. */
 struct store_link *store_link_new(struct loop *l, const char *path, struct cache *c,
                                   struct seal *seal, const struct store_link_events *ev);
+void store_link_free(struct store_link *s); /* what is under way fails */
 bool store_link_connected(const struct store_link *s);
 
-/* revision is the write's; on failure err says why: ERR_ALREADY_EXISTS, ERR_CONFLICT,
- * ERR_NOT_FOUND, ERR_UNAVAILABLE… */
-typedef void store_write_fn(void *user, uint64_t revision, const struct err *err);
+/* value: what was written, with its revision inside; the cache has it by now. On failure err says
+ * why: ERR_ALREADY_EXISTS, ERR_CONFLICT, ERR_NOT_FOUND, ERR_UNAVAILABLE… */
+typedef void store_write_fn(void *user, struct slice value, const struct err *err);
 void store_link_write(struct store_link *s, const struct store_write *w, store_write_fn *fn,
                       void *user);
 

@@ -123,15 +123,18 @@ static void watch_ok_send(struct conn *c, uint32_t id, uint64_t revision) {
 
 /* ---- commit ---- */
 
-static void broadcast(struct store_server *s, const struct store_write *w,
-                      const struct store_result *res) {
+/* To all who watch but the writer, to whom the answer tells as much. */
+static void broadcast(struct store_server *s, const struct conn *writer,
+                      const struct store_write *w, const struct store_result *res) {
     OWN(buf_done) struct buf b = {0};
-    buf_reserve(&b, w->key.n + res->value.n + 32);
-    store_event_pack(
-        &b, &(struct store_event){w->op, res->revision, res->prev_revision, w->key, res->value});
-    for (size_t i = 0; i < s->conns.n; i++)
-        if (s->conns.v[i]->watch == WATCH_LIVE)
-            ipc_send(s->conns.v[i]->ipc, STORE_EVENT, 0, buf_view(&b), NULL, 0);
+    for (size_t i = 0; i < s->conns.n; i++) {
+        const struct conn *c = s->conns.v[i];
+        if (c == writer || c->watch != WATCH_LIVE) continue;
+        if (!b.n)
+            store_event_pack(&b, &(struct store_event){w->op, res->revision, res->prev_revision,
+                                                       w->key, res->value});
+        ipc_send(c->ipc, STORE_EVENT, 0, buf_view(&b), NULL, 0);
+    }
 }
 
 static void refusal(struct err *err, const struct store_write *w, const struct store_result *res) {
@@ -146,14 +149,13 @@ static void refusal(struct err *err, const struct store_write *w, const struct s
 
 static void batch_answer(struct store_server *s, const struct store_result *res,
                          const struct err *batch_err) {
-    for (size_t i = 0; i < s->writes.n && !batch_err; i++)
-        if (res[i].reason == ERR_NONE) broadcast(s, &s->writes.v[i], &res[i]);
     for (size_t i = 0; i < s->pending.n; i++) {
         const struct pending *p = &s->pending.v[i];
-        if (!p->conn) continue;
         struct err err;
-        if (!batch_err && res[i].reason != ERR_NONE) refusal(&err, &s->writes.v[i], &res[i]);
         bool done = !batch_err && res[i].reason == ERR_NONE;
+        if (done) broadcast(s, p->conn, &s->writes.v[i], &res[i]);
+        if (!p->conn) continue;
+        if (!done && !batch_err) refusal(&err, &s->writes.v[i], &res[i]);
         answer(p->conn, p->id, done ? res[i].revision : 0,
                done ? NULL : (batch_err ? batch_err : &err));
     }

@@ -1,7 +1,8 @@
 /*
  * The store's side of src/wire/store.h over any backend. Writes that arrive in one turn of the loop
  * go into one commit; while it runs, the next ones gather in the sockets (group commit). After the
- * commit every watching connection gets the events, then the writers their answers; the backend's
+ * commit the watching connections get the events and the writers their answers, in the order of the
+ * revisions; a writer that watches gets no event beside its answer. The backend's
  * own housekeeping waits until they have left. Long snapshots,
  * replays and ranges are sent in pieces as the peer reads them; a live watcher that does not read
  * is cut off by the ipc layer.

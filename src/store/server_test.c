@@ -139,22 +139,58 @@ static void expect(struct fixture *f, struct client *c, size_t messages, const c
     c->messages = 0;
 }
 
-TEST(events_come_before_the_answer_that_caused_them) {
+TEST(an_answer_stands_in_the_place_of_its_event) {
     struct fixture f;
-    struct client c;
+    struct client c, d;
     fixture_open(&f);
     client_open(&f, &c);
+    client_open(&f, &d);
     send_write(&c, STORE_CREATE, "/a", 0, "");
     expect(&f, &c, 1, "2:1:1 ");
     send_watch(&c, 0);
     expect(&f, &c, 2, "/a@1 4:2:1 ");
+    send_watch(&d, 1);
+    expect(&f, &d, 1, "4:1:1 ");
+    loop_run_once(f.l, 0); /* it has caught up */
     send_write(&c, STORE_CREATE, "/b", 0, "");
     send_write(&c, STORE_CREATE, "/b", 0, "");
     send_write(&c, STORE_UPDATE, "/a", 7, "");
     send_write(&c, STORE_UPDATE, "/nothing", 7, "");
     send_write(&c, STORE_UPDATE, "/a", 1, "");
-    expect(&f, &c, 7, "/b@2 /a@3 2:3:2 err:4:AlreadyExists err:5:Conflict err:6:NotFound 2:7:3 ");
+    expect(&f, &c, 5, "2:3:2 err:4:AlreadyExists err:5:Conflict err:6:NotFound 2:7:3 ");
+    expect(&f, &d, 2, "/b@2 /a@3 ");
     client_done(&c);
+    client_done(&d);
+    fixture_done(&f);
+}
+
+TEST(answers_and_events_come_in_the_order_of_the_revisions) {
+    struct fixture f;
+    struct client c[2];
+    enum { WRITES = 50 };
+    fixture_open(&f);
+    for (int i = 0; i < 2; i++) {
+        client_open(&f, &c[i]);
+        send_watch(&c[i], 0);
+        expect(&f, &c[i], 1, "4:1:0 ");
+    }
+    for (int i = 0; i < WRITES; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "/%d", i);
+        send_write(&c[i % 2], STORE_CREATE, key, 0, "");
+        if (i % 7 == 0) loop_run_once(f.l, 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        wait_for(&f, &c[i], WRITES);
+        const char *p = c[i].seen.p; /* "2:ID:REVISION " or "KEY@REVISION " */
+        for (unsigned long want = 1; want <= WRITES; want++) {
+            const char *end = strchr(p, ' '), *digits = end;
+            while (digits[-1] >= '0' && digits[-1] <= '9') digits--;
+            if (strtoul(digits, NULL, 10) != want) fail_msg("client %d: %s", i, c[i].seen.p);
+            p = end + 1;
+        }
+        client_done(&c[i]);
+    }
     fixture_done(&f);
 }
 
@@ -209,6 +245,28 @@ TEST(a_server_that_goes_before_its_housekeeping_leaves_nothing) {
     fixture_done(&f);
 }
 
+TEST(a_writer_that_catches_up_gets_the_event_before_the_answer) {
+    struct fixture f;
+    struct client c, d;
+    enum { WRITES = 1500 }; /* several pieces */
+    fixture_open(&f);
+    client_open(&f, &c);
+    for (int i = 0; i < WRITES; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "/%d", i);
+        send_write(&c, STORE_CREATE, key, 0, "");
+    }
+    wait_for(&f, &c, WRITES);
+    client_open(&f, &d);
+    send_watch(&d, 1);
+    send_write(&d, STORE_CREATE, "/x", 0, "");
+    wait_for(&f, &d, WRITES + 2); /* STORE_WATCH_OK, events from 2 to 1501, the answer */
+    assert_non_null(strstr(d.seen.p, " /1499@1500 /x@1501 2:2:1501 "));
+    client_done(&c);
+    client_done(&d);
+    fixture_done(&f);
+}
+
 TEST(a_watch_resumes_after_any_retained_revision) {
     struct fixture f;
     struct client c, d, e, g;
@@ -223,7 +281,7 @@ TEST(a_watch_resumes_after_any_retained_revision) {
     client_open(&f, &d);
     send_watch(&d, 3);
     send_write(&d, STORE_CREATE, "/x", 0, "");
-    expect(&f, &d, 5, "4:1:5 /3@4 /4@5 /x@6 2:2:6 ");
+    expect(&f, &d, 4, "4:1:5 /3@4 /4@5 2:2:6 ");
     f.b->ops->compact(f.b, 1, 100, NULL);
     client_open(&f, &e);
     send_watch(&e, 4);

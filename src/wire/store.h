@@ -1,8 +1,10 @@
 /*
  * The store's protocol (ipc frames on store.sock; only `api` may connect). The store orders every
  * change: it assigns one revision (resourceVersion) per event and writes it into the object's bytes
- * at `rv_offset`. After STORE_WATCH a connection receives each committed event in order, before the
- * answer to the write that caused it: a client that has seen the answer has seen the event.
+ * at `rv_offset`. After STORE_WATCH_OK a connection receives each committed event in order. For the
+ * event of a write of its own STORE_WRITE_OK comes in that place, since the writer knows the rest;
+ * only while it catches up the event comes too, and first. So whoever has seen the answer has seen
+ * all that was before it.
  *
  * Keys: "/RESOURCE.GROUP/NAMESPACE/NAME" or "/RESOURCE.GROUP//NAME" (cluster-scoped); the core
  * group is "core".

@@ -166,8 +166,7 @@ static void put_annotations(struct buf *b, const struct audit_record *a) {
 static void write_event(const struct call *c, const char *stage, int status, struct slice body) {
     const struct audit_record *a = c->audit;
     const struct request *r = c->r;
-    OWN(buf_done) struct buf b = {0};
-    buf_reserve(&b, 1024);
+    OWN(buf_give) struct buf b = buf_take();
     enum audit_level level = a->decision.level ? a->decision.level : AUDIT_METADATA;
     buf_str(&b, "{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\"");
     put_text(&b, "level", audit_level_name(level));

@@ -80,7 +80,7 @@ static void resume_later(struct h1 *h);
 static void drop_body(struct h1 *h) {
     budget_body_give(h->budgeted);
     h->budgeted = 0;
-    buf_done(&h->body); /* with many connections what is freed last is warmer than an own one */
+    buf_give(&h->body);
 }
 
 /* The request is over, in whatever way; its memory is free for the next one. */
@@ -255,6 +255,7 @@ static int on_body(void *user, struct slice data) {
     if (h->body.n + data.n > LIMIT_BODY_BYTES) return STOP_TOO_LARGE;
     if (!budget_body_take(h->body.n, data.n)) return STOP_BUSY;
     h->budgeted += data.n;
+    if (!h->body.cap) h->body = buf_take();
     buf_slice(&h->body, data);
     return 0;
 }

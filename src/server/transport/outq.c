@@ -39,6 +39,7 @@ void outq_copy(struct outq *q, struct slice s) {
         buf_consume(&q->copy, q->copy_at);
         q->copy_at = 0;
     }
+    if (!q->copy.cap) q->copy = buf_take();
     buf_slice(&q->copy, s);
     q->bytes += s.n;
     if (q->n > q->head && !q->v[q->n - 1].shared)
@@ -106,7 +107,7 @@ void outq_consume(struct outq *q, size_t n) {
     q->head = q->n = 0;
     q->copy_at = 0;
     if (q->copy.cap > KEEP_COPY_BYTES)
-        buf_done(&q->copy);
+        buf_give(&q->copy);
     else
         buf_clear(&q->copy);
 }
