@@ -25,6 +25,7 @@ struct topology {
     struct source_api_memory memory;
     struct buf written; /* the last status that the API has taken */
     struct buf sent;
+    bool declared; /* once, at least: it goes on as it was when a change is wrong */
     bool under_way, gone;
 };
 
@@ -73,7 +74,8 @@ static void write_status(struct topology *t) {
     char now[TIME_TEXT_MAX];
     if (t->under_way) return;
     time_format(now, clock_wall_ns());
-    const struct sp_topology *running = t->error ? NULL : sp_service_find(source.service, t->name);
+    const struct sp_topology *running =
+        t->declared ? sp_service_find(source.service, t->name) : NULL;
     struct sp_v1_topology_status *s =
         source_api_status(a, running, source.service->ctx->settings->node_name, now, &t->memory);
     buf_clear(&t->sent);
@@ -125,6 +127,7 @@ static void declare(const struct sp_v1_topology *object) {
     int r = sp_config_of_topology(object, source.service->ctx->settings->node_name, named_file,
                                   NULL, &config, &err);
     if (r == 0) r = sp_service_declare(source.service, &api_source, config, &err);
+    t->declared |= r == 0;
     free(t->error);
     t->error = r < 0 ? strdup(err.text) : NULL;
     t->memory.error = t->error;

@@ -13,6 +13,14 @@
 
 typedef unsigned long long ull;
 
+/* Subscriptions, which come from a role that only receives, are no messages. */
+static void role_add(struct sp_role_figures *f, enum sp_role role, const struct sp_counters *c) {
+    const struct sp_protocol *p = sp_protocol_of_role(role);
+    f->messages += (p->sends ? c->messages_in : 0) + (p->receives ? c->messages_out : 0);
+    f->bytes += (p->sends ? c->bytes_in : 0) + (p->receives ? c->bytes_out : 0);
+    f->dropped += c->dropped;
+}
+
 void sp_figures_take(const struct sp_topology *t, struct sp_figures *ret) {
     *ret = (struct sp_figures){.wanted_links = t->edges.n};
     struct sp_counters all = {0};
@@ -29,16 +37,10 @@ void sp_figures_take(const struct sp_topology *t, struct sp_figures *ret) {
         ret->clients++;
         f->clients++;
         f->queued = MAX_OF(f->queued, (uint64_t)p->out.n);
-        f->messages += p->counters.messages_in + p->counters.messages_out;
-        f->bytes += p->counters.bytes_in + p->counters.bytes_out;
-        f->dropped += p->counters.dropped;
+        role_add(f, p->role, &p->counters);
     }
-    for (unsigned r = 0; r < SP_ROLE_COUNT; r++) {
-        const struct sp_counters *g = &t->gone_local[r];
-        ret->roles[r].messages += g->messages_in + g->messages_out;
-        ret->roles[r].bytes += g->bytes_in + g->bytes_out;
-        ret->roles[r].dropped += g->dropped;
-    }
+    for (unsigned r = 0; r < SP_ROLE_COUNT; r++)
+        role_add(&ret->roles[r], (enum sp_role)r, &t->gone_local[r]);
     for (size_t i = 0; i < t->edges.n; i++)
         ret->connected_edges += t->edges.v[i]->peers > 0 || t->edges.v[i]->config->listen;
     ret->messages_in = all.messages_in;

@@ -1,6 +1,10 @@
 """Topology objects by kubectl: what is refused and why, what pods are granted, who may declare."""
 import json
+import os
+import socket
+import subprocess
 
+import atoll_cluster as ac
 import pytest
 
 GROUP = "sp.atoll.dev/v1"
@@ -112,3 +116,96 @@ def test_only_administrators_of_the_cluster_declare(here):
 
     assert [may("get", "viewer"), may("create", "viewer"), may("list", "editor"), may("create", "editor")] == ["yes", "no", "yes", "no"]
     here.kubectl("delete", "clusterrolebinding", "sp-declare-viewer", "sp-declare-editor")
+
+
+def connect(here, name, file):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.settimeout(10)
+    directory = os.open(f"{here.root}/run/atoll/sp/{name}", os.O_PATH)
+    try:
+        s.connect(f"/proc/self/fd/{directory}/{file}")
+    finally:
+        os.close(directory)
+    return s
+
+
+def serving(here, name):
+    def ready():
+        found = here.get("topology", name).get("status", {}).get("conditions", [])
+        return {c["type"]: c["status"] for c in found}.get("Ready") == "True"
+
+    ac.until(ready, 20, what=f"topology {name}")
+
+
+def test_what_passes_is_in_the_status(here):
+    here.apply(topology("busy", edges=[edge("out", "pub", "listen", 7021), edge("gone", "sub", "dial", 7022)]))
+    serving(here, "busy")
+    sub, pub = connect(here, "busy", "sub"), connect(here, "busy", "pub")
+    sub.send(b"+a")
+    assert sub.recv(100) == b"+a"
+    for message in (b"a1", b"b1", b"a2"):
+        pub.send(message)
+    assert [sub.recv(100), sub.recv(100)] == [b"a1", b"a2"]
+
+    def counted():
+        s = here.get("topology", "busy")["status"]
+        roles = {e["role"]: (e["clients"], e["messages"]) for e in s["endpoints"]}
+        return s if roles == {"pub": (1, 3), "sub": (1, 2)} else None
+
+    s = ac.until(counted, 20, what="counters in the status")
+    assert s["observedGeneration"] == 1 and s["totals"]["clients"] == 2 and s["totals"]["wantedLinks"] == 2
+    states = {link["name"]: (link["state"], link["peers"]) for link in s["links"]}
+    assert states == {"out": ("Listening", 0), "gone": ("Connecting", 0)}
+    by_type = {c["type"]: c for c in s["conditions"]}
+    assert by_type["Connected"]["status"] == "False" and by_type["Ready"]["reason"] == "Serving"
+    row = here.kubectl("get", "topology", "busy", "--no-headers").stdout.split()
+    assert row[:5] == ["busy", "pubsub", "True", "0/2", "2"]
+    sub.close()
+    ac.until(lambda: here.get("topology", "busy")["status"]["totals"]["clients"] == 1, 20, what="a client less")
+    here.kubectl("delete", "topology", "busy")
+    ac.until(lambda: not os.path.exists(f"{here.root}/run/atoll/sp/busy"), 10, what="the directory to go")
+    assert pub.recv(10) == b""
+
+
+def test_what_the_service_cannot_do_is_said_in_the_status(here):
+    here.apply(topology("nobody", roles=[{"name": "pub", "owner": "no-such-user"}]))
+
+    def refused():
+        found = here.get("topology", "nobody").get("status", {}).get("conditions", [])
+        return [c for c in found if c["type"] == "Ready" and c["status"] == "False"]
+
+    said = ac.until(refused, 20, what="the refusal")
+    assert said[0]["reason"] == "Refused" and "no-such-user" in said[0]["message"]
+
+
+def sp(here, *args, check=True, **kw):
+    return subprocess.run([ac.ATOLL, "sp", *args, "--root", here.root], capture_output=True, text=True, timeout=30, check=check, **kw)
+
+
+def test_verbs_show_and_use_topologies(here, tmp_path):
+    here.apply(topology("verbs"))
+    serving(here, "verbs")
+    assert "verbs" in [t["name"] for t in json.loads(sp(here, "ls", "-o", "json").stdout)]
+    sp(here, "filter", "verbs", "NASDAQ/A")
+    ac.until(lambda: os.path.exists(f"{here.root}/run/atoll/sp/verbs/sub@NASDAQ%2FA"), 10, what="the filter's file")
+    assert "sub@NASDAQ%2FA" in sp(here, "filter", "verbs").stdout
+    tail = subprocess.Popen([ac.ATOLL, "sp", "tail", "verbs", "--filter", "NASDAQ%2FA", "--count", "2", "--timeout", "10", "--root", here.root],
+                            stdout=subprocess.PIPE, text=True)
+    ac.until(lambda: "sub:1" in sp(here, "ls").stdout, 10, what="the tail")
+    sp(here, "send", "verbs", "NASDAQ/A 1", "NASDAQ/B 2", "NASDAQ/A 3\n")
+    assert tail.communicate(timeout=15)[0] == "NASDAQ/A 1\nNASDAQ/A 3\\x0a\n" and tail.returncode == 0
+    assert "pub" in sp(here, "graph", "verbs").stdout and "verbs (pubsub)" in sp(here, "graph").stdout
+    sp(here, "graph", "verbs", "--svg", str(tmp_path / "g.svg"))
+    assert (tmp_path / "g.svg").read_text().startswith("<svg ")
+    assert "100.00 %" in sp(here, "bench", "verbs", "--messages", "500").stdout
+    sp(here, "filter", "verbs", "NASDAQ/A", "--remove")
+    ac.until(lambda: not os.path.exists(f"{here.root}/run/atoll/sp/verbs/sub@NASDAQ%2FA"), 10, what="the filter's file to go")
+
+
+@pytest.mark.parametrize("args, said", [
+    (["show", "missing"], 'no topology "missing"'), (["tail", "missing"], 'no topology "missing"'),
+    (["nonsense"], "unknown verb 'nonsense'"), (["tail"], "needs the name of a topology"), (["bench", "x", "--size", "1"], "--size"),
+    (["ls", "-o", "yaml"], "only json"), (["filter", "missing", "x"], 'topologies.sp.atoll.dev "missing" not found')])
+def test_verbs_say_what_is_wrong_in_one_line(here, args, said):
+    r = sp(here, *args, check=False)
+    assert r.returncode in (1, 2) and said in r.stderr and len(r.stderr.strip().splitlines()) == 1
