@@ -26,7 +26,7 @@ enum {
     SLOT_BYTES = 4 * 1024 * 1024,
     STRIDE_BYTES = SLOT_BYTES + 4096 + 192, /* slots do not share their lines of the cache */
     KEPT_BYTES = 64 * 1024,                 /* of a slot stay with us after a large message */
-    SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
+    SKB_BYTES = 4096                        /* what the kernel needs besides, generously */
 };
 
 struct client {
@@ -34,6 +34,7 @@ struct client {
     int fd;
     struct fd_watch *watch;
     size_t header_room; /* of each message it sends */
+    int buffer_bytes;   /* asked for; 0: the default */
     bool paused, send_blocked, read_ended, hangup_seen;
 };
 
@@ -158,6 +159,16 @@ static int send_batch(struct client *c) {
     return sent < 0 ? -errno : sent;
 }
 
+/* The first message is larger than the socket's buffer, which holds a few hundred small ones: it
+ * grows only for whoever needs it, as far as net.core.wmem_max allows. */
+static bool buffer_grow(struct client *c) {
+    const struct sp_message *m = sp_pipe_peek(&c->pipe, 0);
+    int bytes = (int)m->body_n + SKB_BYTES;
+    if (c->buffer_bytes >= bytes) return false;
+    c->buffer_bytes = bytes;
+    return setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes) == 0;
+}
+
 static void flush(struct sp_pipe *p) {
     struct client *c = (struct client *)p;
     while (sp_pipe_waiting(p) && !c->send_blocked && !p->closing) {
@@ -168,7 +179,7 @@ static void flush(struct sp_pipe *p) {
             c->send_blocked = true;
             watch_update(c);
         } else if (n == -EMSGSIZE) {
-            sp_pipe_unsendable(p);
+            if (!buffer_grow(c)) sp_pipe_unsendable(p);
         } else if (n != -EINTR) {
             sp_pipe_close(p, "client has closed");
         }
@@ -203,11 +214,6 @@ static size_t header_room_of(enum sp_role role) {
     return role == SP_PAIR ? SP_HOPS_BYTES : 0;
 }
 
-static void buffers_grow(int fd) {
-    int bytes = SOCKET_BUFFER_BYTES; /* the kernel gives what net.core.wmem_max allows */
-    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
-}
-
 static void client_accepted(struct sp_endpoint *e, int fd, const struct sp_credentials *who) {
     struct sp_topology *t = e->topology;
     struct client *c = calloc(1, sizeof *c);
@@ -223,7 +229,6 @@ static void client_accepted(struct sp_endpoint *e, int fd, const struct sp_crede
         free(c);
         return;
     }
-    buffers_grow(fd);
     if (e->role == SP_PULL) {
         shutdown(fd, SHUT_RD);
         c->read_ended = true;

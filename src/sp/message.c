@@ -81,3 +81,12 @@ struct sp_message *sp_message_own(struct sp_message *m, size_t header_room) {
     sp_message_unref(m);
     return copy;
 }
+
+struct sp_message *sp_message_copy_header(struct sp_message *m, const struct sp_message *from) {
+    struct slice header = sp_message_header(from);
+    m->header_n = 0;
+    m = sp_message_own(m, header.n);
+    m->header_n = (uint16_t)header.n;
+    memcpy(m->bytes + m->header_room - header.n, header.p, header.n);
+    return m;
+}

@@ -59,4 +59,7 @@ static inline void sp_message_clear_header(struct sp_message *m) { m->header_n =
  * up. The same message when it is the only reference and has the room. */
 struct sp_message *sp_message_own(struct sp_message *m, size_t header_room);
 
+/* A reply: the message with the header of the other one. Takes over m's reference. */
+struct sp_message *sp_message_copy_header(struct sp_message *m, const struct sp_message *from);
+
 size_t sp_message_total_bytes(void); /* of all messages alive */

@@ -275,6 +275,11 @@ static bool has_already(const struct sp_pipe *p, const struct sp_message *m) {
     return source && p->ops->has_already(p, source);
 }
 
+/* A queue that is full only because this pass is not over yet is no slow receiver. */
+static void make_room(struct sp_pipe *p) {
+    if (!sp_queue_has_room(&p->out) && !p->closing) p->ops->flush(p);
+}
+
 enum sp_put sp_pipe_send(struct sp_pipe *p, struct sp_message *m) {
     if (p->closing) return SP_PUT_DISCONNECT;
     if (has_already(p, m)) return SP_PUT_OK;
@@ -282,6 +287,7 @@ enum sp_put sp_pipe_send(struct sp_pipe *p, struct sp_message *m) {
         p->counters.dropped++;
         return SP_PUT_DROPPED;
     }
+    make_room(p);
     uint64_t dropped = p->out.dropped;
     enum sp_put put = sp_queue_put(&p->out, sp_message_ref(m));
     p->counters.dropped += p->out.dropped - dropped;
@@ -296,6 +302,7 @@ enum sp_put sp_pipe_send(struct sp_pipe *p, struct sp_message *m) {
 }
 
 bool sp_pipe_has_room(struct sp_pipe *p) {
+    make_room(p);
     if (p->closing) return false;
     bool room = sp_queue_has_room(&p->out);
     if (!room) p->full = true;
