@@ -444,12 +444,12 @@ def test_only_the_users_and_groups_that_are_named_get_in(sp):
 
 def test_readable_files_say_who_is_there(sp):
     with sp.connect("quotes", "sub@"), sp.connect("quotes", "pub"):
-        sp.sees("quotes", 2)
-        rows = [r.split() for r in (sp.dir("quotes") / "peers").read_text().splitlines()]
-        assert rows[0][:6] == ["id", "role", "door", "edge", "pid", "uid"]
-        assert sorted(r[1] for r in rows[1:]) == ["pub", "sub"]
-        assert {r[4] for r in rows[1:]} == {str(os.getpid())}
-        assert "1 x pub" in (sp.dir("quotes") / "graph").read_text()
+        def rows():
+            return [r.split() for r in (sp.dir("quotes") / "peers").read_text().splitlines()]
+        until(lambda: sorted(r[1] for r in rows()[1:]) == ["pub", "sub"])
+        assert rows()[0][:6] == ["id", "role", "door", "edge", "pid", "uid"]
+        assert {r[4] for r in rows()[1:]} == {str(os.getpid())}
+        until(lambda: "1 x pub" in (sp.dir("quotes") / "graph").read_text())
 
 
 def test_an_unknown_topology_or_role_is_no_file(sp):
