@@ -97,7 +97,8 @@ static int take_side(struct sp *s, struct peer *p, int *fds, size_t n) {
     return 0;
 }
 
-static int take_source(const struct sp *s, struct peer *p, int *fds, size_t n) {
+static int take_source(const struct sp *s, struct peer *p, const struct sp_session_message *m,
+                       int *fds, size_t n) {
     if (n < 1) return -EBADMSG;
     int rc = map_memfd(fds[0], SP_RING_HEADER_BYTES, false, &p->memory, &p->memory_bytes);
     if (rc < 0) return rc;
@@ -108,7 +109,7 @@ static int take_source(const struct sp *s, struct peer *p, int *fds, size_t n) {
     if (p->is_service)
         sp_ring_attach_first(&p->cursor);
     else
-        sp_ring_attach(&p->in, &p->cursor);
+        sp_ring_attach_at(&p->cursor, m->value, m->sequence);
     return 0;
 }
 
@@ -118,7 +119,8 @@ static int take_lane(struct sp *s, struct peer *p, const struct sp_session_messa
     size_t half = SP_RING_HEADER_BYTES + (size_t)m->size;
     bool duplex = m->flags & SP_SESSION_DUPLEX, second = m->flags & SP_SESSION_SECOND;
     if (n < 1 || m->size > SP_RING_MAX_BYTES / 2 || m->size < SP_RING_MIN_BYTES) return -EBADMSG;
-    int rc = map_memfd(fds[0], half * (duplex ? 2 : 1), true, &p->memory, &p->memory_bytes);
+    int rc =
+        map_memfd(fds[0], half * (duplex ? 2 : 1), duplex || !second, &p->memory, &p->memory_bytes);
     if (rc < 0) return rc;
     unsigned char *first_half = p->memory, *second_half = first_half + half;
     p->has_out = duplex || !second;
@@ -151,7 +153,7 @@ int peers_add(struct sp *s, const struct sp_session_message *m, int *fds, size_t
         .own_slot = m->own_slot,
         .peer_slot = m->peer_slot,
     };
-    int rc = m->kind == SP_SESSION_SOURCE   ? take_source(s, p, fds, n_fds)
+    int rc = m->kind == SP_SESSION_SOURCE   ? take_source(s, p, m, fds, n_fds)
              : m->kind == SP_SESSION_READER ? take_side(s, p, fds, n_fds)
                                             : take_lane(s, p, m, fds, n_fds);
     if (rc == 0 && (p->own_slot >= SP_SIDE_SLOTS || p->peer_slot >= SP_SIDE_SLOTS)) rc = -EBADMSG;

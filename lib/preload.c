@@ -53,7 +53,7 @@ static void shim_leave(int fd) {
     /* Stays in the list, empty, for the next socket: others may be walking it. */
     struct sp *s = h->s;
     h->s = NULL;
-    h->in_epoll = false;
+    h->epoll = -1;
     for (struct pending *p = h->wanted, *after; p; p = after) {
         after = p->next;
         free(p);
@@ -128,6 +128,7 @@ EXPORT int socket(int domain, int type, int protocol) {
     h->type = p->type;
     h->protocol = p;
     h->nonblocking = flags & SOCK_NONBLOCK;
+    h->epoll = -1;
     h->send_ms = h->receive_ms = -1;
     h->address[0] = 0;
     atomic_store_explicit(&table[fd], h, memory_order_release); /* the reference is shim_new's */

@@ -11,7 +11,9 @@ struct shim {
     const struct sp_protocol *protocol;
     struct sp *s; /* NULL: not connected yet */
     uint32_t generation;
-    bool nonblocking, in_epoll;
+    bool nonblocking;
+    int epoll; /* it is in, -1 none */
+    uint64_t epoll_data;
     int send_ms, receive_ms;
     char address[sizeof(((struct sockaddr_sp *)0)->ssp_topology)];
     struct pending *wanted; /* subscriptions before connect */

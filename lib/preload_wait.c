@@ -60,8 +60,9 @@ static nfds_t extend(struct pollfd *all, const struct pollfd *p, nfds_t n) {
     for (nfds_t i = 0; i < n; i++) {
         struct shim *h = shim_of(p[i].fd);
         all[i].revents = 0;
-        /* A pub never has anything to read, and its bell may hold what was not rung away. */
+        /* The bell says more than the role: it is a socket that can both. */
         if (h && h->s && h->s->ring && !h->s->protocol->receives) all[i].events &= ~POLLIN;
+        if (h && h->s && h->s->ring && !h->s->protocol->sends) all[i].events &= ~POLLOUT;
         if (h && h->s && h->s->ring)
             all[more++] = (struct pollfd){.fd = h->s->ctl, .events = POLLIN};
     }
@@ -194,47 +195,90 @@ EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *limit)
     return select_ours(n, r, w, x, limit ? &t : NULL, NULL);
 }
 
-/* ---- epoll ---- */
+/* ---- epoll: the service's socket is watched along with the bell, under a name of its own ---- */
+
+#define SERVICE_NAME (UINT64_C(0x41746f6c6c53) << 16) /* and the descriptor */
 
 EXPORT int epoll_ctl(int ep, int operation, int fd, struct epoll_event *event) {
     struct shim *h = shim_of(fd);
     real_find();
-    int rc = real.epoll_ctl(ep, operation, fd, event);
-    if (rc < 0 || !h || !h->s || !h->s->ring) return rc;
-    /* What the service says, or its end, wakes the program under the same name. */
-    if (operation == EPOLL_CTL_ADD) {
-        struct epoll_event e = {.events = EPOLLIN | EPOLLET, .data = event->data};
-        real.epoll_ctl(ep, EPOLL_CTL_ADD, h->s->ctl, &e);
-        h->in_epoll = true;
-    } else if (operation == EPOLL_CTL_DEL) {
-        real.epoll_ctl(ep, EPOLL_CTL_DEL, h->s->ctl, NULL);
-    }
-    return rc;
+    if (!h || !h->s || !h->s->ring) return real.epoll_ctl(ep, operation, fd, event);
+    struct epoll_event own = {0};
+    if (event) own = *event;
+    if (!h->s->protocol->receives) own.events &= ~(uint32_t)EPOLLIN;
+    if (!h->s->protocol->sends) own.events &= ~(uint32_t)EPOLLOUT;
+    int rc = real.epoll_ctl(ep, operation, fd, &own);
+    if (rc < 0) return rc;
+    h->epoll = operation == EPOLL_CTL_DEL ? -1 : ep;
+    h->epoll_data = own.data.u64;
+    struct epoll_event e = {.events = EPOLLIN | EPOLLET,
+                            .data.u64 = SERVICE_NAME | (uint32_t)h->s->ctl};
+    if (operation != EPOLL_CTL_MOD) real.epoll_ctl(ep, operation, h->s->ctl, &e);
+    return 0;
 }
 
-static void arm_all(void) {
+/* True: it has something, and its bell says so. */
+static bool arm_one(struct shim *h) {
+    struct sp *s = h->s;
+    if (!s || !s->ring || !s->protocol->receives) return true;
+    shim_sync(h);
+    client_lock(s);
+    bool there = arm_receive(s) || s->broken;
+    if (there) bell_ring(s->bell_far, false);
+    client_unlock(s);
+    return there;
+}
+
+static void hear_service(int ctl) {
     for (struct shim *h = shim_first(); h; h = h->next) {
         struct sp *s = h->s;
-        if (!h->in_epoll || !s || !s->ring || !s->protocol->receives) continue;
-        shim_sync(h);
+        if (!s || !s->ring || s->ctl != ctl) continue;
         client_lock(s);
-        if (arm_receive(s)) bell_ring(s->bell_far, false);
+        session_listen(s, true);
         client_unlock(s);
+        arm_one(h);
+    }
+}
+
+static bool is_real(int ep, const struct epoll_event *e) {
+    if ((e->data.u64 & ~UINT64_C(0xffff)) == SERVICE_NAME) {
+        hear_service((int)(e->data.u64 & 0xffff));
+        return false;
+    }
+    for (struct shim *h = shim_first(); h; h = h->next)
+        if (h->epoll == ep && h->epoll_data == e->data.u64 && e->events == EPOLLIN)
+            return arm_one(h);
+    return true;
+}
+
+static int epoll_ours(int ep, struct epoll_event *events, int n, uint64_t deadline,
+                      const sigset_t *mask) {
+    for (;;) {
+        struct timespec t = left_of(deadline);
+        int ms =
+            deadline == UINT64_MAX ? -1 : (int)(t.tv_sec * 1000 + (t.tv_nsec + 999999) / 1000000);
+        for (struct shim *h = shim_first(); h; h = h->next)
+            if (h->epoll == ep) arm_one(h);
+        int rc = real.epoll_pwait(ep, events, n, ms, mask), kept = 0;
+        for (int i = 0; i < rc; i++)
+            if (is_real(ep, &events[i])) events[kept++] = events[i];
+        if (rc <= 0 || kept) return rc < 0 ? rc : kept;
+        if (deadline != UINT64_MAX && now_ns() >= deadline) deadline = 0;
     }
 }
 
 EXPORT int epoll_pwait(int ep, struct epoll_event *events, int n, int ms, const sigset_t *mask) {
     real_find();
-    arm_all();
-    return real.epoll_pwait(ep, events, n, ms, mask);
+    return epoll_ours(ep, events, n, deadline_ms(ms), mask);
 }
 
 EXPORT int epoll_wait(int ep, struct epoll_event *events, int n, int ms) {
-    return epoll_pwait(ep, events, n, ms, NULL);
+    real_find();
+    return epoll_ours(ep, events, n, deadline_ms(ms), NULL);
 }
 
 EXPORT int epoll_pwait2(int ep, struct epoll_event *events, int n, const struct timespec *t,
                         const sigset_t *mask) {
-    int64_t ms = t ? (int64_t)t->tv_sec * 1000 + (t->tv_nsec + 999999) / 1000000 : -1;
-    return epoll_pwait(ep, events, n, ms > INT_MAX ? INT_MAX : (int)ms, mask);
+    real_find();
+    return epoll_ours(ep, events, n, deadline_of(t), mask);
 }

@@ -6,6 +6,7 @@
 #include "client.h"
 
 enum { LOOK_ROUND = 4096 /* messages between two looks at the service's socket */ };
+#define NOBODY UINT32_MAX
 
 /* ---- room ---- */
 
@@ -79,24 +80,33 @@ static int put_lane(struct peer *p, const struct iovec *v, size_t n) {
     return rc;
 }
 
-/* The next peer in turn that has room; the service only when no other peer has any. */
-static int put_turn(struct sp *s, const struct iovec *v, size_t n, uint32_t not_to) {
-    struct peer *last = NULL;
+/* The service has its turn when it reaches others than we do, and when there is nobody else. */
+static bool has_turn(const struct sp *s, const struct peer *p, bool alone) {
+    if (!p->has_out || p->ended) return false;
+    return !p->is_service || alone ||
+           atomic_load_explicit(&s->service->helps, memory_order_relaxed);
+}
+
+static int put_round(struct sp *s, const struct iovec *v, size_t n, uint32_t not_to, bool alone,
+                     bool *ret_any) {
     for (size_t tried = 0; tried < s->n_peers; tried++) {
         s->turn_out = s->turn_out + 1 >= s->n_peers ? 0 : s->turn_out + 1;
         struct peer *p = s->peers[s->turn_out];
-        if (!p->has_out || p->ended) continue;
-        if (p->is_service || p->id == not_to) {
-            if (!last || last->is_service) last = p;
-            continue;
-        }
+        if (!has_turn(s, p, alone) || p->id == not_to) continue;
+        *ret_any = true;
         int rc = put_lane(p, v, n);
         s->partner = p->id;
         if (rc != -EAGAIN) return rc;
     }
-    if (!last) return -EAGAIN;
-    s->partner = last->id;
-    return put_lane(last, v, n);
+    return -EAGAIN;
+}
+
+/* To the next peer in turn that has room; if there is another one not to `not_to`. */
+static int put_turn(struct sp *s, const struct iovec *v, size_t n, uint32_t not_to) {
+    bool any = false;
+    int rc = put_round(s, v, n, not_to, false, &any);
+    if (!any && not_to != NOBODY) rc = put_round(s, v, n, NOBODY, false, &any);
+    return any ? rc : put_round(s, v, n, NOBODY, true, &any);
 }
 
 static int put_request(struct sp *s, const void *message, size_t n) {
@@ -105,7 +115,7 @@ static int put_request(struct sp *s, const void *message, size_t n) {
     memcpy(copy, message, n);
     uint64_t number = s->request + 1;
     struct iovec v[2] = {{&number, sizeof(number)}, {copy, n}};
-    int rc = put_turn(s, v, 2, 0);
+    int rc = put_turn(s, v, 2, NOBODY);
     if (rc < 0) {
         free(copy);
         return rc;
@@ -153,7 +163,7 @@ int ring_send(struct sp *s, const void *message, size_t n) {
     struct iovec v = {(void *)(uintptr_t)message, n};
     switch (s->protocol->role) {
     case SP_PUB: return put_pub(s, &v);
-    case SP_PUSH: return put_turn(s, &v, 1, 0);
+    case SP_PUSH: return put_turn(s, &v, 1, NOBODY);
     case SP_REQ: return put_request(s, message, n);
     case SP_REP: return put_reply(s, message, n);
     default: return -EOPNOTSUPP;

@@ -301,6 +301,10 @@ int sp_ring_next(const struct sp_ring *r, struct sp_ring_cursor *c, sp_ring_want
 
 void sp_ring_attach_first(struct sp_ring_cursor *c) { *c = (struct sp_ring_cursor){0}; }
 
+void sp_ring_attach_at(struct sp_ring_cursor *c, uint64_t position, uint64_t sequence) {
+    *c = (struct sp_ring_cursor){.position = position, .known = position, .sequence = sequence};
+}
+
 void sp_ring_detach(struct sp_ring_cursor *c) {
     free(c->stage);
     *c = (struct sp_ring_cursor){0};
@@ -312,9 +316,13 @@ void sp_ring_attach(const struct sp_ring *r, struct sp_ring_cursor *c) {
     uint32_t length;
     *c = (struct sp_ring_cursor){.position = target, .known = target};
     if (target == 0) return;
-    /* From the last landmark before, message by message, for the number of the next one. */
-    uint64_t start = target > part_bytes * 4 ? target - part_bytes * 4 : 0, mark;
-    if (!landmark_after(r, start, target, &mark)) mark = target;
+    /* From a landmark before it, message by message, for the number of the next one. None is longer
+     * than a quarter of the ring. */
+    uint64_t mark = target;
+    for (uint64_t back = 2; back <= LANDMARKS / 2 && mark == target; back *= 4)
+        if (!landmark_after(r, target > part_bytes * back ? target - part_bytes * back : 0, target,
+                            &mark))
+            mark = target;
     c->position = mark;
     c->gap = c->fresh = true;
     while (c->position < target && sp_ring_next(r, c, NULL, NULL, 1, &bytes, &length) == 1) {

@@ -45,8 +45,10 @@ struct sp_ring_shared; /* the header page */
 struct sp_side {
     _Atomic uint32_t armed; /* odd: ring the bell, once for this number */
     uint32_t unused[15];
-    _Atomic uint32_t news; /* the service's side only: grows with each control message */
-    uint32_t unused_too[15];
+    /* The service's side only. */
+    _Atomic uint32_t news;  /* grows with each control message */
+    _Atomic uint32_t helps; /* it reaches peers with whom no memory is shared: give it its share */
+    uint32_t unused_too[14];
     _Atomic uint64_t position[SP_SIDE_SLOTS]; /* how far its owner has read which ring */
 };
 
@@ -117,6 +119,8 @@ void sp_ring_attach(const struct sp_ring *r, struct sp_ring_cursor *c);
 
 /* Starts at the first message there ever was: for rings whose writer waits for this reader. */
 void sp_ring_attach_first(struct sp_ring_cursor *c);
+/* Starts where another cursor once stood; what was overwritten since then is lost and counted. */
+void sp_ring_attach_at(struct sp_ring_cursor *c, uint64_t position, uint64_t sequence);
 void sp_ring_detach(struct sp_ring_cursor *c);
 
 /* There is something that this cursor has not read, or would find broken. */

@@ -151,6 +151,35 @@ TEST(ring_reader_that_comes_late_starts_at_the_next_message_and_has_lost_none) {
     drop(&f);
 }
 
+TEST(ring_reader_that_is_told_where_to_start_counts_what_it_missed) {
+    struct fixture f;
+    unsigned char m[1008];
+    const unsigned char *p;
+    uint32_t n;
+    make(&f, 4096);
+    for (uint64_t i = 0; i < 50; i++) {
+        struct sp_ring_cursor now, late;
+        sp_ring_attach(&f.r, &now);
+        assert_int_equal(now.sequence, i);
+        assert_int_equal(now.position, f.w.written);
+        for (uint64_t k = 0; k <= i % 8; k++) /* the longest there are, and short ones */
+            assert_int_equal(put(&f, m, fill(m, k, i % 3 ? sizeof(m) : 8)), 0);
+        sp_ring_publish(&f.w);
+        sp_ring_attach_at(&late, now.position, now.sequence);
+        uint64_t got = 0;
+        while (sp_ring_next(&f.r, &late, NULL, NULL, 1, &p, &n) == 1) got++;
+        assert_int_equal(got + late.lost, i % 8 + 1);
+        sp_ring_detach(&late);
+        sp_ring_detach(&now);
+        drop(&f);
+        make(&f, 4096);
+        for (uint64_t k = 0; k <= i; k++)
+            assert_int_equal(put(&f, m, fill(m, k, k % 3 ? sizeof(m) : 8)), 0);
+        sp_ring_publish(&f.w);
+    }
+    drop(&f);
+}
+
 TEST(ring_writer_stops_at_the_limit_and_believes_no_impossible_position) {
     struct fixture f;
     unsigned char m[240];

@@ -7,7 +7,7 @@
  *   service  WELCOME   its side for this client, both ends of its bell; flags: policy; size: of the
  *                      ring that a pub makes
  *   client   HELLO     its side; pub: the ring that it writes
- *   service  SOURCE…   to sub: a ring to be read
+ *   service  SOURCE…   to sub: a ring to be read, from position value and message `sequence` on
  *            READER…   to pub: somebody who reads its ring
  *            LANE…     to push, pull, req, rep: rings that it shares with one peer
  *            READY     the beginning is complete; the same messages may come at any later time
@@ -74,7 +74,8 @@ struct sp_session_message {
     uint16_t version;
     uint64_t size;  /* of messages in a ring, in bytes */
     uint64_t value; /* WELCOME: maximum message (high half), resend after ms (low half) */
+    uint64_t sequence;
     /* bytes follow: prefix, message */
 };
 
-_Static_assert(sizeof(struct sp_session_message) == 32, "no holes");
+_Static_assert(sizeof(struct sp_session_message) == 40, "no holes");

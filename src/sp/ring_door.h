@@ -18,8 +18,9 @@ struct ring_client;
 /* Two programs that share memory. `from` writes; with a duplex lane `to` writes as well. */
 struct ring_link {
     struct ring_client *from, *to;
-    uint16_t from_slot, to_slot; /* of their sides */
-    int lane;                    /* memfd, -1: the publisher's ring */
+    uint16_t from_slot, to_slot;    /* of their sides */
+    uint64_t start, start_sequence; /* of the publisher's ring */
+    int lane;                       /* memfd, -1: the publisher's ring */
     bool told_from, told_to;
     bool rings;             /* `from` wakes `to` itself */
     uint32_t rung;          /* else: we do */
@@ -80,6 +81,8 @@ bool ring_links_has(const struct ring_client *to, const struct ring_client *from
 void ring_links_wake(struct ring_client *from);
 /* Somebody reads a publisher's messages by another way than a link. */
 bool ring_links_need_us(const struct ring_client *from);
+/* Somebody takes what a push or req sends with whom it shares no memory. */
+bool ring_links_help(const struct ring_client *c);
 /* Closes who holds up a publisher for too long. */
 void ring_links_watch(struct ring_client *from, uint64_t now_ms);
 extern const struct sp_pipe_ops ring_pipe_ops; /* ring_io.c */

@@ -175,6 +175,12 @@ void ring_pipes_changed(struct sp_topology *t) {
     struct sp_pipe *p;
     for (size_t i = 0; (p = sp_topology_next(t, SP_PUB, &i));)
         if (p->ops == &ring_pipe_ops) reread((struct ring_client *)p);
+    for (int k = 0; k < 2; k++)
+        for (size_t i = 0; (p = sp_topology_next(t, k ? SP_REQ : SP_PUSH, &i));) {
+            struct ring_client *c = (struct ring_client *)p;
+            if (p->ops == &ring_pipe_ops)
+                atomic_store_explicit(&c->own->helps, ring_links_help(c), memory_order_relaxed);
+        }
 }
 
 void ring_client_count(struct ring_client *c) {

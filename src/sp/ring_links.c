@@ -70,6 +70,13 @@ static void make(struct ring_client *from, struct ring_client *to) {
         link_free(l); /* they speak through us */
         return;
     }
+    if (role == SP_PUB) { /* before anybody has told the subscriber */
+        struct sp_ring_cursor now;
+        sp_ring_attach(&from->in, &now);
+        l->start = now.position;
+        l->start_sequence = now.sequence;
+        sp_ring_detach(&now);
+    }
     /* A publisher need not know of readers that it neither wakes nor waits for. */
     l->told_from = role == SP_PUB && !l->rings && !blocks(from->pipe.topology);
     from->untold += !l->told_from;
@@ -207,6 +214,16 @@ bool ring_links_need_us(const struct ring_client *from) {
     for (size_t i = 0; (p = sp_topology_next(t, SP_SUB, &i));) {
         const struct ring_client *c = as_ring(p);
         if (!c || (c->joined && !ring_links_has(c, from))) return true;
+    }
+    return false;
+}
+
+bool ring_links_help(const struct ring_client *c) {
+    enum sp_role other = sp_protocol_of_role(c->pipe.role)->peer_role;
+    struct sp_pipe *p;
+    for (size_t i = 0; (p = sp_topology_next(c->pipe.topology, other, &i));) {
+        const struct ring_client *r = as_ring(p);
+        if (!r || (r->joined && !ring_links_has(r, c))) return true;
     }
     return false;
 }
