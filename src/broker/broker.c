@@ -63,6 +63,7 @@ static const struct {
     {BROKER_STATS, request_stats},
     {BROKER_LOG_OPEN, request_log_open},
     {BROKER_LOG_REMOVE, request_log_remove},
+    {BROKER_LOCAL_REMOVE, request_local_remove},
 };
 
 static void on_message(struct ipc *c, struct ipc_msg *m, void *user) {

@@ -102,7 +102,8 @@ typedef int request_fn(struct broker *b, struct call *call, struct slice body, s
 request_fn request_pod_create, request_pod_remove, request_container_start,
     request_container_signal, request_container_remove, request_container_update, request_exec,
     request_exec_resize, request_exec_kill, request_attach, request_volume, request_volume_write,
-    request_net_socket, request_list, request_stats, request_log_open, request_log_remove;
+    request_net_socket, request_list, request_stats, request_log_open, request_log_remove,
+    request_local_remove;
 
 /* pod.c */
 struct pod *pod_find(struct broker *b, const char *uid);

@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/own.h"
 #include "broker/broker_internal.h"
+#include "broker/local_volume.h"
 #include "broker/paths.h"
 #include "proto/oci.h"
 
@@ -150,15 +151,6 @@ static int sub_path(struct resolving *x, const struct broker_mount *m, const cha
     return pin_source(x, fd, ret, err);
 }
 
-/* A persistent volume outlives pods; who may write to it, its pods agree upon. */
-static int local_volume(struct broker *b, const char *name, struct err *err) {
-    if (faccessat(b->volumes_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0) return 0;
-    OWN(close_p) int fd = path_open_dir(b->volumes_fd, name, 0777);
-    if (fd < 0 || fchmod(fd, 0777) < 0)
-        return err_errno(err, fd < 0 ? -fd : errno, "cannot make local volume \"%s\"", name);
-    return 0;
-}
-
 static int resolve_one(struct resolving *x, const struct broker_mount *m, struct oci_mount *ret,
                        struct err *err) {
     static const char *const propagation[] = {"rprivate", "rslave", "rshared"};
@@ -170,7 +162,7 @@ static int resolve_one(struct resolving *x, const struct broker_mount *m, struct
         if (access(source, F_OK) < 0)
             return err_set(err, ERR_NOT_FOUND, "volume \"%s\" does not exist", m->source);
     } else if (m->kind == BROKER_MOUNT_LOCAL) {
-        r = local_volume(x->broker, m->source, err);
+        r = local_volume_make(x->broker, m->source, err);
         source = arena_printf(x->arena, "%s/%s", x->broker->volumes_path, m->source);
     } else {
         r = host_check(m, err);

@@ -15,6 +15,7 @@
 #include "node/pods/sandbox.h"
 #include "node/status/registration.h"
 #include "node/streams/streams.h"
+#include "node/volumes/local_volumes.h"
 #include "node/volumes/objects.h"
 
 static struct agent agent;
@@ -242,6 +243,7 @@ static int start(struct service_ctx *ctx, struct err *err) {
     g->broker = link_new(g->loop, "broker.sock", &broker);
     g->image = link_new(g->loop, "image.sock", &image);
     g->network = link_new(g->loop, "network.sock", &network);
+    g->local_volumes = local_volumes_new(g);
     g->registration = registration_new(g);
     OWN(buf_done) struct buf fields = {0};
     buf_printf(&fields, "spec.nodeName=%s", g->settings->node_name);

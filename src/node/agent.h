@@ -39,6 +39,7 @@ struct agent {
     struct link *broker, *image, *network;
     struct informer *pods, *services;
     struct objects *objects;
+    struct local_volumes *local_volumes;
     struct registration *registration;
     struct streams *streams;
     struct map workers; /* uid → struct pod */

@@ -136,6 +136,7 @@ static bool authorised(struct call *c) {
                             .name = c->route.name,
                             .ns = c->route.ns,
                             .field_selector = http_query_get(&c->r->query, "fieldSelector"),
+                            .label_selector = http_query_get(&c->r->query, "labelSelector"),
                             .path = c->route.is_resource ? NULL : c->r->path};
     if (!*at.name && (str_eq(at.verb, "list") || str_eq(at.verb, "watch")))
         at.name = authz_selected_name(c->a, at.field_selector);

@@ -58,6 +58,8 @@ enum broker_msg {
     BROKER_CONTAINER_UPDATE = 25, /* str uid, str container id ("" = the pod), broker_resources →
                                      BROKER_DONE: in-place resize */
     BROKER_LOG_REMOVE = 26, /* str uid, str ns, str pod → BROKER_DONE: the pod's log directory */
+    BROKER_LOCAL_REMOVE = 27, /* str name → BROKER_DONE: the directory of a local volume with all
+                                 that is in it. Idempotent */
 };
 
 struct broker_resources { /* -1 = not set */

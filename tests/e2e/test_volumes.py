@@ -187,3 +187,56 @@ def test_a_pod_says_which_claim_it_waits_for(storage, pods):
     ac.until(lambda: "pod has unbound immediate PersistentVolumeClaims" in str(pods.events("p")), what="the claim is unbound")
     storage.volume("v")
     pods.running("p")
+
+
+def test_a_volume_is_made_on_the_node_and_removed_with_its_claim(storage, atoll, pods):
+    storage.make_class("atoll.dev/local", late=True)
+    storage.claim("c", size="5Gi")
+    pod_with(storage, pods, "c", "p", "echo kept > /data/x; exec sleep 100000", securityContext={"runAsUser": 1000})
+    pods.running("p")
+    claim = storage.phase("pvc", "c", "Bound")
+    name = claim["spec"]["volumeName"]
+    assert name == f"pvc-{claim['metadata']['uid']}" and claim["status"]["capacity"] == {"storage": "5Gi"}
+    pv = storage.phase("pv", name, "Bound")
+    assert pv["spec"]["persistentVolumeReclaimPolicy"] == "Delete" and pv["spec"]["local"]["path"] == f"/var/lib/atoll/volumes/{name}"
+    assert pv["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0]["matchExpressions"][0]["values"] == ["n1"]
+    assert storage.event("ProvisioningSucceeded", "c") == f"Successfully provisioned volume {name}"
+    directory = os.path.join(atoll.root, "var/lib/atoll/volumes", name)
+    assert open(os.path.join(directory, "x")).read() == "kept\n"
+
+    storage.kubectl("delete", "pod", "p")
+    pod_with(storage, pods, "c", "again")
+    pods.running("again")
+    assert pods.sh("again", "cat /data/x") == "kept\n"
+    storage.kubectl("delete", "pod", "again")
+    storage.kubectl("delete", "pvc", "c")
+    ac.until(lambda: atoll.get("pv", name) is None, what="the volume is gone")
+    assert not os.path.exists(directory)
+
+
+def test_a_local_volume_that_is_retained_stays(storage, atoll, pods):
+    storage.make_class("atoll.dev/local", late=True, reclaimPolicy="Retain")
+    storage.claim("c")
+    pod_with(storage, pods, "c", "p")
+    pods.running("p")
+    name = atoll.get("pvc", "c", storage.ns)["spec"]["volumeName"]
+    storage.kubectl("delete", "pod", "p")
+    storage.kubectl("delete", "pvc", "c")
+    storage.phase("pv", name, "Released")
+    assert os.path.isdir(os.path.join(atoll.root, "var/lib/atoll/volumes", name))
+    atoll.kubectl("patch", "pv", name, "-p", '{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}')
+    ac.until(lambda: atoll.get("pv", name) is None, what="the volume is gone")
+    assert not os.path.exists(os.path.join(atoll.root, "var/lib/atoll/volumes", name))
+
+
+def test_a_volume_for_one_pod_alone(storage, atoll, pods):
+    storage.make_class("atoll.dev/local", late=True)
+    pods.make([{**ac.sh("echo mine > /data/x; exec sleep 100000"), "volumeMounts": [{"name": "v", "mountPath": "/data"}]}], name="p",
+              volumes=[{"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": {
+                  "accessModes": ["ReadWriteOnce"], "storageClassName": storage.ns, "resources": {"requests": {"storage": "1Gi"}}}}}}])
+    pods.running("p")
+    claim = storage.phase("pvc", "p-v", "Bound")
+    assert claim["metadata"]["ownerReferences"][0]["uid"] == atoll.get("pod", "p", storage.ns)["metadata"]["uid"]
+    storage.kubectl("delete", "pod", "p")
+    ac.until(lambda: not atoll.items("pvc", namespace=storage.ns), what="the claim goes with its pod")
+    ac.until(lambda: atoll.get("pv", claim["spec"]["volumeName"]) is None, what="the volume goes, too")

@@ -1,5 +1,6 @@
 #include "server/auth/node_authz.h"
 
+#include "api/claims.h"
 #include "api/selector.h"
 #include "api/table.h"
 #include "base/own.h"
@@ -186,10 +187,26 @@ static const struct resource *resource_of(const struct question *q, const char *
     return k ? cache_of_kind(&q->n->api->cache, k) : NULL;
 }
 
-static bool may_read_volume(const struct question *q) {
+/* Made by atoll.dev/local for that node (api/claims.h). */
+static bool is_local(const struct question *q, struct object *o) {
+    const struct api_kind *k = api_kind_by_name("", "v1", "PersistentVolume");
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct api_object *v;
+    return api_object_decode(a, k, object_json(o), &v, NULL) == 0 &&
+           volume_is_local_to((const struct core_v1_persistent_volume *)(void *)v, q->node);
+}
+
+/* Besides the volumes of its claims, a node keeps those that are made of its own disk: it sees them
+ * by their label, and deletes them when what was in them is gone. */
+static bool may_use_volume(const struct question *q) {
     const struct resource *res = resource_of(q, "", "persistentvolumes");
+    OWN(arena_free_p) struct arena *a = arena_new();
+    if (*q->at->subresource) return false;
+    if (verb_in(q, "list,watch"))
+        return str_eq(q->at->label_selector, arena_printf(a, LOCAL_VOLUME_NODE "=%s", q->node));
     struct object *o = res ? resource_get(res, "", q->name) : NULL;
-    return verb_in(q, "get") && !*q->at->subresource && o && volume_bound(q, object_json(o));
+    if (!o || !verb_in(q, "get,delete")) return false;
+    return (verb_in(q, "get") && volume_bound(q, object_json(o))) || is_local(q, o);
 }
 
 /* A member of a volume's source, such as spec.csi.nodePublishSecretRef, that names the secret. */
@@ -284,7 +301,7 @@ static const struct {
     {"", "secrets", may_read_named},
     {"", "configmaps", may_read_named},
     {"", "persistentvolumeclaims", may_use_claim},
-    {"", "persistentvolumes", may_read_volume},
+    {"", "persistentvolumes", may_use_volume},
     {"", "serviceaccounts", may_make_token},
     {"", "nodes", may_use_node},
     {"", "pods", may_use_pod},

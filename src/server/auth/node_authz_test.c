@@ -20,6 +20,12 @@ static struct api *start(void) {
               SLICE("{\"metadata\":{\"name\":\"pv\"},\"spec\":{\"csi\":{\"driver\":\"d\","
                     "\"nodePublishSecretRef\":{\"name\":\"deep\",\"namespace\":\"x\"}},"
                     "\"claimRef\":{\"namespace\":\"a\",\"name\":\"claim\"}}}"));
+    cache_row(&api->cache, SLICE("/persistentvolumes.core//own"), 3,
+              SLICE("{\"metadata\":{\"name\":\"own\",\"labels\":{\"atoll.dev/node\":\"n1\"},"
+                    "\"annotations\":{\"pv.kubernetes.io/provisioned-by\":\"atoll.dev/local\"}}}"));
+    cache_row(&api->cache, SLICE("/persistentvolumes.core//labelled"), 4,
+              SLICE("{\"metadata\":{\"name\":\"labelled\",\"labels\":{\"atoll.dev/node\":"
+                    "\"n1\"}}}"));
     cache_snapshot_end(&api->cache, 10, 0);
     return api;
 }
@@ -84,6 +90,38 @@ TEST(a_node_keeps_its_own_things) {
     assert_false(may(n, N1, "list", "pods", "", "", "", NULL));
     struct user no_group = {.name = N1};
     assert_null(node_identity(&no_group));
+    node_authz_free(n);
+    cache_done(&api->cache);
+    free(api);
+}
+
+static bool may_list_volumes(struct node_authz *n, const char *node, const char *labels) {
+    const char *groups[] = {"system:nodes"};
+    struct user u = {.name = node, .groups = {groups, 1}};
+    struct attributes at = {.verb = "watch",
+                            .group = "",
+                            .resource = "persistentvolumes",
+                            .subresource = "",
+                            .ns = "",
+                            .name = "",
+                            .label_selector = labels};
+    return node_authz_allows(n, &u, &at);
+}
+
+TEST(a_node_keeps_the_volumes_that_are_made_of_its_disk) {
+    struct api *api = start();
+    struct node_authz *n = node_authz_new(api);
+    assert_true(may_list_volumes(n, N1, "atoll.dev/node=n1"));
+    assert_false(may_list_volumes(n, N1, "atoll.dev/node=n2"));
+    assert_false(may_list_volumes(n, N1, "atoll.dev/node!=n1"));
+    assert_false(may_list_volumes(n, N1, NULL));
+    assert_true(may(n, N1, "get", "persistentvolumes", "", "", "own", NULL));
+    assert_true(may(n, N1, "delete", "persistentvolumes", "", "", "own", NULL));
+    assert_false(may(n, N1, "update", "persistentvolumes", "", "", "own", NULL));
+    assert_false(may(n, N1, "delete", "persistentvolumes", "status", "", "own", NULL));
+    assert_false(may(n, N2, "delete", "persistentvolumes", "", "", "own", NULL));
+    assert_false(may(n, N1, "delete", "persistentvolumes", "", "", "labelled", NULL));
+    assert_false(may(n, N1, "delete", "persistentvolumes", "", "", "pv", NULL));
     node_authz_free(n);
     cache_done(&api->cache);
     free(api);

@@ -72,6 +72,8 @@ static int attributes_of(struct call *c, const struct authorization_v1_resource_
     ret->name = str_or(res->name, "");
     ret->ns = str_or(res->namespace, "");
     ret->field_selector = selector_text(c->a, res->field_selector);
+    if (res->label_selector && !str_empty(res->label_selector->raw_selector))
+        ret->label_selector = res->label_selector->raw_selector;
     return 0;
 }
 

@@ -11,6 +11,7 @@ struct attributes {
     const char *group, *resource, *subresource, *name, *ns; /* "" = none */
     const char *path;                                       /* not NULL: no resource, this path */
     const char *field_selector;                             /* of a list or watch; NULL = none */
+    const char *label_selector;                             /* the same */
 };
 
 bool rule_allows(const struct rbac_v1_policy_rule *r, const struct attributes *at);
