@@ -250,6 +250,16 @@ static void talk(struct sp_link *l) {
     watch_update(l);
 }
 
+/* What the stream has read ahead makes no descriptor readable. The link lives at least until the
+ * loop has done what was deferred before its end. */
+static void read_rest(void *user) {
+    struct sp_link *l = user;
+    const struct sp_stream *s = l->ended ? NULL : l->transport->stream;
+    if (!s || !s->pending || !s->pending(l->stream_state) || !sp_link_may_read(l)) return;
+    read_some(l);
+    sp_pipes_flush();
+}
+
 static void shake_hands(struct sp_link *l) {
     struct err err = {0};
     int r = l->transport->stream->handshake(l->stream_state, &err);
@@ -258,6 +268,7 @@ static void shake_hands(struct sp_link *l) {
     } else if (r > 0) {
         l->shaking = false;
         talk(l);
+        if (!over(l)) loop_defer(l->pipe.topology->loop, read_rest, l);
     }
 }
 
@@ -318,16 +329,6 @@ static void on_event(void *user, unsigned events) {
         }
         if (!over(l) && events & (FD_READ | l->want) && sp_link_may_read(l)) read_some(l);
     }
-    sp_pipes_flush();
-}
-
-/* What the stream has read ahead makes no descriptor readable. The link lives at least until the
- * loop has done what was deferred before its end. */
-static void read_rest(void *user) {
-    struct sp_link *l = user;
-    const struct sp_stream *s = l->ended ? NULL : l->transport->stream;
-    if (!s || !s->pending || !s->pending(l->stream_state) || !sp_link_may_read(l)) return;
-    read_some(l);
     sp_pipes_flush();
 }
 
