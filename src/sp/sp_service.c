@@ -120,6 +120,7 @@ int sp_service_declare(struct sp_service *s, const struct sp_source *source,
         return err_wrap(err, "topology %s", name);
     }
     map_put(&s->topologies, slice_of(name), d);
+    sp_status_write(d->topology);
     log_info("topology_declared", "name=%s pattern=%s source=%s", name, d->topology->pattern->name,
              source->name);
     return 0;

@@ -209,3 +209,15 @@ def test_verbs_show_and_use_topologies(here, tmp_path):
 def test_verbs_say_what_is_wrong_in_one_line(here, args, said):
     r = sp(here, *args, check=False)
     assert r.returncode in (1, 2) and said in r.stderr and len(r.stderr.strip().splitlines()) == 1
+
+
+CLIENT = """
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect('/run/atoll/sp/podded/sub')
+s.send(b'+')
+print(s.recv(100), flush=True)
+print(s.recv(100), flush=True)
+"""
+
+

@@ -161,7 +161,8 @@ static int build(struct arena *a, struct container *c, const struct image_info *
                                  .attempt = c->attempt + (c->state == CONTAINER_TERMINATED),
                                  .facts = &facts,
                                  .source = &source,
-                                 .image = image};
+                                 .image = image,
+                                 .root = c->pod->agent->settings->root};
     const struct core_v1_service **services = NULL;
     in.n_services = services_of(a, c->pod, &services);
     in.services = services;

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "api/topology_grant.h"
 #include "base/own.h"
 #include "node/pods/dns_config.h"
 #include "node/pods/resources.h"
@@ -75,16 +76,38 @@ static int add_mount(struct arena *a, const struct container_input *in,
     return 0;
 }
 
+/* Socket files of the roles that the API has granted the pod: directories, since files in them are
+ * replaced when the service restarts. */
+static int add_topologies(struct arena *a, const struct container_input *in,
+                          struct broker_container *ret, struct err *err) {
+    struct topology_grants grants;
+    const char *asked = str_map_get(&in->facts->pod->metadata.annotations, TOPOLOGY_ANNOTATION);
+    if (topology_grants_parse(a, asked, &grants, err) < 0)
+        return err_wrap(err, "annotation " TOPOLOGY_ANNOTATION);
+    for (size_t i = 0; i < grants.n; i++) {
+        const struct topology_grant *g = &grants.v[i];
+        ret->mounts[ret->n_mounts++] = (struct broker_mount){
+            .kind = BROKER_MOUNT_HOST,
+            .host_type = BROKER_HOST_DIRECTORY,
+            .source = arena_printf(a, "%s/run/atoll/sp/%s/.pods/%s", str_or(in->root, ""),
+                                   g->topology, g->roles),
+            .target = arena_printf(a, "/run/atoll/sp/%s", g->topology),
+            .sub_path = "",
+            .read_only = true};
+    }
+    return 0;
+}
+
 static int mounts(struct arena *a, const struct container_input *in,
                   const struct core_v1_container *c, const struct str_list *env,
                   struct broker_container *ret, struct err *err) {
     ret->n_mounts = (uint32_t)c->volume_mounts.n;
-    ret->mounts = ARENA_ARRAY(a, struct broker_mount, c->volume_mounts.n);
+    ret->mounts = ARENA_ARRAY(a, struct broker_mount, c->volume_mounts.n + TOPOLOGY_GRANTS_MAX);
     for (size_t i = 0; i < c->volume_mounts.n; i++) {
         int rc = add_mount(a, in, &c->volume_mounts.v[i], env, &ret->mounts[i], err);
         if (rc < 0) return rc;
     }
-    return 0;
+    return add_topologies(a, in, ret, err);
 }
 
 /* ---- security context ---- */

@@ -18,6 +18,7 @@ struct container_input {
     const struct core_v1_service *const *services;
     size_t n_services;
     const struct image_info *image;
+    const char *root; /* of this Atoll: its run/atoll/sp has the topologies that pods are granted */
 };
 
 /* -EAGAIN while a source is being fetched; else err is the text of CreateContainerConfigError. */

@@ -251,3 +251,31 @@ TEST(a_sub_path_that_expands_to_no_relative_path_is_refused) {
         }
     }
 }
+
+TEST(container_gets_the_topologies_it_was_granted) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    OWN(unref_p) struct pod *p = test_pod("\"spec\":{\"containers\":[{\"name\":\"c\"}]}");
+    struct core_v1_pod object = *p->object;
+    struct str_pair asked = {"sp.atoll.dev/topologies", "quotes:sub,quotes:pub,work:push"};
+    object.metadata.annotations = (struct str_map){&asked, 1};
+    struct pod_facts facts = {.pod = &object, .memory_bytes = 1LL << 30};
+    const char *cmd[] = {"/bin/sh"};
+    struct image_info im = {.n_cmd = 1, .cmd = cmd};
+    struct container_input in = {.container = &p->containers[0],
+                                 .id = "x",
+                                 .facts = &facts,
+                                 .source = &source,
+                                 .image = &im,
+                                 .root = "/r"};
+    struct broker_container b;
+    struct err err = {0};
+    assert_int_equal(container_spec_build(a, &in, &b, &err), 0);
+    assert_int_equal(b.n_mounts, 2);
+    assert_string_equal(b.mounts[0].source, "/r/run/atoll/sp/quotes/.pods/pub+sub");
+    assert_string_equal(b.mounts[0].target, "/run/atoll/sp/quotes");
+    assert_string_equal(b.mounts[1].source, "/r/run/atoll/sp/work/.pods/push");
+    assert_true(b.mounts[1].read_only && b.mounts[1].kind == BROKER_MOUNT_HOST);
+    asked.value = "../../etc:sub";
+    assert_true(container_spec_build(a, &in, &b, &err) < 0);
+    assert_non_null(strstr(err.text, "annotation sp.atoll.dev/topologies: item"));
+}
