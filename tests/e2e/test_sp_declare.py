@@ -1,6 +1,8 @@
 """Topology objects by kubectl: what is refused and why, what pods are granted, who may declare."""
+import contextlib
 import json
 import os
+import pathlib
 import socket
 import subprocess
 
@@ -211,13 +213,38 @@ def test_verbs_say_what_is_wrong_in_one_line(here, args, said):
     assert r.returncode in (1, 2) and said in r.stderr and len(r.stderr.strip().splitlines()) == 1
 
 
-CLIENT = """
-import socket, sys
-s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-s.connect('/run/atoll/sp/podded/sub')
-s.send(b'+')
-print(s.recv(100), flush=True)
-print(s.recv(100), flush=True)
-"""
+EXAMPLE = pathlib.Path(__file__).resolve().parents[2] / "examples" / "sp" / "subscribe.c"
 
 
+def test_a_pod_talks_to_the_topology_it_was_granted(here, pods, tmp_path):
+    """As another user than root, through a read-only mount, and again after the service has restarted. The role is closed to
+    programs of the host, and the pod does not see the other role."""
+    os.chmod(tmp_path, 0o755)
+    subprocess.run(["cc", "-static", "-o", tmp_path / "subscribe", EXAMPLE], check=True)
+    here.apply(topology("podded", roles=[{"name": "sub", "mode": 0}], access=[{"roles": ["sub"], "namespaces": [pods.namespace]}]))
+    serving(here, "podded")
+    name = pods.make([ac.sh("exec /x/subscribe /run/atoll/sp/podded t", securityContext={"runAsUser": 1234, "runAsNonRoot": True},
+                            volumeMounts=[{"name": "x", "mountPath": "/x"}])],
+                     metadata={"annotations": {"sp.atoll.dev/topologies": "podded:sub"}},
+                     volumes=[{"name": "x", "hostPath": {"path": str(tmp_path)}}])
+    pods.running(name)
+    log = lambda: pods.kubectl("logs", name).stdout.splitlines()  # noqa: E731
+    ac.until(lambda: log() == ["+t"], 15, what="the subscription")
+    with connect(here, "podded", "pub") as pub:
+        pub.send(b"t1")
+    ac.until(lambda: log() == ["+t", "t1"], 15, what="the message")
+    assert pods.sh(name, "ls -A /run/atoll/sp/podded").split() == [".ring", "sub", "sub.ipc", "sub@"]
+    peers = [line.split() for line in open(f"{here.root}/run/atoll/sp/podded/peers")][1:]
+    assert [(p[1], p[5]) for p in peers] == [("sub", "1234")]
+    stranger = f"import socket; socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).connect('{here.root}/run/atoll/sp/podded/sub')"
+    r = ac.run("setpriv", "--reuid=1234", "--regid=1234", "--clear-groups", "/usr/bin/python3", "-c", stranger, check=False)
+    assert "PermissionError" in r.stderr
+    service = next(s for s in json.loads(ac.run(ac.ATOLL, "status", "-o", "json", "--root", here.root).stdout)["services"] if s["name"] == "sp")
+    os.kill(service["pid"], 15)
+
+    def again():
+        with contextlib.suppress(OSError), connect(here, "podded", "pub") as pub:
+            pub.send(b"t2")
+        return log()[-2:] == ["+t", "t2"] or log()[-1] == "t2"
+
+    ac.until(again, 30, what="a message after the restart")
