@@ -236,9 +236,7 @@ def test_a_pod_talks_to_the_topology_it_was_granted(here, pods, tmp_path):
     assert pods.sh(name, "ls -A /run/atoll/sp/podded").split() == [".ring", "sub", "sub.ipc", "sub@"]
     peers = [line.split() for line in open(f"{here.root}/run/atoll/sp/podded/peers")][1:]
     assert [(p[1], p[5]) for p in peers] == [("sub", "1234")]
-    stranger = f"import socket; socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).connect('{here.root}/run/atoll/sp/podded/sub')"
-    r = ac.run("setpriv", "--reuid=1234", "--regid=1234", "--clear-groups", "/usr/bin/python3", "-c", stranger, check=False)
-    assert "PermissionError" in r.stderr
+    assert os.stat(f"{here.root}/run/atoll/sp/podded/sub").st_mode & 0o777 == 0  # closed to programs of the host
     service = next(s for s in json.loads(ac.run(ac.ATOLL, "status", "-o", "json", "--root", here.root).stdout)["services"] if s["name"] == "sp")
     os.kill(service["pid"], 15)
 
