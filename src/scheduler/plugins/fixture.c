@@ -5,25 +5,27 @@
 #include "scheduler/sources.h"
 
 static struct api_object *decoded(struct arena *a, const char *api_version, const char *kind,
-                                  const char *json) {
-    struct api_object *o = NULL;
+                                  const char *json, const struct api_keep *keep) {
+    void *o = NULL;
     struct err err;
     const struct api_kind *k = api_kind_by_api_version(api_version, kind);
-    if (!k || api_object_decode(a, k, slice_of(json), &o, &err) < 0)
+    struct api_decode_opts opts = {.keep = keep};
+    if (!k || api_decode(a, k->type, slice_of(json), &opts, &o, &err) < 0)
         fail_msg("%s: %s", kind, k ? err.text : "no such kind");
     return o;
 }
 
 void given(struct snapshot *s, const char *json) {
     OWN(arena_free_p) struct arena *a = arena_new();
-    struct api_object *head = decoded(a, "v1", "ConfigMap", json); /* has the same beginning */
+    struct api_object *head =
+        decoded(a, "v1", "ConfigMap", json, NULL); /* has the same beginning */
     for (const struct sched_source *source = sched_sources; source->kind; source++)
         if (str_eq(source->kind, head->kind)) {
-            source->put(s, decoded(a, head->api_version, head->kind, json));
+            source->put(s, decoded(a, head->api_version, head->kind, json, source->keep));
             return;
         }
     assert_string_equal(head->kind, "Node");
-    snapshot_put_node(s, (struct core_v1_node *)decoded(a, "v1", "Node", json));
+    snapshot_put_node(s, (struct core_v1_node *)decoded(a, "v1", "Node", json, NULL));
 }
 
 void given_node(struct snapshot *s, const char *name, const char *labels, const char *more) {
@@ -37,14 +39,14 @@ void given_node(struct snapshot *s, const char *name, const char *labels, const 
 
 void given_pod(struct snapshot *s, const char *uid, const char *json, const char *node) {
     OWN(arena_free_p) struct arena *a = arena_new();
-    struct api_object *o = decoded(a, "v1", "Pod", json);
+    struct api_object *o = decoded(a, "v1", "Pod", json, NULL);
     o->metadata.uid = uid;
     snapshot_add_pod(s, (struct core_v1_pod *)o, node);
 }
 
 void expect_placed(struct snapshot *s, const char *json, const char *want) {
     OWN(arena_free_p) struct arena *a = arena_new();
-    struct api_object *o = decoded(a, "v1", "Pod", json);
+    struct api_object *o = decoded(a, "v1", "Pod", json, NULL);
     o->metadata.uid = "new";
     struct sched_result r = sched_place(a, s, (struct core_v1_pod *)o);
     assert_string_equal(r.node ? r.node : r.message, want);

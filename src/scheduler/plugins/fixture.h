@@ -6,7 +6,8 @@
 #include "scheduler/plugin.h"
 #include "scheduler/profiles.h"
 
-/* Any object of sources.h, or a Node; with apiVersion and kind. */
+/* Any object of sources.h, of which only that is read which its source keeps, or a Node; with
+ * apiVersion and kind. */
 void given(struct snapshot *s, const char *json);
 /* A node of 4 CPUs, 8 GiB; labels and more end or begin with a comma, or are "". */
 void given_node(struct snapshot *s, const char *name, const char *labels, const char *more);
