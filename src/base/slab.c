@@ -31,7 +31,8 @@ static const uint16_t sizes[SLAB_CLASSES] = {32,  64,  96,  128, 160, 192, 224, 
                                              320, 384, 448, 512, 640, 768, 896, SLAB_MAX_BYTES};
 
 static unsigned class_of(size_t size) {
-    unsigned c = 0;
+    if (size <= sizes[7]) return size ? (unsigned)(size - 1) / sizes[0] : 0;
+    unsigned c = 8;
     while (sizes[c] < size) c++;
     return c;
 }

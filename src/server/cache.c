@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "base/own.h"
+#include "server/cold.h"
 #include "wire/store.h"
 
 enum {
@@ -39,9 +40,19 @@ struct resource *cache_resource_make(struct cache *c, const char *prefix) {
     return r ? r : resource_new(c, slice_of(prefix));
 }
 
+static struct event *event_at(const struct resource *r, size_t i) {
+    return &r->events[(r->head + i) % r->cap];
+}
+
+static void let_go(struct object *o) {
+    if (!o) return;
+    o->held--;
+    object_unref(o);
+}
+
 static void event_done(struct event *e) {
-    object_unref(e->now);
-    object_unref(e->old);
+    let_go(e->now);
+    let_go(e->old);
 }
 
 void cache_done(struct cache *c) {
@@ -49,7 +60,7 @@ void cache_done(struct cache *c) {
     object_unref(c->latest);
     for (struct map_entry *m; (m = map_next(&c->resources, &i));) {
         struct resource *r = m->value;
-        for (size_t j = 0; j < r->n; j++) event_done(&r->events[(r->head + j) % r->cap]);
+        for (size_t j = 0; j < r->n; j++) event_done(event_at(r, j));
         free(r->events);
         key_index_done(&r->index);
         vec_done(&r->listeners);
@@ -142,7 +153,7 @@ void cache_snapshot_end(struct cache *c, uint64_t revision, uint64_t compacted) 
 /* What only the history holds: old versions, and deleted objects. */
 static size_t event_bytes(const struct event *e) {
     bool both = e->type == EVENT_DELETED && e->now != e->old;
-    return (e->old ? e->old->json->n : 0) + (both ? e->now->json->n : 0);
+    return (e->old ? object_bytes(e->old) : 0) + (both ? object_bytes(e->now) : 0);
 }
 
 /* o as it would be at another revision. */
@@ -166,11 +177,14 @@ struct object *event_object(const struct event *e) {
 /* What a deletion leaves is mostly what was there, at another revision. */
 static void history_slim(struct resource *r, struct event *e) {
     if (!r->slim || e->type != EVENT_DELETED || !e->old || e->now == e->old) return;
+    object_warm(e->now);
+    object_warm(e->old);
     struct object *same = at_revision(e->old, e->revision);
     if (slice_eq(object_json(same), object_json(e->now))) {
         r->history_bytes -= e->now->json->n;
-        object_unref(e->now);
+        let_go(e->now);
         e->now = object_ref(e->old);
+        e->now->held++;
     }
     object_unref(same);
 }
@@ -200,12 +214,47 @@ void cache_trim(struct cache *c, uint64_t now_ms) {
     for (struct map_entry *m; (m = map_next(&c->resources, &i));) history_trim(m->value, now_ms);
 }
 
+/* Takes o unless somebody beside the history holds it; false: the page is full. */
+static bool page_add(struct object **page, size_t *n, size_t *bytes, struct object *o) {
+    if (!o || o->cold || o->refs != (unsigned)o->held) return true;
+    if (*n == COLD_PAGE_OBJECTS || *bytes >= COLD_PAGE_BYTES) return false;
+    for (size_t i = *n; i-- > 0;)
+        if (page[i] == o) return true;
+    page[(*n)++] = o;
+    *bytes += o->json->n;
+    return true;
+}
+
+/* From the event on; false: a page is full, *event is where to go on. */
+static bool resource_cool(const struct resource *r, size_t *event) {
+    struct object *page[COLD_PAGE_OBJECTS];
+    size_t n = 0, bytes = 0, old = r->n > WHOLE_EVENTS ? r->n - WHOLE_EVENTS : 0;
+    bool all = true;
+    for (; all && *event < old; *event += all) {
+        const struct event *e = event_at(r, *event);
+        all = page_add(page, &n, &bytes, e->now) && page_add(page, &n, &bytes, e->old);
+    }
+    if (n) objects_cool(page, n);
+    return all;
+}
+
+bool history_cool(struct cache *c) {
+    size_t i = c->cooling.resource;
+    for (struct map_entry *m; (m = map_next(&c->resources, &i)); c->cooling.resource = i) {
+        const struct resource *r = m->value;
+        if (!resource_cool(r, &c->cooling.event)) return true;
+        c->cooling.event = 0;
+    }
+    c->cooling.resource = 0;
+    return false;
+}
+
 static void history_push(struct resource *r, struct event e) {
     if (r->n == r->cap) {
         size_t cap = r->cap ? r->cap * 2 : 16;
         struct event *v = calloc(cap, sizeof *v);
         if (!v) abort();
-        for (size_t i = 0; i < r->n; i++) v[i] = r->events[(r->head + i) % r->cap];
+        for (size_t i = 0; i < r->n; i++) v[i] = *event_at(r, i);
         free(r->events);
         r->events = v;
         r->head = 0;
@@ -213,9 +262,10 @@ static void history_push(struct resource *r, struct event e) {
     }
     r->events[(r->head + r->n) % r->cap] = e;
     r->n++;
+    e.now->held++;
+    if (e.old) e.old->held++;
     r->history_bytes += event_bytes(&e);
-    if (r->n > WHOLE_EVENTS)
-        history_slim(r, &r->events[(r->head + r->n - 1 - WHOLE_EVENTS) % r->cap]);
+    if (r->n > WHOLE_EVENTS) history_slim(r, event_at(r, r->n - 1 - WHOLE_EVENTS));
 }
 
 static void announce(struct resource *r, const struct event *e) {
@@ -259,7 +309,7 @@ size_t resource_event_after(const struct resource *r, uint64_t revision) {
     size_t lo = 0, hi = r->n;
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
-        if (resource_event(r, mid)->revision > revision)
+        if (event_at(r, mid)->revision > revision)
             hi = mid;
         else
             lo = mid + 1;
@@ -269,5 +319,8 @@ size_t resource_event_after(const struct resource *r, uint64_t revision) {
 
 const struct event *resource_event(const struct resource *r, size_t i) {
     assert(i < r->n);
-    return &r->events[(r->head + i) % r->cap];
+    const struct event *e = event_at(r, i);
+    object_warm(e->now);
+    if (e->old) object_warm(e->old);
+    return e;
 }

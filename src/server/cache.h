@@ -49,6 +49,9 @@ struct cache {
     uint64_t compacted;
     bool synced;           /* the first snapshot is complete */
     struct object *latest; /* what the newest event left, or deleted; NULL: there was none */
+    struct {
+        size_t resource, event; /* how far history_cool has come */
+    } cooling;
 };
 
 void cache_init(struct cache *c); /* resources of all registered kinds */
@@ -77,8 +80,12 @@ void cache_event(struct cache *c, int store_op, struct slice key, uint64_t revis
 
 /* Forgets history that is old and too big; events do it too, this is for quiet times. */
 void cache_trim(struct cache *c, uint64_t now_ms);
+/* A step of packing what only the history holds, but for each resource's youngest events: about a
+ * millisecond. True: there is more to do; false: done, the next call begins anew. */
+bool history_cool(struct cache *c);
 
 /* The first event in the history after `revision`, as an index for resource_event; n when there is
  * none. The caller checks revision ≥ floor first. */
 size_t resource_event_after(const struct resource *r, uint64_t revision);
+/* Borrowed, until the next event or history_cool. */
 const struct event *resource_event(const struct resource *r, size_t i);

@@ -2,7 +2,14 @@
 
 #include <assert.h>
 
+#include "base/slab.h"
+#include "server/cold.h"
+
 enum { BLOCK_OBJECTS = 256 };
+
+/* Of all objects: between their bytes they would keep pages from becoming free. */
+static struct slab slab;
+
 struct key_block {
     unsigned refs;
     size_t n;
@@ -10,15 +17,14 @@ struct key_block {
 };
 
 struct object *object_new(struct slice key, uint64_t revision, struct slice json) {
-    struct object *o = malloc(sizeof *o + key.n + 1);
-    if (!o) abort();
     const char *slash = memchr(key.p, '/', key.n);
-    assert(slash);
+    assert(slash && key.n <= UINT16_MAX);
+    struct object *o = slab_alloc(&slab, sizeof *o + key.n + 1);
     *o = (struct object){.refs = 1,
                          .revision = revision,
                          .json = bytes_new(json),
-                         .ns_n = (uint32_t)(slash - key.p),
-                         .key_n = (uint32_t)key.n};
+                         .ns_n = (uint16_t)(slash - key.p),
+                         .key_n = (uint16_t)key.n};
     memcpy(o->key, key.p, key.n);
     o->key[key.n] = 0;
     return o;
@@ -32,9 +38,14 @@ struct object *object_ref(struct object *o) {
 
 void object_unref(struct object *o) {
     if (!o || --o->refs) return;
-    bytes_unref(o->json);
-    free(o);
+    if (o->cold)
+        cold_page_leave(o->page, o);
+    else
+        bytes_unref(o->json);
+    slab_free(&slab, o, sizeof *o + o->key_n + 1);
 }
+
+void objects_trim(void) { slab_trim(&slab); }
 
 static int key_cmp(struct slice x, const struct object *o) {
     size_t n = x.n < o->key_n ? x.n : o->key_n;

@@ -19,14 +19,20 @@ struct object {
     unsigned refs;
     uint32_t protobuf_n; /* bytes of its protobuf message once somebody has asked; 0: not known */
     uint64_t revision;
-    struct bytes *json;
-    uint32_t ns_n, key_n;
+    union {
+        struct bytes *json;
+        struct cold_page *page; /* of a cold one: server/cold.h */
+    };
+    uint16_t ns_n, key_n;
+    uint32_t held : 31; /* references of the history, which alone holds cold ones */
+    uint32_t cold : 1;
     char key[]; /* NUL-terminated */
 };
 
 struct object *object_new(struct slice key, uint64_t revision, struct slice json);
 struct object *object_ref(struct object *o);
 void object_unref(struct object *o); /* NULL is allowed */
+void objects_trim(void);             /* room that freed ones have left goes back */
 static inline void object_unref_p(struct object **o) { object_unref(*o); }
 static inline const char *object_name(const struct object *o) { return o->key + o->ns_n + 1; }
 static inline struct slice object_ns(const struct object *o) { return slice_from(o->key, o->ns_n); }

@@ -235,6 +235,19 @@ static void listen_if_complete(void) {
     log_info("api_ready", "revision=%llu", (unsigned long long)api->cache.revision);
 }
 
+static struct timer *cool;
+
+/* A page of the history at a time; requests come between. */
+static void on_cool(void *user) {
+    struct api *api = user;
+    if (history_cool(&api->cache)) {
+        timer_start(cool, 1, 0);
+        return;
+    }
+    objects_trim();
+    malloc_trim(0);
+}
+
 /* Memory that a burst left behind goes back to the machine. */
 static void on_trim(void *user) {
     static uint64_t seen, trimmed;
@@ -243,12 +256,14 @@ static void on_trim(void *user) {
     uint64_t work = api->requests + api->cache.revision; /* one request may delete thousands */
     bool quiet = work - seen < QUIET_REQUESTS;
     seen = work;
+    if (!quiet) timer_stop(cool);
     if (++times < TRIM_BUSY_TIMES && (!quiet || seen - trimmed < QUIET_REQUESTS)) return;
     times = 0;
     trimmed = seen;
     cache_trim(&api->cache, loop_now_ms(api->loop));
     buf_done(&api->piece);
     malloc_trim(0);
+    if (quiet) timer_start(cool, 0, 0);
 }
 
 static void on_seeded(void *user, const struct err *err) {
@@ -316,6 +331,7 @@ static int api_start(struct service_ctx *ctx, struct err *err) {
     if (rc < 0) return rc;
     api->server = server_new(ctx->loop, flow_take, api);
     keys_link_start(api, "keys.sock", on_keys);
+    cool = timer_new(ctx->loop, on_cool, api);
     timer_start(timer_new(ctx->loop, on_trim, api), TRIM_MS, TRIM_MS);
     return 0;
 }

@@ -110,7 +110,6 @@ static void take_pod(struct node_authz *n, const struct object *o, int by) {
     const struct core_v1_pod *p = (const void *)decoded;
     if (str_empty(p->spec.node_name)) return;
     struct refs r = {n, p->spec.node_name, p->metadata.namespace, p->metadata.name, by};
-    count(&r, "pods", r.pod);
     if (!str_map_get(&p->metadata.annotations, "kubernetes.io/config.mirror"))
         visit(&r, &core_v1_pod_spec_type, &p->spec);
 }
@@ -164,6 +163,14 @@ static bool refers(const struct question *q, const char *kind, const char *ns, c
     OWN(buf_done) struct buf key = {0};
     key_text(&key, q->node, kind, ns, name);
     return map_get(&q->n->counts, buf_view(&key)) != NULL;
+}
+
+/* Of the pod itself the cache knows. */
+static bool bound_here(const struct question *q) {
+    const struct resource *res = cache_of_kind(&q->n->api->cache, pod_kind());
+    const struct object *o = resource_get(res, q->ns, q->name);
+    OWN(arena_free_p) struct arena *a = arena_new();
+    return o && str_eq(raw_path_string(a, object_json(o), "spec.nodeName"), q->node);
 }
 
 static bool verb_in(const struct question *q, const char *verbs) {
@@ -279,10 +286,9 @@ static bool may_use_node(const struct question *q) {
 /* Reading pods: one that is bound here, or a list of those that are. Writes go by the rules and by
  * the admission plugin NodeRestriction. */
 static bool may_use_pod(const struct question *q) {
-    if (verb_in(q, "list,watch") && !str_eq(q->pods_node, q->node) &&
-        !(*q->name && refers(q, "pods", q->ns, q->name)))
+    if (verb_in(q, "list,watch") && !str_eq(q->pods_node, q->node) && !(*q->name && bound_here(q)))
         return false;
-    if (verb_in(q, "get") && !refers(q, "pods", q->ns, q->name)) return false;
+    if (verb_in(q, "get") && !bound_here(q)) return false;
     return static_rules(q);
 }
 
