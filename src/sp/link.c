@@ -117,6 +117,7 @@ static ssize_t stream_read(struct sp_link *l, void *p, size_t n) {
 /* Lets the codec eat; what it leaves is kept. */
 static void digest(struct sp_link *l, struct slice in) {
     struct err err = {0};
+    bool kept = l->in.n > 0; /* then it is what we are given */
     int r = l->transport->codec->input(l, &in, &err);
     if (over(l)) return;
     if (r == 0 && in.n > LEFT_MAX_BYTES) r = err_set(&err, ERR_TOO_LARGE, "too much at once");
@@ -124,7 +125,7 @@ static void digest(struct sp_link *l, struct slice in) {
         refuse(l, &err);
         return;
     }
-    if (in.p >= l->in.p && in.p <= l->in.p + l->in.n && l->in.n) {
+    if (kept) {
         buf_consume(&l->in, l->in.n - in.n);
         return;
     }
