@@ -24,11 +24,6 @@ struct tls {
     bool dialled;
 };
 
-void sp_tls_prepare(void) {
-    OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL); /* the sandbox opens no files */
-    SSL_CTX_free(SSL_CTX_new(TLS_method()));
-}
-
 static void ctx_free_p(SSL_CTX **c) { SSL_CTX_free(*c); }
 
 static void close_tls(void *state);

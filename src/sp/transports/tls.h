@@ -11,8 +11,6 @@
 #include "sp/transport.h"
 
 extern const struct sp_stream sp_stream_tls;
-/* Loads what OpenSSL would open files for; before the sandbox. */
-void sp_tls_prepare(void);
 
 /* ---- tls_peer.c: who we are, and who the peer has to be ---- */
 
