@@ -25,7 +25,7 @@ static void choose(struct subscriptions *t, const void *prefix, size_t n) {
     t->all = sp_trie_has(t->trie, slice_from("", 0), 0);
     free(t->only);
     t->only = NULL;
-    if (t->n == 1 && !t->all && (t->only = malloc(n))) memcpy(t->only, prefix, n);
+    if (t->n == 1 && !t->all && prefix && (t->only = malloc(n))) memcpy(t->only, prefix, n);
     t->only_n = n;
 }
 
@@ -36,22 +36,31 @@ int subscriptions_add(struct subscriptions *t, const void *prefix, size_t n) {
     return 0;
 }
 
-static void remember(void *user, struct slice prefix) { *(struct slice *)user = prefix; }
+struct copy {
+    char *p;
+    size_t n;
+};
+
+static void remember(void *user, struct slice prefix) {
+    struct copy *c = user;
+    if (c->p || !(c->p = malloc(prefix.n + 1))) return;
+    memcpy(c->p, prefix.p, prefix.n);
+    c->n = prefix.n;
+}
 
 int subscriptions_remove(struct subscriptions *t, const void *prefix, size_t n) {
-    struct slice left = {0};
+    struct copy left = {0};
     if (!t->trie) return 0;
     int rc = sp_trie_remove(t->trie, slice_from(prefix, n), 0);
     if (rc < 0) return rc;
-    if (sp_trie_subscriptions(t->trie) == 1) sp_trie_below(t->trie, left, remember, &left);
-    char *copy = left.n ? malloc(left.n) : NULL;
-    if (copy) memcpy(copy, left.p, left.n);
-    choose(t, copy, copy ? left.n : 0);
-    if (!copy) {
+    if (sp_trie_subscriptions(t->trie) == 1)
+        sp_trie_below(t->trie, slice_from("", 0), remember, &left);
+    choose(t, left.p, left.n);
+    if (!left.p) {
         free(t->only);
         t->only = NULL;
     }
-    free(copy);
+    free(left.p);
     return 0;
 }
 

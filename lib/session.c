@@ -27,8 +27,10 @@ static ssize_t hear(int ctl, struct sp_session_message *m, void *bytes, size_t r
         char room[CMSG_SPACE(sizeof(int) * SP_SESSION_FDS_MAX)];
     } control;
     struct iovec v[2] = {{m, sizeof(*m)}, {bytes, room}};
-    struct msghdr h = {
-        .msg_iov = v, .msg_iovlen = 2, .msg_control = &control, .msg_controllen = sizeof(control)};
+    struct msghdr h = {.msg_iov = v,
+                       .msg_iovlen = 2,
+                       .msg_control = &control,
+                       .msg_controllen = CMSG_LEN(sizeof(int) * SP_SESSION_FDS_MAX)};
     *ret_fds = 0;
     ssize_t n = recvmsg(ctl, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (n < 0) return errno == EAGAIN || errno == EINTR ? -EAGAIN : -ECONNRESET;

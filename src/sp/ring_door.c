@@ -302,8 +302,10 @@ static int hear(struct ring_client *c) {
     struct sp_session_message m;
     static char bytes[LIMIT_SP_PREFIX_BYTES + 1];
     struct iovec v[2] = {{&m, sizeof m}, {bytes, sizeof bytes}};
-    struct msghdr h = {
-        .msg_iov = v, .msg_iovlen = 2, .msg_control = &control, .msg_controllen = sizeof control};
+    struct msghdr h = {.msg_iov = v,
+                       .msg_iovlen = 2,
+                       .msg_control = &control,
+                       .msg_controllen = CMSG_LEN(sizeof(int) * SP_SESSION_FDS_MAX)};
     int fds[SP_SESSION_FDS_MAX], r = 1;
     size_t n_fds = 0;
     ssize_t n = recvmsg(c->ctl, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);

@@ -57,6 +57,17 @@ static unsigned ringing(const struct ring_client *c) {
     return n;
 }
 
+/* Where the subscriber begins, before anybody has told it: where we are ourselves, if we read,
+ * since what we have read may come to it as retained; else at what is written from now on. */
+static void set_start(struct ring_link *l) {
+    const struct ring_client *from = l->from;
+    struct sp_ring_cursor now = from->cursor;
+    if (!from->reading) sp_ring_attach(&from->in, &now);
+    l->start = now.position;
+    l->start_sequence = now.sequence;
+    if (!from->reading) sp_ring_detach(&now);
+}
+
 static void make(struct ring_client *from, struct ring_client *to) {
     struct ring_link *l = calloc(1, sizeof *l);
     enum sp_role role = from->pipe.role;
@@ -70,13 +81,7 @@ static void make(struct ring_client *from, struct ring_client *to) {
         link_free(l); /* they speak through us */
         return;
     }
-    if (role == SP_PUB) { /* before anybody has told the subscriber */
-        struct sp_ring_cursor now;
-        sp_ring_attach(&from->in, &now);
-        l->start = now.position;
-        l->start_sequence = now.sequence;
-        sp_ring_detach(&now);
-    }
+    if (role == SP_PUB) set_start(l);
     /* A publisher need not know of readers that it neither wakes nor waits for. */
     l->told_from = role == SP_PUB && !l->rings && !blocks(from->pipe.topology);
     from->untold += !l->told_from;
