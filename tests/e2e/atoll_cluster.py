@@ -147,6 +147,26 @@ class Atoll:
         until(lambda: self.items("serviceaccounts"), what="default service account")
         return self
 
+    def effort(self, ns, seconds=4, services=("controllers", "scheduler")):
+        """What these services do while nothing happens: writes to the namespace by the audit log, and seconds of CPU."""
+        def ticks():
+            return sum(sum(map(int, open(f"/proc/{self.pid(s)}/stat").read().rsplit(")", 1)[1].split()[11:13])) for s in services)
+
+        start, before = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), ticks()
+        time.sleep(seconds)
+        used = (ticks() - before) / os.sysconf("SC_CLK_TCK")
+        writes = []
+        for name in ("audit.log.1", "audit.log"):
+            path = os.path.join(self.root, "var/log/atoll", name)
+            for line in open(path) if os.path.exists(path) else []:
+                if f"/namespaces/{ns}/" not in line or '"verb":"' not in line or not line.endswith("}\n"):
+                    continue
+                e = json.loads(line)
+                if e["requestReceivedTimestamp"] > start and e["verb"] in ("create", "update", "patch", "delete") and \
+                        e["user"]["username"].rpartition(":")[2] in services and e["stage"] == "ResponseComplete":
+                    writes.append((e["verb"], e["requestURI"], e.get("responseStatus", {}).get("code")))
+        return writes, used
+
     def leaks(self):
         return run(ATOLL, "debug", "leaks", "--root", self.root, check=False)
 

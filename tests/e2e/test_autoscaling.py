@@ -212,6 +212,8 @@ def test_a_foreign_figure_scales_to_zero_and_back(atoll, namespace, figures):
     c = ac.until(lambda: (c := conditions(atoll, namespace, "queue")["ScalingActive"]) and c["status"] == "False" and c, what="a figure that is no number")
     assert c["reason"] == "FailedGetExternalMetric" and "quantities must match" in c["message"]
     assert replicas(atoll, namespace) == 1
+    writes, cpu = atoll.effort(namespace)
+    assert len(writes) <= 6 and cpu < 0.8, (writes, cpu)
 
 
 def test_a_custom_kind_is_scaled_by_figures_of_its_pods(atoll, namespace, figures):

@@ -185,6 +185,63 @@ TEST(daemonset_and_taints) {
     world_free(w);
 }
 
+/* As upstream's nodeShouldRunDaemonPod: should it be there, and does what is there stay? */
+TEST(daemonset_taints_that_come_later) {
+    static const struct {
+        const char *effect, *tolerations;
+        bool stays, comes; /* with the taint: what runs, and what has gone */
+    } rows[] = {
+        {"NoSchedule", "", true, false},
+        {"PreferNoSchedule", "", true, true},
+        {"NoExecute", "", false, false},
+        {"NoSchedule", "{\"key\":\"k\",\"operator\":\"Exists\",\"effect\":\"NoSchedule\"}", true,
+         true},
+        {"NoExecute", "{\"key\":\"k\",\"operator\":\"Exists\",\"effect\":\"NoSchedule\"}", false,
+         false},
+        {"NoExecute", "{\"key\":\"k\",\"operator\":\"Exists\",\"effect\":\"NoExecute\"}", true,
+         true},
+        {"NoExecute", "{\"operator\":\"Exists\"}", true, true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char more[200];
+        snprintf(more, sizeof more, ",\"tolerations\":[%s]", rows[i].tolerations);
+        struct world *w = with_nodes(1, ROLLING "1}}", more, "");
+        rest(w);
+        serve_all(w, 1);
+        taint(w, "n0", rows[i].effect);
+        rest(w);
+        assert_int_equal(pod_on(w, "n0", 0) != NULL, rows[i].stays);
+        assert_int_equal(get(w)->status.desired_number_scheduled, rows[i].comes);
+        assert_int_equal(get(w)->status.number_misscheduled, rows[i].stays && !rows[i].comes);
+        if (pod_on(w, "n0", 0))
+            world_remove(w, world_kind(w, "Pod"), "default", pod_on(w, "n0", 0)->metadata.name);
+        rest(w);
+        assert_int_equal(pod_on(w, "n0", 0) != NULL, rows[i].comes);
+        world_free(w);
+    }
+}
+
+/* What could not come back is not replaced by an update. */
+TEST(daemonset_updates_leave_pods_on_closed_nodes) {
+    struct world *w = with_nodes(2, ROLLING "2}}", "", "");
+    rest(w);
+    serve_all(w, 2);
+    taint(w, "n0", "NoSchedule");
+    rest(w);
+    char closed[64];
+    snprintf(closed, sizeof closed, "%s", pod_on(w, "n0", 0)->metadata.uid);
+    set_image(w, "two");
+    rest(w);
+    assert_string_equal(pod_on(w, "n0", 0)->metadata.uid, closed);
+    assert_string_not_equal(hash_of(pod_on(w, "n0", 0)), hash_of(pod_on(w, "n1", 0)));
+    serve_all(w, 2);
+    taint(w, "n0", NULL);
+    rest(w);
+    serve_all(w, 2);
+    assert_string_equal(hash_of(pod_on(w, "n0", 0)), hash_of(pod_on(w, "n1", 0)));
+    world_free(w);
+}
+
 TEST(daemonset_updates_so_many_nodes_at_once) {
     struct world *w = with_nodes(5, ROLLING "\"30%\"}}", "", ""); /* 1.5: two */
     rest(w);

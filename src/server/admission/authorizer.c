@@ -38,7 +38,9 @@ void admission_authorize(void *user, struct arena *a, const struct cel_check *ch
                             .ns = check->ns,
                             .path = check->path,
                             .field_selector =
-                                str_empty(check->field_selector) ? NULL : check->field_selector};
+                                str_empty(check->field_selector) ? NULL : check->field_selector,
+                            .label_selector =
+                                str_empty(check->label_selector) ? NULL : check->label_selector};
     struct user as = str_empty(check->service_account)
                          ? ad->c->user
                          : service_account(a, check->service_account_ns, check->service_account);

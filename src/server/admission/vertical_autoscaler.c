@@ -2,9 +2,10 @@
  * VerticalPodAutoscaler: a pod that is made asks for what is recommended for its containers, unless
  * the mode is Off. The autoscaler is found by the controller it names: the pod's, or that one's.
  */
+#include "server/admission/vertical_autoscaler.h"
+
 #include "api/vpa.h"
 #include "base/own.h"
-#include "server/admission/plugin.h"
 
 enum { OWNERS_MAX = 4 }; /* from a pod upwards */
 
@@ -109,7 +110,7 @@ static void apply(struct admission *ad, const vpa_object *v, struct core_v1_pod 
             arena_printf(ad->a, "Pod resources updated by %s: %s", v->metadata.name, updates.p));
 }
 
-static int vertical_mutate(struct admission *ad) {
+int vertical_autoscaler_mutate(struct admission *ad) {
     static const struct api_kind *k;
     if (!k) k = api_kind_by_plural("autoscaling.k8s.io", "v1", "verticalpodautoscalers");
     const struct resource *r = k ? cache_of_kind(&ad->api->cache, k) : NULL;
@@ -127,5 +128,5 @@ static const struct admission_plugin plugin = {.name = "VerticalPodAutoscaler",
                                                .operations = ADMIT_CREATE,
                                                .group = "",
                                                .plural = "pods",
-                                               .mutate = vertical_mutate};
+                                               .mutate = vertical_autoscaler_mutate};
 ADMISSION_PLUGIN(plugin);
