@@ -13,7 +13,7 @@ void buf_done(struct buf *b) {
     *b = (struct buf){0};
 }
 
-enum { SPARE_BUFS = 4, SPARE_BYTES = 8 * 1024 };
+enum { SPARE_BUFS = 8, SPARE_BYTES = 8 * 1024 };
 
 static _Thread_local struct buf spare[SPARE_BUFS];
 static _Thread_local size_t n_spare;

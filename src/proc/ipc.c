@@ -20,14 +20,6 @@
  * request. */
 #define ACCEPTED_ID_BIT 0x80000000u
 
-struct out_frame {
-    struct out_frame *next;
-    size_t n, sent;
-    size_t n_fds; /* not sent yet */
-    int fds[LIMIT_IPC_FDS];
-    char bytes[];
-};
-
 struct pending_call {
     uint32_t id;
     ipc_reply_fn *fn; /* NULL: answered */
@@ -46,17 +38,16 @@ struct ipc {
     struct buf in;
     int in_fds[LIMIT_IPC_FDS * 2];
     size_t n_in_fds;
-    struct out_frame *out_first, **out_last;
+    struct ipc_frame *out_first, *out_last;
     size_t out_bytes;
     uid_t peer_uid;
 };
 
-enum { READ_BYTES = 16 * 1024, READS_PER_TURN = 16, FRAMES_PER_WRITE = 32 };
-
-static void frame_free(struct out_frame *f) {
-    for (size_t i = 0; i < f->n_fds; i++) close(f->fds[i]);
-    free(f);
-}
+enum {
+    READ_BYTES = 16 * 1024,
+    READS_PER_TURN = 16,
+    FRAMES_PER_WRITE = 32,
+};
 
 static void ipc_unref(struct ipc *c) {
     if (--c->refs) return;
@@ -74,10 +65,11 @@ static void ipc_shut(struct ipc *c) {
     close(c->fd);
     c->fd = -1;
     while (c->out_first) {
-        struct out_frame *f = c->out_first;
+        struct ipc_frame *f = c->out_first;
         c->out_first = f->next;
-        frame_free(f);
+        ipc_frame_free(f);
     }
+    c->out_last = NULL;
     for (size_t i = 0; i < c->n_in_fds; i++) close(c->in_fds[i]);
     c->n_in_fds = 0;
     __auto_type calls = c->calls;
@@ -227,7 +219,7 @@ static bool ipc_read(struct ipc *c) {
 
 static size_t gather(struct ipc *c, struct iovec iov[FRAMES_PER_WRITE]) {
     size_t n = 0;
-    for (struct out_frame *f = c->out_first; f && n < FRAMES_PER_WRITE; f = f->next) {
+    for (struct ipc_frame *f = c->out_first; f && n < FRAMES_PER_WRITE; f = f->next) {
         if (f->n_fds && n > 0) break; /* descriptors travel with their frame's first byte */
         iov[n++] = (struct iovec){f->bytes + f->sent, f->n - f->sent};
     }
@@ -235,20 +227,20 @@ static size_t gather(struct ipc *c, struct iovec iov[FRAMES_PER_WRITE]) {
 }
 
 static void frames_sent(struct ipc *c, size_t bytes) {
-    struct out_frame *first = c->out_first;
+    struct ipc_frame *first = c->out_first;
     for (size_t i = 0; i < first->n_fds; i++) close(first->fds[i]);
     first->n_fds = 0;
     c->out_bytes -= bytes;
     while (c->out_first && bytes >= c->out_first->n - c->out_first->sent) {
-        struct out_frame *f = c->out_first;
+        struct ipc_frame *f = c->out_first;
         bytes -= f->n - f->sent;
         c->out_first = f->next;
-        frame_free(f);
+        ipc_frame_free(f);
     }
     if (c->out_first)
         c->out_first->sent += bytes;
     else
-        c->out_last = &c->out_first;
+        c->out_last = NULL;
 }
 
 /* Writes what the kernel takes. Returns false when the connection is lost. */
@@ -259,7 +251,7 @@ static bool ipc_write(struct ipc *c) {
     } control = {0};
     while (c->out_first) {
         struct iovec iov[FRAMES_PER_WRITE];
-        struct out_frame *f = c->out_first;
+        struct ipc_frame *f = c->out_first;
         struct msghdr msg = {.msg_iov = iov, .msg_iovlen = gather(c, iov)};
         if (f->n_fds) {
             msg.msg_control = control.bytes;
@@ -301,6 +293,24 @@ static void flush_schedule(struct ipc *c) {
     loop_defer(c->loop, flush_deferred, c);
 }
 
+/* False: a descriptor cannot be duplicated. */
+static bool frame_queue(struct ipc *c, struct ipc_frame *f, const int *fds, size_t n_fds) {
+    for (; f->n_fds < n_fds; f->n_fds++) {
+        f->fds[f->n_fds] = fcntl(fds[f->n_fds], F_DUPFD_CLOEXEC, 3);
+        if (f->fds[f->n_fds] < 0) {
+            c->out_bytes -= f->n;
+            ipc_frame_free(f);
+            return false;
+        }
+    }
+    if (c->out_last)
+        c->out_last->next = f;
+    else
+        c->out_first = f;
+    c->out_last = f;
+    return true;
+}
+
 void ipc_send(struct ipc *c, uint16_t type, uint32_t id, struct slice body, const int *fds,
               size_t n_fds) {
     assert(n_fds <= LIMIT_IPC_FDS);
@@ -311,22 +321,16 @@ void ipc_send(struct ipc *c, uint16_t type, uint32_t id, struct slice body, cons
         c->broken = true;
         return;
     }
-    struct out_frame *f = malloc(sizeof *f + IPC_HEADER_BYTES + body.n);
-    if (!f) abort();
-    *f = (struct out_frame){.n = IPC_HEADER_BYTES + body.n};
-    ipc_header_put(f->bytes, &(struct ipc_header){(uint32_t)body.n, type, (uint16_t)n_fds, id});
-    if (body.n) memcpy(f->bytes + IPC_HEADER_BYTES, body.p, body.n);
-    for (; f->n_fds < n_fds; f->n_fds++) {
-        f->fds[f->n_fds] = fcntl(fds[f->n_fds], F_DUPFD_CLOEXEC, 3);
-        if (f->fds[f->n_fds] < 0) {
-            c->broken = true;
-            frame_free(f);
-            return;
-        }
-    }
-    c->out_bytes += f->n;
-    *c->out_last = f;
-    c->out_last = &f->next;
+    size_t bytes = IPC_HEADER_BYTES + body.n;
+    struct ipc_frame *f = c->out_last;
+    bool fits = f && !n_fds && !f->n_fds && f->cap - f->n >= bytes;
+    if (!fits) f = ipc_frame_new(bytes);
+    char *at = f->bytes + f->n;
+    ipc_header_put(at, &(struct ipc_header){(uint32_t)body.n, type, (uint16_t)n_fds, id});
+    if (body.n) memcpy(at + IPC_HEADER_BYTES, body.p, body.n);
+    f->n += bytes;
+    c->out_bytes += bytes;
+    if (!fits && !frame_queue(c, f, fds, n_fds)) c->broken = true;
 }
 
 size_t ipc_queued_bytes(const struct ipc *c) { return c->out_bytes; }
@@ -361,7 +365,6 @@ static struct ipc *ipc_new(struct loop *l, int fd, const struct ipc_handler *h, 
     if (!c) abort();
     *c = (struct ipc){.loop = l, .fd = fd, .refs = 1, .id_bit = id_bit};
     c->peer_uid = (uid_t)-1;
-    c->out_last = &c->out_first;
     if (h) c->handler = *h;
     struct ucred cred;
     socklen_t n = sizeof cred;

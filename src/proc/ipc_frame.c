@@ -1,8 +1,31 @@
 #include "proc/ipc_frame.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+enum { FRAME_BYTES = 16 * 1024 }; /* at least; larger messages have as much as they need */
+
+static struct ipc_frame *spare; /* of FRAME_BYTES: most queues are sent in the same turn */
+
+struct ipc_frame *ipc_frame_new(size_t bytes) {
+    size_t cap = bytes > FRAME_BYTES ? bytes : (size_t)FRAME_BYTES;
+    struct ipc_frame *f = cap == FRAME_BYTES ? spare : NULL;
+    if (f) spare = NULL;
+    if (!f) f = malloc(sizeof *f + cap);
+    if (!f) abort();
+    *f = (struct ipc_frame){.cap = cap};
+    return f;
+}
+
+void ipc_frame_free(struct ipc_frame *f) {
+    for (size_t i = 0; i < f->n_fds; i++) close(f->fds[i]);
+    if (spare || f->cap != FRAME_BYTES)
+        free(f);
+    else
+        spare = f;
+}
 
 static uint32_t get_u32(const char *p) {
     const unsigned char *b = (const unsigned char *)p;

@@ -22,6 +22,19 @@ static inline void ipc_header_put(char out[IPC_HEADER_BYTES], const struct ipc_h
     for (size_t i = 0; i < IPC_HEADER_BYTES; i++) out[i] = (char)(v[i / 4] >> (8 * (i % 4)));
 }
 
+/* What waits to be sent: one message with descriptors, or messages without, one behind the other.
+ */
+struct ipc_frame {
+    struct ipc_frame *next;
+    size_t n, sent, cap;
+    size_t n_fds; /* not sent yet */
+    int fds[LIMIT_IPC_FDS];
+    char bytes[];
+};
+
+struct ipc_frame *ipc_frame_new(size_t bytes); /* empty, with room for as many or more */
+void ipc_frame_free(struct ipc_frame *f);
+
 /* 0, or -EBADMSG for a header that no honest peer sends. */
 int ipc_header_get(const char *in, struct ipc_header *ret);
 

@@ -56,7 +56,7 @@ static void finish(struct pending *p, struct slice value, const struct err *err)
         p->written(p->user, value, err);
     else if (p->done)
         p->done(p->user, err);
-    buf_done(&p->body);
+    buf_give(&p->body);
     free(p);
 }
 
@@ -412,6 +412,7 @@ void store_link_write(struct store_link *s, const struct store_write *w, store_w
         }
         out.value = buf_view(&sealed);
     }
+    b = buf_take();
     store_write_pack(&b, &out);
     buf_done(&sealed);
     submit(s, p, &b);

@@ -29,4 +29,5 @@ struct audit_counts audit_counts(void);
 /* ---- audit_log.c ---- */
 int audit_log_open(const char *root, struct err *err);
 void audit_log_start(struct loop *l);
+void audit_log_close(void);
 void audit_log_line(struct slice line); /* without its end */

@@ -10,7 +10,7 @@
 #include "base/own.h"
 #include "server/auth/audit.h"
 
-enum { COPY_BYTES = 1024 * 1024 };
+enum { COPY_BYTES = 1024 * 1024 }; /* in one turn */
 
 static struct {
     struct loop *loop;
@@ -25,22 +25,29 @@ struct audit_counts audit_counts(void) {
     return out.counts;
 }
 
-static int open_log(const char *root, const char *name, int *ret, struct err *err) {
+static int open_log(const char *root, const char *name, int append, int *ret, struct err *err) {
     OWN(buf_done) struct buf path = {0};
     buf_printf(&path, "%s/var/log/atoll/%s", root, name);
-    *ret = open(path.p, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    *ret = open(path.p, O_RDWR | O_CREAT | append | O_CLOEXEC | O_NOFOLLOW, 0600);
     return *ret < 0 ? err_errno(err, errno, "%s", path.p) : 0;
 }
 
 int audit_log_open(const char *root, struct err *err) {
     struct stat st;
-    int rc = open_log(root, "audit.log", &out.fd, err);
-    if (rc == 0) rc = open_log(root, "audit.log.1", &out.old_fd, err);
+    int rc = open_log(root, "audit.log", O_APPEND, &out.fd, err);
+    if (rc == 0) rc = open_log(root, "audit.log.1", 0, &out.old_fd, err); /* for sendfile */
     if (rc == 0 && fstat(out.fd, &st) == 0) out.size = st.st_size;
     return rc;
 }
 
 void audit_log_start(struct loop *l) { out.loop = l; }
+
+void audit_log_close(void) {
+    close(out.fd);
+    close(out.old_fd);
+    buf_done(&out.queue);
+    out.fd = out.old_fd = -1;
+}
 
 static void flush_later(void);
 
@@ -52,20 +59,19 @@ static void drop_queue(const char *why) {
     buf_clear(&out.queue);
 }
 
-/* A piece of the full file per turn; lines wait in the queue meanwhile. */
+/* A piece of the full file per turn; lines wait in the queue meanwhile. What the other file had is
+ * written over, which costs less than to free it first. */
 static void rotate_some(void *user) {
     off_t at = out.copied;
-    ssize_t n = 0;
-    if (out.copied == 0 && ftruncate(out.old_fd, 0) < 0) n = -1;
-    OWN(free_p) char *piece = malloc(COPY_BYTES);
-    if (!piece) abort();
-    if (n == 0) n = pread(out.fd, piece, COPY_BYTES, at);
-    if (n > 0 && write(out.old_fd, piece, (size_t)n) == n) {
-        out.copied += n;
+    ssize_t n = lseek(out.old_fd, at, SEEK_SET) < 0
+                    ? -1
+                    : sendfile(out.old_fd, out.fd, &out.copied, COPY_BYTES);
+    if (n > 0) {
         loop_defer(out.loop, rotate_some, NULL);
         return;
     }
     if (n != 0) log_warn("audit_log_not_kept", "errno=%d", errno);
+    if (ftruncate(out.old_fd, at) < 0) log_warn("audit_log_not_cut", "errno=%d", errno);
     if (ftruncate(out.fd, 0) == 0) out.size = 0;
     out.rotating = false;
     out.copied = 0;

@@ -59,6 +59,26 @@ static void free_memory(struct conn *c) {
     free(c);
 }
 
+/* Of a connection that is not warm OpenSSL gives the buffers back after each record, since there
+ * may be thousands of idle ones. */
+static unsigned n_warm;
+unsigned conns_warm(void) { return n_warm; }
+
+static void warm_up(struct conn *c) {
+    if (++c->reads < CONN_WARM_READS || c->warm || n_warm == CONNS_WARM_MAX) return;
+    c->warm = true;
+    n_warm++;
+    SSL_clear_mode(c->ssl, SSL_MODE_RELEASE_BUFFERS);
+}
+
+static void cool_down(struct conn *c) {
+    if (!c->warm) return;
+    c->warm = false;
+    n_warm--;
+    SSL_set_mode(c->ssl, SSL_MODE_RELEASE_BUFFERS);
+    SSL_free_buffers(c->ssl); /* unless there is something in them: then it does so later */
+}
+
 void conn_hold(struct conn *c) { c->holds++; }
 
 void conn_release(struct conn *c) {
@@ -72,6 +92,7 @@ void conn_kill(struct conn *c) {
     fd_watch_free(c->watch);
     listener_forget(c);
     if (c->protocol) c->protocol->closed(c);
+    cool_down(c);
     if (c->ssl) SSL_free(c->ssl);
     close(c->fd);
     outq_done(&c->out);
@@ -276,7 +297,10 @@ static ssize_t receive(struct conn *c, char *p, size_t size) {
     ERR_clear_error();
     int r = SSL_read_ex(c->ssl, p, size, &n);
     c->records = r == 1 && SSL_has_pending(c->ssl);
-    if (r == 1) return (ssize_t)n;
+    if (r == 1) {
+        warm_up(c);
+        return (ssize_t)n;
+    }
     int why = SSL_get_error(c->ssl, r);
     if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) return -EAGAIN;
     return why == SSL_ERROR_ZERO_RETURN ? 0 : -EPIPE;
@@ -332,6 +356,8 @@ static void conn_event(void *user, unsigned events) {
 
 void conn_tick(struct conn *c, uint64_t now_ms) {
     conn_hold(c);
+    if (c->reads < CONN_WARM_READS) cool_down(c);
+    c->reads = 0;
     if (c->stalled_ms && now_ms > c->stalled_ms + LIMIT_HTTP_REQUEST_MS) {
         conn_kill(c);
     } else if (c->deadline_ms && now_ms >= c->deadline_ms) {

@@ -61,6 +61,8 @@ struct conn {
     bool owes_drain, broken, dead, at_eof;
     bool records;   /* of TLS may have been read from the socket and not handled: no event comes */
     bool rereading; /* conn_event's reading is deferred */
+    bool warm;      /* keeps the buffers of its TLS between requests */
+    unsigned reads; /* since the last tick, of TLS */
 };
 
 struct conn *conn_open(struct listener *l, int fd, SSL *ssl); /* takes fd and ssl */
@@ -75,7 +77,10 @@ void conn_pause(struct conn *c, bool paused); /* stops reading */
 void conn_owe_drain(struct conn *c);
 void conn_hold(struct conn *c);
 void conn_release(struct conn *c);
-void conn_tick(struct conn *c, uint64_t now_ms);
+void conn_tick(struct conn *c, uint64_t now_ms); /* every second */
+/* Connections that keep the buffers of their TLS, since they are busy; a few at most. */
+enum { CONNS_WARM_MAX = 64, CONN_WARM_READS = 8 };
+unsigned conns_warm(void);
 
 /* listener.c */
 void listener_forget(struct conn *c);

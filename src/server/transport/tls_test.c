@@ -219,6 +219,25 @@ TEST(tls_records_that_come_together_are_all_handled) {
     }
 }
 
+TEST(tls_buffers_are_kept_while_a_connection_is_busy) {
+    struct world *w = world_new();
+    struct client c = client_new(w, NULL, 0), d = client_new(w, NULL, 0);
+    assert_int_equal(client_connect(w, &c), 1);
+    assert_int_equal(client_connect(w, &d), 1);
+    assert_int_equal(answers_of(w, &d, 2, 20, false), 2);
+    assert_int_equal(conns_warm(), 0);
+    assert_int_equal(answers_of(w, &c, 60, 3900, false), 60);
+    assert_int_equal(conns_warm(), 1);
+    fixture_pass(w->f, 2500); /* quiet */
+    assert_int_equal(conns_warm(), 0);
+    assert_int_equal(answers_of(w, &c, 60, 3900, false), 60); /* it works on as before */
+    assert_int_equal(conns_warm(), 1);
+    client_free(&c);
+    client_free(&d);
+    world_free(w);
+    assert_int_equal(conns_warm(), 0);
+}
+
 TEST(tls_version_1_1_is_refused) {
     struct world *w = world_new();
     struct client c = client_new(w, NULL, TLS1_1_VERSION);
