@@ -37,6 +37,7 @@ static void count(const struct sp_pipe *p, int change) {
     t->changed = true;
     if (t->on_pipes && !t->stopping) t->on_pipes(t);
     if (!t->service) return;
+    sp_service_changed(t->service);
     t->service->n_pipes = (size_t)((ssize_t)t->service->n_pipes + change);
     if (!p->edge) sp_service_user_count(t->service, p->who.uid, change);
 }

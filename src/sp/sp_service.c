@@ -15,7 +15,7 @@
 #include "sp/endpoint.h"
 #include "sp/status.h"
 
-enum { WRITE_MS = 1000, STOP_CHECK_MS = 10, LOG_WINDOW_MS = 10000 };
+enum { WRITE_MS = 1000, SETTLE_MS = 10, STOP_CHECK_MS = 10, LOG_WINDOW_MS = 10000 };
 
 extern const struct sp_source *const __start_atoll_sp_sources[] __attribute__((weak));
 extern const struct sp_source *const __stop_atoll_sp_sources[] __attribute__((weak));
@@ -143,7 +143,17 @@ void sp_service_synced(struct sp_service *s, const struct sp_source *source) {
 static void on_write(void *user) {
     struct sp_service *s = user;
     struct sp_topology *t;
+    s->written_ms = loop_now_ms(s->loop);
     for (size_t i = 0; (t = sp_service_next(s, &i));) sp_status_write(t);
+    timer_start(s->write_timer, WRITE_MS, 0);
+    s->write_soon = false;
+}
+
+void sp_service_changed(struct sp_service *s) {
+    if (s->write_soon || !s->write_timer || s->stopping) return;
+    uint64_t since = loop_now_ms(s->loop) - s->written_ms;
+    s->write_soon = true;
+    timer_start(s->write_timer, since < WRITE_MS ? WRITE_MS - since : SETTLE_MS, 0);
 }
 
 /* ---- life ---- */
@@ -183,7 +193,7 @@ static int prepare(struct service_ctx *ctx, struct err *err) {
 static int start(struct service_ctx *ctx, struct err *err) {
     struct sp_service *s = &sp;
     s->write_timer = timer_new(s->loop, on_write, s);
-    timer_start(s->write_timer, WRITE_MS, WRITE_MS);
+    timer_start(s->write_timer, WRITE_MS, 0);
     for (const struct sp_source *const *p = __start_atoll_sp_sources; p < __stop_atoll_sp_sources;
          p++) {
         int r = (*p)->start ? (*p)->start(s, err) : 0;
@@ -206,6 +216,8 @@ static bool something_waits(const struct sp_service *s, uint64_t waited_ms) {
 static void on_linger(void *user) {
     struct sp_service *s = user;
     if (something_waits(s, loop_now_ms(s->loop) - s->stop_ms)) return;
+    timer_stop(s->linger_timer);
+    timer_stop(s->write_timer);
     struct sp_topology *t;
     for (size_t i = 0; (t = sp_service_next(s, &i));) {
         sp_status_write(t);

@@ -15,9 +15,10 @@ struct sp_service {
     size_t n_pipes;        /* of all topologies */
     struct map users;      /* uid → how many pipes */
     struct timer *write_timer, *linger_timer;
-    int run_dir;  /* run/atoll/sp */
-    int spare_fd; /* given up for a moment when descriptors run out */
-    bool stopping;
+    int run_dir;         /* run/atoll/sp */
+    int spare_fd;        /* given up for a moment when descriptors run out */
+    uint64_t written_ms; /* the readable files */
+    bool stopping, write_soon;
     uint64_t stop_ms;
     size_t n_synced; /* sources that have declared all there is */
     uint64_t log_dropped, log_window_ms, log_n;
@@ -58,6 +59,9 @@ bool sp_service_user_has_room(const struct sp_service *s, uid_t uid);
 void sp_service_user_count(struct sp_service *s, uid_t uid, int change);
 
 int sp_service_run_dir(void); /* of the one service of this process; -1 */
+
+/* Somebody came or went: readable files are written soon, though once a second at most. */
+void sp_service_changed(struct sp_service *s);
 
 /* A line of the log about something that a peer can cause: at most 20 in ten seconds, then a count
  * of those left out. */
