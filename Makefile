@@ -4,7 +4,7 @@ ROOT ?= .atoll
 MESON_FLAGS ?=
 PYTHON := /usr/bin/python3
 
-.PHONY: all setup build run test e2e unit bench conformance prometheus crash sim fuzz install fmt lint clean
+.PHONY: all setup build run demo-quotes test e2e unit bench conformance prometheus crash sim fuzz install fmt lint clean
 
 all: build
 
@@ -19,6 +19,10 @@ build: setup $(BUILD)/build.ninja
 
 run: build
 	@examples/hello/run --root $(ROOT) --build $(BUILD)
+
+# Messaging between five organisations: examples/quotes.
+demo-quotes: build
+	@examples/quotes/run --build $(BUILD)
 
 test: setup
 	@$(PYTHON) tests/run.py

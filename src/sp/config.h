@@ -74,7 +74,7 @@ struct sp_edge_config {
     uint32_t subscriptions_max;
     struct sp_queue_limits queue; /* the topology's, with the edge's own policy */
     const char *organisation;     /* partner; "" inside the own */
-    const char *topology;         /* what the peer calls it */
+    const char *topology;         /* what the peer calls it; "": anything */
 };
 
 struct sp_config {

@@ -175,6 +175,7 @@ static int make_edge(struct making *m, const struct sp_v1_topology_edge *from,
                      enum sp_edge_kind kind, struct sp_edge_config *e, struct err *err) {
     const struct sp_protocol *role = sp_protocol_of_name(str_or(from->role, ""));
     const char *text = str_or(from->listen, from->dial);
+    const char *any = str_empty(from->listen) ? m->c->name : "";
     if (!role || !text) return err_set(err, ERR_INVALID, "role and address are needed");
     *e = (struct sp_edge_config){
         .name = arena_str(m->a, from->name),
@@ -187,7 +188,7 @@ static int make_edge(struct making *m, const struct sp_v1_topology_edge *from,
         .subscriptions_max = (uint32_t)from->max_subscriptions,
         .queue = m->c->queue,
         .organisation = arena_str(m->a, str_or(from->organisation, "")),
-        .topology = arena_str(m->a, str_or(from->topology, m->c->name)),
+        .topology = arena_str(m->a, str_or(from->topology, any)),
     };
     if (!str_empty(from->policy)) sp_policy_of_name(from->policy, &e->queue.policy);
     if (from->rate)

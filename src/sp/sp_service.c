@@ -219,6 +219,8 @@ static void on_linger(void *user) {
     timer_stop(s->linger_timer);
     timer_stop(s->write_timer);
     struct sp_topology *t;
+    timer_stop(s->linger_timer); /* it may be due again already */
+    timer_stop(s->write_timer);
     for (size_t i = 0; (t = sp_service_next(s, &i));) {
         sp_status_write(t);
         sp_topology_free(t); /* clients see the end; files stay for the next process */
@@ -228,6 +230,7 @@ static void on_linger(void *user) {
 
 static bool stop(struct service_ctx *ctx) {
     struct sp_service *s = &sp;
+    if (s->stopping) return true;
     s->stopping = true;
     s->stop_ms = loop_now_ms(s->loop);
     s->linger_timer = timer_new(s->loop, on_linger, s);

@@ -60,8 +60,9 @@ static int results_read(struct child *c, size_t n, struct err *err) {
 static void latency_print(const char *what, uint64_t *ns, size_t n) {
     if (!n) return;
     qsort(ns, n, sizeof *ns, by_value);
-    printf("%s  median %.1f µs  p99 %.1f µs  (%zu)\n", what, (double)ns[n / 2] / 1000,
-           (double)ns[n * 99 / 100] / 1000, n);
+    uint64_t median = ns[n / 2], p99 = ns[n * 99 / 100];
+    printf("%s  median %.1f µs  p99 %.1f µs  (%zu)\n", what, (double)median / 1000,
+           (double)p99 / 1000, n);
 }
 
 static void rate_print(const struct bench *b, const struct child *c, uint64_t elapsed_ns) {

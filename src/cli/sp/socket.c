@@ -62,7 +62,7 @@ int sp_cli_receive(int fd, int timeout_ms, struct buf *buffer, struct err *err) 
     ssize_t n = recv(fd, buffer->p, (size_t)size + 1, 0);
     if (n < 0) return errno == ECONNRESET ? 0 : err_errno(err, errno, "receive");
     buffer->n = (size_t)n;
-    buffer->p[n] = 0;
+    if (buffer->p) buffer->p[n] = 0;
     if (n) return 1;
     return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLRDHUP)) ? 0 : 1;
 }

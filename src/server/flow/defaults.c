@@ -72,9 +72,11 @@ static const struct schema_default {
      ALL},
     {"kube-system-service-accounts", false, "workload-high", 900, "ByNamespace", ACCOUNT("*"), ALL},
     {"atoll-services", false, "system", 850, "ByUser",
-     USER("system:atoll:controllers") "," USER("system:atoll:scheduler") "," USER("system:atoll:"
-                                                                                  "dns") "," USER(
-         "system:atoll:network") "," USER("system:atoll:broker") "," USER("system:atoll:sp"),
+     USER("system:atoll:controllers") "," USER("system:atoll:scheduler") "," USER(
+         "system:atoll:"
+         "dns") "," USER("system:atoll:network") "," USER("system:atoll:broker") "," USER("system:"
+                                                                                          "atoll:"
+                                                                                          "sp"),
      ALL},
     {"service-accounts", false, "workload-low", 9000, "ByUser", GROUP_OF("system:serviceaccounts"),
      ALL},
