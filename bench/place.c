@@ -11,8 +11,8 @@
 #include <time.h>
 
 #include "base/own.h"
-#include "scheduler/core.h"
-#include "scheduler/plugin.h"
+#include "scheduler/core/core.h"
+#include "scheduler/place/plugin.h"
 
 /* %1$d: which template, %2$d: milli-CPU, %3$d: MiB */
 #define POD(extra)                                                                                 \

@@ -72,7 +72,7 @@ def measure(build, directory, rounds, limits, rows, notes):
                      f"points in the mean and {max(apart):.2f} at most (the shuffles are our own, seeds 42 to 51).")
     notes.append(f"Row 9: % of the GPU allocated, ours and the published mean: {', '.join(told)}.")
     notes.append("Row 9: pods by name, shuffled by seeds 42 to 51, samples of them appended until 130 %; each is tried once, nothing leaves, ties go "
-                 "to the node that comes first in another shuffle. Ours is gpu_cost() of src/scheduler/gpu.h, as the scheduler's plugin "
+                 "to the node that comes first in another shuffle. Ours is gpu_cost() of src/scheduler/gpu/gpu.h, as the scheduler's plugin "
                  "GPUFragmentation uses it; it knows of the demand what FGD knows, the typical pods of the list. The whole "
                  "scheduler is sched_place() with every plugin of the default profile over API objects; it knows only what has arrived.")
     return out

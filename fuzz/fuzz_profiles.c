@@ -2,7 +2,7 @@
  * in order, each once, and a name. */
 #include "base/own.h"
 #include "fuzz/fuzz.h"
-#include "scheduler/profiles.h"
+#include "scheduler/place/profiles.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct sched_profiles *p = NULL;

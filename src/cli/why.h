@@ -1,7 +1,7 @@
 /* What `atoll why` found out about a pod, and how it says so. */
 #pragma once
 
-#include "scheduler/explain.h"
+#include "scheduler/place/explain.h"
 
 struct why {
     struct arena *a;

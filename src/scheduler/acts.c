@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "base/times.h"
-#include "scheduler/power.h"
+#include "scheduler/core/power.h"
 
 struct refusal_told;
 

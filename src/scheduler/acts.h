@@ -3,7 +3,7 @@
 
 #include "client/client.h"
 #include "proc/loop.h"
-#include "scheduler/core.h"
+#include "scheduler/core/core.h"
 
 struct acts {
     struct loop *loop;

@@ -4,8 +4,8 @@
 
 #include "base/log.h"
 #include "base/own.h"
-#include "scheduler/profiles.h"
-#include "scheduler/sources.h"
+#include "scheduler/place/profiles.h"
+#include "scheduler/snapshot/sources.h"
 
 enum { FEEDS_MAX = 32 };
 

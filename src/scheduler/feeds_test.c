@@ -6,8 +6,8 @@
 
 #include "base/own.h"
 #include "base/test.h"
-#include "scheduler/profiles.h"
-#include "scheduler/sources.h"
+#include "scheduler/place/profiles.h"
+#include "scheduler/snapshot/sources.h"
 
 /* ---- instead of the client ---- */
 

@@ -2,8 +2,8 @@
  * one, or says why there is none. */
 #include "base/own.h"
 #include "proc/service.h"
+#include "scheduler/core/power.h"
 #include "scheduler/feeds.h"
-#include "scheduler/power.h"
 
 enum { BINDINGS_AT_ONCE = 48, PODS_PER_TURN = 256, QUOTA_STATUS_MS = 1000 };
 

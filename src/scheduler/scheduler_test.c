@@ -1,7 +1,7 @@
 #include "base/own.h"
 #include "base/test.h"
-#include "scheduler/plugin.h"
-#include "scheduler/queue.h"
+#include "scheduler/core/queue.h"
+#include "scheduler/place/plugin.h"
 
 static void add_node(struct snapshot *s, const char *json) {
     OWN(arena_free_p) struct arena *a = arena_new();

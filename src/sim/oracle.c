@@ -6,7 +6,7 @@
 #include "api/pods.h"
 #include "api/selector.h"
 #include "base/own.h"
-#include "scheduler/resources.h"
+#include "scheduler/snapshot/resources.h"
 #include "sim/faults.h"
 
 /* How long a controller may act on an older spec of a Deployment. */

@@ -1,5 +1,5 @@
 /* The run and its report. What a score says of a node is kept by shape of pods until the node
- * changes; the best is the root of a tournament tree, as in scheduler/cache.c. */
+ * changes; the best is the root of a tournament tree, as in scheduler/place/cache.c. */
 #include "sim/replay.h"
 
 #include <errno.h>

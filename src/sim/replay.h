@@ -9,7 +9,7 @@
 
 #include "base/err.h"
 #include "base/vec.h"
-#include "scheduler/gpu.h"
+#include "scheduler/gpu/gpu.h"
 
 enum { REPLAY_GROUPS = 5 }; /* of pods with GPU: shares, 1, 2, 4, other numbers of devices */
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/own.h"
-#include "scheduler/plugin.h"
+#include "scheduler/place/plugin.h"
 #include "sim/replay.h"
 
 struct replay_cluster {

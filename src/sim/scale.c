@@ -14,7 +14,7 @@
 #include "client/engine.h"
 #include "client/plan.h"
 #include "client/world_private.h"
-#include "scheduler/plugin.h"
+#include "scheduler/place/plugin.h"
 #include "sim/check.h"
 #include "sim/sim.h"
 

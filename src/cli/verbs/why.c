@@ -10,8 +10,8 @@
 #include "cli/verb.h"
 #include "cli/why.h"
 #include "client/path.h"
-#include "scheduler/profiles.h"
-#include "scheduler/sources.h"
+#include "scheduler/place/profiles.h"
+#include "scheduler/snapshot/sources.h"
 
 static const struct api_kind *kind(const char *group, const char *version, const char *name) {
     return api_kind_by_name(group, version, name);

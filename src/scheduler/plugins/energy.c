@@ -1,7 +1,7 @@
 /* EnergyConsolidation: nodes that have pods before idle ones, fuller ones first; nothing new on
- * nodes that are to be switched off (scheduler/power.h). A configuration must enable it. */
+ * nodes that are to be switched off (scheduler/core/power.h). A configuration must enable it. */
 #include "base/own.h"
-#include "scheduler/power.h"
+#include "scheduler/core/power.h"
 
 enum { IDLE_S = 600, SPARE = 1, WAKES = 5, IN_USE = 20 };
 

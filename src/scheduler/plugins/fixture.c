@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "scheduler/sources.h"
+#include "scheduler/snapshot/sources.h"
 
 static struct api_object *decoded(struct arena *a, const char *api_version, const char *kind,
                                   const char *json, const struct api_keep *keep) {

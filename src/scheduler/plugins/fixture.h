@@ -3,8 +3,8 @@
 
 #include "base/own.h"
 #include "base/test.h"
-#include "scheduler/plugin.h"
-#include "scheduler/profiles.h"
+#include "scheduler/place/plugin.h"
+#include "scheduler/place/profiles.h"
 
 /* Any object of sources.h, of which only that is read which its source keeps, or a Node; with
  * apiVersion and kind. */

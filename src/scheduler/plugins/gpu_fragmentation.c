@@ -1,11 +1,11 @@
 /*
  * GPUFragmentation: a pod that asks for GPU fits when one device has its share left, or as many are
  * wholly idle as it asks for; the best node is the one where it costs the cluster the least
- * (scheduler/gpu.h). Pods that ask for none keep off nodes with GPUs, then off those whose CPU the
- * GPUs need most. GPU is what is scarce: the plugin outweighs the others.
+ * (scheduler/gpu/gpu.h). Pods that ask for none keep off nodes with GPUs, then off those whose CPU
+ * the GPUs need most. GPU is what is scarce: the plugin outweighs the others.
  */
 #include "base/own.h"
-#include "scheduler/plugin.h"
+#include "scheduler/place/plugin.h"
 
 enum {
     BEST = 60000,    /* a node without GPUs, for a pod that asks for none */

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/own.h"
-#include "scheduler/plugin.h"
+#include "scheduler/place/plugin.h"
 
 static const int64_t mega = 1000 * 1000;
 

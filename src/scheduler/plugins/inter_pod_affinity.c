@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/own.h"
-#include "scheduler/plugin.h"
+#include "scheduler/place/plugin.h"
 
 struct affinity_state {
     bool first; /* no pod matches anywhere and the pod matches itself: anywhere will do */

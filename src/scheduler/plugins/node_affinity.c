@@ -2,7 +2,7 @@
  * profile. */
 #include "api/node_match.h"
 #include "base/own.h"
-#include "scheduler/plugin.h"
+#include "scheduler/place/plugin.h"
 
 bool sched_node_selected(const struct core_v1_pod *pod, const struct sched_node *n) {
     return pod_selects_node(&pod->spec, n->object);

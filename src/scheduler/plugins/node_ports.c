@@ -1,5 +1,5 @@
 /* NodePorts: two pods cannot have the same host port. */
-#include "scheduler/plugin.h"
+#include "scheduler/place/plugin.h"
 
 static bool filter(const struct sched_query *q, const struct sched_node *n, const void *state,
                    struct sched_why *why) {

@@ -1,6 +1,6 @@
 /* NodeVolumeLimits: no more volumes of a CSI driver than the node's CSINode allows. */
 #include "base/own.h"
-#include "scheduler/plugin.h"
+#include "scheduler/place/plugin.h"
 
 struct csi_volume {
     const char *driver, *handle;

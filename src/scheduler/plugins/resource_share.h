@@ -1,7 +1,7 @@
 /* How much of a node's resources would be used: for scores over a list of resources. */
 #pragma once
 
-#include "scheduler/plugin.h"
+#include "scheduler/place/plugin.h"
 
 enum resource_sort { RESOURCE_CPU, RESOURCE_MEMORY, RESOURCE_EPHEMERAL, RESOURCE_EXTENDED };
 struct resource_weight {

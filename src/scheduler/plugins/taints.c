@@ -2,7 +2,7 @@
  * (node.kubernetes.io/unschedulable). */
 #include "api/node_match.h"
 #include "base/own.h"
-#include "scheduler/plugin.h"
+#include "scheduler/place/plugin.h"
 
 bool sched_taints_tolerated(const struct core_v1_pod *pod, const struct sched_node *n,
                             const struct core_v1_taint **ret_first) {

@@ -6,7 +6,7 @@
 #include "api/quantity.h"
 #include "api/selector.h"
 #include "base/own.h"
-#include "scheduler/plugin.h"
+#include "scheduler/place/plugin.h"
 
 struct space { /* where there is room for a claim's volume */
     struct selector **v;

@@ -1,7 +1,7 @@
 /* VolumeRestrictions: disks that only one pod of a node can mount, and claims that only one pod of
  * the cluster can use (ReadWriteOncePod, KEP-2485). */
 #include "base/own.h"
-#include "scheduler/plugin.h"
+#include "scheduler/place/plugin.h"
 
 static bool disks_clash(const struct pod_disk *x, const struct pod_disk *y) {
     return str_eq(x->id, y->id) && !(x->shareable && x->read_only && y->read_only);

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/own.h"
-#include "scheduler/plugin.h"
+#include "scheduler/place/plugin.h"
 
 static const char *const topology_labels[] = {
     "failure-domain.beta.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/region",
