@@ -67,29 +67,10 @@ int trust_roots(SSL_CTX *ctx, const char *ca_pem, struct err *err) {
 
 /* ---- the front proxy ---- */
 
-static int keys_fd = -1;
-
 static int ask_keys(uint16_t type, uint16_t want, struct slice body, struct buf *ret,
                     struct err *err) {
-    for (int attempt = 0;; attempt++) {
-        uint16_t got = 0;
-        OWN(buf_done) struct buf answer = {0};
-        int rc = keys_fd < 0 ? ipc_connect_blocking("keys.sock", &keys_fd, err) : 0;
-        if (rc < 0) {
-            keys_fd = -1;
-            return rc;
-        }
-        rc = ipc_call_blocking(keys_fd, type, body, NULL, 0, KEYS_TIMEOUT_MS, &got, &answer, NULL,
-                               0, NULL, err);
-        if (rc == 0 && got == want) {
-            buf_slice(ret, buf_view(&answer));
-            return 0;
-        }
-        if (rc == 0 && got == IPC_ERROR) return ipc_decode_error(buf_view(&answer), err);
-        close(keys_fd); /* keys was restarted: once more on a new connection */
-        keys_fd = -1;
-        if (attempt) return rc < 0 ? rc : err_set(err, ERR_INTERNAL, "keys answered nonsense");
-    }
+    static int fd = -1;
+    return ipc_ask_blocking(&fd, "keys.sock", type, want, body, KEYS_TIMEOUT_MS, ret, err);
 }
 
 static int sign(void *user, struct slice digest, struct buf *ret_der, struct err *err) {

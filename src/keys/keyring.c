@@ -157,22 +157,52 @@ static int kubeconfig_write(const struct settings *s, const char *ca_pem, const 
     return file_write(path, 0644, slice_of(ca_pem), err);
 }
 
-/* ---- the front proxy: a CA of its own, so that what trusts it trusts nobody else ---- */
+/* ---- CAs of their own, so that what trusts one of them trusts nobody else ---- */
 
-static int front_proxy_open(const struct settings *s, struct keyring *k, struct err *err) {
-    OWN(pair_done) struct pair ca = {0}, client = {0};
-    struct certificate_plan ca_plan = {CERTIFICATE_CA, "atoll-front-proxy-ca", NULL, NULL};
-    struct certificate_plan plan = {CERTIFICATE_CLIENT, "front-proxy-client", NULL, NULL};
+struct issued {
+    char *ca_pem, *pem;
+    EVP_PKEY *key;
+};
+
+static int issued_open(const struct settings *s, const char *name, const char *ca_common_name,
+                       const struct certificate_plan *plan, struct issued *ret, struct err *err) {
+    OWN(pair_done) struct pair ca = {0}, leaf = {0};
+    struct certificate_plan ca_plan = {CERTIFICATE_CA, ca_common_name, NULL, NULL};
+    char ca_name[64];
+    snprintf(ca_name, sizeof ca_name, "%s-ca", name);
     struct buf ca_pem = {0}, pem = {0};
-    int r = pair_open(s, "front-proxy-ca", &ca_plan, NULL, &ca, err);
-    if (r == 0) r = pair_open(s, "front-proxy", &plan, &ca, &client, err);
+    int r = pair_open(s, ca_name, &ca_plan, NULL, &ca, err);
+    if (r == 0) r = pair_open(s, name, plan, &ca, &leaf, err);
     if (r < 0) return r;
     r = pki_certificate_write(&ca_pem, ca.certificate);
-    if (r == 0) r = pki_certificate_write(&pem, client.certificate);
-    k->front_proxy_ca_pem = buf_steal(&ca_pem);
-    k->front_proxy_pem = buf_steal(&pem);
-    k->front_proxy_key = TAKE(client.key);
-    return r < 0 ? err_set(err, ERR_INTERNAL, "cannot write the front-proxy certificates") : 0;
+    if (r == 0) r = pki_certificate_write(&pem, leaf.certificate);
+    *ret = (struct issued){buf_steal(&ca_pem), buf_steal(&pem), TAKE(leaf.key)};
+    return r < 0 ? err_set(err, ERR_INTERNAL, "cannot write certificate %s", name) : 0;
+}
+
+static int front_proxy_open(const struct settings *s, struct keyring *k, struct err *err) {
+    struct certificate_plan plan = {CERTIFICATE_CLIENT, "front-proxy-client", NULL, NULL};
+    struct issued i = {0};
+    int r = issued_open(s, "front-proxy", "atoll-front-proxy-ca", &plan, &i, err);
+    k->front_proxy_ca_pem = i.ca_pem;
+    k->front_proxy_pem = i.pem;
+    k->front_proxy_key = i.key;
+    return r;
+}
+
+/* What messages between systems are proved by; its CA is what partners are given. */
+static int messaging_open(const struct settings *s, const char *names, struct keyring *k,
+                          struct err *err) {
+    struct certificate_plan plan = {CERTIFICATE_PEER, s->node_name, NULL, names};
+    struct issued i = {0};
+    char path[PATH_BYTES];
+    int r = issued_open(s, "messaging", "atoll-messaging-ca", &plan, &i, err);
+    k->messaging_ca_pem = i.ca_pem;
+    k->messaging_pem = i.pem;
+    k->messaging_key = i.key;
+    if (r < 0) return r;
+    snprintf(path, sizeof path, "%s/etc/atoll/messaging-ca.crt", s->root);
+    return file_write(path, 0644, slice_of(k->messaging_ca_pem), err);
 }
 
 /* ---- all of it ---- */
@@ -207,6 +237,7 @@ int keyring_open(const struct settings *s, struct keyring *ret, struct err *err)
     if (r == 0) r = front_proxy_open(s, &k, err);
     if (r == 0) r = texts_make(&k, &ca, &serving, err);
     if (r == 0) r = kubeconfig_write(s, k.ca_pem, &admin, err);
+    if (r == 0) r = messaging_open(s, names.p, &k, err);
     if (r < 0) return r;
     k.ca_key = TAKE(ca.key);
     k.serving_key = TAKE(serving.key);
@@ -220,6 +251,9 @@ void keyring_done(struct keyring *k) {
     EVP_PKEY_free(k->serving_key);
     EVP_PKEY_free(k->token_key);
     EVP_PKEY_free(k->front_proxy_key);
+    EVP_PKEY_free(k->messaging_key);
+    free(k->messaging_ca_pem);
+    free(k->messaging_pem);
     free(k->front_proxy_ca_pem);
     free(k->front_proxy_pem);
     free(k->ca_pem);

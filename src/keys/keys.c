@@ -1,4 +1,4 @@
-/* The service `keys`: holds every private key and signs with them. Only `api` may ask. */
+/* The service `keys`: holds every private key and signs with them for those in `requests`. */
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <string.h>
@@ -48,6 +48,17 @@ static int answer_sign_front_proxy(const struct ipc_msg *m, struct buf *b, struc
     return sign_digest(m, keyring.front_proxy_key, b, err);
 }
 
+static int answer_messaging(const struct ipc_msg *m, struct buf *b, struct err *err) {
+    if (m->body.n) return err_set(err, ERR_BAD_REQUEST, "unexpected body");
+    buf_str(b, keyring.messaging_pem);
+    buf_str(b, keyring.messaging_ca_pem);
+    return 0;
+}
+
+static int answer_sign_messaging(const struct ipc_msg *m, struct buf *b, struct err *err) {
+    return sign_digest(m, keyring.messaging_key, b, err);
+}
+
 static int answer_sign_token(const struct ipc_msg *m, struct buf *b, struct err *err) {
     if (m->body.n < 2 || m->body.n > CLAIMS_BYTES_MAX || m->body.p[0] != '{')
         return err_set(err, ERR_BAD_REQUEST, "claims are a JSON object of at most 64 KiB");
@@ -82,6 +93,8 @@ static const struct {
     {KEYS_SEAL, KEYS_SEAL_OK, "api", answer_seal},
     {KEYS_FRONT_PROXY, KEYS_FRONT_PROXY_OK, "egress", answer_front_proxy},
     {KEYS_SIGN_FRONT_PROXY, KEYS_SIGN_FRONT_PROXY_OK, "egress", answer_sign_front_proxy},
+    {KEYS_MESSAGING, KEYS_MESSAGING_OK, "sp", answer_messaging},
+    {KEYS_SIGN_MESSAGING, KEYS_SIGN_MESSAGING_OK, "sp", answer_sign_messaging},
 };
 
 static bool may_ask(const struct ipc *c, const char *peer) {

@@ -95,6 +95,28 @@ TEST(the_keyring_is_made_once_and_private) {
     place_remove(&p);
 }
 
+TEST(messaging_is_proved_by_a_certificate_for_both_sides_that_the_api_does_not_trust) {
+    struct place p;
+    place_make(&p);
+    place_init(&p, "10.9.8.7:7443");
+    struct keyring k;
+    assert_int_equal(keyring_open(&p.s, &k, NULL), 0);
+    X509 *c = pki_certificate_read(slice_of(k.messaging_pem));
+    X509 *ca = pki_certificate_read(slice_of(k.messaging_ca_pem));
+    X509 *cluster_ca = pki_certificate_read(slice_of(k.ca_pem));
+    uint32_t both = XKU_SSL_SERVER | XKU_SSL_CLIENT;
+    assert_int_equal(X509_get_extended_key_usage(c) & both, both);
+    assert_int_equal(X509_check_ip_asc(c, "10.9.8.7", 0), 1);
+    assert_int_equal(X509_check_private_key(c, k.messaging_key), 1);
+    assert_int_equal(X509_verify(c, X509_get0_pubkey(ca)), 1);
+    assert_int_not_equal(X509_verify(c, X509_get0_pubkey(cluster_ca)), 1);
+    X509_free(c);
+    X509_free(ca);
+    X509_free(cluster_ca);
+    keyring_done(&k);
+    place_remove(&p);
+}
+
 TEST(a_new_listen_address_renews_the_serving_certificate_only) {
     struct place p;
     place_make(&p);

@@ -39,6 +39,8 @@ static const struct {
                             CERTIFICATE_DAYS},
     [CERTIFICATE_CLIENT] = {"critical,CA:FALSE", "critical,digitalSignature", "clientAuth",
                             CERTIFICATE_DAYS},
+    [CERTIFICATE_PEER] = {"critical,CA:FALSE", "critical,digitalSignature", "serverAuth,clientAuth",
+                          CERTIFICATE_DAYS},
 };
 
 static bool add_extension(X509 *c, X509V3_CTX *ctx, int nid, const char *value) {

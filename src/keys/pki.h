@@ -15,7 +15,7 @@
 
 enum { CA_DAYS = 3650, CERTIFICATE_DAYS = 365, RENEW_DAYS = 60 };
 
-enum certificate_use { CERTIFICATE_CA, CERTIFICATE_SERVER, CERTIFICATE_CLIENT };
+enum certificate_use { CERTIFICATE_CA, CERTIFICATE_SERVER, CERTIFICATE_CLIENT, CERTIFICATE_PEER };
 
 struct certificate_plan {
     enum certificate_use use;

@@ -77,6 +77,10 @@ int ipc_call_blocking(int fd, uint16_t type, struct slice body, const int *fds, 
                       uint64_t timeout_ms, uint16_t *ret_type, struct buf *ret_body, int *ret_fds,
                       size_t max_fds, size_t *ret_n_fds, struct err *err);
 int ipc_connect_blocking(const char *path, int *ret_fd, struct err *err);
+/* One question on a connection that is kept in *fd (-1: none yet) and made anew once when the
+ * service at the other end was restarted. Appends the body of the answer of type `want`. */
+int ipc_ask_blocking(int *fd, const char *path, uint16_t type, uint16_t want, struct slice body,
+                     unsigned timeout_ms, struct buf *ret, struct err *err);
 
 /* Every service answers a request with either its own reply type or IPC_ERROR. */
 enum { IPC_ERROR = 0xffff };

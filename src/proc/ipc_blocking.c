@@ -154,3 +154,26 @@ int ipc_call_blocking(int fd, uint16_t type, struct slice body, const int *fds, 
     }
     return 0;
 }
+
+int ipc_ask_blocking(int *fd, const char *path, uint16_t type, uint16_t want, struct slice body,
+                     unsigned timeout_ms, struct buf *ret, struct err *err) {
+    for (int attempt = 0;; attempt++) {
+        uint16_t got = 0;
+        OWN(buf_done) struct buf answer = {0};
+        int rc = *fd < 0 ? ipc_connect_blocking(path, fd, err) : 0;
+        if (rc < 0) {
+            *fd = -1;
+            return rc;
+        }
+        rc = ipc_call_blocking(*fd, type, body, NULL, 0, timeout_ms, &got, &answer, NULL, 0, NULL,
+                               err);
+        if (rc == 0 && got == want) {
+            buf_slice(ret, buf_view(&answer));
+            return 0;
+        }
+        if (rc == 0 && got == IPC_ERROR) return ipc_decode_error(buf_view(&answer), err);
+        close(*fd);
+        *fd = -1;
+        if (attempt) return rc < 0 ? rc : err_set(err, ERR_INTERNAL, "%s answers nonsense", path);
+    }
+}

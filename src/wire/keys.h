@@ -1,6 +1,6 @@
 /*
  * The protocol of `keys` (keys.sock): it holds every private key. Only `api` (and root) may
- * connect, and `egress` for the two messages of the front proxy.
+ * connect, `egress` for the two messages of the front proxy and `sp` for the two of messaging.
  */
 #pragma once
 
@@ -29,6 +29,11 @@ enum keys_msg {
     KEYS_SIGN_CERTIFICATE = 13, /* body: struct keys_certificate; → KEYS_SIGN_CERTIFICATE_OK: the
                                    certificate as PEM, signed by the cluster CA */
     KEYS_SIGN_CERTIFICATE_OK = 14,
+    KEYS_MESSAGING = 15, /* → KEYS_MESSAGING_OK: the raw PEM of the certificate that the messaging
+                            service shows its peers, and of its CA after it */
+    KEYS_MESSAGING_OK = 16,
+    KEYS_SIGN_MESSAGING = 17, /* as KEYS_SIGN_TLS, by the key of that certificate */
+    KEYS_SIGN_MESSAGING_OK = 18,
 };
 
 /* A certificate signing request that was approved; keys checks again what its signer may sign. */

@@ -6,11 +6,19 @@
 #include <stdio.h>
 
 #include "base/own.h"
+#include "proc/ipc.h"
+#include "proto/delegated_key.h"
 #include "sp/edge.h"
-#include "sp/topology.h"
+#include "sp/sp_service.h"
 #include "sp/transports/tls.h"
+#include "wire/keys.h"
 
-enum { CHAIN_MAX = 8, ROOTS_MAX = 64, PIN_BYTES = 7 + 2 * SHA256_DIGEST_LENGTH + 1 };
+enum {
+    CHAIN_MAX = 8,
+    ROOTS_MAX = 64,
+    KEYS_TIMEOUT_MS = 2000,
+    PIN_BYTES = 7 + 2 * SHA256_DIGEST_LENGTH + 1
+};
 
 static void x509_free_p(X509 **x) { X509_free(*x); }
 static void bio_free_p(BIO **b) { BIO_free(*b); }
@@ -31,48 +39,110 @@ int sp_tls_error(SSL *ssl, const char *what, struct err *err) {
 
 /* ---- who we are ---- */
 
-static int use_certificate(SSL_CTX *ctx, struct slice pem, struct err *err) {
-    OWN(bio_free_p) BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
-    OWN(x509_free_p) X509 *leaf = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+static X509 *certificate_next(BIO *bio) {
+    return bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+}
+
+static int use_certificate(SSL_CTX *ctx, X509 *leaf, BIO *chain, struct err *err) {
     if (!leaf || SSL_CTX_use_certificate(ctx, leaf) != 1)
-        return sp_tls_error(NULL, "identity.certificateFile", err);
+        return sp_tls_error(NULL, "the certificate of this system", err);
     for (int i = 0; i < CHAIN_MAX; i++) {
-        X509 *next = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+        X509 *next = certificate_next(chain);
         if (!next) break;
         if (SSL_CTX_add0_chain_cert(ctx, next) == 1) continue;
         X509_free(next);
-        return sp_tls_error(NULL, "identity.certificateFile", err);
+        return sp_tls_error(NULL, "the certificate of this system", err);
     }
     ERR_clear_error(); /* the end of the text is an "error" */
     return 0;
 }
 
-static int use_identity(SSL_CTX *ctx, const struct sp_identity_config *own, struct err *err) {
-    if (!own->certificate_pem.n || !own->key_pem.n)
-        return err_set(err, ERR_INVALID, "the topology has no identity of its own");
-    int r = use_certificate(ctx, own->certificate_pem, err);
-    if (r < 0) return r;
+static int use_key(SSL_CTX *ctx, EVP_PKEY *key, struct err *err) {
+    if (key && SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1)
+        return 0;
+    return sp_tls_error(NULL, "the key of this system", err);
+}
+
+static int use_files(SSL_CTX *ctx, const struct sp_identity_config *own, struct err *err) {
+    OWN(bio_free_p) BIO *pem = BIO_new_mem_buf(own->certificate_pem.p, (int)own->certificate_pem.n);
     OWN(bio_free_p) BIO *bio = BIO_new_mem_buf(own->key_pem.p, (int)own->key_pem.n);
+    OWN(x509_free_p) X509 *leaf = certificate_next(pem);
     OWN(pkey_free_p) EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
-    if (!key || SSL_CTX_use_PrivateKey(ctx, key) != 1 || SSL_CTX_check_private_key(ctx) != 1)
-        return sp_tls_error(NULL, "identity.keyFile", err);
-    return 0;
+    int r = use_certificate(ctx, leaf, pem, err);
+    return r < 0 ? r : use_key(ctx, key, err);
+}
+
+/* ---- the certificate of the whole system, whose key stays in the keys service ---- */
+
+static int ask_keys(uint16_t type, uint16_t want, struct slice body, struct buf *ret,
+                    struct err *err) {
+    static int fd = -1;
+    return ipc_ask_blocking(&fd, "keys.sock", type, want, body, KEYS_TIMEOUT_MS, ret, err);
+}
+
+static int sign(void *user, struct slice digest, struct buf *ret_der, struct err *err) {
+    return ask_keys(KEYS_SIGN_MESSAGING, KEYS_SIGN_MESSAGING_OK, digest, ret_der, err);
+}
+
+/* Certificate and CA as PEM, asked for each time: keys renews them. */
+static int system_identity(struct buf *ret, struct err *err) {
+    return ask_keys(KEYS_MESSAGING, KEYS_MESSAGING_OK, SLICE(""), ret, err);
+}
+
+static int use_system(SSL_CTX *ctx, struct err *err) {
+    static struct delegated_key *delegated;
+    OWN(buf_done) struct buf pem = {0};
+    int r = system_identity(&pem, err);
+    if (r < 0) return r;
+    if (!delegated) delegated = delegated_key_new(sign, NULL);
+    OWN(bio_free_p) BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
+    OWN(x509_free_p) X509 *leaf = certificate_next(bio);
+    OWN(pkey_free_p) EVP_PKEY *key = leaf ? delegated_key_for(delegated, leaf) : NULL;
+    r = use_certificate(ctx, leaf, bio, err);
+    return r < 0 ? r : use_key(ctx, key, err);
+}
+
+/* Alone, there is no keys service. */
+static bool is_alone(const struct sp_edge *e) {
+    const struct sp_service *s = e->topology->service;
+    return !s || !str_empty(s->ctx->settings->sp_config);
+}
+
+static int use_identity(SSL_CTX *ctx, const struct sp_edge *e, struct err *err) {
+    const struct sp_identity_config *own = &e->topology->config->identity;
+    if (own->certificate_pem.n && own->key_pem.n) return use_files(ctx, own, err);
+    if (is_alone(e)) return err_set(err, ERR_INVALID, "the topology has no identity of its own");
+    return use_system(ctx, err);
 }
 
 /* ---- whom we trust ---- */
 
-static int trust(SSL_CTX *ctx, struct slice pem, struct err *err) {
-    OWN(bio_free_p) BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
+static int trust(SSL_CTX *ctx, BIO *bio, struct err *err) {
     X509_STORE *store = SSL_CTX_get_cert_store(ctx);
     int n = 0;
     for (; bio && n < ROOTS_MAX; n++) {
-        OWN(x509_free_p) X509 *ca = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+        OWN(x509_free_p) X509 *ca = certificate_next(bio);
         if (!ca) break;
         if (X509_STORE_add_cert(store, ca) != 1 || SSL_CTX_add_client_CA(ctx, ca) != 1)
             return sp_tls_error(NULL, "CA bundle", err);
     }
     ERR_clear_error();
     return n ? 0 : err_set(err, ERR_INVALID, "the CA bundle holds no certificate");
+}
+
+static int trust_text(SSL_CTX *ctx, struct slice pem, struct err *err) {
+    OWN(bio_free_p) BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
+    return trust(ctx, bio, err);
+}
+
+/* The CA of this system's own certificate. */
+static int trust_system(SSL_CTX *ctx, struct err *err) {
+    OWN(buf_done) struct buf pem = {0};
+    int r = system_identity(&pem, err);
+    if (r < 0) return r;
+    OWN(bio_free_p) BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
+    OWN(x509_free_p) X509 *leaf = certificate_next(bio);
+    return trust(ctx, bio, err);
 }
 
 /* A pin without a CA stands for itself: the chain is not asked for. */
@@ -87,12 +157,12 @@ static int use_trust(SSL_CTX *ctx, const struct sp_edge *e, struct err *err) {
         return 0;
     }
     if (!ca.n) ca = e->topology->config->identity.ca_pem;
-    if (!ca.n)
-        return err_set(err, ERR_INVALID,
-                       "nothing says whom to trust: peer.caBundle, peer.keyPin or identity.caFile");
     SSL_CTX_set_verify(ctx, mode, NULL);
     SSL_CTX_set_verify_depth(ctx, CHAIN_MAX);
-    return trust(ctx, ca, err);
+    if (ca.n) return trust_text(ctx, ca, err);
+    if (e->config->kind == SP_EDGE && !is_alone(e)) return trust_system(ctx, err);
+    return err_set(err, ERR_INVALID,
+                   "nothing says whom to trust: peer.caBundle, peer.keyPin or identity.caFile");
 }
 
 static void ctx_free_p(SSL_CTX **c) { SSL_CTX_free(*c); }
@@ -110,7 +180,7 @@ int sp_tls_context(const struct sp_edge *e, bool dialled, SSL_CTX **ret, struct 
                                  SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(ctx, 0); /* each connection is checked anew */
-    int r = use_identity(ctx, &e->topology->config->identity, err);
+    int r = use_identity(ctx, e, err);
     if (r == 0) r = use_trust(ctx, e, err);
     if (r == 0) *ret = TAKE(ctx);
     return r;
