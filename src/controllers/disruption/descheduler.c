@@ -213,10 +213,12 @@ static void status_write(const struct pass *pass,
               slice_of(arena_printf(a, "%lld", (long long)pass->now_ns)));
 }
 
-static void run_pass(const struct world *w, const descheduler_policy *policy, struct plan *p) {
+static void run_pass(const struct world *w, const descheduler_policy *policy,
+                     const struct score_rule *rule, struct plan *p) {
     struct arena *a = plan_arena(p);
     struct pass pass = {
         .v = view_new(w, a, policy), .p = p, .spec = &policy->spec, .now_ns = world_now_ns(w)};
+    pass.v->rule = *rule;
     size_t most = (size_t)MAX_OF(int_or(policy->spec.max_evictions_per_pass, 10), 0);
     pass.moves = ARENA_ARRAY(a, struct move, MIN_OF(most, pass.v->residents.n) + 1);
     memories_read(&pass, world_fact(w, note_name(a, policy)));
@@ -262,8 +264,10 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     if (!policy) forget(w, key, p);
     if (!policy || policy->metadata.deletion_timestamp || policy->spec.suspend) return 0;
     int64_t left_ms = due_ms(w, policy);
+    struct score_rule rule;
+    if (!score_rule_read(w, p, &rule)) return 0; /* its answer wakes this again */
     if (left_ms <= 0) {
-        run_pass(w, policy, p);
+        run_pass(w, policy, &rule, p);
         left_ms = MAX_OF(int_or(policy->spec.interval_seconds, 300), 1) * INT64_C(1000);
     }
     plan_requeue(p, (uint64_t)left_ms);

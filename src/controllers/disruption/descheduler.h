@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "controllers/disruption/descheduler_score.h"
 #include "controllers/nodes/node_lifecycle.h"
 
 enum { DESCHEDULER_RESOURCES_MAX = 16 };
@@ -59,6 +60,7 @@ struct budget_left {
 
 struct view {
     const struct world *w;
+    struct score_rule rule;
     struct arena *a;
     const descheduler_policy *policy;
     struct {
@@ -113,8 +115,8 @@ struct fit;
 struct fit *fit_new(struct view *v, const struct resident *r);
 /* What stands against the pod on this place, as if it were on none now. */
 unsigned fit_ask(const struct fit *q, const struct place *p);
-/* Where the scheduler would put the pod now: the emptiest place that fits, its own among equals;
- * NULL: none fits. */
+/* Where the scheduler would put the pod now, by its score of use: the best place that fits, its own
+ * among equals; NULL: none fits. */
 struct place *fit_place(const struct fit *q);
 
 /* As an affinity term of this pod. */

@@ -308,15 +308,18 @@ unsigned fit_ask(const struct fit *q, const struct place *p) {
     return misfits;
 }
 
-/* Free processor time and memory after the pod has come, in thousandths of the node. */
-static int64_t emptiness(const struct fit *q, const struct place *p) {
-    int64_t sum = 0;
-    for (size_t i = 1; i <= 2; i++) {
+/* As NodeResourcesFit scores it after the pod has come. */
+static int64_t score_at(const struct fit *q, const struct place *p) {
+    int64_t sum = 0, weights = 0;
+    for (size_t i = 1; i < q->v->resources.n; i++) {
+        int64_t weight = score_weight(&q->v->rule, q->v->resources.v[i]);
         int64_t used = p->used[i] + (p == q->r->place ? 0 : q->r->asks[i]);
-        if (p->offers[i] > 0)
-            sum += (int64_t)((__int128)(p->offers[i] - used) * 1000 / p->offers[i]);
+        if (!weight || p->offers[i] <= 0) continue;
+        sum +=
+            weight * score_of_share(&q->v->rule, (int64_t)((__int128)used * 1000 / p->offers[i]));
+        weights += weight;
     }
-    return sum;
+    return weights ? sum * 1000 / weights : 0;
 }
 
 struct place *fit_place(const struct fit *q) {
@@ -325,7 +328,7 @@ struct place *fit_place(const struct fit *q) {
     for (size_t i = 0; i < q->v->places.n; i++) {
         struct place *p = &q->v->places.v[i];
         if (fit_ask(q, p)) continue;
-        int64_t score = emptiness(q, p);
+        int64_t score = score_at(q, p);
         if (best && (score < most || (score == most && p != q->r->place))) continue;
         best = p;
         most = score;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/times.h"
+#include "controllers/disruption/descheduler_score.h"
 #include "controllers/fixture.h"
 
 static const char key[] = "d";
@@ -9,6 +10,8 @@ typedef struct descheduling_v1alpha1_descheduler_policy policy;
 
 static void add_policy(struct world *w, const char *strategies, const char *more) {
     char json[1200];
+    struct err none = {.reason = ERR_NOT_FOUND, .text = "not found"};
+    world_set_fact(w, SCHEDULER_CONFIGURATION_PATH, world_now_ns(w), (struct slice){0}, &none);
     snprintf(json, sizeof json,
              "{\"apiVersion\":\"descheduling.atoll.dev/v1alpha1\",\"kind\":\"DeschedulerPolicy\","
              "\"metadata\":{\"name\":\"d\",\"generation\":1},\"spec\":{\"strategies\":{%s}%s}}",
@@ -341,6 +344,13 @@ TEST(pods_that_are_too_old_go_when_another_node_is_better) {
     add_policy(w, "\"podLifeTime\":{\"maxPodLifeTimeSeconds\":3600}", "");
     /* Once one has moved, both nodes are alike, and the other would come back. */
     assert_string_equal(evicted(w), "old ");
+    /* A scheduler that fills nodes would put it where it is. */
+    static const char most[] =
+        "{\"data\":{\"x\":\"{kind: KubeSchedulerConfiguration, profiles: [{schedulerName: "
+        "default-scheduler, pluginConfig: [{name: NodeResourcesFit, args: {scoringStrategy: {type: "
+        "MostAllocated}}}]}]}\"}}";
+    world_set_fact(w, SCHEDULER_CONFIGURATION_PATH, world_now_ns(w), slice_of(most), NULL);
+    assert_string_equal(evicted(w), "");
     world_free(w);
 }
 
