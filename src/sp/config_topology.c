@@ -50,8 +50,9 @@ static int account_number(struct buf *text, const char *file, const char *name, 
     struct slice rest = buf_view(text), line, field;
     while (slice_cut(&rest, '\n', &line)) {
         if (!slice_cut(&line, ':', &field) || !slice_is(field, name)) continue;
-        if (slice_cut(&line, ':', &field) && slice_cut(&line, ':', &field) &&
-            slice_u64(field, &number) == 0 && number < UINT32_MAX) {
+        bool there = true;
+        for (int i = 0; i < 2 && there; i++) there = slice_cut(&line, ':', &field);
+        if (there && slice_u64(field, &number) == 0 && number < UINT32_MAX) {
             *ret = (uint32_t)number;
             return 0;
         }
