@@ -74,8 +74,13 @@ static bool is_gone(const struct client *c) {
     return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
 }
 
+/* Whoever is asked must be able to answer. */
+static bool may_be_mute(enum sp_role role) {
+    return sp_protocol_of_role(role)->receives && role != SP_REP && role != SP_RESPONDENT;
+}
+
 static void ended(struct client *c) {
-    if (!is_gone(c) && sp_protocol_of_role(c->pipe.role)->receives) { /* it still listens */
+    if (!is_gone(c) && may_be_mute(c->pipe.role)) { /* it still listens */
         c->read_ended = true;
         watch_update(c);
         return;

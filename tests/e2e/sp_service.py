@@ -54,10 +54,10 @@ class Service:
     def log(self):
         return (self.root / "log").read_text()
 
-    def start(self):
+    def start(self, **who):
         with open(self.root / "log", "a") as log:
             self.process = subprocess.Popen([ac.ATOLL, "sp", "--config", str(self.config), "--root", str(self.root)],
-                                            stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+                                            stdout=log, stderr=log, stdin=subprocess.DEVNULL, **who)
         names = [f.stem for f in self.config.glob("*.json")]
         until(lambda: self.process.poll() is not None or all(self.is_served(n) for n in names))
         assert self.process.poll() is None, self.log
@@ -157,3 +157,7 @@ class Client(socket.socket):
 def cpu_seconds(pid):
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def pss_kib(pid):
+    return int(re.search(r"^Pss:\s+(\d+)", pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)[1])

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from sp_service import DEADLINE, Service, cpu_seconds, topology, until
+from sp_service import DEADLINE, Service, cpu_seconds, pss_kib, topology, until
 
 ALL = [
     topology("quotes", "pubsub"),
@@ -680,3 +680,46 @@ def test_nothing_to_do_costs_nothing(own):
         before = cpu_seconds(sp.process.pid)
         time.sleep(1)
         assert cpu_seconds(sp.process.pid) - before <= 0.03
+    assert pss_kib(sp.process.pid) <= 4096
+
+
+def test_a_full_disk_stops_no_message(own):
+    """Only the readable files stand still, and the log says so; they go on when there is room again."""
+    sp = own(topology("quotes", "pubsub", retain=10))
+    sp.stop()
+    run = sp.root / "run/atoll/sp"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(run)], check=True)
+    try:
+        sp.start()
+        until(lambda: sp.figure("quotes", "messages_in") == 0)
+        filler = open(run / "filler", "wb", buffering=0)
+        with contextlib.suppress(OSError):
+            while True:
+                filler.write(b"x" * 4096)
+        with sp.connect("quotes", "sub@") as sub, sp.connect("quotes", "pub") as pub:
+            for i in range(100):
+                pub.send(b"%d" % i)
+                assert sub.get() == b"%d" % i
+            until(lambda: "status_not_written" in sp.log)
+            sp.declare(topology("more", "pubsub"))
+            until(lambda: sp.is_served("more") or "config_refused" in sp.log)
+            filler.truncate(0)
+            until(lambda: sp.figure("quotes", "messages_in") == 100)
+        filler.close()
+    finally:
+        sp.stop()
+        subprocess.run(["umount", str(run)], check=True)
+
+
+def test_an_ordinary_user_runs_a_service_of_his_own():
+    service = Service(topology("quotes", "pubsub"))
+    try:
+        for path in (service.root, service.config, service.config / "quotes.json"):
+            os.chown(path, 1, 1)
+        service.start(user=1, group=1)
+        assert os.stat(service.path("quotes", "sub")).st_uid == 1
+        with service.connect("quotes", "sub@") as sub, service.connect("quotes", "pub") as pub:
+            pub.send(b"mine")
+            assert sub.get() == b"mine"
+    finally:
+        service.end()
