@@ -36,6 +36,10 @@ e2e: build
 bench: build
 	@$(PYTHON) bench/run.py $(BENCH)
 
+# Row 13 alone: messaging beside ZeroMQ, nng, nanomsg, nats-server and redis; two minutes.
+bench-sp: build
+	@$(PYTHON) bench/row_sp.py --build $(BUILD) $(BENCH)
+
 # Upstream's suite of 1.20, built from Debian's source into a cache outside the tree; FOCUS and SKIP are regular expressions.
 FOCUS ?=
 SKIP ?=

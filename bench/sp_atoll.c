@@ -46,8 +46,7 @@ void side_flush(struct side *s) { (void)s; }
 long side_receive(struct side *s, void *p, size_t n, int ms) {
     if (s->at == s->n) {
         if (ms != s->ms) sp_timeout(s->s, -1, s->ms = ms);
-        for (size_t i = 0; i < MANY; i++)
-            s->v[i] = (struct iovec){s->room + i * ROOM, ROOM};
+        for (size_t i = 0; i < MANY; i++) s->v[i] = (struct iovec){s->room + i * ROOM, ROOM};
         ssize_t rc = sp_recvv(s->s, s->v, MANY, 0);
         if (rc < 0 && errno != ETIMEDOUT) side_die("receive: %s", strerror(errno));
         if (rc < 0) return -1;

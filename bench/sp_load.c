@@ -2,12 +2,14 @@
  * Load for row 13: messages from one process to others, and round trips, over whatever sp_side.h is
  * linked with.
  *
- *   bench_sp_NAME stream ADDRESS READERS MESSAGES BYTES [RATE]  1 → READERS, at RATE a second (0: all at
- *                                                            once); what arrived, and when
- *   bench_sp_NAME trips ADDRESS COUNT BYTES                  request and reply
- *   bench_sp_NAME stall ADDRESS READERS MESSAGES BYTES RATE  as stream, but the first reader never reads
+ *   bench_sp_NAME stream ADDRESS READERS MESSAGES BYTES [RATE]
+ *       one writer, at RATE messages a second (0: as fast as it goes); what arrived, and when
+ *   bench_sp_NAME stall ADDRESS READERS MESSAGES BYTES RATE
+ *       the same, but the first reader never reads
+ *   bench_sp_NAME trips ADDRESS COUNT BYTES
+ *       request and reply
  *
- * Prints one line of JSON. Each message begins with its number and the time it was sent.
+ * Prints one line of JSON. A message begins with its number and, with a rate, when it was sent.
  */
 #include <errno.h>
 #include <signal.h>
@@ -25,11 +27,11 @@
 
 #include "sp_side.h"
 
-enum { READERS_MAX = 4096, BATCH = 64, PATIENCE_MS = 2000, SAMPLES = 1 << 20, BUCKETS = 64 * 64 };
+enum { READERS_MAX = 4096, BATCH = 64, PATIENCE_MS = 2000, SAMPLES = 1 << 20, BUCKETS = 64 * 128 };
 
 struct reader {
     _Atomic int ready;
-    _Alignas(64) uint64_t got, lost, first_ns, last_ns;
+    _Alignas(64) uint64_t got, lost, first_ns, last_ns, cpu_ns;
     uint64_t late[BUCKETS]; /* histogram of delays, see bucket() */
 };
 
@@ -37,7 +39,7 @@ static struct shared {
     _Atomic int go, done;
     uint64_t sent, start_ns, end_ns, cpu_ns;
     struct reader readers[];
-} *shared;
+} * shared;
 
 void side_die(const char *format, ...) {
     va_list ap;
@@ -59,15 +61,13 @@ static void nap(uint64_t ns) {
     nanosleep(&t, NULL);
 }
 
-/* 64 linear steps in each power of two. */
+/* 64 steps in each power of two. */
 static unsigned bucket(uint64_t ns) {
-    unsigned power = ns < 64 ? 0 : 63 - (unsigned)__builtin_clzll(ns) - 5;
-    return power * 64 + (unsigned)(power ? (ns >> power) & 63 : ns);
+    unsigned power = ns < 128 ? 0 : 63 - (unsigned)__builtin_clzll(ns) - 6;
+    return power * 128 + (unsigned)(ns >> power);
 }
 
-static double of_bucket(unsigned b) {
-    return (double)((uint64_t)(b % 64) << (b / 64));
-}
+static double of_bucket(unsigned b) { return (double)((uint64_t)(b % 128) << (b / 128)); }
 
 static double percentile(const uint64_t *late, double part) {
     uint64_t all = 0, seen = 0;
@@ -86,6 +86,7 @@ static void read_all(const char *address, struct reader *r, uint64_t messages, b
     static unsigned char m[1 << 20];
     struct side *s = side_open("sub", address);
     uint64_t number = 0, sent;
+    uint64_t cpu = now(CLOCK_PROCESS_CPUTIME_ID);
     atomic_store(&r->ready, 1);
     while (stalls) pause();
     for (int idle = 0; number + 1 < messages;) {
@@ -103,6 +104,7 @@ static void read_all(const char *address, struct reader *r, uint64_t messages, b
         if ((r->got & 255) == 0 || number + 1 >= messages) r->last_ns = now(CLOCK_MONOTONIC);
     }
     r->lost = side_lost(s);
+    r->cpu_ns = now(CLOCK_PROCESS_CPUTIME_ID) - cpu;
     _exit(0);
 }
 
@@ -171,11 +173,12 @@ static void stream(const char *address, unsigned readers, uint64_t messages, siz
 
 static void tell_stream(unsigned readers, bool stalls) {
     static uint64_t late[BUCKETS];
-    uint64_t got = 0, lost = 0, end = shared->end_ns, uncounted = 0;
+    uint64_t got = 0, lost = 0, end = shared->end_ns, uncounted = 0, cpu = 0;
     for (unsigned i = stalls; i < readers; i++) {
         const struct reader *r = &shared->readers[i];
         got += r->got;
         lost += r->lost;
+        cpu += r->cpu_ns;
         if (r->got + r->lost != shared->sent) uncounted++;
         if (r->last_ns > end) end = r->last_ns;
         for (unsigned k = 0; k < BUCKETS; k++) late[k] += r->late[k];
@@ -184,13 +187,13 @@ static void tell_stream(unsigned readers, bool stalls) {
     double wanted = (double)shared->sent * (readers - stalls);
     printf("{\"sent\": %llu, \"delivered\": %llu, \"share\": %.6f, \"counted_lost\": %llu, "
            "\"readers_uncounted\": %llu, \"seconds\": %.6f, \"delivered_per_s\": %.0f, "
-           "\"sent_per_s\": %.0f, \"publisher_ns\": %.1f, \"p50_us\": %.2f, \"p99_us\": %.2f}\n",
+           "\"sent_per_s\": %.0f, \"publisher_ns\": %.1f, \"reader_ns\": %.1f, \"p50_us\": %.2f, "
+           "\"p99_us\": %.2f}\n",
            (unsigned long long)shared->sent, (unsigned long long)got, (double)got / wanted,
-           (unsigned long long)lost, (unsigned long long)uncounted, seconds,
-           (double)got / seconds,
+           (unsigned long long)lost, (unsigned long long)uncounted, seconds, (double)got / seconds,
            (double)shared->sent * 1e9 / (double)(shared->end_ns - shared->start_ns),
-           (double)shared->cpu_ns / (double)shared->sent, percentile(late, 0.5) / 1e3,
-           percentile(late, 0.99) / 1e3);
+           (double)shared->cpu_ns / (double)shared->sent, got ? (double)cpu / (double)got : 0.0,
+           percentile(late, 0.5) / 1e3, percentile(late, 0.99) / 1e3);
 }
 
 /* ---- round trips ---- */
@@ -238,7 +241,8 @@ int main(int argc, char **argv) {
     bool stalls = argc > 6 && strcmp(argv[1], "stall") == 0;
     bool is_stream = stalls || (argc > 5 && strcmp(argv[1], "stream") == 0);
     size_t n = is_trips ? v[1] : v[2];
-    if ((!is_trips && !is_stream) || n < 16 || n > 65536 || v[0] > (is_trips ? 1u << 30 : READERS_MAX))
+    if ((!is_trips && !is_stream) || n < 16 || n > 65536 ||
+        v[0] > (is_trips ? 1u << 30 : READERS_MAX))
         side_die("usage: %s stream|stall ADDRESS READERS MESSAGES BYTES [RATE] | "
                  "trips ADDRESS COUNT BYTES (16 to 65536)",
                  argv[0]);

@@ -1,6 +1,7 @@
 /*
- * One end of a messaging system, as the programs bench_sp_NAME measure it (sp_load.c): each system is
- * one file that defines these functions. All of them block; what fails ends the program with a line.
+ * One end of a messaging system, as the programs bench_sp_NAME measure it (sp_load.c): each system
+ * is one file that defines these functions. All of them block; what fails ends the program with a
+ * line.
  */
 #pragma once
 

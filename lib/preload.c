@@ -1,5 +1,7 @@
-/* libatoll-sp-preload.so: socket(AF_SP, …) and all that follows, for programs that know nothing but
- * POSIX. The descriptor of the program is a real one, a duplicate of what the library polls. */
+/*
+ * libatoll-sp-preload.so: socket(AF_SP, …) and all that follows, for programs that know nothing but
+ * POSIX. The descriptor of the program is a real one, a duplicate of what the library polls.
+ */
 #include "preload_includes.h"
 
 #include "preload.h"

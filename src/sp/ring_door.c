@@ -1,3 +1,4 @@
+/* Clients of the ring door: greeting, what they are told and say, their memory and their end. */
 #include "sp/ring_door.h"
 
 #include <errno.h>

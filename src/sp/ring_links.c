@@ -1,3 +1,4 @@
+/* Who shares memory with whom: made when one joins, told to both, taken back when one leaves. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

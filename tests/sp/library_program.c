@@ -1,4 +1,5 @@
-/* A program with libatoll-sp: prints what it receives of a prefix, one message a line, until `end`. */
+/* A program with libatoll-sp: prints what it receives of a prefix, a message a line, until `end`.
+ */
 #include <atoll/sp.h>
 #include <stdio.h>
 #include <string.h>
