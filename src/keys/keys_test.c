@@ -48,6 +48,15 @@ static void place_remove(struct place *p) {
                                         "var/lib/atoll/keys/admin.crt",
                                         "var/lib/atoll/keys/token.key",
                                         "etc/atoll/admin.kubeconfig",
+                                        "var/lib/atoll/keys/front-proxy-ca.key",
+                                        "var/lib/atoll/keys/front-proxy-ca.crt",
+                                        "var/lib/atoll/keys/front-proxy.key",
+                                        "var/lib/atoll/keys/front-proxy.crt",
+                                        "var/lib/atoll/keys/messaging-ca.key",
+                                        "var/lib/atoll/keys/messaging-ca.crt",
+                                        "var/lib/atoll/keys/messaging.key",
+                                        "var/lib/atoll/keys/messaging.crt",
+                                        "etc/atoll/messaging-ca.crt",
                                         "etc/atoll/ca.crt"};
     static const char *const dirs[] = {
         "etc/atoll", "etc", "var/lib/atoll/keys", "var/lib/atoll", "var/lib", "var", "."};

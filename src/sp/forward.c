@@ -86,7 +86,7 @@ static void on_loop_timer(void *user) {
 /* All nodes of a loop see it at once and one of them has to give way: the one with the smallest id,
  * or whoever has waited the shortest. */
 static void loop_seen(struct forward *f, const struct sp_forward_node *v, size_t n) {
-    uint64_t own = sp_forward_own_id(), smallest = own;
+    uint64_t own = sp_forward_own_id(f->link->pipe.topology), smallest = own;
     f->looped = false;
     for (size_t i = 0; i < n; i++) {
         f->looped |= v[i].id == own;
@@ -223,7 +223,7 @@ static void opened(struct sp_link *l) {
     struct forward *f = sp_forward_new(l);
     char name[SP_FORWARD_NAME_MAX + 1];
     sp_forward_own_name(t, name);
-    struct sp_forward_self self = {sp_forward_own_id(), name, t->config->name,
+    struct sp_forward_self self = {sp_forward_own_id(t), name, t->config->name,
                                    l->pipe.edge->config->subscriptions_max};
     if (l->pipe.role != SP_PUB) {
         f->up = sp_forward_up_new(&self, &up_ops, f);

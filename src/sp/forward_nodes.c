@@ -13,7 +13,7 @@ enum { DISTANCE_MAX = 32, NUMBER_MAX = (1 << 24) - 1 };
 
 struct forward_node {
     uint64_t id;
-    uint32_t number; /* never used for another one; 0: this node itself */
+    uint32_t number; /* never used for another one, and never 0: that is here */
     uint32_t refs;   /* links that name it */
     /* of the last update that met it */
     uint64_t update;
@@ -27,11 +27,11 @@ static struct map nodes; /* by id */
 static uint32_t last_number;
 static uint64_t last_update;
 
-uint64_t sp_forward_own_id(void) {
+uint64_t sp_forward_own_id(const struct sp_topology *t) {
     static uint64_t id;
     while (id == 0)
         if (getrandom(&id, sizeof id, 0) != (ssize_t)sizeof id) abort();
-    return id;
+    return id ^ map_hash(slice_of(t->config->name));
 }
 
 void sp_forward_own_name(const struct sp_topology *t, char ret[SP_FORWARD_NAME_MAX + 1]) {
@@ -63,7 +63,7 @@ static struct forward_node *node_ref(const struct sp_forward_node *from) {
         n = calloc(1, sizeof *n);
         if (!n) abort();
         n->id = from->id;
-        n->number = from->id == sp_forward_own_id() ? 0 : ++last_number;
+        n->number = ++last_number;
         snprintf(n->name, sizeof n->name, "%.*s", (int)from->name.n, from->name.p);
         map_put(&nodes, id_key(&n->id), n);
     }
@@ -128,13 +128,14 @@ static bool is_better(const struct forward *f, const struct heard *h,
 }
 
 static void choose(const struct sp_topology *t) {
+    uint64_t own = sp_forward_own_id(t);
     last_update++;
     for (struct forward *f = all; f; f = f->next) {
         if (f->link->pipe.topology != t || f->suspended) continue;
         for (size_t i = 0; i < f->heard.n; i++) {
             struct heard *h = &f->heard.v[i];
             struct forward_node *node = h->node;
-            if (node->number == 0) continue;
+            if (node->id == own) continue;
             if (node->update == last_update && !is_better(f, h, node)) continue;
             node->update = last_update;
             node->best = f;
@@ -162,8 +163,8 @@ bool sp_forward_nodes_take(struct forward *f, uint32_t theirs, uint32_t *ret) {
 
 typedef VEC(struct sp_forward_node) node_vec;
 
-static void list(const char *own, node_vec *ret) {
-    vec_push(ret, (struct sp_forward_node){.id = sp_forward_own_id(), .name = slice_of(own)});
+static void list(uint64_t id, const char *name, node_vec *ret) {
+    vec_push(ret, (struct sp_forward_node){.id = id, .name = slice_of(name)});
     struct map_entry *e;
     for (size_t i = 0; (e = map_next(&nodes, &i)) && ret->n < SP_FORWARD_NODES_MAX;) {
         const struct forward_node *n = e->value;
@@ -190,7 +191,7 @@ void sp_forward_nodes_update(struct sp_topology *t) {
     node_vec v = {0};
     choose(t);
     sp_forward_own_name(t, own);
-    list(own, &v);
+    list(sp_forward_own_id(t), own, &v);
     uint64_t sum = digest(&v);
     for (struct forward *f = all; f; f = f->next) {
         if (f->link->pipe.topology != t || !f->up || !f->greeted || f->told == sum) continue;

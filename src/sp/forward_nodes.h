@@ -36,7 +36,8 @@ struct forward { /* one link */
     struct forward *next;
 };
 
-uint64_t sp_forward_own_id(void); /* random, of this process */
+/* Of a topology in this run of the service: random, since names alone may be those of others. */
+uint64_t sp_forward_own_id(const struct sp_topology *t);
 void sp_forward_own_name(const struct sp_topology *t, char ret[SP_FORWARD_NAME_MAX + 1]);
 /* The link's dialect_state. */
 struct forward *sp_forward_new(struct sp_link *l);
