@@ -21,8 +21,8 @@
  *
  * A bell is a pair of connected stream sockets, made by the service: the client polls the one end,
  * its peers ring at the other by sending a byte. Those of push and pub work the other way round, so
- * that a full one means "not writable": the client fills its end, and is rung by receiving all of it
- * (SP_SESSION_BELL_EMPTIES). Sockets, since only their calls can be told not to block whatever a
+ * that a full one means "not writable": the client fills its end, and is rung by receiving all of
+ * it (SP_SESSION_BELL_EMPTIES). Sockets, since only their calls can be told not to block whatever a
  * peer does to the shared descriptor. The service itself is rung by a message of one byte.
  */
 #pragma once
