@@ -1,6 +1,6 @@
 /* Clients of the load generators: one connection each, one request under way at a time, on a unix
- * or TCP socket, with or without TLS, HTTP/1.1 or HTTP/2. They do not retry: any answer but 200 and
- * 201 and any early end is an error, but for a connection that has never had an answer. */
+ * or TCP socket, with or without TLS, HTTP/1.1 or HTTP/2. They never retry: any answer but 200 and
+ * 201 and any early end is an error. */
 #pragma once
 
 #include <openssl/ssl.h>
@@ -36,7 +36,7 @@ struct client {
     struct h2_client *h2; /* NULL: HTTP/1.1 */
     SSL *ssl;             /* NULL: plain */
     int fd;
-    bool dead, answered, reopened;
+    bool dead;
     uint64_t sent_ns; /* of the request that is under way */
     struct answer answer;
     struct client *next_idle;
