@@ -1,5 +1,5 @@
-/* Prints what a topology publishes: subscribe DIR [PREFIX]. Connects again when the service has restarted: the file never goes.
- * cc -o subscribe subscribe.c */
+/* Prints what a topology publishes: subscribe DIR [PREFIX]. Connects again when the service has
+ * restarted: the file never goes. cc -o subscribe subscribe.c */
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,7 +12,9 @@ static int subscribe(const char *directory, const char *prefix) {
     int s = socket(AF_UNIX, SOCK_SEQPACKET, 0);
     snprintf(address.sun_path, sizeof address.sun_path, "%s/sub", directory);
     int n = snprintf(wish, sizeof wish, "+%s", prefix);
-    if (connect(s, (struct sockaddr *)&address, sizeof address) == 0 && send(s, wish, (size_t)n, MSG_NOSIGNAL) == n) return s;
+    if (connect(s, (struct sockaddr *)&address, sizeof address) == 0 &&
+        send(s, wish, (size_t)n, MSG_NOSIGNAL) == n)
+        return s;
     perror(address.sun_path);
     close(s);
     return -1;

@@ -69,8 +69,9 @@ static short events_of(int fd, short events, int ms) {
 static void errors(void) {
     char b[16];
     int fd = socket(AF_SP, SOCK_SUB, 0);
-    FAILS(socket(AF_SP, 0x22, 0), ESOCKTNOSUPPORT);
-    FAILS(socket(AF_SP, SOCK_SUB, 17), EPROTONOSUPPORT);
+    int none;
+    FAILS(none = socket(AF_SP, 0x22, 0), ESOCKTNOSUPPORT);
+    FAILS(none = socket(AF_SP, SOCK_SUB, 17), EPROTONOSUPPORT);
     FAILS(recv(fd, b, sizeof(b), 0), ENOTCONN);
     FAILS(sp_connect(fd, "nowhere"), ENOENT);
     FAILS(sp_connect(fd, "sp://quotes/pub"), EPROTOTYPE);
@@ -124,7 +125,7 @@ static void forms(const char *directory) {
     for (int i = 0; i < 3; i++)
         many[i].msg_hdr = (struct msghdr){.msg_iov = &v[i], .msg_iovlen = 1};
     CHECK(sendmmsg(pub, many, 3, 0) == 3 && many[2].msg_len == 4);
-    char b[3][8];
+    char b[3][8] = {{0}};
     for (int i = 0; i < 3; i++) v[i] = (struct iovec){b[i], 8};
     CHECK(recvmmsg(sub, many, 3, MSG_WAITFORONE, NULL) == 3 && many[1].msg_len == 3);
     int copy = dup(sub), flags = fcntl(sub, F_GETFL);

@@ -55,7 +55,8 @@ int sp_cli_receive(int fd, int timeout_ms, struct buf *buffer, struct err *err) 
     int ready = poll(&p, 1, timeout_ms);
     if (ready < 0) return err_errno(err, errno, "poll");
     if (!ready) return -EAGAIN;
-    ssize_t size = recv(fd, NULL, 0, MSG_PEEK | MSG_TRUNC);
+    char none;
+    ssize_t size = recv(fd, &none, 0, MSG_PEEK | MSG_TRUNC);
     if (size < 0) return errno == ECONNRESET ? 0 : err_errno(err, errno, "receive");
     buf_clear(buffer);
     buf_reserve(buffer, (size_t)size + 1);

@@ -30,17 +30,16 @@ static struct user service_account(struct arena *a, const char *ns, const char *
 void admission_authorize(void *user, struct arena *a, const struct cel_check *check,
                          bool *ret_allowed, const char **ret_reason) {
     struct admission *ad = user;
-    struct attributes at = {.verb = check->verb,
-                            .group = check->group,
-                            .resource = check->resource,
-                            .subresource = check->subresource,
-                            .name = check->name,
-                            .ns = check->ns,
-                            .path = check->path,
-                            .field_selector =
-                                str_empty(check->field_selector) ? NULL : check->field_selector,
-                            .label_selector =
-                                str_empty(check->label_selector) ? NULL : check->label_selector};
+    struct attributes at = {
+        .verb = check->verb,
+        .group = check->group,
+        .resource = check->resource,
+        .subresource = check->subresource,
+        .name = check->name,
+        .ns = check->ns,
+        .path = check->path,
+        .field_selector = str_empty(check->field_selector) ? NULL : check->field_selector,
+        .label_selector = str_empty(check->label_selector) ? NULL : check->label_selector};
     struct user as = str_empty(check->service_account)
                          ? ad->c->user
                          : service_account(a, check->service_account_ns, check->service_account);
