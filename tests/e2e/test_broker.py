@@ -516,6 +516,28 @@ def test_two_removals_of_one_pod_are_both_answered(broker, conn):
     assert not os.path.exists(f"{broker.root}/run/atoll/pods/{uid}")
 
 
+def test_local_volumes_outlive_pods_and_stay_in_their_directory(broker, conn, pod, tmp_path):
+    volumes = os.path.join(broker.root, "var/lib/atoll/volumes")
+    (tmp_path / "precious").write_text("x")
+    run(conn, pod, f"echo kept > /v/x; busybox ln -s {tmp_path} /v/out; busybox ln -s ../../.. /v/up", run_as_user=1000,
+        mounts=[{"kind": 3, "source": "pvc-1", "target": "/v"}])
+    assert os.stat(f"{volumes}/pvc-1").st_mode & 0o7777 == 0o777 and os.stat(volumes).st_mode & 0o7777 == 0o711
+    _, text = run(conn, pod, "cat /v/x", mounts=[{"kind": 3, "source": "pvc-1", "target": "/v", "ro": True}])
+    assert text == "kept\n"
+    for bad in ("..", ".", "", "a/b", "/etc", "../pods", "UP"):
+        with pytest.raises(bc.BrokerError, match="RFC 1123"):
+            start(conn, pod, ["true"], mounts=[{"kind": 3, "source": bad, "target": "/v"}])
+        with pytest.raises(bc.BrokerError, match="RFC 1123"):
+            conn.call(bc.LOCAL_REMOVE, bc.Writer().s(bad))
+    with pytest.raises(bc.BrokerError, match="subPath"):
+        start(conn, pod, ["true"], mounts=[{"kind": 3, "source": "pvc-1", "target": "/v", "sub": "out"}])
+    for _ in range(2):  # what is gone is gone
+        assert conn.call(bc.LOCAL_REMOVE, bc.Writer().s("pvc-1"))[0] == bc.DONE
+        assert not os.path.exists(f"{volumes}/pvc-1") and (tmp_path / "precious").exists()
+    with pytest.raises(bc.BrokerError, match="malformed"):
+        conn.call(bc.LOCAL_REMOVE, bc.Writer().s("pvc-1").u8(1))
+
+
 def test_log_paths_cannot_leave_the_log_directory(conn, pod):
     for args in (("../x", "web-0", "app"), ("default", "../../etc", "app"), ("default", "web-0", "..")):
         with pytest.raises(bc.BrokerError):

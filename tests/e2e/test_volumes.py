@@ -240,3 +240,29 @@ def test_a_volume_for_one_pod_alone(storage, atoll, pods):
     storage.kubectl("delete", "pod", "p")
     ac.until(lambda: not atoll.items("pvc", namespace=storage.ns), what="the claim goes with its pod")
     ac.until(lambda: atoll.get("pv", claim["spec"]["volumeName"]) is None, what="the volume goes, too")
+
+
+def test_a_mounted_volume_survives_a_restart_of_the_agent(storage, atoll, pods):
+    storage.make_class("atoll.dev/local", late=True)
+    storage.claim("c")
+    pod_with(storage, pods, "c", "p", "echo start >> /data/x; trap 'exit 1' TERM; while :; do sleep 0.2; done")
+    pods.running("p")
+    pid = atoll.pid("node")
+    atoll.kill("node")
+    ac.until(lambda: atoll.services()["node"]["ready"] and atoll.pid("node") != pid, what="the agent again")
+    assert pods.container("p")["restartCount"] == 0 and pods.sh("p", "cat /data/x") == "start\n"
+    pods.sh("p", "kill 1", check=False)
+    ac.until(lambda: pods.container("p")["restartCount"] == 1 and pods.container("p")["ready"], 40, what="the container again")
+    assert pods.sh("p", "cat /data/x") == "start\nstart\n"
+    assert "FailedMount" not in str(pods.events("p"))
+
+
+def test_a_pod_with_a_claim_that_is_named_on_another_node_is_not_mounted(storage, atoll, pods):
+    """spec.nodeName goes around the scheduler; the node itself looks whether it can reach the volume."""
+    storage.make_class()
+    storage.volume("far", node="other")
+    storage.claim("c")
+    storage.phase("pvc", "c", "Bound")
+    pod_with(storage, pods, "c", "p", nodeName="n1")
+    ac.until(lambda: "MountVolume.NodeAffinity check failed for volume" in str(pods.events("p")), what="FailedMount")
+    assert atoll.get("pod", "p", storage.ns)["status"]["phase"] == "Pending"

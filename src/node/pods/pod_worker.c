@@ -152,6 +152,7 @@ static void step_run(struct pod *p, uint64_t now_ms, uint64_t *wake) {
         return;
     }
     earliest(wake, pod_tokens_refresh(p, now_ms));
+    earliest(wake, pod_claims_refresh(p, now_ms));
     if (p->volumes_stale && !backoff_waiting(&p->retry, now_ms)) refresh_volumes(p, now_ms, wake);
     pod_plan(p, now_ms, &plan);
     if (plan.initialized) p->initialized = true;
