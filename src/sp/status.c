@@ -21,14 +21,24 @@ static void role_add(struct sp_role_figures *f, enum sp_role role, const struct 
     f->dropped += c->dropped;
 }
 
+static void all_add(struct sp_figures *f, enum sp_role role, const struct sp_counters *c) {
+    const struct sp_protocol *p = sp_protocol_of_role(role);
+    if (p->sends) {
+        f->messages_in += c->messages_in;
+        f->bytes_in += c->bytes_in;
+    }
+    if (p->receives) f->messages_out += c->messages_out;
+    f->dropped += c->dropped;
+    f->gaps += c->gaps;
+}
+
 void sp_figures_take(const struct sp_topology *t, struct sp_figures *ret) {
     *ret = (struct sp_figures){.wanted_links = t->edges.n};
-    struct sp_counters all = {0};
-    for (unsigned r = 0; r < SP_ROLE_COUNT; r++) sp_counters_add(&all, &t->gone[r]);
+    for (unsigned r = 0; r < SP_ROLE_COUNT; r++) all_add(ret, (enum sp_role)r, &t->gone[r]);
     for (size_t i = 0; i < t->pipes.n; i++) {
         const struct sp_pipe *p = t->pipes.v[i];
         if (!p) continue;
-        sp_counters_add(&all, &p->counters);
+        all_add(ret, p->role, &p->counters);
         if (p->edge) {
             ret->links++;
             continue;
@@ -43,11 +53,6 @@ void sp_figures_take(const struct sp_topology *t, struct sp_figures *ret) {
         role_add(&ret->roles[r], (enum sp_role)r, &t->gone_local[r]);
     for (size_t i = 0; i < t->edges.n; i++)
         ret->connected_edges += t->edges.v[i]->peers > 0 || t->edges.v[i]->config->listen;
-    ret->messages_in = all.messages_in;
-    ret->bytes_in = all.bytes_in;
-    ret->messages_out = all.messages_out;
-    ret->dropped = all.dropped;
-    ret->gaps = all.gaps;
 }
 
 void sp_meters_look(struct sp_topology *t) {
