@@ -1,5 +1,6 @@
 /* Prints what a topology publishes: subscribe DIR [PREFIX]. Connects again when the service has
  * restarted: the file never goes. cc -o subscribe subscribe.c */
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -23,7 +24,7 @@ static int subscribe(const char *directory, const char *prefix) {
 int main(int argc, char **argv) {
     static char message[1 << 20];
     if (argc < 2) return fprintf(stderr, "usage: subscribe DIR [PREFIX]\n"), 2;
-    for (;; sleep(1)) {
+    for (;; poll(NULL, 0, 1000)) {
         int s = subscribe(argv[1], argc > 2 ? argv[2] : "");
         ssize_t n;
         while (s >= 0 && (n = recv(s, message, sizeof message, 0)) > 0) {
