@@ -234,8 +234,12 @@ def test_a_pod_talks_to_the_topology_it_was_granted(here, pods, tmp_path):
         pub.send(b"t1")
     ac.until(lambda: log() == ["+t", "t1"], 15, what="the message")
     assert pods.sh(name, "ls -A /run/atoll/sp/podded").split() == [".ring", "sub", "sub.ipc", "sub@"]
-    peers = [line.split() for line in open(f"{here.root}/run/atoll/sp/podded/peers")][1:]
-    assert [(p[1], p[5]) for p in peers] == [("sub", "1234")]
+
+    def peers():
+        lines = [line.split() for line in open(f"{here.root}/run/atoll/sp/podded/peers")][1:]
+        return [(p[1], p[5]) for p in lines]
+
+    ac.until(lambda: peers() == [("sub", "1234")], 10, what="the pod alone among the peers")
     assert os.stat(f"{here.root}/run/atoll/sp/podded/sub").st_mode & 0o777 == 0  # closed to programs of the host
     service = next(s for s in json.loads(ac.run(ac.ATOLL, "status", "-o", "json", "--root", here.root).stdout)["services"] if s["name"] == "sp")
     os.kill(service["pid"], 15)
