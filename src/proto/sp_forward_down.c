@@ -1,3 +1,5 @@
+/* Forwarding of subscriptions, the side that receives messages: keeps what the peer holds equal to
+ * what is wanted here, as far as the peer's credit goes. */
 #include <errno.h>
 #include <stdlib.h>
 

@@ -1,3 +1,5 @@
+/* Forwarding of subscriptions, the side that sends messages: passes subscriptions on and says when
+ * they are active. */
 #include <errno.h>
 #include <stdlib.h>
 

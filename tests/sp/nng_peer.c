@@ -57,7 +57,8 @@ int main(int argc, char **argv) {
     need(roles[i].open(&s), "socket");
     nng_socket_set_ms(s, NNG_OPT_RECONNMINT, 20);
     nng_socket_set_ms(s, NNG_OPT_RECONNMAXT, 100);
-    if (strcmp(argv[1], "sub") == 0) need(nng_socket_set(s, NNG_OPT_SUB_SUBSCRIBE, "", 0), "subscribe");
+    if (strcmp(argv[1], "sub") == 0)
+        need(nng_socket_set(s, NNG_OPT_SUB_SUBSCRIBE, "", 0), "subscribe");
     if (strcmp(argv[2], "listen") == 0) {
         nng_listener l;
         need(nng_listener_create(&l, s, argv[3]), argv[3]);

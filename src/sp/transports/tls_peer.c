@@ -1,3 +1,5 @@
+/* Who we are and whom we take for a peer: certificates from files of the configuration or from the
+ * keys service, CA bundles, names and pins. */
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -141,7 +143,7 @@ static int trust_system(SSL_CTX *ctx, struct err *err) {
     int r = system_identity(&pem, err);
     if (r < 0) return r;
     OWN(bio_free_p) BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
-    OWN(x509_free_p) X509 *leaf = certificate_next(bio);
+    X509_free(certificate_next(bio)); /* the certificate itself */
     return trust(ctx, bio, err);
 }
 
