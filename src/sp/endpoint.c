@@ -64,7 +64,7 @@ static void accepted(struct sp_endpoint *e, int fd) {
         close(fd);
         return;
     }
-    if (!sp_service_user_has_room(s, who.uid)) {
+    if (!sp_service_user_has_room(s, sp_credentials_account(&who))) {
         e->refused++;
         sp_log(s, "client_refused", "file=%s/%s pid=%d uid=%u reason=\"too many connections\"",
                e->topology->config->name, e->name, (int)who.pid, who.uid);

@@ -39,7 +39,7 @@ static void count(const struct sp_pipe *p, int change) {
     if (!t->service) return;
     sp_service_changed(t->service);
     t->service->n_pipes = (size_t)((ssize_t)t->service->n_pipes + change);
-    if (!p->edge) sp_service_user_count(t->service, p->who.uid, change);
+    if (!p->edge) sp_service_user_count(t->service, sp_credentials_account(&p->who), change);
 }
 
 static void slot_give(struct sp_pipe *p) {

@@ -44,6 +44,12 @@ struct sp_credentials {
     char name[128]; /* address, and identity of its certificate, of a remote peer */
 };
 
+/* Whose connections are counted together. Users of pods are not those of the host, so that root in
+ * a pod has a limit. */
+static inline uid_t sp_credentials_account(const struct sp_credentials *who) {
+    return who->granted ? who->uid | UINT32_C(0x80000000) : who->uid;
+}
+
 struct sp_counters {
     uint64_t messages_in, bytes_in, messages_out, bytes_out;
     uint64_t dropped;  /* messages to it or from it that are lost (queue, size, rate, wrong role) */
