@@ -17,6 +17,7 @@
 #include "base/limits.h"
 #include "base/own.h"
 #include "sp/endpoint.h"
+#include "sp/memory.h"
 #include "sp/patterns/pubsub.h"
 #include "sp/sp_service.h"
 
@@ -116,6 +117,7 @@ static int receive_batch(struct client *c, struct mmsghdr messages[IN_BATCH]) {
 
 static void read_some(struct client *c) {
     struct mmsghdr messages[IN_BATCH];
+    if (sp_memory_holds(&c->pipe)) return;
     int n = receive_batch(c, messages);
     if (n > 0) sp_endpoints_catch_up(c->pipe.topology);
     for (int i = 0; i < n && !c->pipe.closing; i++) {

@@ -6,7 +6,7 @@
 
 static uint64_t now_ms = 1000;
 static struct fake *fakes[64];
-static size_t n_fakes;
+static size_t n_fakes, n_topologies;
 
 static uint64_t clock_ms(void *user) { return now_ms; }
 
@@ -119,11 +119,13 @@ struct sp_topology *fixture_topology(enum sp_pattern pattern,
     if (change) change(c);
     struct sp_topology *t = sp_topology_new(NULL, fixture_loop(), c, &err);
     assert_non_null(t);
+    n_topologies++;
     return t;
 }
 
 void fixture_end(struct sp_topology *t) {
     sp_topology_free(t);
+    if (--n_topologies) return;
     for (size_t i = 0; i < n_fakes; i++) {
         fixture_heard(fakes[i]);
         free(fakes[i]);

@@ -19,7 +19,7 @@ void fixture_pass_ms(uint64_t ms);
 /* With the config's defaults changed by `change` (may be NULL). */
 struct sp_topology *fixture_topology(enum sp_pattern pattern,
                                      void (*change)(struct sp_config *config));
-/* NULL: refused. Freed by fixture_end, which also ends the topology. */
+/* NULL: refused. Freed by fixture_end of the last topology. */
 struct fake *fixture_join(struct sp_topology *t, enum sp_role role);
 struct fake *fixture_join_raw(struct sp_topology *t, enum sp_role role, unsigned priority);
 void fixture_leave(struct fake *f);

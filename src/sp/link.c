@@ -13,6 +13,7 @@
 #include "sp/edge.h"
 #include "sp/endpoint.h"
 #include "sp/link_private.h"
+#include "sp/memory.h"
 #include "sp/sp_service.h"
 
 enum { READ_BYTES = 256 * 1024, LEFT_MAX_BYTES = READ_BYTES + 64 * 1024 };
@@ -44,6 +45,7 @@ static void link_end(struct sp_link *l) {
     timer_free(l->limit);
     close_p(&l->fd);
     sp_frames_done(&l->frames);
+    sp_memory_holding(&l->pipe, 0);
     buf_done(&l->in);
     buf_done(&l->out);
     if (l->pipe.edge) sp_edge_link_closed(l->pipe.edge, l, str_or(l->pipe.why_closed, "closed"));
@@ -143,6 +145,7 @@ static void digest_new(struct sp_link *l, struct slice in) {
 
 static void read_some(struct sp_link *l) {
     static char bytes[READ_BYTES];
+    if (l->open && sp_memory_holds(&l->pipe)) return;
     do {
         ssize_t n = stream_read(l, bytes, sizeof bytes);
         if (n == -EAGAIN || n == -EINTR) break;
@@ -157,6 +160,7 @@ static void read_some(struct sp_link *l) {
         digest_new(l, slice_from(bytes, (size_t)n));
     } while (sp_link_may_read(l) && l->transport->stream && l->transport->stream->pending &&
              l->transport->stream->pending(l->stream_state));
+    if (!l->ended) sp_memory_holding(&l->pipe, l->in.cap + l->frames.part.cap);
 }
 
 static bool take_message(struct sp_link *l, struct slice header, struct slice body) {

@@ -25,6 +25,7 @@ struct sp_pattern_ops {
     int (*receive)(struct sp_pipe *p, struct sp_message *m);
     /* The pipe's queue has room again. */
     void (*drained)(struct sp_pipe *p);
+    void (*shed)(struct sp_topology *t); /* memory is short: what it keeps for itself, by half */
     void (*configured)(struct sp_topology *t); /* topology->config is another one */
     /* Lines for `status` and `stats`. */
     void (*describe)(const struct sp_topology *t, struct buf *out);

@@ -204,6 +204,13 @@ static bool hand_on(struct sp_pipe *p, struct sp_message *m) {
     return true;
 }
 
+void sp_pipe_hold(struct sp_pipe *p) {
+    wait_in_line(p, false);
+    if (p->paused) return;
+    p->paused = true;
+    p->ops->pause(p, true);
+}
+
 bool sp_pipe_received(struct sp_pipe *p, struct sp_message *m) {
     p->counters.messages_in++;
     p->counters.bytes_in += m->body_n;
@@ -216,11 +223,7 @@ bool sp_pipe_received(struct sp_pipe *p, struct sp_message *m) {
     }
     if (!p->held.n && hand_on(p, m)) return sp_pipe_may_read(p);
     vec_push(&p->held, m);
-    wait_in_line(p, false);
-    if (!p->paused) {
-        p->paused = true;
-        p->ops->pause(p, true);
-    }
+    sp_pipe_hold(p);
     return false;
 }
 

@@ -76,6 +76,7 @@ struct sp_pipe {
     struct sp_queue controls;      /* answers to controls: sent first, never dropped */
     VEC(struct sp_message *) held; /* came in, but the pattern had no room for them; in order */
     struct sp_counters counters;
+    uint64_t holding; /* bytes of a message that is not whole yet */
     uint64_t opened_ms;
     uint64_t blocks_since_ms; /* its full queue holds up others; 0 = it does not */
     uint64_t hung_up_ms;      /* the peer sends no more; 0 = it may */
@@ -103,6 +104,8 @@ bool sp_pipe_may_read(const struct sp_pipe *p);
 bool sp_pipe_received(struct sp_pipe *p, struct sp_message *m);
 /* The descriptor takes more again: calls ops->flush, and tells the pattern of the room. */
 void sp_pipe_flush(struct sp_pipe *p);
+/* Stops reading from the peer until sp_topology_resume comes to it. */
+void sp_pipe_hold(struct sp_pipe *p);
 /* The peer will send no more (EOF or hang-up): the pipe lives until what it had sent is passed on,
  * linger_ms at most, then closes. */
 void sp_pipe_hung_up(struct sp_pipe *p, const char *why);

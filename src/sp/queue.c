@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/limits.h"
+#include "sp/memory.h"
 
 enum { FIRST_CAP = 8 };
 
@@ -55,14 +55,12 @@ static void push(struct sp_queue *q, struct sp_message *m) {
 
 static bool fits(const struct sp_queue *q, size_t size) {
     if (!q->n) return true;
-    return q->n < q->limits->messages && q->bytes + size <= q->limits->bytes &&
-           sp_message_total_bytes() <= LIMIT_SP_MEMORY_BYTES;
+    return q->n < q->limits->messages && q->bytes + size <= q->limits->bytes && !sp_memory_short();
 }
 
 bool sp_queue_has_room(const struct sp_queue *q) {
     return !q->n || q->limits->policy == SP_CONFLATE ||
-           (q->n < q->limits->messages && q->bytes < q->limits->bytes &&
-            sp_message_total_bytes() <= LIMIT_SP_MEMORY_BYTES);
+           (q->n < q->limits->messages && q->bytes < q->limits->bytes && !sp_memory_short());
 }
 
 bool sp_queue_is_low(const struct sp_queue *q) {

@@ -11,6 +11,7 @@
 #include "base/own.h"
 #include "sp/edge.h"
 #include "sp/endpoint.h"
+#include "sp/memory.h"
 #include "sp/sp_service.h"
 #include "sp/status.h"
 
@@ -173,6 +174,7 @@ struct sp_topology *sp_topology_new(struct sp_service *service, struct loop *loo
     t->tick = timer_new(loop, on_tick, t);
     t->generation = (uint32_t)loop_random(loop) & 0xffff;
     t->changed = true;
+    sp_memory_join(t);
     int r = t->pattern ? 0
                        : err_set(err, ERR_INVALID, "pattern %s is not built in",
                                  sp_pattern_name(config->pattern));
@@ -204,6 +206,7 @@ int sp_topology_apply(struct sp_topology *t, struct sp_config *config, struct er
             sp_pipe_close(p, "access was taken away");
     }
     if (t->pattern->configured) t->pattern->configured(t);
+    if (t->on_pipes) t->on_pipes(t);
     arena_free(old->arena);
     return r;
 }
@@ -217,6 +220,7 @@ static void topology_end(struct sp_topology *t, bool remove_files) {
     if (t->service) sp_endpoints_close(t, remove_files);
     if (t->state && t->pattern->stop) t->pattern->stop(t);
     if (t->dir_fd >= 0) close(t->dir_fd);
+    sp_memory_leave(t);
     timer_free(t->tick);
     vec_done(&t->pipes);
     vec_done(&t->endpoints);

@@ -46,6 +46,12 @@ static void configured(struct sp_topology *t) {
     while (s->retained.n > s->keep.messages) sp_message_unref(sp_queue_take(&s->retained));
 }
 
+static void shed(struct sp_topology *t) {
+    struct pubsub *s = t->state;
+    for (uint32_t n = (s->retained.n + 1) / 2; n; n--)
+        sp_message_unref(sp_queue_take(&s->retained));
+}
+
 static void retain(struct pubsub *s, struct sp_message *m) {
     if (s->keep.messages) sp_queue_put(&s->retained, sp_message_ref(m));
 }
@@ -321,6 +327,7 @@ static const struct sp_pattern_ops pubsub = {.name = "pubsub",
                                              .detach = detach,
                                              .receive = receive,
                                              .drained = drained,
+                                             .shed = shed,
                                              .configured = configured,
                                              .describe = describe};
 SP_PATTERN(pubsub);

@@ -1,6 +1,7 @@
 #include "sp/patterns/pubsub.h"
 
 #include "sp/fixture.h"
+#include "sp/memory.h"
 
 static void small_block(struct sp_config *c) {
     c->queue.messages = 2;
@@ -134,6 +135,82 @@ TEST(an_answer_waits_for_upstream_and_travels_once) {
     fixture_leave(b);
     assert_int_equal(u.removed, 1);
     sp_pubsub_upstream_remove(t, &u.ops);
+    fixture_end(t);
+}
+
+static void large(struct sp_config *c) {
+    c->queue.messages = 1000;
+    c->queue.bytes = 1 << 30;
+}
+
+static void keep_many(struct sp_config *c) { c->retain = 1000; }
+
+static const char *thousand_bytes(void) {
+    static char body[1001];
+    memset(body, 'x', 1000);
+    return body;
+}
+
+TEST(when_memory_is_short_queues_lose_messages_before_their_own_limit) {
+    struct sp_topology *t = fixture_topology(SP_PUBSUB, large);
+    struct fake *slow = fixture_join(t, SP_SUB), *pub = fixture_join(t, SP_PUB);
+    fixture_say(slow, "+");
+    fixture_heard(slow);
+    fixture_block(slow, true);
+    sp_memory_limit(50000);
+    for (int i = 0; i < 500; i++) fixture_say(pub, thousand_bytes());
+    assert_true(sp_message_total_bytes() < 52000);
+    fixture_block(slow, false);
+    assert_in_range(slow->n, 40, 50);
+    assert_int_equal(slow->n + slow->pipe.counters.dropped, 500);
+    sp_memory_limit(0);
+    fixture_end(t);
+}
+
+TEST(when_memory_is_short_nobody_is_read_until_something_was_forgotten) {
+    struct sp_topology *news = fixture_topology(SP_PUBSUB, keep_many);
+    struct sp_topology *work = fixture_topology(SP_PIPELINE, large);
+    struct fake *pub = fixture_join(news, SP_PUB), *push = fixture_join(work, SP_PUSH);
+    struct fake *pull = fixture_join(work, SP_PULL);
+    for (int i = 0; i < 30; i++) fixture_say(pub, thousand_bytes());
+    fixture_block(pull, true);
+    sp_memory_limit(50000);
+    unsigned said = 0;
+    while (said < 500 && !sp_memory_holds(&push->pipe)) {
+        fixture_say(push, thousand_bytes());
+        said++;
+    }
+    assert_in_range(said, 15, 20);
+    assert_true(push->paused);
+    fixture_pass_ms(50);
+    assert_false(push->paused);
+    assert_true(sp_message_total_bytes() < 40000);
+    fixture_block(pull, false);
+    assert_int_equal(pull->n, said); /* of work nothing is lost */
+    sp_memory_limit(0);
+    fixture_end(news);
+    fixture_end(work);
+}
+
+TEST(who_holds_the_most_goes_when_nothing_may_be_lost) {
+    struct sp_topology *t = fixture_topology(SP_PIPELINE, large);
+    struct fake *push = fixture_join(t, SP_PUSH), *hoard = fixture_join(t, SP_PULL);
+    fixture_block(hoard, true);
+    sp_memory_limit(50000);
+    char body[2001];
+    memset(body, 'x', 2000);
+    body[2000] = 0;
+    while (!sp_memory_holds(&push->pipe)) fixture_say(push, body);
+    struct fake *peer = fixture_join_raw(t, SP_PULL, 5);
+    fixture_pass_ms(500);
+    assert_false(hoard->freed);
+    fixture_pass_ms(2000);
+    assert_true(hoard->freed);
+    assert_in_range(peer->n, 20, 30); /* they were not lost */
+    fixture_heard(peer);
+    fixture_pass_ms(100);
+    assert_false(push->paused);
+    sp_memory_limit(0);
     fixture_end(t);
 }
 
