@@ -112,6 +112,7 @@ void session_close(struct sp *s);
 /* Takes what the service has said; `always` asks the kernel, else only when there is news.
  * -ECONNRESET. */
 int session_listen(struct sp *s, bool always);
+void session_complain(const struct sp *s, uint32_t id); /* what this peer writes is broken */
 int session_subscribe(struct sp *s, const void *prefix, size_t n, bool on);
 static inline bool session_has_news(const struct sp *s) {
     return atomic_load_explicit(&s->service->news, memory_order_acquire) != s->news;

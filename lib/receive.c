@@ -174,7 +174,10 @@ static int fetch_turn(struct sp *s) {
             s->in_a_row++;
             return 1;
         }
-        if (rc < 0) s->bad++;
+        if (rc < 0) {
+            s->bad++;
+            session_complain(s, p->id);
+        }
         if (rc < 0 || (p->ended && p->has_in && !sp_ring_pending(&p->in, &p->cursor))) {
             peers_drop(s, s->turn_in);
             return rc < 0 ? 0 : -EAGAIN;

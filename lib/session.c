@@ -87,7 +87,10 @@ static int obey(struct sp *s, const struct sp_session_message *m, const unsigned
     case SP_SESSION_READER:
     case SP_SESSION_LANE: {
         int rc = peers_add(s, m, fds, n_fds);
-        if (rc == -EBADMSG) s->bad++; /* that peer's fault; the others stay */
+        if (rc == -EBADMSG) { /* that peer's fault; the others stay */
+            s->bad++;
+            session_complain(s, m->id);
+        }
         return rc == -EBADMSG ? 0 : rc;
     }
     case SP_SESSION_GONE: peers_gone(s, m->id); return 0;
@@ -235,6 +238,11 @@ void session_close(struct sp *s) {
     s->side = NULL;
     s->service = NULL;
     s->out_memory = NULL;
+}
+
+void session_complain(const struct sp *s, uint32_t id) {
+    const struct sp_session_message m = {.kind = SP_SESSION_BROKEN, .id = id};
+    (void)!send(s->ctl, &m, sizeof(m), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 int session_subscribe(struct sp *s, const void *prefix, size_t n, bool on) {

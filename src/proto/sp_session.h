@@ -13,6 +13,7 @@
  *            READY     the beginning is complete; the same messages may come at any later time
  *            GONE      what came under this id ends: drain it, then let go
  *   client   SUBSCRIBE, UNSUBSCRIBE with the prefix; service ACTIVE with the same number
+ *   client   BROKEN    what the source of this id writes is no ring (any more); it reads no more
  *   service  DATA      a message for this client alone (retained ones)
  *
  * A side is a memfd of SP_SIDE_BYTES that only its owner can write: mapped by it, then sealed with
@@ -51,6 +52,7 @@ enum sp_session_kind {
     SP_SESSION_UNSUBSCRIBE,
     SP_SESSION_ACTIVE,
     SP_SESSION_DATA,
+    SP_SESSION_BROKEN,
     SP_SESSION_KINDS
 };
 

@@ -112,7 +112,7 @@ bool ring_client_tell(struct ring_client *c, const struct sp_session_message *m,
 /* The ring that we share with it, or that we read its own. */
 static bool tell_service(struct ring_client *c) {
     struct sp_session_message m = {.flags = SP_SESSION_SERVICE, .size = SP_LANE_BYTES};
-    bool block = c->pipe.topology->config->queue.policy == SP_BLOCK;
+    bool block = c->policy == SP_BLOCK;
     if (c->service_told) return true;
     m.kind = c->pipe.role == SP_PUB   ? SP_SESSION_READER
              : c->pipe.role == SP_SUB ? SP_SESSION_SOURCE
@@ -163,6 +163,7 @@ static void client_free(struct ring_client *c) {
     if (!publishers.n) {
         timer_free(figures);
         figures = NULL;
+        vec_done(&publishers);
     }
     fd_watch_free(c->ctl_watch);
     timer_free(c->limit);
@@ -175,8 +176,10 @@ static void client_free(struct ring_client *c) {
 void ring_client_freed(struct sp_pipe *p) {
     struct ring_client *c = (struct ring_client *)p;
     ring_links_leave(c);
-    atomic_fetch_add_explicit(&c->own->news, 1, memory_order_release); /* it will see the end */
-    ring_client_ring(c);
+    if (c->own) { /* it will see the end */
+        atomic_fetch_add_explicit(&c->own->news, 1, memory_order_release);
+        ring_client_ring(c);
+    }
     client_free(c);
 }
 
@@ -187,7 +190,7 @@ static void on_figures(void *user) {
         struct ring_client *c = publishers.v[i];
         if (!c->joined || c->pipe.closing) continue;
         ring_client_count(c);
-        if (c->pipe.topology->config->queue.policy == SP_BLOCK) ring_links_watch(c, now);
+        if (c->policy == SP_BLOCK) ring_links_watch(c, now);
     }
 }
 
@@ -200,14 +203,10 @@ static void follow(struct ring_client *c) {
 
 /* ---- greeting ---- */
 
-static void refuse(struct ring_client *c, const char *why) {
-    c->endpoint->refused++;
-    sp_log(c->pipe.topology->service, "client_refused", "file=%s/%s pid=%d reason=\"%s\"",
-           c->pipe.topology->config->name, c->endpoint->name, (int)c->pipe.who.pid, why);
-    client_free(c);
+static void on_limit(void *user) {
+    struct ring_client *c = user;
+    sp_pipe_close(&c->pipe, "has not greeted");
 }
-
-static void on_limit(void *user) { refuse(user, "has not greeted"); }
 
 static int take_ring(struct ring_client *c, int *fd) {
     void *p;
@@ -259,28 +258,26 @@ static int greet(struct ring_client *c, const struct sp_session_message *m, int 
 }
 
 static void join(struct ring_client *c) {
-    struct err err = {0};
-    struct sp_topology *t = c->pipe.topology;
-    t->on_pipes = ring_pipes_changed;
-    if (sp_pipe_open(&c->pipe, &err) < 0) {
-        refuse(c, err.text);
-        return;
-    }
     timer_stop(c->limit);
     c->joined = true;
     greeting--;
     if (c->pipe.role == SP_PUB) follow(c);
     ring_links_join(c);
-    ring_pipes_changed(t);
+    ring_pipes_changed(c->pipe.topology);
     ring_client_tell_all(c);
     sp_side_arm(c->own);
+    sp_pipe_flush(&c->pipe);
     sp_pipes_flush();
 }
 
 /* ---- what it says ---- */
 
-static void change_subscription(struct ring_client *c, const struct sp_session_message *m,
-                                const char *prefix, size_t n) {
+static void obey(struct ring_client *c, const struct sp_session_message *m, const char *prefix,
+                 size_t n) {
+    if (m->kind == SP_SESSION_BROKEN) {
+        ring_links_break(c, m->id);
+        return;
+    }
     if (c->pipe.role != SP_SUB ||
         (m->kind != SP_SESSION_SUBSCRIBE && m->kind != SP_SESSION_UNSUBSCRIBE)) {
         sp_pipe_close(&c->pipe, "broken control");
@@ -324,24 +321,19 @@ static int hear(struct ring_client *c) {
     else if (!c->joined)
         r = greet(c, &m, fds, n_fds) < 0 ? -EBADMSG : 2;
     else
-        change_subscription(c, &m, bytes, body);
+        obey(c, &m, bytes, body);
     for (size_t i = 0; i < n_fds; i++) close_p(&fds[i]);
     return r;
 }
 
 static void left(struct ring_client *c, bool broken) {
-    if (!c->joined) {
-        refuse(c, broken ? "broken greeting" : "left before it had greeted");
-        return;
-    }
-    if (broken) {
-        c->pipe.counters.errors++;
-        sp_pipe_close(&c->pipe, "broken control");
+    if (broken) c->pipe.counters.errors++;
+    if (broken || !c->joined) {
+        sp_pipe_close(&c->pipe, broken ? "broken control" : "client has closed");
         return;
     }
     c->ended = true; /* what it has sent is read first, for the linger time at most */
     ring_client_watch(c);
-    if (c->pipe.paused) sp_pipe_hung_up(&c->pipe, "client has closed");
     ring_client_look(c);
 }
 
@@ -360,10 +352,7 @@ static void on_ctl(void *user, unsigned events) {
     for (int i = 0; i < CONTROLS && !c->pipe.closing && events & FD_READ; i++) {
         int r = hear(c);
         if (r == 0) break;
-        if (r == 2) {
-            join(c); /* may be gone */
-            return;
-        }
+        if (r == 2) join(c);
         if (r < 0) {
             left(c, r != -ECONNRESET);
             return;
@@ -391,9 +380,9 @@ static int welcome(struct ring_client *c) {
     if (publishes) m.size = ring_bytes(config);
     if (publishes || most > config->message_max_bytes) most = config->message_max_bytes;
     m.value = most << 32 | config->request_resend_ms;
-    if (config->queue.policy == SP_BLOCK) m.flags |= SP_SESSION_BLOCK;
-    if (config->queue.policy == SP_CONFLATE && subscribes) m.flags |= SP_SESSION_CONFLATE;
-    if (config->queue.policy == SP_DISCONNECT && subscribes) m.flags |= SP_SESSION_DISCONNECT;
+    if (c->policy == SP_BLOCK) m.flags |= SP_SESSION_BLOCK;
+    if (c->policy == SP_CONFLATE && subscribes) m.flags |= SP_SESSION_CONFLATE;
+    if (c->policy == SP_DISCONNECT && subscribes) m.flags |= SP_SESSION_DISCONNECT;
     void *own;
     int r = ring_memfd("atoll-sp-side", SP_SIDE_BYTES, &own, &c->own_fd, SEALS);
     if (r < 0) return r;
@@ -410,31 +399,47 @@ static int welcome(struct ring_client *c) {
     return told ? 0 : -ECONNRESET;
 }
 
-static void client_accepted(struct sp_endpoint *e, int fd, const struct sp_credentials *who) {
-    struct ring_client *c =
-        clients < LIMIT_SP_RINGS && greeting < LIMIT_SP_HANDSHAKES ? calloc(1, sizeof *c) : NULL;
-    if (!c) { /* it takes the plain door instead */
-        e->refused++;
-        close(fd);
-        return;
-    }
-    *c = (struct ring_client){.endpoint = e,
-                              .ctl = fd,
+static struct ring_client *client_new(struct sp_endpoint *e, int fd,
+                                      const struct sp_credentials *who) {
+    struct loop *loop = e->topology->loop;
+    struct ring_client *c = calloc(1, sizeof *c);
+    if (!c) abort();
+    *c = (struct ring_client){.ctl = fd,
                               .side_fd = -1,
                               .bell = -1,
                               .ring_fd = -1,
                               .own_fd = -1,
-                              .lane_fd = -1};
+                              .lane_fd = -1,
+                              .policy = e->topology->config->queue.policy};
     c->pipe = (struct sp_pipe){
         .topology = e->topology, .ops = &ring_pipe_ops, .role = e->role, .who = *who};
     clients++;
     greeting++;
-    struct loop *loop = e->topology->loop;
     c->limit = timer_new(loop, on_limit, c);
     c->again = timer_new(loop, ring_client_again, c);
     c->ctl_watch = fd_watch_new(loop, fd, FD_READ, on_ctl, c);
+    return c;
+}
+
+static void client_accepted(struct sp_endpoint *e, int fd, const struct sp_credentials *who) {
+    struct err err = {0};
+    if (clients >= LIMIT_SP_RINGS || greeting >= LIMIT_SP_HANDSHAKES) {
+        e->refused++; /* it takes the plain door instead */
+        close(fd);
+        return;
+    }
+    struct ring_client *c = client_new(e, fd, who);
+    e->topology->on_pipes = ring_pipes_changed;
+    if (sp_pipe_open(&c->pipe, &err) < 0) {
+        e->refused++;
+        sp_log(e->topology->service, "client_refused", "file=%s/%s pid=%d reason=\"%s\"",
+               e->topology->config->name, e->name, (int)who->pid, err.text);
+        client_free(c);
+        return;
+    }
     timer_start(c->limit, GREETING_MS, 0);
-    if (welcome(c) < 0) refuse(c, "no memory or descriptors");
+    if (welcome(c) < 0) sp_pipe_close(&c->pipe, "no memory or descriptors");
+    sp_pipes_flush();
 }
 
 static bool wanted(const struct sp_config *config, enum sp_role role) {

@@ -28,8 +28,8 @@ struct ring_link {
 };
 
 struct ring_client {
-    struct sp_pipe pipe; /* first */
-    struct sp_endpoint *endpoint;
+    struct sp_pipe pipe;   /* first */
+    enum sp_policy policy; /* as it was told; another one closes it */
     bool joined, ended, ready_told, blocked;
     int ctl, side_fd, bell, ring_fd; /* of the client: its side, where it is rung, its ring */
     struct fd_watch *ctl_watch;
@@ -76,6 +76,8 @@ void ring_links_join(struct ring_client *c);
 void ring_links_leave(struct ring_client *c);
 /* Tells what has not been told yet. False: later. */
 bool ring_links_tell(struct ring_client *c);
+/* The subscriber says that what this publisher writes is broken. */
+void ring_links_break(struct ring_client *to, uint32_t from_id);
 bool ring_links_has(const struct ring_client *to, const struct ring_client *from);
 /* Wakes those readers of a publisher that it does not wake itself. */
 void ring_links_wake(struct ring_client *from);

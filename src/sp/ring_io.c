@@ -82,6 +82,7 @@ void ring_client_look(struct ring_client *c) {
         sp_pipe_close(&c->pipe, "client has closed");
         return;
     }
+    if (c->ended && c->pipe.paused) sp_pipe_hung_up(&c->pipe, "client has closed");
     sp_side_arm(c->own);
     if (c->reading && sp_pipe_may_read(&c->pipe) && sp_ring_pending(&c->in, &c->cursor))
         timer_start(c->again, 0, 0);
@@ -171,14 +172,25 @@ static void reread(struct ring_client *c) {
     timer_start(c->again, 0, 0);
 }
 
+/* What clients were told of the queue's policy holds no more. */
+static void close_outdated(struct sp_topology *t) {
+    for (size_t i = 0; i < t->pipes.n; i++) {
+        struct sp_pipe *p = t->pipes.v[i];
+        if (!p || p->ops != &ring_pipe_ops) continue;
+        if (((struct ring_client *)p)->policy != t->config->queue.policy)
+            sp_pipe_close(p, "the queue's policy has changed");
+    }
+}
+
 void ring_pipes_changed(struct sp_topology *t) {
     struct sp_pipe *p;
+    close_outdated(t);
     for (size_t i = 0; (p = sp_topology_next(t, SP_PUB, &i));)
         if (p->ops == &ring_pipe_ops) reread((struct ring_client *)p);
     for (int k = 0; k < 2; k++)
         for (size_t i = 0; (p = sp_topology_next(t, k ? SP_REQ : SP_PUSH, &i));) {
             struct ring_client *c = (struct ring_client *)p;
-            if (p->ops == &ring_pipe_ops)
+            if (p->ops == &ring_pipe_ops && c->joined)
                 atomic_store_explicit(&c->own->helps, ring_links_help(c), memory_order_relaxed);
         }
 }

@@ -15,8 +15,6 @@ static struct ring_client *as_ring(struct sp_pipe *p) {
     return p->ops == &ring_pipe_ops ? (struct ring_client *)p : NULL;
 }
 
-static bool blocks(const struct sp_topology *t) { return t->config->queue.policy == SP_BLOCK; }
-
 /* A place in the client's side that has not been used for long; 0: there is none. */
 static uint16_t slot_take(struct ring_client *c) {
     for (unsigned tried = 1; tried < SP_SIDE_SLOTS; tried++) {
@@ -84,7 +82,7 @@ static void make(struct ring_client *from, struct ring_client *to) {
     }
     if (role == SP_PUB) set_start(l);
     /* A publisher need not know of readers that it neither wakes nor waits for. */
-    l->told_from = role == SP_PUB && !l->rings && !blocks(from->pipe.topology);
+    l->told_from = role == SP_PUB && !l->rings && from->policy != SP_BLOCK;
     from->untold += !l->told_from;
     to->untold++;
     vec_push(&from->links, l);
@@ -107,7 +105,7 @@ void ring_links_join(struct ring_client *c) {
 /* ---- telling ---- */
 
 static bool tell_reader(const struct ring_link *l) { /* the publisher, of who reads it */
-    bool block = blocks(l->from->pipe.topology);
+    bool block = l->from->policy == SP_BLOCK;
     struct sp_session_message m = {.kind = SP_SESSION_READER,
                                    .id = l->to->pipe.id,
                                    .peer_slot = l->to_slot,
@@ -118,7 +116,7 @@ static bool tell_reader(const struct ring_link *l) { /* the publisher, of who re
 }
 
 static bool tell_source(const struct ring_link *l) { /* the subscriber, of what it reads */
-    bool block = blocks(l->from->pipe.topology);
+    bool block = l->from->policy == SP_BLOCK;
     struct sp_session_message m = {.kind = SP_SESSION_SOURCE,
                                    .id = l->from->pipe.id,
                                    .own_slot = l->to_slot,
@@ -179,23 +177,38 @@ static void forget(struct ring_client *c, const struct ring_link *l) {
     }
 }
 
+/* The other one hears of the end, if it has heard of the beginning. A link that it was not to know
+ * of counts as told. */
+static void part(struct ring_client *other, const struct ring_client *c, struct ring_link *l) {
+    bool told = other == l->from ? l->told_from : l->told_to;
+    bool knows = told && (other->pipe.role != SP_PUB || l->rings || other->policy == SP_BLOCK);
+    if (knows) vec_push(&other->gone, c->pipe.id);
+    if (!told) other->untold--;
+    forget(other, l);
+    ring_client_tell_all(other);
+}
+
 void ring_links_leave(struct ring_client *c) {
-    for (size_t i = 0; i < c->links.n; i++) {
-        struct ring_link *l = c->links.v[i];
-        struct ring_client *other = l->from == c ? l->to : l->from;
-        bool told = other == l->from ? l->told_from : l->told_to;
-        bool knows =
-            told && !(other->pipe.role == SP_PUB && !l->rings && !blocks(other->pipe.topology));
-        /* Who shares a lane and was told of it can still write there, unread: as with any link. */
-        if (knows)
-            vec_push(&other->gone, c->pipe.id);
-        else if (!told)
-            other->untold--;
-        forget(other, l);
+    while (c->links.n) {
+        struct ring_link *l = c->links.v[--c->links.n];
+        part(l->from == c ? l->to : l->from, c, l);
         link_free(l);
-        ring_client_tell_all(other);
     }
     vec_done(&c->links);
+}
+
+void ring_links_break(struct ring_client *to, uint32_t from_id) {
+    for (size_t i = 0; i < to->links.n; i++) {
+        struct ring_link *l = to->links.v[i];
+        if (l->to != to || l->from->pipe.id != from_id || l->from->pipe.role != SP_PUB) continue;
+        if (!l->told_to) to->untold--;
+        forget(to, l);
+        part(l->from, to, l);
+        link_free(l);
+        break;
+    }
+    /* Its messages come through us from now on, if they are any better then. */
+    ring_pipes_changed(to->pipe.topology);
 }
 
 /* ---- publishers ---- */
@@ -240,9 +253,10 @@ void ring_links_watch(struct ring_client *from, uint64_t now_ms) {
     for (size_t i = 0; i < from->links.n; i++) {
         struct ring_link *l = from->links.v[i];
         uint64_t position = sp_side_position(l->to->side, l->to_slot);
-        if (!wanted || position >= wanted || position != l->seen || !l->seen_ms) {
+        bool holds_up = wanted && position < wanted && wanted <= sp_ring_written(&from->in);
+        if (!holds_up || position != l->seen || !l->seen_ms) {
             l->seen = position;
-            l->seen_ms = wanted && position < wanted ? now_ms : 0;
+            l->seen_ms = holds_up ? now_ms : 0;
         } else if (limit && now_ms - l->seen_ms >= limit) {
             sp_log(from->pipe.topology->service, "receiver_too_slow",
                    "topology=%s pid=%d peer=\"ring\"", from->pipe.topology->config->name,

@@ -27,6 +27,8 @@ const struct sp_pattern_ops *sp_pattern_find(enum sp_pattern pattern) {
     return NULL;
 }
 
+void sp_pattern_resume(struct sp_pipe *p) { sp_topology_resume(p->topology); }
+
 /* ---- pipes ---- */
 
 struct sp_pipe *sp_topology_pipe(const struct sp_topology *t, uint32_t id) {

@@ -503,6 +503,45 @@ def test_a_hostile_publisher_harms_nobody(sp, message, written):
             os.close(fd)
 
 
+def test_who_blames_a_good_publisher_only_loses_the_short_way(sp):
+    with End(sp, "quotes", "pub") as pub, Hostile(sp, "quotes", "sub") as h, End(sp, "quotes", "sub", b"") as sub:
+        side, _ = memfd(4096)
+        h.say(HELLO, [side])
+        message = None
+        while not message or message[0] != 3:  # SOURCE
+            data, fds, _, _ = socket.recv_fds(h, 100, 3)
+            message = HEAD.unpack(data)
+            for fd in fds:
+                os.close(fd)
+        for number in (message[2], message[2], 12345):
+            h.say(HEAD.pack(12, 0, number, 0, 0, 1, 0, 0, 0))
+        for i in range(100):
+            pub.send(b"%d" % i)
+            assert sub.get() == b"%d" % i
+        assert sub.lost == 0
+        for fd in (side, *h.fds):
+            os.close(fd)
+
+
+def test_a_change_of_policy_resets_those_who_were_told_the_old_one(sp):
+    service = Service(topology("q", "pubsub")).start()
+    try:
+        with End(service, "q", "sub", b"") as sub, Hostile(service, "q", "sub") as silent:
+            service.declare(topology("q", "pubsub", queue={"policy": "block"}))
+            with pytest.raises(ConnectionResetError):
+                sub.get()
+            assert silent.is_cut()
+        with End(service, "q", "sub", b"") as sub, Hostile(service, "q", "pub") as silent:
+            service.undeclare("q")
+            with pytest.raises(ConnectionResetError):
+                sub.get()
+            assert silent.is_cut()
+        service.declare(topology("q", "pubsub"))
+        until(lambda: service.is_served("q"))
+    finally:
+        service.end()
+
+
 def test_who_connects_and_says_nothing_is_bounded(sp):
     quiet = [Hostile(sp, "quotes", "sub") for _ in range(200)]
     well(sp)
