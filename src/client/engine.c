@@ -4,7 +4,7 @@
 #include "client/engine_private.h"
 #include "client/projection.h"
 
-enum { KEYS_PER_TURN = 64, IDLE_MS = 1000, COOL_MS = 2000 };
+enum { KEYS_PER_TURN = 64, IDLE_MS = 1000, COOL_MS = 5000 };
 
 /* ---- registry ---- */
 

@@ -22,6 +22,7 @@ enum {
     SET_PODS = 100, /* of one ReplicaSet */
     DECISIONS = 2000,
     RECONCILES = 500,
+    TURN_RECONCILES = 50, /* then what was looked at is let go, as after a quiet time */
     SPEED_NODES = 1000,
     SPEED_PODS = 5000,
     SPEED_S = 3600,
@@ -187,6 +188,7 @@ static bool measure_reconcile(const struct size *z, struct cost *ret) {
     for (unsigned i = 0; well && i < RECONCILES; i++) {
         char key[48];
         snprintf(key, sizeof key, "default/set-%08u", (i * 7919) % sets);
+        if (i % TURN_RECONCILES == 0) world_cool(w, true);
         OWN(plan_free_p) struct plan *p = plan_new();
         well = r->reconcile(w, key, p, &err) == 0 && plan_count_of(p, PLAN_CREATE, NULL) == 0 &&
                plan_count_of(p, PLAN_DELETE, NULL) == 0;
