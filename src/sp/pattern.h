@@ -34,4 +34,6 @@ struct sp_pattern_ops {
 #define SP_PATTERN(sym)                                                                            \
     __attribute__((used, retain, section("atoll_sp_patterns"))) static const struct sp_pattern_ops \
         *const sp_pattern_p_##sym = &sym
+/* For `drained` of patterns that keep nothing themselves: whoever waits goes on. */
+void sp_pattern_resume(struct sp_pipe *p);
 const struct sp_pattern_ops *sp_pattern_find(enum sp_pattern pattern); /* NULL: not linked in */

@@ -216,8 +216,6 @@ static bool something_waits(const struct sp_service *s, uint64_t waited_ms) {
 static void on_linger(void *user) {
     struct sp_service *s = user;
     if (something_waits(s, loop_now_ms(s->loop) - s->stop_ms)) return;
-    timer_stop(s->linger_timer);
-    timer_stop(s->write_timer);
     struct sp_topology *t;
     timer_stop(s->linger_timer); /* it may be due again already */
     timer_stop(s->write_timer);

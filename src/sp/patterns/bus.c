@@ -1,33 +1,36 @@
 /* Everybody hears everybody else, but not himself. */
-#include <errno.h>
-
 #include "sp/pattern.h"
+#include "sp/patterns/fan_out.h"
 #include "sp/topology.h"
 
+struct bus {
+    VEC(struct sp_pipe *) to; /* of the message that has come in */
+};
+
 static int receive(struct sp_pipe *p, struct sp_message *m) {
-    struct sp_topology *t = p->topology;
+    struct bus *s = p->topology->state;
     struct sp_pipe *q;
-    bool held_up = false;
-    for (size_t i = 0; (q = sp_topology_next(t, SP_BUS, &i));) {
-        if (q == p || q->out.limits->policy != SP_BLOCK || sp_pipe_has_room(q)) continue;
-        sp_pipe_blocks(q);
-        held_up = true;
-    }
-    if (held_up) return -EAGAIN;
-    for (size_t i = 0; (q = sp_topology_next(t, SP_BUS, &i));)
-        if (q != p && sp_pipe_send(q, m) == SP_PUT_FULL) q->counters.dropped++;
-    sp_message_unref(m);
-    return 0;
+    s->to.n = 0;
+    for (size_t i = 0; (q = sp_topology_next(p->topology, SP_BUS, &i));)
+        if (q != p) vec_push(&s->to, q);
+    int r = sp_fan_out(m, s->to.v, s->to.n);
+    if (r == 0) sp_message_unref(m);
+    return r;
+}
+
+static void stop(struct sp_topology *t) {
+    struct bus *s = t->state;
+    vec_done(&s->to);
 }
 
 static int attach(struct sp_pipe *p, struct err *err) { return 0; }
 
-static void drained(struct sp_pipe *p) { sp_topology_resume(p->topology); }
-
 static const struct sp_pattern_ops bus = {.name = "bus",
                                           .pattern = SP_BUSES,
+                                          .state_bytes = sizeof(struct bus),
+                                          .stop = stop,
                                           .attach = attach,
-                                          .detach = drained,
+                                          .detach = sp_pattern_resume,
                                           .receive = receive,
-                                          .drained = drained};
+                                          .drained = sp_pattern_resume};
 SP_PATTERN(bus);

@@ -41,13 +41,11 @@ static int receive(struct sp_pipe *p, struct sp_message *m) {
     return 0;
 }
 
-static void drained(struct sp_pipe *p) { sp_topology_resume(p->topology); }
-
 static const struct sp_pattern_ops pair = {.name = "pair",
                                            .pattern = SP_PAIRS,
                                            .state_bytes = sizeof(struct pair),
                                            .attach = attach,
                                            .detach = detach,
                                            .receive = receive,
-                                           .drained = drained};
+                                           .drained = sp_pattern_resume};
 SP_PATTERN(pair);

@@ -14,6 +14,7 @@
 #include "base/own.h"
 #include "sp/edge.h"
 #include "sp/pattern.h"
+#include "sp/patterns/fan_out.h"
 
 /* A prefix that upstream has not confirmed yet, and whom to tell. */
 struct pending {
@@ -35,6 +36,7 @@ struct pubsub {
     struct sp_upstream *upstreams;
     struct map pending; /* prefix → struct pending */
     uint64_t next_ticket;
+    VEC(struct sp_pipe *) to; /* of the message that is being published */
 };
 
 /* ---- retained messages ---- */
@@ -226,20 +228,13 @@ static int publish(struct sp_topology *t, struct sp_message *m) {
     struct pubsub *s = t->state;
     const uint32_t *slots;
     size_t n = sp_trie_match(s->trie, sp_message_body(m), &slots);
-    bool held_up = false;
+    s->to.n = 0;
     for (size_t i = 0; i < n; i++) {
         struct sp_pipe *q = t->pipes.v[slots[i]];
-        if (q->out.limits->policy != SP_BLOCK || q->closing || sp_pipe_has_room(q)) continue;
-        if (!passes_edge(q, sp_message_body(m))) continue;
-        sp_pipe_blocks(q);
-        held_up = true;
+        if (!q->closing && passes_edge(q, sp_message_body(m))) vec_push(&s->to, q);
     }
-    if (held_up) return -EAGAIN;
-    for (size_t i = 0; i < n; i++) {
-        struct sp_pipe *q = t->pipes.v[slots[i]];
-        if (q->closing || !passes_edge(q, sp_message_body(m))) continue;
-        if (sp_pipe_send(q, m) == SP_PUT_FULL) q->counters.dropped++;
-    }
+    int r = sp_fan_out(m, s->to.v, s->to.n);
+    if (r < 0) return r;
     retain(s, m);
     sp_message_unref(m);
     return 0;
@@ -271,6 +266,7 @@ static void stop(struct sp_topology *t) {
     struct map_entry *e;
     for (size_t i = 0; (e = map_next(&s->pending, &i));) pending_free(e->value);
     map_done(&s->pending);
+    vec_done(&s->to);
     sp_queue_done(&s->retained);
     sp_trie_free(s->trie);
 }
@@ -309,8 +305,6 @@ static void detach(struct sp_pipe *p) {
     sp_topology_resume(p->topology); /* it may have been the one that blocked */
 }
 
-static void drained(struct sp_pipe *p) { sp_topology_resume(p->topology); }
-
 static void describe(const struct sp_topology *t, struct buf *out) {
     const struct pubsub *s = t->state;
     buf_printf(out, "subscriptions %zu\nprefixes %zu\nsubscription_bytes %zu\nretained %u\n",
@@ -326,7 +320,7 @@ static const struct sp_pattern_ops pubsub = {.name = "pubsub",
                                              .attach = attach,
                                              .detach = detach,
                                              .receive = receive,
-                                             .drained = drained,
+                                             .drained = sp_pattern_resume,
                                              .shed = shed,
                                              .configured = configured,
                                              .describe = describe};
