@@ -16,6 +16,7 @@ struct cached {
     struct shelf *shelf;
     struct api_object *object; /* decoded; NULL: not now */
     struct arena *arena;       /* of what is decoded for good, else NULL */
+    int64_t came_ns;           /* the world's: when this version came */
     uint32_t mark;             /* the cache's, of lists */
     uint32_t uid_hash;         /* the uid index's */
     uint32_t used, live_at;    /* when it was looked at; its place among the decoded ones */

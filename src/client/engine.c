@@ -104,6 +104,7 @@ static void on_informer(void *user, enum informer_event ev, const struct api_obj
     bool definition = str_eq(s->kind->plural, "customresourcedefinitions");
     if (definition && e->dynamic) dynamic_kinds_refresh(e->dynamic);
     e->telling = s;
+    world_set_now(e->world, loop_wall_ns(e->loop));
     world_changed(e->world, s->kind, ev == INFORMER_DELETED ? NULL : now, old);
     e->telling = NULL;
 }

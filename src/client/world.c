@@ -129,6 +129,13 @@ const struct api_object *world_get(const struct world *w, const char *kind, cons
     return c ? cache_get(c, ns, name) : NULL;
 }
 
+int64_t world_unchanged_since_ns(const struct world *w, const char *kind, const char *ns,
+                                 const char *name) {
+    const struct cache *c = find(w, kind);
+    const struct cached *e = c ? cache_entry(c, ns, name) : NULL;
+    return e ? e->came_ns : 0;
+}
+
 const struct api_object *world_by_uid(const struct world *w, const char *kind, const char *uid) {
     const struct cache *c = find(w, kind);
     struct cached *e = c && !str_empty(uid) ? uid_index_get(&w->by_uid, uid) : NULL;
@@ -279,6 +286,7 @@ static void index_add(struct world *w, struct ref r) {
     const struct meta_v1_object_meta *m = &r.o->metadata;
     struct cached *e = cache_entry(cache_of(w, r.kind), m->namespace, m->name);
     if (!e) return; /* somebody has been told before, and has removed it */
+    e->came_ns = w->now_ns;
     if (!str_empty(m->uid)) uid_index_put(&w->by_uid, e);
     for (size_t i = 0; i < m->owner_references.n; i++)
         if (!str_empty(m->owner_references.v[i].uid))

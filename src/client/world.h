@@ -20,7 +20,11 @@ struct world;
 /* The object or NULL. ns NULL or "" for cluster-scoped kinds. */
 const struct api_object *world_get(const struct world *w, const char *kind, const char *ns,
                                    const char *name);
-/* The same by uid; NULL when absent or when the object of that uid is not in the world. */
+/* Since when, by this world's clock, the object is there as it is now; 0: it is not. A world that
+ * has just begun sees everything anew. */
+int64_t world_unchanged_since_ns(const struct world *w, const char *kind, const char *ns,
+                                 const char *name);
+/* The object by its uid; NULL when absent or when the object of that uid is not in the world. */
 const struct api_object *world_by_uid(const struct world *w, const char *kind, const char *uid);
 /* Walks all objects of a kind (ns NULL: of all namespaces): size_t at = 0; while ((o = world_next(
  * w, "Pod", ns, &at))) … */

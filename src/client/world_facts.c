@@ -34,7 +34,8 @@ void world_set_fact(struct world *w, const char *name, int64_t asked_ns, struct 
         world_drop_fact(w, name);
         return;
     }
-    struct arena *a = arena_new();
+    enum { REST = 256 }; /* what is made of it: little, for most */
+    struct arena *a = arena_new_sized(body.n + REST);
     struct fact *f = ARENA_NEW(a, struct fact);
     *f = (struct fact){.body = slice_from(arena_strn(a, body), body.n), .asked_ns = asked_ns};
     if (error) {

@@ -46,24 +46,24 @@ bool node_executes_taints(const node *n) {
 
 /* ---- signs of life ---- */
 
-static const struct coordination_v1_lease *lease_of(const struct world *w, const char *name) {
-    return (const struct coordination_v1_lease *)world_get(w, "Lease", "kube-node-lease", name);
+#define LEASES "kube-node-lease"
+
+/* What it promises; 0: nothing. */
+static int32_t duration_s(const struct api_object *lease) {
+    const struct coordination_v1_lease *l = (const struct coordination_v1_lease *)lease;
+    return l && l->spec.lease_duration_seconds ? *l->spec.lease_duration_seconds : 0;
 }
 
 static const char *note_name(struct arena *a, const char *name) {
     return arena_printf(a, "node-lifecycle/%s", name);
 }
 
-/* Since when, by this process's clock, the node has given no sign of life: neither its Lease nor
- * the heartbeat of its status has changed. Clocks of nodes do not matter. The observation is a note
- * in the plan: what was seen last, a space, and when that was first seen. A process that has just
- * begun starts counting. */
-static int64_t silent_since(const struct world *w, const node *n, struct plan *p) {
+/* Since when the heartbeat of its status is the same. The observation is a note in the plan: what
+ * was seen last, a space, and when that was first seen. */
+static int64_t heartbeat_since(const struct world *w, const node *n, struct plan *p) {
     struct arena *a = plan_arena(p);
-    const struct coordination_v1_lease *l = lease_of(w, n->metadata.name);
     const struct core_v1_node_condition *c = node_condition(n, "Ready");
-    const char *sign = arena_printf(a, "%s/%s/%s ", str_or(n->metadata.uid, ""),
-                                    l ? str_or(l->spec.renew_time, "") : "",
+    const char *sign = arena_printf(a, "%s/%s ", str_or(n->metadata.uid, ""),
                                     c ? str_or(c->last_heartbeat_time, "") : "");
     const char *name = note_name(a, n->metadata.name);
     const struct fact *f = world_fact(w, name);
@@ -78,16 +78,23 @@ static int64_t silent_since(const struct world *w, const node *n, struct plan *p
     return now_ns;
 }
 
+/* Since when, by this process's clock, the node has given no sign of life: neither its Lease nor
+ * the heartbeat of its status has changed. Clocks of nodes do not matter. A process that has just
+ * begun starts counting. */
+static int64_t silent_since(const struct world *w, const node *n, struct plan *p) {
+    int64_t lease_ns = world_unchanged_since_ns(w, "Lease", LEASES, n->metadata.name);
+    return MAX_OF(heartbeat_since(w, n, p), lease_ns);
+}
+
 static void forget_silence(const struct world *w, const char *name, struct plan *p) {
     const char *note = note_name(plan_arena(p), name);
     if (world_fact(w, note)) plan_note(p, note, SLICE(""));
 }
 
 static int64_t silence_left_ms(const struct world *w, const node *n, struct plan *p) {
-    const struct coordination_v1_lease *l = lease_of(w, n->metadata.name);
     int64_t grace_ms = SILENCE_MAX_MS;
-    if (l && l->spec.lease_duration_seconds && *l->spec.lease_duration_seconds > 0)
-        grace_ms = MIN_OF(grace_ms, *l->spec.lease_duration_seconds * INT64_C(1000));
+    int32_t promised_s = duration_s(world_get(w, "Lease", LEASES, n->metadata.name));
+    if (promised_s > 0) grace_ms = MIN_OF(grace_ms, promised_s * INT64_C(1000));
     grace_ms = MAX_OF(grace_ms, (int64_t)SILENCE_MIN_MS);
     return (silent_since(w, n, p) - world_now_ns(w)) / 1000000 + grace_ms;
 }
@@ -232,7 +239,10 @@ static void map(const struct reconciler *r, const struct world *w, const struct 
         keys_add(out, o->metadata.name);
         map_others(w, (const node *)now, (const node *)old, out);
     }
-    if (strcmp(k->kind, "Lease") == 0 && str_eq(o->metadata.namespace, "kube-node-lease"))
+    /* One that is renewed is no reason to look: when the node might be silent, the Lease is asked.
+     */
+    if (strcmp(k->kind, "Lease") == 0 && str_eq(o->metadata.namespace, LEASES) &&
+        duration_s(now) != duration_s(old))
         keys_add(out, o->metadata.name);
 }
 

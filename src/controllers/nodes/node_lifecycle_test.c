@@ -93,6 +93,27 @@ TEST(a_lease_that_promises_more_is_held_to_it) {
     world_free(w);
 }
 
+TEST(a_renewed_lease_counts_from_when_it_came_though_nobody_looked_then) {
+    struct world *w = world_test_new();
+    add_node(w, "n1", "a", "True");
+    add_node(w, "n2", "a", "True");
+    renew(w, "n1", "2026-01-01T00:00:00.000000Z", 40);
+    settle(w, "node-lifecycle", "n1");
+    pass_ms(w, 30 * 1000);
+    renew(w, "n1", "2026-01-01T00:00:30.000000Z", 40);
+    pass_ms(w, 10 * 1000);
+    OWN(plan_free_p) struct plan *p = plan_of(w, "node-lifecycle", "n1");
+    uint64_t after_ms;
+    assert_true(plan_requeue_ms(p, &after_ms) && after_ms == 30 * 1000);
+    pass_ms(w, 30 * 1000 - 1);
+    settle(w, "node-lifecycle", "n1");
+    assert_string_equal(node_readiness(get(w, "n1")), "True");
+    pass_ms(w, 1);
+    settle(w, "node-lifecycle", "n1");
+    assert_string_equal(node_readiness(get(w, "n1")), "Unknown");
+    world_free(w);
+}
+
 TEST(heartbeats_of_the_status_are_signs_of_life_too) {
     struct world *w = world_test_new();
     add_node(w, "n1", "a", "True");
