@@ -45,6 +45,11 @@ def peers(sp, name, e):
     return 0
 
 
+def says(sp, name, what):
+    """Waits until the status file holds a word."""
+    until(lambda: (sp.dir(name) / "status").exists() and what in (sp.dir(name) / "status").read_text())
+
+
 def test_work_crosses_a_tcp_edge_and_local_pullers_come_first(services):
     address = f"tcp://127.0.0.1:{free_port()}"
     far = services(topology("work", "pipeline", edges=[edge("in", "pull", listen=address)]))
@@ -157,15 +162,15 @@ def test_an_address_in_use_is_said_and_tried_again(services):
         taken.listen()
         port = taken.getsockname()[1]
         sp = services(topology("q", "pubsub", edges=[edge("out", "pub", listen=f"tcp://127.0.0.1:{port}")]))
-        until(lambda: "Refused" in (sp.dir("q") / "status").read_text())
-        assert "Address already in use" in (sp.dir("q") / "status").read_text()
-    until(lambda: "Listening" in (sp.dir("q") / "status").read_text())
+        says(sp, "q", "Refused")
+        says(sp, "q", "Address already in use")
+    says(sp, "q", "Listening")
 
 
 def test_a_silent_peer_and_one_that_talks_nonsense_do_not_stay(services):
     port = free_port()
     sp = services(topology("q", "pubsub", edges=[edge("out", "pub", listen=f"tcp://127.0.0.1:{port}")]))
-    until(lambda: "Listening" in (sp.dir("q") / "status").read_text())
+    says(sp, "q", "Listening")
     with socket.create_connection(("127.0.0.1", port)) as s:
         s.sendall(b"SSH-2.0-OpenSSH\r\n")
         s.settimeout(5)
@@ -199,7 +204,7 @@ def connected(port):
 def test_many_subscribers_of_libraries_at_one_edge(services):
     port = free_port()
     sp = services(topology("q", "pubsub", edges=[edge("out", "pub", listen=f"tcp://127.0.0.1:{port}")]))
-    until(lambda: "Listening" in (sp.dir("q") / "status").read_text())
+    says(sp, "q", "Listening")
     cats = [subprocess.Popen(["nngcat", "--sub", "--dial", f"tcp://127.0.0.1:{port}", "--quoted", "--count=1"], stdout=subprocess.PIPE, text=True)
             for _ in range(5)]
     until(lambda: peers(sp, "q", "out") == 5)
