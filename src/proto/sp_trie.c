@@ -21,8 +21,7 @@ void sp_trie_free(struct sp_trie *t) {
     if (!t) return;
     for (uint32_t i = 0; i < t->lists_n; i++) free(t->lists[i]);
     for (uint32_t i = 0; i < t->subscribers_n; i++) free(t->subscribers[i].nodes);
-    free(t->nodes);
-    free(t->words);
+    trie_arrays_free(t);
     free(t->lists);
     free(t->free_lists);
     free(t->subscribers);
@@ -147,8 +146,8 @@ static size_t worst_growth(const struct sp_trie *t, struct slice prefix, uint32_
                       ? 0
                       : MAX_OF(t->subscribers_n / 8 + 8u, subscriber + 1u - t->subscribers_n);
     return new_nodes * (sizeof(struct trie_node) + 16) + 4096 + rows * sizeof *t->subscribers +
-           (t->nodes_n == t->nodes_cap ? t->nodes_cap / 8 * sizeof *t->nodes : 0) +
-           (t->words_n + 512 > t->words_cap ? t->words_cap / 8 * sizeof *t->words : 0);
+           trie_growth(t->nodes_n + new_nodes, t->nodes_cap, sizeof *t->nodes) +
+           trie_growth(t->words_n + 512, t->words_cap, sizeof *t->words);
 }
 
 int sp_trie_add(struct sp_trie *t, struct slice prefix, uint32_t subscriber) {

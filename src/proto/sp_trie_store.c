@@ -1,6 +1,7 @@
 #include "proto/sp_trie_store.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/own.h"
 
@@ -16,6 +17,63 @@ static void *grow(struct sp_trie *t, void *p, uint32_t *cap, uint32_t need, size
     return grown;
 }
 
+/* The two large arrays move to addresses of their own once they are large, where huge pages hold
+ * them (a match touches a dozen places, and most of its time was spent looking up their pages) and
+ * where they grow without moving. */
+enum { HUGE_PAGE = 2 << 20, HUGE_FROM = 4 * HUGE_PAGE, RESERVE_FACTOR = 16 };
+
+static void *reserve(size_t bytes) {
+    char *p = mmap(NULL, bytes + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
+    if (p == MAP_FAILED) return NULL;
+    size_t before = (HUGE_PAGE - (uintptr_t)p % HUGE_PAGE) % HUGE_PAGE;
+    if (before) munmap(p, before);
+    munmap(p + before + bytes, HUGE_PAGE - before);
+    madvise(p + before, bytes, MADV_HUGEPAGE);
+    return p + before;
+}
+
+static void array_free(void *p, size_t reserved) {
+    if (reserved)
+        munmap(p, reserved);
+    else
+        free(p);
+}
+
+static size_t huge_pages(size_t bytes) { return (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE; }
+
+static void *grow_large(struct sp_trie *t, void *p, size_t *reserved, uint32_t *cap, uint32_t need,
+                        size_t size) {
+    size_t old = *cap * size;
+    if (need <= *cap || need * size < HUGE_FROM) return grow(t, p, cap, need, size);
+    size_t want = huge_pages(MAX_OF(need * size, old + old / 16));
+    if (want > *reserved) {
+        size_t room = RESERVE_FACTOR * want;
+        char *fresh = reserve(room);
+        if (!fresh || mprotect(fresh, want, PROT_READ | PROT_WRITE) < 0) abort();
+        if (old) memcpy(fresh, p, old);
+        array_free(p, *reserved);
+        p = fresh;
+        *reserved = room;
+    } else if (mprotect(p, want, PROT_READ | PROT_WRITE) < 0) {
+        abort();
+    }
+    t->bytes += want / size * size - old;
+    *cap = (uint32_t)(want / size);
+    return p;
+}
+
+size_t trie_growth(size_t need, uint32_t cap, size_t size) {
+    if (need <= cap) return 0;
+    size_t more = (need - cap + cap / 8 + 8) * size;
+    return need * size < HUGE_FROM ? more : more + HUGE_PAGE;
+}
+
+void trie_arrays_free(struct sp_trie *t) {
+    array_free(t->nodes, t->nodes_reserved);
+    array_free(t->words, t->words_reserved);
+}
+
 /* ---- Nodes ---- */
 
 uint32_t trie_node_new(struct sp_trie *t, uint32_t parent, const void *label, size_t label_n) {
@@ -23,7 +81,8 @@ uint32_t trie_node_new(struct sp_trie *t, uint32_t parent, const void *label, si
     if (id) {
         t->free_node = t->nodes[id].parent;
     } else {
-        t->nodes = grow(t, t->nodes, &t->nodes_cap, t->nodes_n + 1, sizeof *t->nodes);
+        t->nodes = grow_large(t, t->nodes, &t->nodes_reserved, &t->nodes_cap, t->nodes_n + 1,
+                              sizeof *t->nodes);
         id = t->nodes_n++;
     }
     t->nodes[id] = (struct trie_node){.parent = parent, .label_n = (uint8_t)label_n};
@@ -60,7 +119,8 @@ static uint32_t block_new(struct sp_trie *t, unsigned class) {
         if (t->words_n == 0) t->words_n = 1; /* 0 means none */
         at = t->words_n;
         uint32_t words = block_words(class);
-        t->words = grow(t, t->words, &t->words_cap, at + words, sizeof *t->words);
+        t->words = grow_large(t, t->words, &t->words_reserved, &t->words_cap, at + words,
+                              sizeof *t->words);
         t->words_n += words;
     }
     memset(t->words + at, 0, block_words(class) * sizeof *t->words);

@@ -35,8 +35,10 @@ struct trie_subscriber {
 struct sp_trie {
     struct trie_node *nodes;
     uint32_t nodes_n, nodes_cap, free_node;
-    uint32_t *words; /* child blocks */
+    size_t nodes_reserved; /* bytes of addresses; 0: on the heap */
+    uint32_t *words;       /* child blocks */
     uint32_t words_n, words_cap, free_block[TRIE_BLOCK_CLASSES];
+    size_t words_reserved;
     struct trie_list **lists;
     uint32_t lists_n, lists_cap;
     uint32_t *free_lists; /* unused places of `lists` */
@@ -50,6 +52,10 @@ struct sp_trie {
 };
 
 /* ---- Nodes and their children ---- */
+
+void trie_arrays_free(struct sp_trie *t); /* of nodes and blocks */
+/* At most so many bytes more are held when an array is to have room for `need`. */
+size_t trie_growth(size_t need, uint32_t cap, size_t size);
 
 uint32_t trie_node_new(struct sp_trie *t, uint32_t parent, const void *label, size_t label_n);
 void trie_node_free(struct sp_trie *t, uint32_t node);
