@@ -22,7 +22,7 @@
 #include "proto/sp_trie.h"
 
 enum {
-    SP_FORWARD_CREDIT = 1024,
+    SP_FORWARD_CREDIT = 8192,
     SP_FORWARD_NAME_MAX = 255,
     SP_FORWARD_NODES_MAX = 1024,
     SP_FORWARD_HEAD_BYTES = 12,

@@ -22,7 +22,8 @@ struct sp_forward_down {
     uint64_t epoch, sequence, acked, last_message;
     uint32_t subscriptions_max, credit;
     bool greeted, dirty, everything, snapshot, suspended;
-    VEC(struct waiting) waiting; /* ascending */
+    VEC(struct waiting) waiting; /* ascending; those before waiting_at are confirmed */
+    size_t waiting_at;
 };
 
 static void down_send(struct sp_forward_down *d) {
@@ -47,12 +48,12 @@ struct sp_forward_down *sp_forward_down_new(const struct sp_forward_self *self,
 }
 
 static void confirm_until(struct sp_forward_down *d, uint64_t sequence) {
-    size_t n = 0;
-    while (n < d->waiting.n && d->waiting.v[n].sequence <= sequence) n++;
-    for (size_t i = 0; i < n; i++) d->ops->confirm(d->user, d->waiting.v[i].ticket);
-    if (n == 0) return;
-    memmove(d->waiting.v, d->waiting.v + n, (d->waiting.n - n) * sizeof *d->waiting.v);
-    d->waiting.n -= n;
+    while (d->waiting_at < d->waiting.n && d->waiting.v[d->waiting_at].sequence <= sequence)
+        d->ops->confirm(d->user, d->waiting.v[d->waiting_at++].ticket);
+    if (d->waiting_at * 2 < d->waiting.n || d->waiting.n == 0) return;
+    d->waiting.n -= d->waiting_at;
+    memmove(d->waiting.v, d->waiting.v + d->waiting_at, d->waiting.n * sizeof *d->waiting.v);
+    d->waiting_at = 0;
 }
 
 void sp_forward_down_free(struct sp_forward_down *d) {
@@ -148,7 +149,7 @@ static void down_synced(struct sp_forward_down *d) {
         down_send(d);
         d->snapshot = false;
     }
-    for (size_t i = d->waiting.n; i-- > 0 && d->waiting.v[i].sequence == NEXT_SYNC;)
+    for (size_t i = d->waiting.n; i-- > d->waiting_at && d->waiting.v[i].sequence == NEXT_SYNC;)
         d->waiting.v[i].sequence = d->sequence;
     confirm_until(d, d->acked);
 }

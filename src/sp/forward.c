@@ -18,6 +18,7 @@
 #include "sp/sp_service.h"
 
 enum { HOPS_MAX = 32, LOOP_WAIT_MS = 300, LOOP_SPREAD_MS = 1700, NUMBER_BITS = 24 };
+enum { UNREAD_MAX_BYTES = 4 << 20 };
 
 static void subscriptions_count(struct forward *f) {
     struct sp_edge *e = f->link->pipe.edge;
@@ -29,8 +30,13 @@ static void subscriptions_count(struct forward *f) {
 
 /* ---- both sides ---- */
 
+/* What down sends is bounded by the credit it has; a peer that asks and never reads is cut off. */
 static void send_frame(void *user, struct slice frame) {
-    sp_link_control(((struct forward *)user)->link, frame);
+    const struct forward *f = user;
+    if (f->up && f->link->out.n > UNREAD_MAX_BYTES)
+        sp_link_close(f->link, "does not read what it asked for");
+    else
+        sp_link_control(f->link, frame);
 }
 
 /* The peer calls itself organisation/node; between organisations that must be the partner. */

@@ -208,6 +208,22 @@ def test_a_foreign_peer_is_refused_at_a_forwarding_edge_and_the_reverse(stack):
     until(lambda: "link_refused" in above.log)
 
 
+def test_who_asks_and_never_reads_the_answers_is_cut_off(stack):
+    port = ac.free_port()
+    above = start(stack, node([edge("below", "pub", "listen", port)]))
+    frame = lambda b: struct.pack(">Q", len(b)) + b
+    text = lambda b: bytes([len(b)]) + b
+    hello = b"\1\1\0" + struct.pack(">QII", 7, 1000, 8192) + text(b"here/x") + text(b"quotes")
+    with socket.create_connection(("127.0.0.1", port)) as s, above.connect("quotes", "sub") as sub:
+        s.settimeout(20)
+        s.sendall(b"\0SP\0\xf0\0\0\0" + frame(hello) + frame(b"\3" + struct.pack(">Q", 1)))
+        with pytest.raises(OSError):
+            for i in range(1, 10000000, 1000):
+                s.sendall(b"".join(frame(bytes([5 + (k + 1) % 2]) + struct.pack(">QQ", 1, k) + b"x") for k in range(i, i + 1000)))
+        sub.subscribe(b"still served")
+    until(lambda: count(above, "links", "status") == 0)
+
+
 def test_of_another_organisation_or_topology_nobody_is_taken(stack):
     port = ac.free_port()
     above = start(stack, Service(topology("prices", "pubsub", edges=[edge("below", "pub", "listen", port)])))

@@ -18,7 +18,7 @@
 
 /* A prefix that upstream has not confirmed yet, and whom to tell. */
 struct pending {
-    struct slice prefix; /* of the map's key */
+    struct buf prefix;
     uint64_t ticket;
     size_t owed;
     VEC(uint32_t) pipes; /* ids */
@@ -35,6 +35,7 @@ struct pubsub {
     struct sp_queue retained;
     struct sp_upstream *upstreams;
     struct map pending; /* prefix → struct pending */
+    struct map tickets; /* ticket → the same */
     uint64_t next_ticket;
     VEC(struct sp_pipe *) to; /* of the message that is being published */
 };
@@ -112,7 +113,12 @@ static void answer(struct sp_pipe *p, char sign, struct slice prefix) {
 static void pending_free(struct pending *w) {
     vec_done(&w->pipes);
     vec_done(&w->awaiting);
+    buf_done(&w->prefix);
     free(w);
+}
+
+static struct slice ticket_key(const uint64_t *ticket) {
+    return slice_from(ticket, sizeof *ticket);
 }
 
 /* Tells upstream of a first subscriber. */
@@ -126,10 +132,13 @@ static void ask_upstream(struct pubsub *s, struct slice prefix) {
     if (!w) abort();
     w->ticket = ticket;
     w->owed = owed;
+    buf_slice(&w->prefix, prefix);
+    map_put(&s->tickets, ticket_key(&w->ticket), w);
     struct pending *old = map_put(&s->pending, prefix, w);
     if (!old) return;
     for (size_t i = 0; i < old->pipes.n; i++) vec_push(&w->pipes, old->pipes.v[i]);
     for (size_t i = 0; i < old->awaiting.n; i++) vec_push(&w->awaiting, old->awaiting.v[i]);
+    map_del(&s->tickets, ticket_key(&old->ticket));
     pending_free(old);
 }
 
@@ -137,29 +146,29 @@ static void tell_gone(struct pubsub *s, struct slice prefix) {
     for (struct sp_upstream *u = s->upstreams; u; u = u->next) u->removed(u->user, prefix);
 }
 
+static void tell_active(struct sp_topology *t, const struct pending *w) {
+    struct pubsub *s = t->state;
+    struct slice prefix = buf_view(&w->prefix);
+    for (size_t i = 0; i < w->pipes.n; i++) {
+        struct sp_pipe *p = sp_topology_pipe(t, w->pipes.v[i]);
+        if (!p || !sp_trie_has(s->trie, prefix, p->slot)) continue;
+        answer(p, '+', prefix);
+        send_retained(p, prefix);
+    }
+    for (size_t i = 0; i < w->awaiting.n; i++) {
+        struct sp_pipe *p = sp_topology_pipe(t, w->awaiting.v[i].pipe);
+        if (p) w->awaiting.v[i].fn(p, prefix);
+    }
+}
+
 void sp_pubsub_confirm(struct sp_topology *t, uint64_t ticket) {
     struct pubsub *s = t->state;
-    struct map_entry *e;
-    for (size_t i = 0; (e = map_next(&s->pending, &i));) {
-        struct pending *w = e->value;
-        if (w->ticket != ticket) continue;
-        if (--w->owed) return;
-        OWN(buf_done) struct buf prefix = {0};
-        buf_append(&prefix, e->key, e->key_n);
-        map_del(&s->pending, buf_view(&prefix));
-        for (size_t k = 0; k < w->pipes.n; k++) {
-            struct sp_pipe *p = sp_topology_pipe(t, w->pipes.v[k]);
-            if (!p || !sp_trie_has(s->trie, buf_view(&prefix), p->slot)) continue;
-            answer(p, '+', buf_view(&prefix));
-            send_retained(p, buf_view(&prefix));
-        }
-        for (size_t k = 0; k < w->awaiting.n; k++) {
-            struct sp_pipe *p = sp_topology_pipe(t, w->awaiting.v[k].pipe);
-            if (p) w->awaiting.v[k].fn(p, buf_view(&prefix));
-        }
-        pending_free(w);
-        return;
-    }
+    struct pending *w = map_get(&s->tickets, ticket_key(&ticket));
+    if (!w || --w->owed) return;
+    map_del(&s->tickets, ticket_key(&ticket));
+    map_del(&s->pending, buf_view(&w->prefix));
+    tell_active(t, w);
+    pending_free(w);
 }
 
 static int subscribe(struct sp_pipe *p, struct slice prefix) {
@@ -266,6 +275,7 @@ static void stop(struct sp_topology *t) {
     struct map_entry *e;
     for (size_t i = 0; (e = map_next(&s->pending, &i));) pending_free(e->value);
     map_done(&s->pending);
+    map_done(&s->tickets);
     vec_done(&s->to);
     sp_queue_done(&s->retained);
     sp_trie_free(s->trie);
