@@ -116,8 +116,8 @@ static const char *cycle_text(struct graph *g, const size_t *came_by, size_t las
 /* A way that leaves topology 0 by this passage and comes back by another link. */
 static const char *way_back(struct graph *g, const size_t *first, size_t start) {
     const struct passage *out = &g->passages.v[start];
-    if (!out->to) return cycle_text(g, NULL, 0);
     size_t *came_by = ARENA_ARRAY(g->a, size_t, g->n), *queue = ARENA_ARRAY(g->a, size_t, g->n);
+    if (!out->to) return cycle_text(g, came_by, 0);
     bool *seen = ARENA_ARRAY(g->a, bool, g->n);
     size_t n = 0;
     came_by[out->to] = start;
