@@ -152,7 +152,7 @@ static void polling(void) {
     CHECK(events_of(sub, POLLIN, 20) == 0);
     if (fork() == 0) {
         int other = end_of(SOCK_PUB, "quotes");
-        usleep(50000);
+        poll(NULL, 0, 50);
         send_text(other, "p from a child");
         _exit(0);
     }
@@ -186,7 +186,7 @@ static void epolling(void) {
         CHECK(epoll_wait(ep, &e, 1, 0) == 0);
         if (fork() == 0) {
             int other = end_of(SOCK_PUB, "quotes");
-            usleep(30000);
+            poll(NULL, 0, 30);
             for (int i = 0; i < 100; i++) send_text(other, "e!");
             _exit(0);
         }
