@@ -16,7 +16,7 @@ ROLES = {"pub": "sub", "sub": "pub", "push": "pull", "pull": "push", "req": "rep
          "surveyor": "respondent", "respondent": "surveyor", "bus": "bus", "pair": "pair"}
 PATTERNS = {"pub": "pubsub", "sub": "pubsub", "push": "pipeline", "pull": "pipeline", "req": "reqrep", "rep": "reqrep",
             "surveyor": "survey", "respondent": "survey", "bus": "bus", "pair": "pair"}
-LIBRARIES = {"nng": ("tcp", "ipc", "ws", "tls"), "nanomsg": ("tcp", "ipc", "ws")}
+LIBRARIES = {"nng": ("tcp", "ipc", "ws", "tls", "wss"), "nanomsg": ("tcp", "ipc", "ws")}
 WAYS = ("dial", "listen")  # what the service does
 CASES = [(lib, transport, role, way) for lib, transports in LIBRARIES.items() for transport in transports
          for role in ROLES for way in WAYS]
@@ -115,11 +115,11 @@ class World:
         run = self.service.dir("").parent / "sp"
         file = (run if way == "listen" else self.sockets) / f"{name_of(case)}.sock"
         url = {"tcp": f"tcp://127.0.0.1:{port}", "ws": f"ws://127.0.0.1:{port}/" + ("sp" if lib == "nng" else ""), "ipc": f"ipc://{file}",
-               "tls": f"tls+tcp://127.0.0.1:{port}"}[transport]
+               "tls": f"tls+tcp://127.0.0.1:{port}", "wss": f"wss://127.0.0.1:{port}/sp"}[transport]
         self.urls[case] = url.rstrip("/")  # nanomsg wants no path where it listens
         edge = {"name": "e", way: url, "role": role}
         more = {}
-        if transport == "tls":
+        if transport in ("tls", "wss"):
             more["identity"] = {"certificateFile": "own.pem", "keyFile": "own.key", "caFile": "ca.pem"}
             edge["peer"] = {"identity": "spiffe://here/peer"}
         self.service.declare(sp.topology(name_of(case), PATTERNS[role], edges=[edge], **more))
@@ -128,7 +128,7 @@ class World:
         lib, transport, role, way = case
         other = "pair1" if role == "pair1" else ROLES[role]
         return Peer(lib, other, "listen" if way == "dial" else "dial", self.urls[case],
-                    self.tls if transport == "tls" else ())
+                    self.tls if transport in ("tls", "wss") else ())
 
     def end(self):
         for p in self.peers.values():
