@@ -19,6 +19,7 @@ struct refusals {
     VEC(struct refusal_set *) sets;
     struct map set_by_key;
     VEC(uint32_t) of_node; /* by the node alone: set + 1; 0: it fits */
+    size_t n_fit;          /* of those */
     struct { /* those of the others that refuse for what is on other nodes; of the last update */
         uint32_t node, set;
     } * beside;
@@ -83,19 +84,21 @@ static void ask(struct refusals *r, const struct sched_query *q, size_t at, stru
     if (place_refuses_alone(q, q->snapshot->nodes.v[at], why)) now = set_of(r, q, why);
     if (old) r->sets.v[old - 1]->nodes--;
     if (now) r->sets.v[now - 1]->nodes++;
+    r->n_fit += !now;
+    r->n_fit -= !old;
     r->of_node.v[at] = now;
 }
 
 static void ask_beside(struct refusals *r, const struct sched_query *q, struct sched_why *why) {
     const struct snapshot *s = q->snapshot;
-    size_t n = 0;
-    for (size_t i = 0; i < s->nodes.n; i++) n += !r->of_node.v[i];
+    if (!r->n_fit) return;
     free(r->beside);
-    r->beside = calloc(n + 1, sizeof *r->beside);
+    r->beside = calloc(r->n_fit, sizeof *r->beside);
     if (!r->beside) abort();
     for (size_t i = 0; i < s->nodes.n; i++) {
+        if (r->of_node.v[i]) continue;
         begin(why);
-        if (r->of_node.v[i] || !place_refuses_for_others(q, s->nodes.v[i], why)) continue;
+        if (!place_refuses_for_others(q, s->nodes.v[i], why)) continue;
         uint32_t set = set_of(r, q, why);
         r->sets.v[set - 1]->nodes++;
         r->beside[r->n_beside].node = (uint32_t)i;
@@ -116,6 +119,7 @@ void refusals_update(struct place_class *c, const struct sched_query *q, bool wi
         s->n_changes - r->seen > MIN_OF((uint64_t)SNAPSHOT_CHANGES, s->nodes.n + 1)) {
         clear(r);
         for (size_t i = 0; i < s->nodes.n; i++) vec_push(&r->of_node, 0);
+        r->n_fit = s->nodes.n;
         for (size_t i = 0; i < s->nodes.n; i++) ask(r, &shared, i, &why);
     } else
         for (uint64_t i = r->seen; i < s->n_changes; i++)
