@@ -49,6 +49,7 @@ struct sp_link {
     struct sp_frames frames;
     struct buf in;  /* read and not yet understood */
     struct buf out; /* to be sent before the next message: greetings, controls, the rest of one */
+    size_t out_at;  /* so much of it is gone */
     bool send_blocked;
     enum sp_header header; /* of each payload, as the peer's protocol has it */
     char reason[160];      /* why it was refused */

@@ -11,7 +11,7 @@
 #include "base/own.h"
 #include "sp/link_private.h"
 
-enum { BATCH = 256, STAGE_BYTES = 128 * 1024, SMALL_BYTES = 1024 };
+enum { BATCH = 256, STAGE_BYTES = 128 * 1024, SMALL_BYTES = 1024, OUT_KEEP_BYTES = 64 * 1024 };
 
 struct batch {
     struct iovec v[2 * BATCH];
@@ -44,12 +44,22 @@ static ssize_t write_out(struct sp_link *l, const struct iovec *v, int n) {
     return sent;
 }
 
+/* What is gone is taken off when it is the larger part: the rest of a large message may go in a
+ * thousand pieces. */
+static void out_gone(struct sp_link *l, size_t n) {
+    l->out_at += n;
+    if (l->out_at * 2 < l->out.n) return;
+    buf_consume(&l->out, l->out_at);
+    l->out_at = 0;
+    if (!l->out.n && l->out.cap > OUT_KEEP_BYTES) buf_done(&l->out);
+}
+
 bool sp_link_flush(struct sp_link *l) {
     while (l->out.n && !l->send_blocked && !l->ended) {
-        struct iovec v = {l->out.p, l->out.n};
+        struct iovec v = {l->out.p + l->out_at, l->out.n - l->out_at};
         ssize_t sent = write_out(l, &v, 1);
         if (sent < 0) return false;
-        buf_consume(&l->out, (size_t)sent);
+        out_gone(l, (size_t)sent);
     }
     return !l->out.n && !l->send_blocked;
 }

@@ -68,11 +68,14 @@ struct side {
 };
 static struct side above, below;
 
+static bool large_ones;
+
 static void with_identity(struct sp_config *c) {
     c->identity.certificate_pem = buf_view(&own.certificate);
     c->identity.key_pem = buf_view(&own.key);
     c->queue.policy = SP_BLOCK;
     c->queue.block_timeout_ms = 0;
+    if (large_ones) c->message_max_bytes = 64 << 20;
 }
 static void is_above(struct sp_config *c) {
     with_identity(c);
@@ -174,6 +177,24 @@ TEST(transports_carry_messages_of_all_sizes) {
 
 TEST(transports_carry_forwarded_subscriptions) {
     for (size_t i = 0; i < ARRAY_LEN(schemes); i++) exchange(schemes[i], true);
+}
+
+/* Not in a time that grows with the square of its size. */
+TEST(transports_carry_the_largest_messages) {
+    enum { SIZE = 48 << 20 };
+    for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
+        large_ones = true;
+        both_make(schemes[i], false);
+        large_ones = false;
+        struct fake *sub = subscriber(), *pub = fixture_join(above.t, SP_PUB);
+        turn_until(&above.edge.peers, 1);
+        struct sp_message *m = sp_message_new(0, slice_from(NULL, SIZE));
+        memset(sp_message_body_p(m), 'x', SIZE);
+        assert_true(sp_pipe_received(&pub->pipe, m));
+        turn_until(&sub->n, 1);
+        assert_int_equal(sub->got[0]->body_n, SIZE);
+        both_end();
+    }
 }
 
 TEST(transports_survive_a_peer_that_goes_at_any_moment) {
