@@ -142,11 +142,13 @@ void subscriptions_done(struct subscriptions *t);
 /* send.c: puts; ring_wake shows it to the peers. -EAGAIN: no room. */
 int ring_send(struct sp *s, const void *message, size_t n);
 void ring_wake(struct sp *s);
-/* The peers are asked to tell when there is room. False: there is some by now. */
-bool ring_want_room(struct sp *s);
-void ring_want_none(struct sp *s);
-/* How far those have read whose reading lets us write; UINT64_MAX: nobody. Also sets limits. */
+/* A measure of the room as it was when a message found none, and as it is now: another figure means
+ * that it is worth trying again. */
+uint64_t ring_room_known(const struct sp *s);
 uint64_t ring_room(struct sp *s);
+/* The peers are asked to tell when there is room. False: it is not as `before` any more. */
+bool ring_want_room(struct sp *s, uint64_t before);
+void ring_want_none(struct sp *s);
 int ring_resend(struct sp *s); /* the running request, to another peer if there is one */
 
 /* wait.c: sleeps until there may be something to receive, or room to send. Deadline in ms of

@@ -10,7 +10,7 @@ enum { LOOK_ROUND = 4096 /* messages between two looks at the service's socket *
 
 /* ---- room ---- */
 
-static uint64_t readers_room(struct sp *s) {
+static void readers_room(struct sp *s) {
     uint64_t least = UINT64_MAX;
     for (size_t i = 0; i < s->n_peers; i++) {
         const struct peer *p = s->peers[i];
@@ -22,36 +22,35 @@ static uint64_t readers_room(struct sp *s) {
         s->out.limit = UINT64_MAX;
     else
         sp_ring_limit(&s->out, least);
-    return least;
 }
 
-uint64_t ring_room(struct sp *s) {
+uint64_t ring_room_known(const struct sp *s) {
     uint64_t sum = 0;
-    if (s->protocol->role == SP_PUB) return readers_room(s);
-    for (size_t i = 0; i < s->n_peers; i++) {
-        struct peer *p = s->peers[i];
-        if (!p->has_out) continue;
-        sp_ring_limit(&p->out, sp_side_position(p->side, p->peer_slot));
-        sum += p->out.limit;
-    }
+    if (s->protocol->role == SP_PUB) return s->out.limit;
+    for (size_t i = 0; i < s->n_peers; i++)
+        if (s->peers[i]->has_out) sum += s->peers[i]->out.limit;
     return sum;
 }
 
+uint64_t ring_room(struct sp *s) {
+    if (s->protocol->role == SP_PUB) readers_room(s);
+    for (size_t i = 0; i < s->n_peers; i++) {
+        struct peer *p = s->peers[i];
+        if (p->has_out) sp_ring_limit(&p->out, sp_side_position(p->side, p->peer_slot));
+    }
+    return ring_room_known(s);
+}
+
 /* An eighth of the ring behind the slowest: so much has to be free before it is worth a wake-up. */
-static void want(struct sp_ring_writer *w, uint64_t position) {
-    uint64_t mark = position + w->ring.size / 8;
+static void want(struct sp_ring_writer *w) {
+    uint64_t mark = w->limit - w->ring.size + w->ring.size / 8;
     sp_ring_want(w, mark < w->written ? mark : w->written);
 }
 
-bool ring_want_room(struct sp *s) {
-    uint64_t before = ring_room(s);
-    if (s->protocol->role == SP_PUB) {
-        if (before == UINT64_MAX) return false;
-        want(&s->out, before);
-    }
+bool ring_want_room(struct sp *s, uint64_t before) {
+    if (s->protocol->role == SP_PUB && s->out.limit != UINT64_MAX) want(&s->out);
     for (size_t i = 0; i < s->n_peers; i++)
-        if (s->peers[i]->has_out)
-            want(&s->peers[i]->out, s->peers[i]->out.limit - s->peers[i]->out.ring.size);
+        if (s->peers[i]->has_out) want(&s->peers[i]->out);
     return ring_room(s) == before && !session_has_news(s);
 }
 

@@ -112,17 +112,17 @@ int wait_receive(struct sp *s, uint64_t deadline) {
     return rc;
 }
 
-static int sleep_for_room(struct sp *s, uint64_t deadline) {
+static int sleep_for_room(struct sp *s, uint64_t before, uint64_t deadline) {
     if (!s->bell_empties) { /* the same bell tells of messages and of room */
         bell_ring(s->bell, true);
         sp_side_arm(s->side);
-        return ring_want_room(s) ? sleep_on(s, POLLIN, deadline) : 0;
+        return ring_want_room(s, before) ? sleep_on(s, POLLIN, deadline) : 0;
     }
     static const char full[2048];
     bell_ring(s->bell_far, true); /* so that it is filled once, whoever has rung meanwhile */
     (void)!send(s->bell, full, sizeof(full), MSG_DONTWAIT | MSG_NOSIGNAL);
     s->bell_full = true;
-    return ring_want_room(s) ? sleep_on(s, POLLOUT, deadline) : 0;
+    return ring_want_room(s, before) ? sleep_on(s, POLLOUT, deadline) : 0;
 }
 
 void writable_again(struct sp *s) {
@@ -132,9 +132,9 @@ void writable_again(struct sp *s) {
 }
 
 int wait_send(struct sp *s, uint64_t deadline) {
-    uint64_t before = ring_room(s);
+    uint64_t before = ring_room_known(s); /* when the message found none */
     if (deadline && spin(s, room_there, before)) return 0;
-    int rc = sleep_for_room(s, deadline);
+    int rc = sleep_for_room(s, before, deadline);
     /* Who is told EAGAIN polls the bell, which stays as it is. */
     if (rc == -ETIMEDOUT) return rc;
     writable_again(s);

@@ -265,9 +265,7 @@ static void join(struct ring_client *c) {
     ring_links_join(c);
     ring_pipes_changed(c->pipe.topology);
     ring_client_tell_all(c);
-    sp_side_arm(c->own);
-    sp_pipe_flush(&c->pipe);
-    sp_pipes_flush();
+    timer_start(c->again, 0, 0);
 }
 
 /* ---- what it says ---- */

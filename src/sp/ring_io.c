@@ -83,6 +83,8 @@ void ring_client_look(struct ring_client *c) {
         return;
     }
     if (c->ended && c->pipe.paused) sp_pipe_hung_up(&c->pipe, "client has closed");
+    /* A publisher whose messages need nothing of us does not have to ring for each. */
+    if (c->pipe.role == SP_PUB && !c->reading && !wakes_others(c)) return;
     sp_side_arm(c->own);
     if (c->reading && sp_pipe_may_read(&c->pipe) && sp_ring_pending(&c->in, &c->cursor))
         timer_start(c->again, 0, 0);
@@ -130,7 +132,7 @@ static void flush(struct sp_pipe *p) {
     while (c->has_out && !p->controls.n && (m = sp_pipe_peek(p, 0))) {
         int r = put(c, m);
         if (r == -EAGAIN) {
-            uint64_t seen = sp_side_position(c->side, 0);
+            uint64_t seen = c->out.limit - c->out.ring.size; /* when there was no room */
             sp_ring_want(&c->out, seen + c->out.ring.size / 8);
             if (sp_side_position(c->side, 0) == seen) break;
             continue;

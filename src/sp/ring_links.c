@@ -87,6 +87,7 @@ static void make(struct ring_client *from, struct ring_client *to) {
     to->untold++;
     vec_push(&from->links, l);
     vec_push(&to->links, l);
+    if (!l->rings) timer_start(from->again, 0, 0);
 }
 
 void ring_links_join(struct ring_client *c) {

@@ -23,6 +23,7 @@ ALL = [
     topology("quotes", "pubsub"),
     topology("kept", "pubsub", retain=3),
     topology("strict", "pubsub", queue={"policy": "block", "blockTimeoutMs": 500}),
+    topology("patient", "pubsub", queue={"policy": "block", "blockTimeoutMs": 60000}),
     topology("newest", "pubsub", queue={"policy": "conflate"}),
     topology("first", "pubsub", queue={"messages": 10, "policy": "drop-newest"}),
     topology("quick", "pubsub", queue={"policy": "disconnect"}),
@@ -554,7 +555,7 @@ def test_who_connects_and_says_nothing_is_bounded(sp):
 
 # ---- programs ----
 
-@pytest.mark.parametrize("what", ["errors", "forms", "polling", "epolling", "forking", "credit", "asking", "plain"])
+@pytest.mark.parametrize("what", ["errors", "forms", "polling", "epolling", "forking", "credit", "asking", "plain", "hurrying"])
 def test_a_posix_program_with_the_preloaded_library(sp, programs, what):
     base = str(sp.dir("quotes").parent)
     r = subprocess.run([programs / "posix_program", what, base], capture_output=True, text=True, timeout=60,

@@ -270,6 +270,28 @@ static void asking(void) {
     expect(req, "to new");
 }
 
+/* Both sleep and wake each other, some ten thousand times: nobody may sleep for ever. */
+static void hurrying(void) {
+    enum { MESSAGES = 1000000 };
+    uint64_t m[8] = {0}, b[8];
+    int sub = subscriber("patient", ""), status;
+    pid_t child = fork();
+    if (child == 0) {
+        int pub = end_of(SOCK_PUB, "patient");
+        close(sub);
+        for (; m[0] < MESSAGES; m[0]++) {
+            CHECK(send(pub, m, sizeof(m), 0) == sizeof(m));
+            if (m[0] % 5000 == 0) usleep(10);
+        }
+        _exit(0);
+    }
+    for (uint64_t i = 0; i < MESSAGES; i++) {
+        CHECK(recv(sub, b, sizeof(b), 0) == sizeof(b) && b[0] == i);
+        if (i % 200000 == 0) usleep(20000);
+    }
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
 /* The service goes while we sleep in each of the calls. */
 static void ending(void) {
     int sub = subscriber("quotes", "");
@@ -315,6 +337,8 @@ int main(int argc, char **argv) {
         asking();
     else if (strcmp(what, "ending") == 0)
         ending();
+    else if (strcmp(what, "hurrying") == 0)
+        hurrying();
     else if (strcmp(what, "plain") == 0)
         plain();
     else
