@@ -151,6 +151,8 @@ bool ring_want_room(struct sp *s, uint64_t before);
 void ring_want_none(struct sp *s);
 int ring_resend(struct sp *s); /* the running request, to another peer if there is one */
 
+enum { BELL_MS = 1000 }; /* SO_RCVTIMEO of the bell */
+
 /* wait.c: sleeps until there may be something to receive, or room to send. Deadline in ms of
  * client_now_ms, UINT64_MAX none. -ETIMEDOUT, -ECONNRESET, -EINTR. */
 int wait_receive(struct sp *s, uint64_t deadline);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -148,6 +149,8 @@ static int wait_ctl(const struct sp *s, uint64_t deadline) {
     return 0;
 }
 
+static const struct timeval bell_time = {.tv_sec = BELL_MS / 1000};
+
 static int hear_welcome(struct sp *s, uint64_t deadline, struct sp_session_message *m) {
     int fds[SP_SESSION_FDS_MAX], rc;
     size_t n_fds;
@@ -162,6 +165,7 @@ static int hear_welcome(struct sp *s, uint64_t deadline, struct sp_session_messa
     if (rc == 0) {
         s->service = side;
         s->bell = TAKE_FD(fds[1]);
+        setsockopt(s->bell, SOL_SOCKET, SO_RCVTIMEO, &bell_time, sizeof(bell_time));
         s->bell_far = TAKE_FD(fds[2]);
         s->flags = m->flags;
         s->maximum_bytes = (uint32_t)(m->value >> 32);

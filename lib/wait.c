@@ -68,13 +68,15 @@ static bool room_there(struct sp *s, uint64_t before) {
     return ring_room(s) != before || session_has_news(s);
 }
 
-bool arm_receive(struct sp *s) {
+static bool arm(struct sp *s, bool drain) {
     if (ring_fetch(s) != 0) return true;
     ring_show(s, true);
-    bell_ring(s->bell, true);
+    if (drain) bell_ring(s->bell, true);
     sp_side_arm(s->side);
     return ring_fetch(s) != 0;
 }
+
+bool arm_receive(struct sp *s) { return arm(s, true); }
 
 /* Sleeps on the bell and the service's socket, without the lock. */
 static int sleep_on(struct sp *s, short events, uint64_t deadline) {
@@ -94,6 +96,18 @@ static int sleep_on(struct sp *s, short events, uint64_t deadline) {
     return rc;
 }
 
+/* The first second of a wait: one call that sleeps and empties the bell. 1 it was rung, 0: what it
+ * does not see (the service's end, a descriptor that somebody has made non-blocking) poll will. */
+static int nap_on_bell(struct sp *s, uint64_t deadline) {
+    char bytes[256];
+    if (deadline != UINT64_MAX && deadline < client_now_ms() + BELL_MS) return 0;
+    client_unlock(s);
+    ssize_t n = recv(s->bell, bytes, sizeof(bytes), 0);
+    int rc = n > 0 ? 1 : n < 0 && errno == EINTR ? -EINTR : 0;
+    client_lock(s);
+    return rc;
+}
+
 /* A request whose reply does not come is sent again. */
 static uint64_t until_resend(const struct sp *s, uint64_t deadline) {
     if (s->protocol->role != SP_REQ || !s->requesting || !s->resend_ms) return deadline;
@@ -102,9 +116,11 @@ static uint64_t until_resend(const struct sp *s, uint64_t deadline) {
 }
 
 int wait_receive(struct sp *s, uint64_t deadline) {
-    if (spin(s, message_there, 0) || arm_receive(s)) return 0;
+    if (spin(s, message_there, 0) || arm(s, false)) return 0;
     uint64_t first = until_resend(s, deadline);
-    int rc = sleep_on(s, POLLIN, first);
+    int rc = nap_on_bell(s, first);
+    if (rc) return rc < 0 ? rc : 0;
+    rc = sleep_on(s, POLLIN, first);
     if (rc == -ETIMEDOUT && first < deadline) {
         ring_resend(s);
         return 0;

@@ -385,7 +385,7 @@ static int welcome(struct ring_client *c) {
     int r = ring_memfd("atoll-sp-side", SP_SIDE_BYTES, &own, &c->own_fd, SEALS);
     if (r < 0) return r;
     c->own = own;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) return -errno;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) return -errno;
     int least = BELL_BUFFER_BYTES;
     for (int i = 0; i < 2; i++) setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &least, sizeof least);
     c->bell = pair[1];
