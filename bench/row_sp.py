@@ -193,8 +193,8 @@ def drops(b, notes):
 def cost(b, table, notes, rounds):
     one, many = [], []
     for _ in range(rounds):
-        one.append(b.run("library", "stream", 1, 500_000, BYTES, topology="drop")["publisher_ns"])
-        r = b.run("library", "stream", 1000, 20_000, BYTES, topology="drop")
+        one.append(b.run("library", "stream", 1, 100_000, BYTES, topology="drop")["publisher_ns"])
+        r = b.run("library", "stream", 1000, 100_000, BYTES, topology="drop")
         many.append(r["publisher_ns"])
         say(f"publisher's processor time a message: 1 → 1 {one[-1]:.0f} ns, 1 → 1000 {many[-1]:.0f} ns (share {r['share']:.3f})")
         table.add("publisher's processor time a message, 1 → 1000", "ns", "library", many[-1])

@@ -6,18 +6,18 @@
 #include <atoll/sp.h>
 #endif
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "sp_side.h"
 
 struct side {
-    int fd;
+    int fd, ms;
 };
 
 #ifdef WITH_AF_SP
@@ -71,13 +71,13 @@ void side_send_many(struct side *s, const void *p, size_t n, size_t count) {
 void side_flush(struct side *s) { (void)s; }
 
 long side_receive(struct side *s, void *p, size_t n, int ms) {
-    ssize_t got = recv(s->fd, p, n, MSG_DONTWAIT);
-    if (got >= 0) return got;
-    if (errno != EAGAIN) side_die("receive: %s", strerror(errno));
-    struct pollfd f = {.fd = s->fd, .events = POLLIN};
-    if (poll(&f, 1, ms) <= 0) return -1;
-    got = recv(s->fd, p, n, 0);
-    if (got < 0) side_die("receive: %s", strerror(errno));
+    if (ms != s->ms) {
+        const struct timeval t = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+        setsockopt(s->fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+        s->ms = ms;
+    }
+    ssize_t got = recv(s->fd, p, n, 0);
+    if (got < 0 && errno != EAGAIN) side_die("receive: %s", strerror(errno));
     return got;
 }
 
