@@ -176,7 +176,8 @@ static int issued_open(const struct settings *s, const char *name, const char *c
     if (r < 0) return r;
     r = pki_certificate_write(&ca_pem, ca.certificate);
     if (r == 0) r = pki_certificate_write(&pem, leaf.certificate);
-    *ret = (struct issued){buf_steal(&ca_pem), buf_steal(&pem), TAKE(leaf.key)};
+    EVP_PKEY *key = TAKE(leaf.key);
+    *ret = (struct issued){buf_steal(&ca_pem), buf_steal(&pem), key};
     return r < 0 ? err_set(err, ERR_INTERNAL, "cannot write certificate %s", name) : 0;
 }
 
