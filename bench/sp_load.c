@@ -88,7 +88,8 @@ static void read_all(const char *address, struct reader *r, uint64_t messages, b
     uint64_t number = 0, sent;
     uint64_t cpu = now(CLOCK_PROCESS_CPUTIME_ID);
     atomic_store(&r->ready, 1);
-    while (stalls) pause();
+    if (stalls)
+        for (;;) pause();
     for (int idle = 0; number + 1 < messages;) {
         long n = side_receive(s, m, sizeof(m), PATIENCE_MS);
         if (n < 0) {

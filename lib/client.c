@@ -259,6 +259,7 @@ EXPORT int sp_timeout(struct sp *s, int send_ms, int receive_ms) {
     client_lock(s);
     s->send_ms = send_ms;
     s->receive_ms = receive_ms;
+    if (!s->ring) plain_times(s);
     client_unlock(s);
     return 0;
 }

@@ -163,6 +163,7 @@ bool arm_receive(struct sp *s);
 
 /* plain.c */
 int plain_open(struct sp *s);
+void plain_times(const struct sp *s); /* as the client's time-outs are */
 int plain_subscribe(struct sp *s, const void *prefix, size_t n, bool on);
 int plain_send(struct sp *s, const void *message, size_t n, int flags);
 ssize_t plain_receive(struct sp *s, void *buffer, size_t n, int flags);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -23,7 +24,25 @@ int plain_open(struct sp *s) {
     socklen_t size = sizeof(bytes);
     if (getsockopt(s->ctl, SOL_SOCKET, SO_SNDBUF, &bytes, &size) < 0) return -errno;
     s->maximum_bytes = (uint32_t)bytes - 32;
+    plain_times(s);
     return connect(s->ctl, (struct sockaddr *)&a, sizeof(a)) < 0 ? -errno : 0;
+}
+
+void plain_times(const struct sp *s) {
+    const int ms[2] = {s->send_ms, s->receive_ms}, option[2] = {SO_SNDTIMEO, SO_RCVTIMEO};
+    for (int i = 0; i < 2; i++) {
+        struct timeval t = {0}; /* for ever */
+        if (ms[i] >= 0) {
+            t.tv_sec = ms[i] / 1000;
+            t.tv_usec = ms[i] % 1000 * 1000 + (ms[i] == 0);
+        }
+        setsockopt(s->ctl, SOL_SOCKET, option[i], &t, sizeof(t));
+    }
+}
+
+/* What the kernel calls EAGAIN is the end of a time-out for who wanted to wait. */
+static int told(int e, int flags) {
+    return e == EAGAIN && !(flags & MSG_DONTWAIT) ? -ETIMEDOUT : -e;
 }
 
 static int keep(struct sp *s, const void *bytes, size_t n) {
@@ -74,7 +93,7 @@ int plain_send(struct sp *s, const void *message, size_t n, int flags) {
     ssize_t rc = send(fd, message, n, MSG_NOSIGNAL | (flags & MSG_DONTWAIT));
     int e = errno;
     client_lock(s);
-    return rc >= 0 ? 0 : e == EPIPE ? -ECONNRESET : -e;
+    return rc >= 0 ? 0 : e == EPIPE ? -ECONNRESET : told(e, flags);
 }
 
 static bool hung_up(int fd) {
@@ -97,6 +116,6 @@ ssize_t plain_receive(struct sp *s, void *buffer, size_t n, int flags) {
     ssize_t got = recv(fd, buffer, n, MSG_TRUNC | (flags & MSG_DONTWAIT));
     int e = errno;
     client_lock(s);
-    if (got < 0) return -e;
+    if (got < 0) return told(e, flags);
     return got == 0 && hung_up(fd) ? -ECONNRESET : got;
 }
