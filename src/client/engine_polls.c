@@ -28,9 +28,10 @@ struct wanter {
     VEC(struct poll *) polls;
 };
 
-/* Outlives its poll. */
+/* A request on its way; may outlive its poll. */
 struct poll_call {
-    struct poll *poll;
+    struct polls *polls;
+    struct poll *poll; /* NULL: nobody wants the answer any more */
 };
 
 /* A client of its own for one API group. */
@@ -44,6 +45,7 @@ struct polls {
     struct map by_path; /* path → struct poll */
     struct map wanters; /* controller and key → struct wanter */
     VEC(struct lane) lanes;
+    VEC(struct poll_call *) calls; /* a client that is freed drops its own without an answer */
     struct timer *timer;
 };
 
@@ -82,12 +84,19 @@ static void wake(struct poll *q) {
     }
 }
 
+static void call_free(struct poll_call *call) {
+    struct polls *p = call->polls;
+    for (size_t i = p->calls.n; i-- > 0;)
+        if (p->calls.v[i] == call) vec_swap_remove(&p->calls, i);
+    free(call);
+}
+
 static void on_answer(void *user, const struct api_object *o, struct slice body,
                       const struct err *err) {
     struct poll_call *call = user;
     struct poll *q = call->poll;
     (void)o;
-    free(call);
+    call_free(call);
     if (!q) return;
     struct engine *e = q->polls->engine;
     q->call = NULL;
@@ -105,7 +114,8 @@ static void ask(struct poll *q) {
     struct engine *e = q->polls->engine;
     q->call = malloc(sizeof *q->call);
     if (!q->call) abort();
-    q->call->poll = q;
+    *q->call = (struct poll_call){q->polls, q};
+    vec_push(&q->polls->calls, q->call);
     q->asked_ns = loop_wall_ns(e->loop);
     api_request(lane_of(q->polls, q->path), "GET", q->path, NULL, (struct slice){0}, on_answer,
                 q->call);
@@ -223,6 +233,8 @@ void polls_free(struct polls *p) {
         api_client_free(p->lanes.v[i].client);
         free(p->lanes.v[i].prefix);
     }
+    for (size_t i = 0; i < p->calls.n; i++) free(p->calls.v[i]);
+    vec_done(&p->calls);
     vec_done(&p->lanes);
     map_done(&p->by_path);
     map_done(&p->wanters);
