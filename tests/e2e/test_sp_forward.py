@@ -211,7 +211,7 @@ def test_a_foreign_peer_is_refused_at_a_forwarding_edge_and_the_reverse(stack):
 def test_who_asks_and_never_reads_the_answers_is_cut_off(stack):
     port = ac.free_port()
     above = start(stack, node([edge("below", "pub", "listen", port)]))
-    until(lambda: "state=listening" in (above.dir("quotes") / "status").read_text())
+    until(lambda: "state=Listening" in (above.dir("quotes") / "status").read_text())
     frame = lambda b: struct.pack(">Q", len(b)) + b
     text = lambda b: bytes([len(b)]) + b
     hello = b"\1\1\0" + struct.pack(">QII", 7, 1000, 8192) + text(b"here/x") + text(b"quotes")
