@@ -10,8 +10,8 @@
 
 enum {
     SPIN_MIN_NS = 1000,
-    SPIN_MAX_NS = 20000,
-    SPIN_TRY = 32, /* a spin that does not pay is tried again once in so many waits */
+    SPIN_MAX_NS = 60000, /* longer than it takes to wake the other side: then both stay awake */
+    SPIN_TRY = 32,       /* a spin that does not pay is tried again once in so many waits */
 };
 
 static uint64_t now_ns(void) {
@@ -45,7 +45,7 @@ static bool spin(struct sp *s, bool (*there)(struct sp *s, uint64_t before), uin
     if (!several_processors()) return false;
     if (budget < SPIN_MIN_NS) {
         if (++s->waits % SPIN_TRY) return false;
-        budget = SPIN_MAX_NS / 4;
+        budget = SPIN_MAX_NS;
     }
     for (uint64_t end = now_ns() + budget; now_ns() < end;) {
         for (int i = 0; i < 16; i++) {
