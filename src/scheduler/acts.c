@@ -371,6 +371,17 @@ static void power(void *user, const struct sched_node *n, bool down) {
               "application/strategic-merge-patch+json", buf_view(&patch), power_marked, m);
 }
 
+/* What the claim was to be told did not get there: whoever waits for it says it again. */
+static void selected(void *user, const struct api_object *obj, struct slice body,
+                     const struct err *err) {
+    struct acts *a = user;
+    (void)obj, (void)body;
+    if (!err) return;
+    log_warn("claim_failed", "error=\"%s\"", err->text);
+    core_wake_all(a->core, loop_now_ms(a->loop));
+    timer_start(a->wake, 100, 0);
+}
+
 static void select_node(void *user, const struct core_v1_persistent_volume_claim *claim,
                         const char *node) {
     struct acts *a = user;
@@ -382,7 +393,7 @@ static void select_node(void *user, const struct core_v1_persistent_volume_claim
     buf_str(&patch, "}}}");
     api_patch(a->client, api_kind_by_name("", "v1", "PersistentVolumeClaim"),
               claim->metadata.namespace, claim->metadata.name, "", "application/merge-patch+json",
-              buf_view(&patch), ignore_reply, NULL);
+              buf_view(&patch), selected, a);
 }
 
 const struct sched_acts sched_acts_api = {.pod = pod_of,

@@ -169,6 +169,7 @@ static void claims_of_pods(struct sim_plan *p) {
     act_create(
         p,
         "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"user\"},\"spec\":{"
+        "\"tolerations\":[{\"operator\":\"Exists\"}]," /* nobody makes it again */
         "\"containers\":[{\"name\":\"c\",\"image\":\"i\"}],\"volumes\":[{\"name\":\"v\","
         "\"persistentVolumeClaim\":{\"claimName\":\"claim-0\"}},{\"name\":\"own\","
         "\"ephemeral\":{\"volumeClaimTemplate\":{\"spec\":{\"accessModes\":[\"ReadWriteOnce\"],"
