@@ -295,6 +295,8 @@ static bool know_revisions(struct view *v) {
     }
     v->current = revision_named(&v->revisions, v->s->status.current_revision);
     if (!v->current) v->current = v->revisions.update;
+    /* One that is going makes no revision for a template that none holds. */
+    if (!v->revisions.update) v->revisions.update = v->current;
     return v->current;
 }
 

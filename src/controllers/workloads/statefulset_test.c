@@ -421,6 +421,22 @@ TEST(statefulset_adopts_pods_of_its_names_and_releases_what_it_does_not_select) 
     world_free(w);
 }
 
+TEST(statefulset_that_is_deleted_right_after_a_change_makes_no_revision) {
+    struct world *w = world_test_new();
+    struct arena *a;
+    add_set(w, 1, "OrderedReady", "");
+    converge(w, 1, 0);
+    set_image(w, "two"); /* nobody has looked at it yet */
+    struct apps_v1_stateful_set *s = change(w, &a);
+    *ARENA_PUSH(a, &s->metadata.finalizers) = "foregroundDeletion";
+    s->metadata.deletion_timestamp = "2026-01-01T00:00:00Z";
+    edit_done(w, a, (struct api_object *)s);
+    run(w, "statefulset", key);
+    assert_int_equal(world_count(w, "ControllerRevision"), 1);
+    assert_string_equal(get(w)->status.update_revision, get(w)->status.current_revision);
+    world_free(w);
+}
+
 TEST(statefulset_that_is_deleted_makes_nothing) {
     struct world *w = world_test_new();
     struct arena *a;
