@@ -6,6 +6,7 @@
  */
 #include "api/managed/managed.h"
 #include "api/managed/merge.h"
+#include "api/managed/walk.h"
 #include "api/patch.h"
 #include "api/types.h"
 #include "base/own.h"
@@ -68,6 +69,19 @@ static bool apply(struct arena *a, const struct api_type *t, const char *manager
     return true;
 }
 
+/* Is what was applied there under the keys it was applied under? Not so where an item lacks a key
+ * that is always written: {"protocol":"UDP"} becomes {"port":0,"protocol":"UDP"}, which the server
+ * refuses as invalid, and here would be another item. */
+static bool is_held(struct arena *a, const struct api_type *t, struct slice config,
+                    struct slice json) {
+    struct fields want, have;
+    if (fields_of_config(a, shape_of_type(t), FIELDS_ALL, config, &want, NULL) < 0 ||
+        fields_of_config(a, shape_of_type(t), FIELDS_ALL, json, &have, NULL) < 0)
+        return true;
+    struct fields gone = fields_difference(a, &want, &have);
+    return fields_empty(&gone);
+}
+
 static void objects(struct arena *a, const struct api_type *t, struct slice text) {
     struct slice part[3];
     struct state s = {0};
@@ -76,6 +90,7 @@ static void objects(struct arena *a, const struct api_type *t, struct slice text
         if (!slice_cut(&text, 0, &part[i])) part[i] = SLICE("{}");
     if (part[0].n && api_decode(a, t, part[0], NULL, &obj, NULL) == 0) s.json = encoded(a, t, obj);
     if (!apply(a, t, "one", part[1], &s)) return;
+    if (!is_held(a, t, part[1], s.json)) return;
     struct state first = s;
     FUZZ_ASSERT(apply(a, t, "one", part[1], &s));
     FUZZ_ASSERT(slice_eq(first.json, s.json) && managed_same(&first.entries, &s.entries));
