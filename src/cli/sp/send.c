@@ -60,14 +60,12 @@ static int send_run(const struct verb *v, int argc, char **argv) {
     struct cli_args args;
     struct err err = {0};
     struct sp_view view;
-    uint64_t seconds;
     OWN(arena_free_p) struct arena *a = arena_new();
     int status = cli_parse(v, argc, argv, options, ARRAY_LEN(options), CLI_WORDS_MAX, &args);
     if (status != CLI_CONTINUE) return status;
     if (!args.n_words) return cli_usage(v, "needs the name of a topology");
-    if (timeout && (slice_u64(slice_of(timeout), &seconds) < 0 || seconds > 1000000))
-        return cli_usage(v, "--timeout: not a number of seconds");
-    if (timeout) s.timeout_ms = (int)seconds * 1000;
+    status = sp_cli_timeout(v, timeout, &s.timeout_ms);
+    if (status != CLI_CONTINUE) return status;
     status = sp_cli_root(v, &args, a, &root);
     if (status != CLI_CONTINUE) return status;
     if (sp_view_read(root, args.words[0], a, &view, &err) < 0) return cli_err(v, &err);

@@ -101,3 +101,13 @@ int sp_cli_root(const struct verb *v, const struct cli_args *args, struct arena 
     if (settings_root(args->root, false, a, ret, &err) < 0) return cli_err(v, &err);
     return CLI_CONTINUE;
 }
+
+int sp_cli_timeout(const struct verb *v, const char *text, int *ret_ms) {
+    enum { SECONDS_MAX = 1000000 };
+    uint64_t seconds;
+    if (!text) return CLI_CONTINUE;
+    if (slice_u64(slice_of(text), &seconds) < 0 || seconds > SECONDS_MAX)
+        return cli_usage(v, "--timeout: not a number of seconds");
+    *ret_ms = (int)seconds * 1000;
+    return CLI_CONTINUE;
+}

@@ -75,6 +75,8 @@ void sp_cli_escape(struct buf *out, struct slice bytes);
 /* Root of the arguments, for verbs that need no privilege. */
 int sp_cli_root(const struct verb *v, const struct cli_args *args, struct arena *a,
                 const char **ret);
+/* --timeout in whole seconds; NULL leaves *ret_ms as it is. CLI_CONTINUE or an exit status. */
+int sp_cli_timeout(const struct verb *v, const char *text, int *ret_ms);
 
 extern const struct verb sp_ls_verb, sp_show_verb, sp_graph_verb, sp_tail_verb, sp_send_verb,
     sp_bench_verb, sp_filter_verb;
