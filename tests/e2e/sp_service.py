@@ -16,10 +16,13 @@ DEADLINE = 10
 
 
 def until(what, seconds=DEADLINE):
-    """The first true answer of what()."""
+    """The first true answer of what(); a file that is not there yet is none."""
     end = time.monotonic() + seconds
     while True:
-        answer = what()
+        try:
+            answer = what()
+        except FileNotFoundError:
+            answer = None
         if answer:
             return answer
         assert time.monotonic() < end, "it did not happen in time"
