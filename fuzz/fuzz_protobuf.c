@@ -4,7 +4,7 @@
  */
 #include "base/own.h"
 #include "fuzz.h"
-#include "server/protobuf.h"
+#include "server/media/protobuf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     OWN(buf_done) struct buf out = {0};

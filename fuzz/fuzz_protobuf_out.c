@@ -3,7 +3,7 @@
 #include "api/registry.h"
 #include "base/own.h"
 #include "fuzz.h"
-#include "server/protobuf.h"
+#include "server/media/protobuf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size == 0) return 0;

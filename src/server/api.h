@@ -6,10 +6,10 @@
 
 #include "proc/ipc.h"
 #include "proc/service.h"
-#include "server/cache.h"
 #include "server/route.h"
-#include "server/seal.h"
-#include "server/store_link.h"
+#include "server/storage/cache.h"
+#include "server/storage/seal.h"
+#include "server/storage/store_link.h"
 #include "server/transport/request.h"
 #include "wire/keys.h"
 

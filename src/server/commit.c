@@ -5,7 +5,7 @@
 #include "api/table.h"
 #include "base/limits.h"
 #include "base/own.h"
-#include "server/raw.h"
+#include "server/storage/raw.h"
 
 static const char placeholder[] = "0"; /* the encoder leaves out empty strings */
 static const char member_rv[] = "\"resourceVersion\":\"0\"";

@@ -16,16 +16,16 @@
 #include "server/auth/auth.h"
 #include "server/auth/authn.h"
 #include "server/auth/authz.h"
-#include "server/body.h"
-#include "server/bootstrap.h"
 #include "server/custom/definitions.h"
-#include "server/event_expiry.h"
 #include "server/flow/flow.h"
 #include "server/keys_link.h"
 #include "server/lifetime.h"
+#include "server/media/body.h"
 #include "server/metrics/meter.h"
 #include "server/metrics/turns.h"
-#include "server/reseal.h"
+#include "server/upkeep/bootstrap.h"
+#include "server/upkeep/event_expiry.h"
+#include "server/upkeep/reseal.h"
 
 enum {
     TRIM_MS = 1000,

@@ -1,4 +1,4 @@
-/* Deletion and eviction: the rules of src/server/remove.c and eviction.c. */
+/* Deletion and eviction: the rules of src/server/verbs/remove.c and eviction.c. */
 #include "api/pods.h"
 #include "api/selector.h"
 #include "base/own.h"

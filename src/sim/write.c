@@ -1,4 +1,4 @@
-/* Create and update: the same steps in the same order as src/server/write.c. */
+/* Create and update: the same steps in the same order as src/server/verbs/write.c. */
 #include <stdio.h>
 
 #include "api/names.h"

@@ -6,7 +6,7 @@
 #include "base/own.h"
 #include "base/vec.h"
 #include "proc/settings.h"
-#include "server/convert.h"
+#include "server/media/convert.h"
 
 /* Weak: a program without plugins (unit tests) has no such section. */
 extern const struct admission_plugin *const __start_atoll_admission[] __attribute__((weak));

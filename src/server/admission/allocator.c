@@ -4,7 +4,7 @@
 #include <assert.h>
 
 #include "base/own.h"
-#include "server/raw.h"
+#include "server/storage/raw.h"
 
 enum { ADDRESSES_MAX = 65536, RESERVED_MS = 10 * 1000, RESERVED_MAX = 256 };
 

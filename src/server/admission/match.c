@@ -1,7 +1,7 @@
 #include "server/admission/match.h"
 
-#include "server/convert.h"
-#include "server/raw.h"
+#include "server/media/convert.h"
+#include "server/storage/raw.h"
 
 const char *match_operation_name(enum admission_operation operation) {
     switch (operation) {

@@ -1,7 +1,7 @@
 /* NamespaceLifecycle: nothing new in a namespace that is not there or is going. */
 #include "base/own.h"
 #include "server/admission/plugin.h"
-#include "server/raw.h"
+#include "server/storage/raw.h"
 
 static int terminating(struct admission *ad) {
     struct api_causes causes = {.a = ad->a};

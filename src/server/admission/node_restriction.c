@@ -6,7 +6,7 @@
 #include "base/own.h"
 #include "server/admission/plugin.h"
 #include "server/auth/node_authz.h"
-#include "server/raw.h"
+#include "server/storage/raw.h"
 
 static int refuse(struct admission *ad, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

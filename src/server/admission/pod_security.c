@@ -8,7 +8,7 @@
 #include "server/admission/plugin.h"
 #include "server/admission/pod_security_checks.h"
 #include "server/auth/audit.h"
-#include "server/raw.h"
+#include "server/storage/raw.h"
 
 enum { PODS_CHECKED_MAX = 3000, SHORT_MESSAGE = 900 };
 

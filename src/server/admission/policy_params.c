@@ -2,8 +2,8 @@
 #include "api/custom/custom.h"
 #include "base/own.h"
 #include "server/admission/policy.h"
-#include "server/convert.h"
-#include "server/raw.h"
+#include "server/media/convert.h"
+#include "server/storage/raw.h"
 
 enum { PARAMS_MAX = 1000 };
 

@@ -3,7 +3,7 @@
 #include "base/limits.h"
 #include "base/own.h"
 #include "server/commit.h"
-#include "server/raw.h"
+#include "server/storage/raw.h"
 
 enum { LAPSE_MS = 30 * 1000 }; /* how often overdue deletions are looked for */
 

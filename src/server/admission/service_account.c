@@ -3,7 +3,7 @@
 
 #include "base/own.h"
 #include "server/admission/plugin.h"
-#include "server/body.h"
+#include "server/media/body.h"
 
 static const char token_path[] = "/var/run/secrets/kubernetes.io/serviceaccount";
 enum { TOKEN_LIFE_S = 3607 };

@@ -4,9 +4,9 @@
 #include "base/own.h"
 #include "base/times.h"
 #include "server/aggregation/aggregation.h"
-#include "server/body.h"
 #include "server/commit.h"
-#include "server/raw.h"
+#include "server/media/body.h"
+#include "server/storage/raw.h"
 
 #define MANAGED "kube-aggregator.kubernetes.io/automanaged"
 enum { OTHER_GROUP = 1000, OTHER_VERSION = 100, CORE_GROUP = 18000 };

@@ -10,8 +10,8 @@
 #include "server/auth/audit_policy.h"
 #include "server/auth/auth.h"
 #include "server/auth/authz.h"
-#include "server/body.h"
-#include "server/protobuf.h"
+#include "server/media/body.h"
+#include "server/media/protobuf.h"
 
 static struct {
     struct audit_policy *policy; /* NULL = the default */

@@ -7,7 +7,7 @@
 #include "base/own.h"
 #include "base/times.h"
 #include "server/auth/authn.h"
-#include "server/raw.h"
+#include "server/storage/raw.h"
 
 enum { ID_BYTES = 6, SECRET_BYTES = 16, GROUP_BYTES_MAX = 256 };
 #define GROUP "system:bootstrappers"

@@ -7,7 +7,7 @@
 #include "proto/csr.h"
 #include "server/admission/plugin.h"
 #include "server/auth/authz.h"
-#include "server/body.h"
+#include "server/media/body.h"
 
 #define GROUP "certificates.k8s.io"
 typedef struct certificates_v1_certificate_signing_request csr_object;

@@ -10,7 +10,7 @@
 #include "server/auth/authz.h"
 #include "server/commit.h"
 #include "server/keys_link.h"
-#include "server/remove.h"
+#include "server/verbs/remove.h"
 
 #define GROUP "certificates.k8s.io"
 enum { CLEAN_MS = 60 * 1000, DECIDED_S = 3600, PENDING_S = 24 * 3600 };

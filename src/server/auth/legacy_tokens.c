@@ -7,8 +7,8 @@
 #include "server/auth/auth.h"
 #include "server/commit.h"
 #include "server/keys_link.h"
-#include "server/raw.h"
-#include "server/remove.h"
+#include "server/storage/raw.h"
+#include "server/verbs/remove.h"
 
 #define ANNOTATION "kubernetes.io/service-account."
 #define CLAIM "kubernetes.io/serviceaccount/"

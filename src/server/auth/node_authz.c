@@ -5,7 +5,7 @@
 #include "api/table.h"
 #include "base/own.h"
 #include "server/auth/roles.h"
-#include "server/raw.h"
+#include "server/storage/raw.h"
 
 /* What pods of a node refer to, as counts by "NODE KIND NAMESPACE/NAME": filled at the first
  * question of a node, then kept by the events of pods. */

@@ -5,7 +5,7 @@
 #include "server/auth/authn.h"
 #include "server/auth/authz.h"
 #include "server/auth/node_authz.h"
-#include "server/convert.h"
+#include "server/media/convert.h"
 
 static void answer(struct call *c, struct api_object *obj) {
     OWN(buf_done) struct buf b = {0};

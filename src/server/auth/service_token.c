@@ -7,7 +7,7 @@
 #include "base/times.h"
 #include "server/auth/authn.h"
 #include "server/auth/jwt.h"
-#include "server/raw.h"
+#include "server/storage/raw.h"
 
 enum { CLOCK_SKEW_S = 10, DELETED_LEEWAY_S = 60, DIGEST_BYTES = 32, REMEMBERED_SIGNATURES = 4096 };
 #define LEGACY_ISSUER "kubernetes/serviceaccount"

@@ -8,8 +8,8 @@
 #include "base/times.h"
 #include "server/admission/plugin.h"
 #include "server/auth/authn.h"
-#include "server/body.h"
 #include "server/keys_link.h"
+#include "server/media/body.h"
 
 enum { LIFE_MIN_S = 600, LIFE_DEFAULT_S = 3600 };
 #define LIFE_MAX_S (1LL << 32)

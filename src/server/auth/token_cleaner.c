@@ -2,8 +2,8 @@
 #include "base/own.h"
 #include "base/times.h"
 #include "server/auth/auth.h"
-#include "server/raw.h"
-#include "server/remove.h"
+#include "server/storage/raw.h"
+#include "server/verbs/remove.h"
 
 enum { CLEAN_MS = 60 * 1000 };
 #define PREFIX "kube-system/bootstrap-token-"

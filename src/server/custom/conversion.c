@@ -1,10 +1,10 @@
 #include "server/custom/conversion.h"
 
 #include "base/own.h"
-#include "server/body.h"
-#include "server/convert.h"
 #include "server/egress/call.h"
-#include "server/raw.h"
+#include "server/media/body.h"
+#include "server/media/convert.h"
+#include "server/storage/raw.h"
 
 enum { TIMEOUT_MS = 30 * 1000, SHOWN_BYTES_MAX = 256 };
 

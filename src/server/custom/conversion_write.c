@@ -1,9 +1,9 @@
 #include "server/custom/conversion_write.h"
 
 #include "base/own.h"
-#include "server/convert.h"
 #include "server/custom/conversion.h"
-#include "server/raw.h"
+#include "server/media/convert.h"
+#include "server/storage/raw.h"
 
 struct form {
     struct write *w;

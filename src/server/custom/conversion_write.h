@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "server/write.h"
+#include "server/verbs/write.h"
 
 /* err NULL: done. */
 typedef void write_form_fn(struct write *w, const struct err *err);

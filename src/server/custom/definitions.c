@@ -6,8 +6,8 @@
 #include "base/times.h"
 #include "server/commit.h"
 #include "server/custom/rules.h"
-#include "server/raw.h"
-#include "server/remove.h"
+#include "server/storage/raw.h"
+#include "server/verbs/remove.h"
 
 enum { TOGETHER = 32 };
 

@@ -4,7 +4,7 @@
 
 #include "base/limits.h"
 #include "base/own.h"
-#include "server/raw.h"
+#include "server/storage/raw.h"
 
 enum { CANDIDATES_MAX = 1024, SLICES_SCANNED_MAX = 10000 };
 

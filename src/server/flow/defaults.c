@@ -4,9 +4,9 @@
 
 #include "base/own.h"
 #include "base/times.h"
-#include "server/body.h"
 #include "server/commit.h"
 #include "server/flow/flow_impl.h"
+#include "server/media/body.h"
 
 #define GROUP "flowcontrol.apiserver.k8s.io"
 

@@ -5,7 +5,7 @@
 #include "base/own.h"
 #include "proto/json.h"
 #include "server/egress/call.h"
-#include "server/raw.h"
+#include "server/storage/raw.h"
 
 enum { NODE_TIMEOUT_MS = 10 * 1000, SUMMARY_MAX_BYTES = 16 * 1024 * 1024 };
 #define API_VERSION METRICS_GROUP "/" METRICS_VERSION

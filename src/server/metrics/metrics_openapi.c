@@ -3,7 +3,7 @@
 #include "api/openapi_schema.h"
 #include "base/own.h"
 #include "server/metrics/metrics_api.h"
-#include "server/raw.h"
+#include "server/storage/raw.h"
 
 #define PREFIX "io.k8s.metrics.pkg.apis.metrics.v1beta1."
 #define AT "#/components/schemas/"

@@ -6,7 +6,7 @@
 #include "api/patch.h"
 #include "base/own.h"
 #include "server/auth/audit.h"
-#include "server/convert.h"
+#include "server/media/convert.h"
 #include "server/webhook/ask.h"
 
 struct webhook_run {

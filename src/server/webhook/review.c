@@ -3,8 +3,8 @@
 #include "api/patch.h"
 #include "base/own.h"
 #include "proto/json.h"
-#include "server/body.h"
-#include "server/convert.h"
+#include "server/media/body.h"
+#include "server/media/convert.h"
 
 enum { WARNINGS_MAX = 64, WARNING_BYTES_MAX = 256, ANNOTATIONS_MAX = 64 };
 

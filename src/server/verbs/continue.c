@@ -1,0 +1,128 @@
+#include "server/verbs/continue.h"
+
+#include <errno.h>
+
+#include "base/own.h"
+#include "server/storage/raw.h"
+
+const char *continue_encode(struct arena *a, uint64_t revision, struct slice last) {
+    OWN(buf_done) struct buf json = {0};
+    buf_str(&json, "{\"v\":\"meta.k8s.io/v1\",\"rv\":");
+    if (revision)
+        buf_u64(&json, revision);
+    else
+        buf_str(&json, "-1"); /* upstream's sign for "whatever is newest" */
+    buf_str(&json, ",\"start\":");
+    buf_json_str(&json, last);
+    buf_char(&json, '}');
+    OWN(buf_done) struct buf b = {0};
+    buf_base64url(&b, json.p, json.n);
+    return arena_strn(a, buf_view(&b));
+}
+
+int continue_decode(struct arena *a, const char *token, uint64_t *ret_revision,
+                    struct slice *ret_start) {
+    OWN(buf_done) struct buf json = {0};
+    if (buf_unbase64url(&json, slice_of(token)) < 0) return -EINVAL;
+    struct slice rv, start;
+    uint64_t revision = 0;
+    const char *version = raw_path_string(a, buf_view(&json), "v");
+    if (!str_eq(version, "meta.k8s.io/v1") || !raw_get(buf_view(&json), "rv", &rv) ||
+        (!slice_is(rv, "-1") && slice_u64(rv, &revision) < 0) ||
+        !raw_get(buf_view(&json), "start", &start))
+        return -EINVAL;
+    const char *text = raw_string(a, start);
+    if (!text || !strchr(text, '/')) return -EINVAL;
+    *ret_revision = revision;
+    *ret_start = slice_of(text);
+    return 0;
+}
+
+void continue_expired(struct call *c) {
+    uint64_t revision;
+    struct slice start;
+    const char *token = http_query_get(&c->r->query, "continue"), *next = NULL;
+    if (!str_empty(token) && continue_decode(c->a, token, &revision, &start) == 0)
+        next = continue_encode(c->a, 0, start);
+    reply_failure(c, ERR_EXPIRED,
+                  &(struct failure){
+                      .message = "The provided continue parameter is too old to display a "
+                                 "consistent list result. You can start a new list without the "
+                                 "continue parameter, or use the continue token in this response "
+                                 "to retrieve the remainder of the results at the newest version",
+                      .next = next});
+}
+
+void revision_refuse(struct call *c, const char *text, uint64_t revision) {
+    uint64_t parsed;
+    if (slice_u64(slice_of(text), &parsed) < 0) {
+        reply_failure(c, ERR_BAD_REQUEST,
+                      &(struct failure){
+                          .message = arena_printf(c->a, "invalid resource version \"%s\"", text)});
+        return;
+    }
+    struct api_causes causes = {.a = c->a};
+    *ARENA_PUSH(c->a, &causes) =
+        (struct api_cause){"ResourceVersionTooLarge", NULL, "Too large resource version"};
+    reply_failure(c, ERR_TIMEOUT,
+                  &(struct failure){.message = arena_printf(
+                                        c->a, "Too large resource version: %llu, current: %llu",
+                                        (unsigned long long)revision,
+                                        (unsigned long long)c->api->cache.revision),
+                                    .causes = &causes,
+                                    .retry_after_s = 1});
+}
+
+static int refuse(struct call *c, const char *message) {
+    reply_failure(c, ERR_BAD_REQUEST, &(struct failure){.message = message});
+    return -EINVAL;
+}
+
+static int take_version(struct call *c, struct list_position *p, const char *version,
+                        const char *match) {
+    uint64_t revision = 0;
+    if (!str_empty(version) &&
+        (slice_u64(slice_of(version), &revision) < 0 || revision > c->api->cache.revision)) {
+        revision_refuse(c, version, revision);
+        return -EINVAL;
+    }
+    bool exact = str_eq(match, "Exact");
+    if (!str_empty(match) && !exact && !str_eq(match, "NotOlderThan"))
+        return refuse(c, arena_printf(c->a,
+                                      "resourceVersionMatch: Unsupported value: \"%s\": "
+                                      "supported values: \"Exact\", \"NotOlderThan\"",
+                                      match));
+    if (!str_empty(match) && str_empty(version))
+        return refuse(c, "resourceVersionMatch is forbidden unless resourceVersion is provided");
+    if (exact && !revision)
+        return refuse(c, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+    /* Upstream's legacy rule: a limit with a plain resourceVersion means exactly that one. */
+    if (exact || (revision && p->limit && str_empty(match))) {
+        p->exact = true;
+        p->revision = revision;
+    }
+    return 0;
+}
+
+int list_position_parse(struct call *c, struct list_position *ret) {
+    const struct http_query *q = &c->r->query;
+    const char *limit = http_query_get(q, "limit"), *token = http_query_get(q, "continue");
+    const char *version = http_query_get(q, "resourceVersion");
+    *ret = (struct list_position){.revision = c->api->cache.revision};
+    if (!str_empty(limit) && slice_u64(slice_of(limit), &ret->limit) < 0)
+        return refuse(c, arena_printf(c->a, "limit: \"%s\" is not a number ≥ 0", limit));
+    if (str_empty(token))
+        return take_version(c, ret, version, http_query_get(q, "resourceVersionMatch"));
+    if (!str_empty(version) && !str_eq(version, "0"))
+        return refuse(c, "specifying resource version is not allowed when using continue");
+    if (continue_decode(c->a, token, &ret->revision, &ret->start) < 0 ||
+        ret->revision > c->api->cache.revision)
+        return refuse(c, "continue key is not valid");
+    ret->exact = ret->revision > 0;
+    if (!ret->exact) ret->revision = c->api->cache.revision;
+    if (ret->exact && ret->revision < c->api->cache.compacted) {
+        continue_expired(c);
+        return -EINVAL;
+    }
+    return 0;
+}

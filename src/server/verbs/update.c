@@ -1,0 +1,133 @@
+/* PUT and PATCH: how the wanted object is made from the body and the current one. */
+#include <jansson.h>
+
+#include "api/patch.h"
+#include "api/strategic.h"
+#include "base/own.h"
+#include "proto/json.h"
+#include "server/media/body.h"
+#include "server/media/convert.h"
+#include "server/verbs/write.h"
+
+static int build_put(struct write *w, struct object *current, const struct api_object *old,
+                     struct api_object **ret, struct err *err) {
+    struct call *c = w->c;
+    struct slice json;
+    struct api_object *obj;
+    c->warnings = (struct str_list){0};
+    int rc = body_json(c, &json, err);
+    if (rc == 0) rc = body_object(c, c->kind, json, &obj, err);
+    if (rc < 0) return rc;
+    if (str_empty(obj->metadata.resource_version) && !(c->kind->flags & API_UNCONDITIONAL_UPDATE)) {
+        struct api_causes causes = {.a = c->a};
+        *ARENA_PUSH(c->a, &causes) =
+            (struct api_cause){"FieldValueInvalid", "metadata.resourceVersion",
+                               "Invalid value: 0x0: must be specified for an update"};
+        reply_invalid(c, c->route.name, &causes);
+        return 1;
+    }
+    w->conditional = !str_empty(obj->metadata.resource_version);
+    *ret = api_convert(c->a, c->kind, storage_kind(c->kind), obj);
+    return 0;
+}
+
+static const char *route_subresource(const struct call *c) {
+    return str_or(c->route.subresource, "");
+}
+
+void verb_update(struct call *c) {
+    struct err err;
+    if (body_options(c, &err) < 0) {
+        reply_error(c, &err);
+        return;
+    }
+    write_existing(
+        c, &(struct write){.build = build_put, .status = 200, .subresource = route_subresource(c)});
+}
+
+/* ---- PATCH ---- */
+
+static int apply(struct slice body, const struct api_type *type, enum patch_kind kind, json_t *doc,
+                 json_t **ret, struct err *err) {
+    if (kind == PATCH_JSON) return patch_json(doc, body, ret, err);
+    if (kind == PATCH_MERGE) return patch_merge(doc, body, ret, err);
+    OWN(json_decref_p) json_t *patch = NULL;
+    int rc = patch_parse(body, &patch, err);
+    return rc < 0 ? rc : patch_strategic(type, doc, patch, ret, err);
+}
+
+static struct slice tree_text(struct arena *a, const json_t *v) {
+    OWN(buf_done) struct buf b = {0};
+    json_write(&b, v);
+    return slice_of(arena_strn(a, buf_view(&b)));
+}
+
+/* A patch with a key twice: the last one counts, unless the client is strict. */
+static int without_duplicates(struct call *c, struct slice *body, struct err *err) {
+    OWN(json_decref_p) json_t *v = NULL;
+    int rc = body_duplicates(c, *body, &v, err);
+    if (rc < 0) return rc;
+    *body = tree_text(c->a, v);
+    return 0;
+}
+
+static int patched(struct call *c, const struct api_type *type, enum patch_kind kind, json_t *doc,
+                   json_t **ret, struct err *err) {
+    struct slice body = c->r->body;
+    struct err why = {0};
+    int rc = apply(body, type, kind, doc, ret, &why);
+    bool duplicates = rc < 0 && strstr(why.text, "duplicate object key");
+    if (!duplicates) {
+        *err = why;
+        return rc;
+    }
+    rc = without_duplicates(c, &body, err);
+    return rc < 0 ? rc : apply(body, type, kind, doc, ret, err);
+}
+
+int update_patched(struct call *c, const struct api_type *type, struct slice before,
+                   struct slice *ret, struct err *err) {
+    enum patch_kind kind = PATCH_JSON;
+    struct err why;
+    int rc = body_patch_kind(c, &kind, err);
+    if (rc < 0) return rc;
+    OWN(json_decref_p) json_t *doc = NULL, *result = NULL;
+    if (json_parse_last(before, &doc, &why) < 0)
+        return err_set(err, ERR_INTERNAL, "the stored object is not JSON: %s", why.text);
+    rc = patched(c, type, kind, doc, &result, err);
+    if (rc < 0) return rc;
+    *ret = tree_text(c->a, result);
+    return 0;
+}
+
+static int build_patch(struct write *w, struct object *current, const struct api_object *old,
+                       struct api_object **ret, struct err *err) {
+    struct call *c = w->c;
+    struct api_object *obj;
+    struct slice after;
+    c->warnings = (struct str_list){0};
+    int rc = update_patched(c, c->kind->type, convert_json(c->a, c->kind, object_json(current)),
+                            &after, err);
+    if (rc == 0) rc = body_object(c, c->kind, after, &obj, err);
+    if (rc < 0) return rc;
+    /* A version inside the patch is a precondition; else it is the current one's. */
+    w->conditional = !str_eq(obj->metadata.resource_version, old->metadata.resource_version);
+    *ret = api_convert(c->a, c->kind, storage_kind(c->kind), obj);
+    return 0;
+}
+
+void verb_patch(struct call *c) {
+    struct err err;
+    enum patch_kind kind; /* told before the object is looked for */
+    if (body_options(c, &err) < 0 || body_patch_kind(c, &kind, &err) < 0) {
+        reply_error(c, &err);
+        return;
+    }
+    if (kind == PATCH_APPLY) {
+        apply_handle(c);
+        return;
+    }
+    write_existing(
+        c,
+        &(struct write){.build = build_patch, .status = 200, .subresource = route_subresource(c)});
+}

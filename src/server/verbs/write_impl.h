@@ -1,0 +1,24 @@
+/* What write.c (the pipeline, and creation) and write_change.c share. */
+#pragma once
+
+#include "server/verbs/write.h"
+
+enum { WRITE_ATTEMPTS_MAX = 8 };
+
+extern const char write_modified[]; /* the message of a conflict */
+
+/* A copy of from that lives as long as the request. */
+struct write *write_begin(struct call *c, const struct write *from);
+void write_over(struct write *w, bool stored); /* settles admission, lets go of w->current */
+void write_fail(struct write *w, const struct err *err);
+void write_answer(struct write *w, struct slice json, bool stored);
+/* w->object and w->old are there: defaults, admission, validation, store, answer. */
+void write_run(struct write *w);
+void write_submit(struct write *w, enum store_op op);
+/* obj is what the client wants, in the form of its request. */
+void write_fresh(struct write *w, struct api_object *obj);
+
+/* write_change.c */
+void write_attempt(struct write *w);      /* from the current object on, or from none */
+void write_store_change(struct write *w); /* validated: asks the store unless nothing changes */
+void write_changed(void *user, struct slice json, const struct err *err); /* a commit_fn */
