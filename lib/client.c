@@ -10,8 +10,6 @@
 
 #include "client.h"
 
-#define EXPORT __attribute__((visibility("default")))
-
 /* ---- lock: 0 free, 1 held, 2 held and waited for (U. Drepper, "Futexes are tricky") ---- */
 
 static _Atomic uint32_t forks; /* between the first process and this one */
@@ -37,6 +35,29 @@ void client_lock(struct sp *s) {
 void client_unlock(struct sp *s) {
     if (atomic_exchange_explicit(&s->lock, 0, memory_order_release) == 2)
         syscall(SYS_futex, &s->lock, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* ---- what is kept for later ---- */
+
+int pending_add(struct pending_list *l, const void *bytes, size_t n) {
+    struct pending *p = malloc(sizeof(*p) + n);
+    if (!p) return -ENOMEM;
+    p->next = NULL;
+    p->n = n;
+    memcpy(p->bytes, bytes, n);
+    *(l->first ? &l->last->next : &l->first) = p;
+    l->last = p;
+    return 0;
+}
+
+void pending_drop(struct pending_list *l) {
+    struct pending *p = l->first;
+    l->first = p->next;
+    free(p);
+}
+
+void pending_done(struct pending_list *l) {
+    while (l->first) pending_drop(l);
 }
 
 /* ---- opening ---- */
@@ -99,7 +120,6 @@ int client_open(const char *directory, const struct sp_protocol *protocol, struc
     s->lock_forks = forks;
     s->ctl = s->bell = s->bell_far = -1;
     s->send_ms = s->receive_ms = -1;
-    s->pending_end = &s->pending;
     s->spin_ns = 5000;
     snprintf(s->directory, sizeof(s->directory), "%s", directory);
     int rc = open_doors(s);

@@ -16,6 +16,8 @@
 #include "proto/sp_trie.h"
 #include "proto/sp_wire.h"
 
+#define EXPORT __attribute__((visibility("default")))
+
 /* Somebody with whom memory is shared. */
 struct peer {
     uint32_t id;
@@ -43,6 +45,19 @@ struct subscriptions {
     size_t only_n;
     size_t n;
 };
+
+/* Bytes that are needed later, the oldest first. Zeroed: empty. */
+struct pending {
+    struct pending *next;
+    size_t n;
+    unsigned char bytes[];
+};
+struct pending_list {
+    struct pending *first, *last;
+};
+int pending_add(struct pending_list *l, const void *bytes, size_t n);
+void pending_drop(struct pending_list *l); /* the first one, which is there */
+void pending_done(struct pending_list *l);
 
 struct sp {
     _Atomic uint32_t lock, lock_forks;
@@ -76,8 +91,8 @@ struct sp {
     int out_memfd;
     /* sub */
     struct subscriptions subscriptions;
-    uint32_t asked, active;                 /* numbers of changes of subscription */
-    struct pending *pending, **pending_end; /* messages for us alone */
+    uint32_t asked, active;      /* numbers of changes of subscription */
+    struct pending_list pending; /* messages for us alone */
     /* The next message to be received, if it was looked for already; it lies in the stage of a peer
      * or is the first of those pending. */
     const unsigned char *ahead;
@@ -92,12 +107,6 @@ struct sp {
     void *request_copy;
     size_t request_n;
     uint64_t sent_ms;
-};
-
-struct pending {
-    struct pending *next;
-    size_t n;
-    unsigned char bytes[];
 };
 
 void client_lock(struct sp *s);

@@ -45,17 +45,6 @@ static int told(int e, int flags) {
     return e == EAGAIN && !(flags & MSG_DONTWAIT) ? -ETIMEDOUT : -e;
 }
 
-static int keep(struct sp *s, const void *bytes, size_t n) {
-    struct pending *p = malloc(sizeof(*p) + n);
-    if (!p) return -ENOMEM;
-    p->next = NULL;
-    p->n = n;
-    memcpy(p->bytes, bytes, n);
-    *s->pending_end = p;
-    s->pending_end = &p->next;
-    return 0;
-}
-
 /* Waits for the echo; messages that come before it are received later. */
 static int await_echo(struct sp *s, const char *control, size_t n) {
     uint64_t deadline = client_now_ms() + ECHO_MS, now;
@@ -69,7 +58,7 @@ static int await_echo(struct sp *s, const char *control, size_t n) {
         if (got == 0 && !(p.revents & POLLHUP)) got = 0;
         rc = got < 0 || (got == 0 && p.revents & (POLLHUP | POLLRDHUP)) ? -ECONNRESET : 0;
         if (rc < 0 || ((size_t)got == n && memcmp(buffer, control, n) == 0)) break;
-        rc = keep(s, buffer, (size_t)got);
+        rc = pending_add(&s->pending, buffer, (size_t)got);
         if (rc < 0) break;
         rc = -ETIMEDOUT;
     }
@@ -102,13 +91,11 @@ static bool hung_up(int fd) {
 }
 
 ssize_t plain_receive(struct sp *s, void *buffer, size_t n, int flags) {
-    struct pending *p = s->pending;
+    const struct pending *p = s->pending.first;
     if (p) {
         size_t length = p->n;
         memcpy(buffer, p->bytes, length < n ? length : n);
-        s->pending = p->next;
-        if (!s->pending) s->pending_end = &s->pending;
-        free(p);
+        pending_drop(&s->pending);
         return (ssize_t)length;
     }
     int fd = s->ctl;

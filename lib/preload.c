@@ -6,8 +6,6 @@
 
 #include "preload.h"
 
-#define EXPORT __attribute__((visibility("default")))
-
 enum { FDS = 65536 };
 
 struct real real;
@@ -26,12 +24,6 @@ __attribute__((constructor)) void real_find(void) {
     FIND(dup2), FIND(dup3), FIND(close), FIND(ppoll), FIND(pselect), FIND(epoll_ctl);
     FIND(epoll_pwait);
 #undef FIND
-}
-
-/* Constructors of other libraries may come first. */
-static inline struct real *libc(void) {
-    if (__builtin_expect(!real.epoll_pwait, 0)) real_find();
-    return &real;
 }
 
 /* ---- descriptors ---- */
@@ -56,11 +48,7 @@ static void shim_leave(int fd) {
     struct sp *s = h->s;
     h->s = NULL;
     h->epoll = -1;
-    for (struct pending *p = h->wanted, *after; p; p = after) {
-        after = p->next;
-        free(p);
-    }
-    h->wanted = NULL;
+    pending_done(&h->wanted);
     sp_close(s);
 }
 
@@ -98,17 +86,6 @@ void shim_sync(struct shim *h) {
     client_mine(s);
     if (h->generation != s->generation) follow(h);
     client_unlock(s);
-}
-
-static int fail(int e) {
-    errno = e;
-    return -1;
-}
-
-/* The connected end behind a descriptor; NULL and errno: it is not connected. */
-static struct sp *end_of(const struct shim *h) {
-    if (!h->s) errno = ENOTCONN;
-    return h->s;
 }
 
 /* ---- socket, connect ---- */
@@ -174,12 +151,9 @@ static int attach(struct shim *h, const struct sockaddr *a, socklen_t n) {
     if (rc < 0) return fail(-rc);
     sp_timeout(h->s, h->send_ms, h->receive_ms);
     follow(h);
-    for (struct pending *p = h->wanted, *after; p; p = after) {
-        after = p->next;
+    for (const struct pending *p = h->wanted.first; p; p = p->next)
         sp_subscribe(h->s, p->bytes, p->n);
-        free(p);
-    }
-    h->wanted = NULL;
+    pending_done(&h->wanted);
     return 0;
 }
 
@@ -280,13 +254,8 @@ EXPORT int ioctl(int fd, unsigned long request, ...) {
 /* ---- options ---- */
 
 static int want(struct shim *h, const void *p, size_t n) {
-    struct pending *w = malloc(sizeof(*w) + n);
-    if (!w) return -1;
-    w->next = h->wanted;
-    w->n = n;
-    memcpy(w->bytes, p, n);
-    h->wanted = w;
-    return 0;
+    int rc = pending_add(&h->wanted, p, n);
+    return rc < 0 ? fail(-rc) : 0;
 }
 
 static int set_time(struct shim *h, int option, const void *p, socklen_t n) {

@@ -1,6 +1,7 @@
 /* What the preloaded calls share: which descriptors of the program are ends of a topology. */
 #pragma once
 
+#include <errno.h>
 #include <sys/epoll.h>
 
 #include "client.h"
@@ -16,8 +17,8 @@ struct shim {
     uint64_t epoll_data;
     int send_ms, receive_ms;
     char address[sizeof(((struct sockaddr_sp *)0)->ssp_topology)];
-    struct pending *wanted; /* subscriptions before connect */
-    struct shim *next;      /* all of them */
+    struct pending_list wanted; /* subscriptions before connect */
+    struct shim *next;          /* all of them */
 };
 
 /* The kernel's, or libc's own. */
@@ -54,6 +55,22 @@ extern struct real {
     int (*epoll_pwait)(int, struct epoll_event *, int, int, const sigset_t *);
 } real;
 void real_find(void);
+/* Constructors of other libraries may come before ours. */
+static inline struct real *libc(void) {
+    if (__builtin_expect(!real.epoll_pwait, 0)) real_find();
+    return &real;
+}
+
+static inline int fail(int e) {
+    errno = e;
+    return -1;
+}
+
+/* The connected end behind a descriptor; NULL and errno: it is not connected. */
+static inline struct sp *end_of(const struct shim *h) {
+    if (!h->s) errno = ENOTCONN;
+    return h->s;
+}
 
 struct shim *shim_of(int fd); /* NULL: none of ours */
 void shim_enter(int fd, struct shim *h);

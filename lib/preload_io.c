@@ -3,25 +3,7 @@
 
 #include "preload.h"
 
-#define EXPORT __attribute__((visibility("default")))
-
 enum { BATCH = 64 };
-
-static struct real *libc(void) {
-    real_find();
-    return &real;
-}
-
-static int fail(int e) {
-    errno = e;
-    return -1;
-}
-
-/* The connected end behind a descriptor; NULL and errno: it is not connected. */
-static struct sp *end_of(const struct shim *h) {
-    if (!h->s) errno = ENOTCONN;
-    return h->s;
-}
 
 /* ---- sending ---- */
 

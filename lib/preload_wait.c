@@ -4,8 +4,6 @@
 
 #include "preload.h"
 
-#define EXPORT __attribute__((visibility("default")))
-
 enum { FEW = 64 };
 
 static uint64_t now_ns(void) {
@@ -20,7 +18,7 @@ static short ready(struct shim *h, short events) {
     short found = 0;
     if (!s) return POLLOUT | POLLHUP; /* as a socket that is not connected */
     shim_sync(h);
-    if (!s->ring) return s->pending ? POLLIN & events : 0;
+    if (!s->ring) return s->pending.first ? POLLIN & events : 0;
     client_lock(s);
     session_listen(s, false);
     if (s->protocol->receives && arm_receive(s)) found |= POLLIN;
@@ -106,7 +104,7 @@ static int poll_ours(struct pollfd *p, nfds_t n, uint64_t deadline, const sigset
         found = look_at(p, n);
         nfds_t more = extend(all, p, n);
         struct timespec t = left_of(found ? 0 : deadline);
-        int rc = real.ppoll(all, more, !found && deadline == UINT64_MAX ? NULL : &t, mask);
+        int rc = libc()->ppoll(all, more, !found && deadline == UINT64_MAX ? NULL : &t, mask);
         if (rc < 0 && !found) {
             found = -1;
             break;
@@ -127,14 +125,14 @@ static uint64_t deadline_of(const struct timespec *t) {
 
 EXPORT int ppoll(struct pollfd *p, nfds_t n, const struct timespec *t, const sigset_t *mask) {
     real_find();
-    if (!any_of_ours(p, n)) return real.ppoll(p, n, t, mask);
+    if (!any_of_ours(p, n)) return libc()->ppoll(p, n, t, mask);
     return poll_ours(p, n, deadline_of(t), mask);
 }
 
 EXPORT int poll(struct pollfd *p, nfds_t n, int ms) {
     struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
     real_find();
-    if (!any_of_ours(p, n)) return real.ppoll(p, n, ms < 0 ? NULL : &t, NULL);
+    if (!any_of_ours(p, n)) return libc()->ppoll(p, n, ms < 0 ? NULL : &t, NULL);
     return poll_ours(p, n, deadline_ms(ms), NULL);
 }
 
@@ -176,7 +174,7 @@ static int select_ours(int n, fd_set *r, fd_set *w, fd_set *x, const struct time
     struct pollfd p[FD_SETSIZE];
     real_find();
     nfds_t count = from_sets(p, n, r, w, x);
-    if (!any_of_ours(p, count)) return real.pselect(n, r, w, x, t, mask);
+    if (!any_of_ours(p, count)) return libc()->pselect(n, r, w, x, t, mask);
     int rc = poll_ours(p, count, deadline_of(t), mask);
     if (rc < 0) return rc;
     return into_set(r, p, count, POLLIN, POLLIN | POLLHUP | POLLERR) +
@@ -202,18 +200,18 @@ EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *limit)
 EXPORT int epoll_ctl(int ep, int operation, int fd, struct epoll_event *event) {
     struct shim *h = shim_of(fd);
     real_find();
-    if (!h || !h->s || !h->s->ring) return real.epoll_ctl(ep, operation, fd, event);
+    if (!h || !h->s || !h->s->ring) return libc()->epoll_ctl(ep, operation, fd, event);
     struct epoll_event own = {0};
     if (event) own = *event;
     if (!h->s->protocol->receives) own.events &= ~(uint32_t)EPOLLIN;
     if (!h->s->protocol->sends) own.events &= ~(uint32_t)EPOLLOUT;
-    int rc = real.epoll_ctl(ep, operation, fd, &own);
+    int rc = libc()->epoll_ctl(ep, operation, fd, &own);
     if (rc < 0) return rc;
     h->epoll = operation == EPOLL_CTL_DEL ? -1 : ep;
     h->epoll_data = own.data.u64;
     struct epoll_event e = {.events = EPOLLIN | EPOLLET,
                             .data.u64 = SERVICE_NAME | (uint32_t)h->s->ctl};
-    if (operation != EPOLL_CTL_MOD) real.epoll_ctl(ep, operation, h->s->ctl, &e);
+    if (operation != EPOLL_CTL_MOD) libc()->epoll_ctl(ep, operation, h->s->ctl, &e);
     return 0;
 }
 
@@ -259,7 +257,7 @@ static int epoll_ours(int ep, struct epoll_event *events, int n, uint64_t deadli
             deadline == UINT64_MAX ? -1 : (int)(t.tv_sec * 1000 + (t.tv_nsec + 999999) / 1000000);
         for (struct shim *h = shim_first(); h; h = h->next)
             if (h->epoll == ep) arm_one(h);
-        int rc = real.epoll_pwait(ep, events, n, ms, mask), kept = 0;
+        int rc = libc()->epoll_pwait(ep, events, n, ms, mask), kept = 0;
         for (int i = 0; i < rc; i++)
             if (is_real(ep, &events[i])) events[kept++] = events[i];
         if (rc <= 0 || kept) return rc < 0 ? rc : kept;

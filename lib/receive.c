@@ -99,7 +99,7 @@ void ring_show(struct sp *s, bool all) {
 }
 
 bool ring_pending(const struct sp *s) {
-    if (s->ahead || s->pending || s->bad) return true;
+    if (s->ahead || s->pending.first || s->bad) return true;
     for (size_t i = 0; i < s->n_peers; i++) {
         const struct peer *p = s->peers[i];
         if (p->has_in && sp_ring_pending(&p->in, &p->cursor)) return true;
@@ -188,9 +188,10 @@ static int fetch_turn(struct sp *s) {
 }
 
 static bool fetch_pending(struct sp *s) {
-    if (!s->pending) return false;
-    s->ahead = s->pending->bytes;
-    s->ahead_n = s->pending->n;
+    const struct pending *p = s->pending.first;
+    if (!p) return false;
+    s->ahead = p->bytes;
+    s->ahead_n = p->n;
     s->ahead_of = NULL;
     return true;
 }
@@ -231,9 +232,6 @@ size_t ring_take(struct sp *s, void *buffer, size_t n) {
         s->ahead_of = NULL;
         return length;
     }
-    struct pending *p = s->pending;
-    s->pending = p->next;
-    if (!s->pending) s->pending_end = &s->pending;
-    free(p);
+    pending_drop(&s->pending);
     return length;
 }

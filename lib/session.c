@@ -69,17 +69,6 @@ static int tell(int ctl, const struct sp_session_message *m, const void *bytes, 
     return 0;
 }
 
-static int keep_message(struct sp *s, const unsigned char *bytes, size_t n) {
-    struct pending *p = malloc(sizeof(*p) + n);
-    if (!p) return -ENOMEM;
-    p->next = NULL;
-    p->n = n;
-    memcpy(p->bytes, bytes, n);
-    *s->pending_end = p;
-    s->pending_end = &p->next;
-    return 0;
-}
-
 /* Returns 1 when the beginning is complete. */
 static int obey(struct sp *s, const struct sp_session_message *m, const unsigned char *bytes,
                 size_t n, int *fds, size_t n_fds) {
@@ -96,7 +85,7 @@ static int obey(struct sp *s, const struct sp_session_message *m, const unsigned
     }
     case SP_SESSION_GONE: peers_gone(s, m->id); return 0;
     case SP_SESSION_ACTIVE: s->active = m->id; return 0;
-    case SP_SESSION_DATA: return keep_message(s, bytes, n);
+    case SP_SESSION_DATA: return pending_add(&s->pending, bytes, n);
     case SP_SESSION_READY: return 1;
     default: return 0; /* of a newer service */
     }
@@ -232,12 +221,7 @@ void session_close(struct sp *s) {
     if (s->side) munmap(s->side, SP_SIDE_BYTES);
     if (s->service) munmap((void *)(uintptr_t)s->service, SP_SIDE_BYTES);
     if (s->out_memory) munmap(s->out_memory, s->out_bytes);
-    for (struct pending *p = s->pending, *next; p; p = next) {
-        next = p->next;
-        free(p);
-    }
-    s->pending = NULL;
-    s->pending_end = &s->pending;
+    pending_done(&s->pending);
     s->ctl = s->bell = s->bell_far = -1;
     s->side = NULL;
     s->service = NULL;

@@ -13,7 +13,7 @@ struct sp_pattern_ops {
     enum sp_pattern pattern;
     size_t state_bytes;                   /* of topology->state, zeroed */
     size_t pipe_bytes;                    /* of pipe->state, zeroed */
-    void (*start)(struct sp_topology *t); /* may be NULL, as all below but attach and receive */
+    void (*start)(struct sp_topology *t); /* may be NULL, as all below but receive */
     void (*stop)(struct sp_topology *t);  /* all pipes are gone */
     /* The pipe is in topology->pipes. An error refuses it. */
     int (*attach)(struct sp_pipe *p, struct err *err);
@@ -23,8 +23,8 @@ struct sp_pattern_ops {
      * the pipe holds it; sp_topology_resume gives it another chance. -EBADMSG and -EOPNOTSUPP: the
      * pipe is closed and it counts; -ELOOP: dropped and counted. */
     int (*receive)(struct sp_pipe *p, struct sp_message *m);
-    /* The pipe's queue has room again. */
-    void (*drained)(struct sp_pipe *p);
+    /* The pipe takes messages: it has just been attached, or its queue has room again. */
+    void (*has_room)(struct sp_pipe *p);
     void (*shed)(struct sp_topology *t); /* memory is short: what it keeps for itself, by half */
     void (*configured)(struct sp_topology *t); /* topology->config is another one */
     /* Lines for `status` and `stats`. */
@@ -34,6 +34,6 @@ struct sp_pattern_ops {
 #define SP_PATTERN(sym)                                                                            \
     __attribute__((used, retain, section("atoll_sp_patterns"))) static const struct sp_pattern_ops \
         *const sp_pattern_p_##sym = &sym
-/* For `drained` of patterns that keep nothing themselves: whoever waits goes on. */
+/* For `has_room` of patterns that keep nothing themselves: whoever waits goes on. */
 void sp_pattern_resume(struct sp_pipe *p);
 const struct sp_pattern_ops *sp_pattern_find(enum sp_pattern pattern); /* NULL: not linked in */

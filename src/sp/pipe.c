@@ -72,6 +72,11 @@ static void state_done(struct sp_pipe *p) {
     p->state = NULL;
 }
 
+static void tell_of_room(struct sp_pipe *p) {
+    const struct sp_pattern_ops *pattern = p->topology->pattern;
+    if (pattern->has_room) pattern->has_room(p);
+}
+
 int sp_pipe_open(struct sp_pipe *p, struct err *err) {
     struct sp_topology *t = p->topology;
     int r = admit(p, err);
@@ -86,12 +91,15 @@ int sp_pipe_open(struct sp_pipe *p, struct err *err) {
     if (!p->state) abort();
     t->pipes.v[p->slot] = p;
     count(p, 1);
-    r = t->pattern->attach(p, err);
-    if (r == 0) return 0;
-    slot_give(p);
-    state_done(p);
-    p->id = 0;
-    return r;
+    if (t->pattern->attach) r = t->pattern->attach(p, err);
+    if (r < 0) {
+        slot_give(p);
+        state_done(p);
+        p->id = 0;
+        return r;
+    }
+    tell_of_room(p);
+    return 0;
 }
 
 /* ---- closing ---- */
@@ -349,7 +357,7 @@ void sp_pipe_flush(struct sp_pipe *p) {
     if (!p->full || p->closing || !sp_queue_is_low(&p->out)) return;
     p->full = false;
     p->blocks_since_ms = 0;
-    if (p->topology->pattern->drained) p->topology->pattern->drained(p);
+    tell_of_room(p);
 }
 
 void sp_pipes_flush(void) {

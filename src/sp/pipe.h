@@ -116,7 +116,7 @@ void sp_pipes_flush(void);
 /* ---- for patterns ---- */
 
 /* Puts a message into the pipe's queue by its policy; the caller keeps its reference. FULL: nothing
- * happened, sp_pattern_ops.drained will be called. Closes the pipe on DISCONNECT. */
+ * happened, sp_pattern_ops.has_room will be called. Closes the pipe on DISCONNECT. */
 enum sp_put sp_pipe_send(struct sp_pipe *p, struct sp_message *m);
 /* An answer to a control: goes before all messages, whatever the limits. Takes over the reference.
  * Closes a peer that does not read its answers. */

@@ -14,6 +14,7 @@ import uuid
 import pytest
 
 import atoll_cluster as ac
+import sp_service
 
 numbers = itertools.count(1)
 
@@ -110,6 +111,20 @@ def own_atoll(new_atoll):
         if os.path.isdir(a.root):
             a.end()
             shutil.rmtree(a.root)
+
+
+@pytest.fixture
+def services():
+    """Messaging services alone, each of its own topologies, for one test that may stop them."""
+    made = []
+
+    def make(*topologies):
+        made.append(sp_service.Service(*topologies))
+        return made[-1].start()
+
+    yield make
+    for s in made:
+        s.end()
 
 
 @pytest.fixture

@@ -4,9 +4,7 @@ import signal
 import socket
 import subprocess
 
-import pytest
-
-from sp_service import Service, topology, until
+from sp_service import topology, until
 
 
 def free_port():
@@ -17,19 +15,6 @@ def free_port():
 
 def edge(name, role, **kw):
     return {"name": name, "role": role, **kw}
-
-
-@pytest.fixture
-def services():
-    made = []
-
-    def make(*topologies):
-        made.append(Service(*topologies))
-        return made[-1].start()
-
-    yield make
-    for s in made:
-        s.end()
 
 
 def peers(sp, name, e):

@@ -42,20 +42,6 @@ def sp():
         yield service.start()
 
 
-@pytest.fixture
-def own():
-    """A service that one test may stop."""
-    made = []
-
-    def make(*topologies):
-        made.append(Service(*topologies))
-        return made[-1].start()
-
-    yield make
-    for s in made:
-        s.end()
-
-
 # ---- publish and subscribe ----
 
 def test_a_subscription_answers_when_it_is_active(sp):
@@ -464,8 +450,8 @@ def test_an_unknown_topology_or_role_is_no_file(sp):
             sp.connect(name, file)
 
 
-def test_a_message_above_the_limit_of_the_topology_is_dropped_and_counted(own):
-    sp = own(topology("small", "pubsub", maxMessageBytes=100))
+def test_a_message_above_the_limit_of_the_topology_is_dropped_and_counted(services):
+    sp = services(topology("small", "pubsub", maxMessageBytes=100))
     with sp.connect("small", "sub@") as sub, sp.connect("small", "pub") as pub:
         pub.send(b"x" * 101)
         pub.send(b"fits")
@@ -611,8 +597,8 @@ def test_a_storm_of_hops_is_dropped(sp):
 
 # ---- life ----
 
-def test_a_restart_ends_connections_but_loses_no_file(own):
-    sp = own(topology("quotes", "pubsub"))
+def test_a_restart_ends_connections_but_loses_no_file(services):
+    sp = services(topology("quotes", "pubsub"))
     sub = sp.connect("quotes", "sub@")
     names = {f.name for f in sp.dir("quotes").iterdir()}
     inode = os.stat(sp.path("quotes", "sub")).st_ino
@@ -629,16 +615,16 @@ def test_a_restart_ends_connections_but_loses_no_file(own):
         assert s.get() == b"again"
 
 
-def test_the_names_of_files_never_disappear_while_the_service_starts(own):
-    sp = own(topology("quotes", "pubsub"))
+def test_the_names_of_files_never_disappear_while_the_service_starts(services):
+    sp = services(topology("quotes", "pubsub"))
     for _ in range(3):
         sp.stop()
         assert os.path.exists(sp.path("quotes", "sub"))
         sp.start()
 
 
-def test_what_send_accepted_is_delivered_before_the_service_stops(own):
-    sp = own(topology("work", "pipeline"), topology("quotes", "pubsub"))
+def test_what_send_accepted_is_delivered_before_the_service_stops(services):
+    sp = services(topology("work", "pipeline"), topology("quotes", "pubsub"))
     with sp.connect("quotes", "sub@") as sub, sp.connect("quotes", "pub") as pub:
         for i in range(500):
             pub.send(b"%d" % i)
@@ -648,8 +634,8 @@ def test_what_send_accepted_is_delivered_before_the_service_stops(own):
         sp.process.wait(5)
 
 
-def test_topologies_come_change_and_go_with_their_files(own):
-    sp = own(topology("one", "pubsub"))
+def test_topologies_come_change_and_go_with_their_files(services):
+    sp = services(topology("one", "pubsub"))
     stays = sp.connect("one", "sub@")
     sp.declare(topology("two", "pipeline"))
     until(lambda: sp.is_served("two"))
@@ -665,15 +651,15 @@ def test_topologies_come_change_and_go_with_their_files(own):
     assert stays.get() == b""
 
 
-def test_a_wrong_file_changes_nothing_and_says_why(own):
-    sp = own(topology("one", "pubsub"))
+def test_a_wrong_file_changes_nothing_and_says_why(services):
+    sp = services(topology("one", "pubsub"))
     (sp.config / "one.json").write_text('{"apiVersion": "sp.atoll.dev/v1", "kind": "Topology", "metadata": {"name": "one"}, "spec": {"pattern": "smoke"}}')
     until(lambda: "spec.pattern" in sp.log)
     assert sp.is_served("one")
 
 
-def test_nothing_to_do_costs_nothing(own):
-    sp = own(topology("quotes", "pubsub"), topology("work", "pipeline"))
+def test_nothing_to_do_costs_nothing(services):
+    sp = services(topology("quotes", "pubsub"), topology("work", "pipeline"))
     with sp.connect("quotes", "sub"), sp.connect("work", "push") as push:
         push.fill(b"x")
         time.sleep(0.2)
@@ -683,9 +669,9 @@ def test_nothing_to_do_costs_nothing(own):
     assert pss_kib(sp.process.pid) <= 4096
 
 
-def test_a_full_disk_stops_no_message(own):
+def test_a_full_disk_stops_no_message(services):
     """Only the readable files stand still, and the log says so; they go on when there is room again."""
-    sp = own(topology("quotes", "pubsub", retain=10))
+    sp = services(topology("quotes", "pubsub", retain=10))
     sp.stop()
     run = sp.root / "run/atoll/sp"
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(run)], check=True)

@@ -130,20 +130,17 @@ static int bench_run(const struct verb *v, int argc, char **argv) {
         {"--receivers", "N", "receiving programs, at most 64; default 1", &receivers, NULL},
     };
     struct cli_args args;
-    struct err err = {0};
     struct sp_view view;
     OWN(arena_free_p) struct arena *a = arena_new();
     int status = cli_parse(v, argc, argv, options, ARRAY_LEN(options), 1, &args);
     if (status != CLI_CONTINUE) return status;
-    if (!args.n_words) return cli_usage(v, "needs the name of a topology");
     if (!number(messages, 1, 100000000, &b.messages)) return cli_usage(v, "--messages: 1 to 10^8");
     if (!number(bytes, BENCH_HEAD_BYTES, 200000, &b.bytes))
         return cli_usage(v, "--size: 16 to 200000");
     if (!number(receivers, 1, BENCH_RECEIVERS_MAX, &b.receivers))
         return cli_usage(v, "--receivers: 1 to 64");
-    status = sp_cli_root(v, &args, a, &b.root);
+    status = sp_cli_topology(v, &args, a, &b.root, &view);
     if (status != CLI_CONTINUE) return status;
-    if (sp_view_read(b.root, args.words[0], a, &view, &err) < 0) return cli_err(v, &err);
     b.topology = args.words[0];
     b.pattern = sp_fact(&view.values, "pattern");
     if (str_eq(b.pattern, "survey") || (str_eq(b.pattern, "pair") && b.receivers > 1))

@@ -63,12 +63,10 @@ static int send_run(const struct verb *v, int argc, char **argv) {
     OWN(arena_free_p) struct arena *a = arena_new();
     int status = cli_parse(v, argc, argv, options, ARRAY_LEN(options), CLI_WORDS_MAX, &args);
     if (status != CLI_CONTINUE) return status;
-    if (!args.n_words) return cli_usage(v, "needs the name of a topology");
     status = sp_cli_timeout(v, timeout, &s.timeout_ms);
     if (status != CLI_CONTINUE) return status;
-    status = sp_cli_root(v, &args, a, &root);
+    status = sp_cli_topology(v, &args, a, &root, &view);
     if (status != CLI_CONTINUE) return status;
-    if (sp_view_read(root, args.words[0], a, &view, &err) < 0) return cli_err(v, &err);
     const char *role = str_or(sp_cli_role(sp_fact(&view.values, "pattern"), true), "");
     OWN(close_p) int fd = -1;
     if (sp_cli_connect(root, args.words[0], role, &fd, &err) < 0) return cli_err(v, &err);

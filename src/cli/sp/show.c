@@ -19,15 +19,12 @@ static void table_print(const char *title, const struct sp_facts_list *l) {
 static int show_run(const struct verb *v, int argc, char **argv) {
     const char *root;
     struct cli_args args;
-    struct err err = {0};
     struct sp_view view;
     OWN(arena_free_p) struct arena *a = arena_new();
     int status = cli_parse(v, argc, argv, NULL, 0, 1, &args);
     if (status != CLI_CONTINUE) return status;
-    if (!args.n_words) return cli_usage(v, "needs the name of a topology");
-    status = sp_cli_root(v, &args, a, &root);
+    status = sp_cli_topology(v, &args, a, &root, &view);
     if (status != CLI_CONTINUE) return status;
-    if (sp_view_read(root, args.words[0], a, &view, &err) < 0) return cli_err(v, &err);
     for (size_t i = 0; i < view.values.n; i++)
         printf("%-20s %s\n", view.values.v[i].key, view.values.v[i].value);
     table_print("roles", &view.roles);

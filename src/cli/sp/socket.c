@@ -102,6 +102,16 @@ int sp_cli_root(const struct verb *v, const struct cli_args *args, struct arena 
     return CLI_CONTINUE;
 }
 
+int sp_cli_topology(const struct verb *v, const struct cli_args *args, struct arena *a,
+                    const char **ret_root, struct sp_view *ret) {
+    struct err err = {0};
+    if (!args->n_words) return cli_usage(v, "needs the name of a topology");
+    int status = sp_cli_root(v, args, a, ret_root);
+    if (status != CLI_CONTINUE) return status;
+    if (sp_view_read(*ret_root, args->words[0], a, ret, &err) < 0) return cli_err(v, &err);
+    return CLI_CONTINUE;
+}
+
 int sp_cli_timeout(const struct verb *v, const char *text, int *ret_ms) {
     enum { SECONDS_MAX = 1000000 };
     uint64_t seconds;

@@ -75,6 +75,10 @@ void sp_cli_escape(struct buf *out, struct slice bytes);
 /* Root of the arguments, for verbs that need no privilege. */
 int sp_cli_root(const struct verb *v, const struct cli_args *args, struct arena *a,
                 const char **ret);
+/* What verbs about one topology begin with: the first word's, and the root. CLI_CONTINUE or an exit
+ * status. */
+int sp_cli_topology(const struct verb *v, const struct cli_args *args, struct arena *a,
+                    const char **ret_root, struct sp_view *ret);
 /* --timeout in whole seconds; NULL leaves *ret_ms as it is. CLI_CONTINUE or an exit status. */
 int sp_cli_timeout(const struct verb *v, const char *text, int *ret_ms);
 

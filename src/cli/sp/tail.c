@@ -83,14 +83,12 @@ static int tail_run(const struct verb *v, int argc, char **argv) {
     OWN(arena_free_p) struct arena *a = arena_new();
     int status = cli_parse(v, argc, argv, options, ARRAY_LEN(options), CLI_WORDS_MAX, &args);
     if (status != CLI_CONTINUE) return status;
-    if (!args.n_words) return cli_usage(v, "needs the name of a topology");
     if (count && slice_u64(slice_of(count), &t.left) < 0)
         return cli_usage(v, "--count: not a number");
     status = sp_cli_timeout(v, timeout, &t.timeout_ms);
     if (status != CLI_CONTINUE) return status;
-    status = sp_cli_root(v, &args, a, &root);
+    status = sp_cli_topology(v, &args, a, &root, &view);
     if (status != CLI_CONTINUE) return status;
-    if (sp_view_read(root, args.words[0], a, &view, &err) < 0) return cli_err(v, &err);
     const char *role = sp_cli_role(sp_fact(&view.values, "pattern"), false);
     bool subscribes = str_eq(role, "sub") && !filter;
     if (!role || (!str_eq(role, "sub") && (filter || args.n_words > 1)))

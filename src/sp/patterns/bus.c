@@ -23,14 +23,11 @@ static void stop(struct sp_topology *t) {
     vec_done(&s->to);
 }
 
-static int attach(struct sp_pipe *p, struct err *err) { return 0; }
-
 static const struct sp_pattern_ops bus = {.name = "bus",
                                           .pattern = SP_BUSES,
                                           .state_bytes = sizeof(struct bus),
                                           .stop = stop,
-                                          .attach = attach,
                                           .detach = sp_pattern_resume,
                                           .receive = receive,
-                                          .drained = sp_pattern_resume};
+                                          .has_room = sp_pattern_resume};
 SP_PATTERN(bus);

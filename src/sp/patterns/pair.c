@@ -22,7 +22,6 @@ static int attach(struct sp_pipe *p, struct err *err) {
         return -EBUSY;
     }
     s->ends[at] = p;
-    sp_topology_resume(p->topology);
     return 0;
 }
 
@@ -47,5 +46,5 @@ static const struct sp_pattern_ops pair = {.name = "pair",
                                            .attach = attach,
                                            .detach = detach,
                                            .receive = receive,
-                                           .drained = sp_pattern_resume};
+                                           .has_room = sp_pattern_resume};
 SP_PATTERN(pair);

@@ -62,9 +62,7 @@ static void stop(struct sp_topology *t) {
 
 static int attach(struct sp_pipe *p, struct err *err) {
     struct pipeline *s = p->topology->state;
-    if (p->role != SP_PULL) return 0;
-    sp_chooser_add(&s->pullers, p);
-    go_on(p->topology);
+    if (p->role == SP_PULL) sp_chooser_add(&s->pullers, p);
     return 0;
 }
 
@@ -77,7 +75,7 @@ static void detach(struct sp_pipe *p) {
     go_on(p->topology);
 }
 
-static void drained(struct sp_pipe *p) { go_on(p->topology); }
+static void has_room(struct sp_pipe *p) { go_on(p->topology); }
 
 static void describe(const struct sp_topology *t, struct buf *out) {
     const struct pipeline *s = t->state;
@@ -92,6 +90,6 @@ static const struct sp_pattern_ops pipeline = {.name = "pipeline",
                                                .attach = attach,
                                                .detach = detach,
                                                .receive = receive,
-                                               .drained = drained,
+                                               .has_room = has_room,
                                                .describe = describe};
 SP_PATTERN(pipeline);

@@ -330,7 +330,7 @@ static const struct sp_pattern_ops pubsub = {.name = "pubsub",
                                              .attach = attach,
                                              .detach = detach,
                                              .receive = receive,
-                                             .drained = sp_pattern_resume,
+                                             .has_room = sp_pattern_resume,
                                              .shed = shed,
                                              .configured = configured,
                                              .describe = describe};

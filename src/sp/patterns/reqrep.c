@@ -215,9 +215,7 @@ static void stop(struct sp_topology *t) {
 
 static int attach(struct sp_pipe *p, struct err *err) {
     struct reqrep *s = p->topology->state;
-    if (p->role != SP_REP) return 0;
-    sp_chooser_add(&s->workers, p);
-    go_on(p->topology);
+    if (p->role == SP_REP) sp_chooser_add(&s->workers, p);
     return 0;
 }
 
@@ -243,7 +241,7 @@ static void detach(struct sp_pipe *p) {
     if (!t->stopping) go_on(t);
 }
 
-static void drained(struct sp_pipe *p) { go_on(p->topology); }
+static void has_room(struct sp_pipe *p) { go_on(p->topology); }
 
 static void describe(const struct sp_topology *t, struct buf *out) {
     const struct reqrep *s = t->state;
@@ -262,6 +260,6 @@ static const struct sp_pattern_ops reqrep = {.name = "reqrep",
                                              .attach = attach,
                                              .detach = detach,
                                              .receive = receive,
-                                             .drained = drained,
+                                             .has_room = has_room,
                                              .describe = describe};
 SP_PATTERN(reqrep);
