@@ -458,6 +458,50 @@ def test_unknown_and_repeated_fields_of_custom_resources(api, widgets, name):
     assert api("POST", widgets + "?dryRun=All", widget(name))[0] == 201 and api("GET", f"{widgets}/{name}")[0] == 404
 
 
+def test_a_definition_that_makes_lists_granular_or_atomic_keeps_the_sets_usable(sock, ns, name):
+    """As upstream's reconcileManagedFieldsWithSchemaChanges: sets are read by the schema of today."""
+    api, crds = Api(sock), "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    crd = json.loads(json.dumps(WIDGET).replace("widgets", "gadgets").replace("Widget", "Gadget").replace("apply.example", "turn.example"))
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    keyed = dict(schema["ports"])
+    schema["ports"] = {k: v for k, v in keyed.items() if k in ("type", "items")}
+    assert api("POST", crds, crd)[0] == 201
+    path = f"/apis/turn.example.org/v1/namespaces/{ns}/gadgets/{name}"
+    gadget = lambda **spec: {"apiVersion": "turn.example.org/v1", "kind": "Gadget", "metadata": {"name": name}, "spec": spec}
+    ac.until(lambda: api("GET", path)[0] == 404 and api("GET", path.rpartition("/")[0])[0] == 200, what="gadgets")
+
+    def turn(change):
+        o = api("GET", f"{crds}/{crd['metadata']['name']}")[1]
+        change(o["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"])
+        assert api("PUT", f"{crds}/{crd['metadata']['name']}", o)[0] == 200
+
+    try:
+        one = [{"port": 80, "name": "a"}, {"port": 81, "name": "b"}]
+        o = apply(api, path, gadget(ports=one, whole={"a": "1"}), "one")[1]
+        assert managers(o)[("one", "Apply", "")] == {"f:spec": {"f:ports": {}, "f:whole": {}}}
+        turn(lambda p: (p.update(ports=keyed), p["whole"].pop("x-kubernetes-map-type")))
+        # Another manager adds an item and a key without a conflict; the first one's stay the first one's.
+        status, o = apply(api, path, gadget(ports=[{"port": 82}], whole={"b": "2"}), "two")
+        assert status == 200 and [p["port"] for p in o["spec"]["ports"]] == [80, 81, 82], o
+        assert o["spec"]["whole"] == {"a": "1", "b": "2"}
+        ports = managers(o)[("one", "Apply", "")]["f:spec"]["f:ports"]
+        assert {k for k in ports if k != "."} == {'k:{"port":80,"protocol":"TCP"}', 'k:{"port":81,"protocol":"TCP"}'}
+        status, e = apply(api, path, gadget(ports=[{"port": 80, "name": "z"}]), "two")
+        assert status == 409 and 'conflict with "one"' in e["message"], e
+        # What the first one no longer applies goes, item by item.
+        o = apply(api, path, gadget(ports=one[:1], whole={"a": "1"}), "one")[1]
+        assert [p["port"] for p in o["spec"]["ports"]] == [80, 82], o
+        # And back: the list is one thing again, and both have it.
+        turn(lambda p: (p["ports"].pop("x-kubernetes-list-type"), p["ports"].pop("x-kubernetes-list-map-keys")))
+        status, e = apply(api, path, gadget(ports=[{"port": 1}], whole={"a": "1"}), "one")
+        assert status == 409 and e["message"] == 'Apply failed with 1 conflict: conflict with "two": .spec.ports', e
+        o = api("PATCH", path + "?fieldManager=three", {"spec": {"ports": [{"port": 9}]}}, content=MERGE)[1]
+        assert managers(o)[("three", "Update", "")] == {"f:spec": {"f:ports": {}}}
+        assert all("f:ports" not in f["f:spec"] for who, f in managers(o).items() if who[0] != "three"), managers(o)
+    finally:
+        api("DELETE", f"{crds}/{crd['metadata']['name']}")
+
+
 # ---- dry run ----
 
 def pod(name):

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "api/managed/merge.h"
+#include "api/managed/reconcile.h"
 #include "base/limits.h"
 #include "base/own.h"
 
@@ -24,12 +25,16 @@ static bool same_manager(const managed_entry *x, const managed_entry *y) {
            (is_apply(x) || str_eq(x->api_version, y->api_version));
 }
 
-static struct managers load(struct arena *a, const managed_list *l) {
+static struct managers load(const struct managed_write *w, const managed_list *l) {
     struct managers out = {0};
+    struct reconcile r = {.a = w->a, .shape = w->shape, .live = w->before};
     for (size_t i = 0; i < l->n; i++) {
-        struct manager *m = ARENA_PUSH(a, &out);
+        struct manager *m = ARENA_PUSH(w->a, &out);
         m->e = l->v[i];
-        if (fields_parse(a, m->e.fields_v1, true, &m->set, NULL) < 0) out.n--;
+        if (fields_parse(w->a, m->e.fields_v1, true, &m->set, NULL) < 0)
+            out.n--;
+        else if (w->reconcile && w->before.n)
+            m->changed = fields_reconcile(&r, &m->set, &m->set);
     }
     return out;
 }
@@ -153,7 +158,7 @@ void managed_update(const struct managed_write *w, const managed_list *was, stru
     fields_compare(w->a, w->shape, w->part, created ? w->empty : w->before, after, &changed,
                    &removed);
     if (fields_empty(&changed) && fields_empty(&removed)) return;
-    struct managers ms = load(w->a, was);
+    struct managers ms = load(w, was);
     managed_entry self = entry_of(w, "Update");
     yield(w->a, &ms, &self, &changed, &removed);
     if (!fields_empty(&changed)) {
@@ -243,7 +248,7 @@ int managed_merge(struct managed_apply *m, const json_t *live, const json_t *con
     if (rc < 0) return rc;
     m->base = base_entries(m);
     managed_entry self = entry_of(&m->w, "Apply");
-    struct managers ms = load(a, &m->base);
+    struct managers ms = load(&m->w, &m->base);
     struct fields owned = m->config, last = {0};
     for (size_t i = 0; i < ms.n; i++) {
         if (same_manager(&ms.v[i].e, &self))
@@ -289,7 +294,7 @@ int managed_applied(struct managed_apply *m, struct slice after, struct managed 
     struct fields changed, removed;
     fields_compare(a, m->w.shape, m->w.part, m->w.before.n ? m->w.before : m->w.empty, after,
                    &changed, &removed);
-    struct managers ms = load(a, &m->base);
+    struct managers ms = load(&m->w, &m->base);
     managed_entry self = entry_of(&m->w, "Apply");
     *ret_conflicts = (struct managed_conflict_list){0};
     if (!m->force) conflicts_of(m, &ms, &self, &changed, ret_conflicts);

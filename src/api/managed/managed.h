@@ -22,6 +22,7 @@ struct managed_write {
     struct arena *a;
     struct shape shape;
     enum fields_part part;
+    bool reconcile; /* the schema may be another than when the entries were written */
     const char *manager, *api_version, *subresource, *now;
     struct slice empty;  /* canonical JSON of an object of the kind with nothing in it */
     struct slice before; /* canonical JSON of the object as it was; empty: a new one */

@@ -285,6 +285,14 @@ int fields_of_config(struct arena *a, struct shape shape, enum fields_part part,
     return w.rc;
 }
 
+void fields_of_object(struct arena *a, struct shape shape, struct slice json, struct fields *ret) {
+    struct walk w = {.a = a};
+    struct scan s = scan_of(json);
+    *ret = (struct fields){0};
+    take(&w, shape, &s, ret);
+    finish(ret);
+}
+
 /* ---- two values ---- */
 
 static void compare(struct walk *w, struct shape shape, struct slice before, struct scan *s,

@@ -24,5 +24,8 @@ void fields_compare(struct arena *a, struct shape shape, enum fields_part part, 
 int fields_of_config(struct arena *a, struct shape shape, enum fields_part part, struct slice json,
                      struct fields *ret, struct err *err);
 
+/* The fields of an object that is stored; what does not fit the shape is left out. */
+void fields_of_object(struct arena *a, struct shape shape, struct slice json, struct fields *ret);
+
 /* Text of the keys of a list item, as in k:…; false when it has none of them. */
 bool fields_item_key(struct arena *a, struct shape list, struct slice item, struct slice *ret);

@@ -50,6 +50,7 @@ struct managed_write write_manager(struct write *w) {
         .a = c->a,
         .shape = shape_of_kind(c->kind),
         .part = part_of(c->kind, w->subresource),
+        .reconcile = c->kind->custom != NULL, /* those of built-in kinds stay */
         .manager = str_empty(manager) ? agent_name(c) : manager,
         .api_version = c->kind->api_version,
         .subresource = *w->subresource ? w->subresource : NULL,
