@@ -1,10 +1,10 @@
 /*
- * Load generator of the benchmarks: N kept connections, each with one request under way, for a
- * while or for a number of requests; prints one JSON line. GET of a path, POST of a file's content,
- * a gRPC call, or (raw) any request that is answered by one line. In what is posted a run of eight
- * # becomes the number of the request, a run of sixteen @ the microseconds of the monotonic clock.
- * The processor time of the server is read over the same span, so that a figure per core does not
- * depend on what else the machine does.
+ * Load generator of the benchmarks: N clients on kept connections, each with one request under way,
+ * for a while or for a number of requests; prints one JSON line. GET of a path, POST of a file's
+ * content, a gRPC call, or (raw) any request that is answered by one line. In what is posted a run
+ * of eight # becomes the number of the request, a run of sixteen @ the microseconds of the
+ * monotonic clock. The processor time of the server is read over the same span, so that a figure
+ * per core does not depend on what else the machine does.
  */
 #include "load.h"
 
@@ -22,7 +22,7 @@
 struct load {
     const char *cert, *key, *path, *post;
     struct place place;
-    long clients_n, ms, pid, count, rate, first;
+    long clients_n, streams, ms, pid, count, rate, first;
     bool tls, h2, grpc, raw;
     char *request;       /* the whole of it; with HTTP/2 or raw its body */
     char *body;          /* in request; NULL: GET */
@@ -60,15 +60,22 @@ static uint64_t cpu_ns(long pid) {
 
 /* ---- one client ---- */
 
+void client_fill(const struct client *c) {
+    digits_put(c->load->number, 8, c->number);
+    digits_put(c->load->time, 16, c->sent_ns / 1000);
+}
+
 static void send_request(struct client *c) {
     struct load *l = c->load;
     c->sent_ns = now_ns();
-    digits_put(l->number, 8, (uint64_t)l->first + l->sent);
-    digits_put(l->time, 16, c->sent_ns / 1000);
-    l->sent++;
+    c->number = (uint64_t)l->first + l->sent++;
     c->answer = (struct answer){.state = ANSWER_HEAD};
-    int r = c->h2 ? h2_client_request(c->h2) : (int)client_write(c, l->request, l->request_n);
-    if (r < 0) c->dead = true;
+    if (c->h2) {
+        h2_client_request(c);
+        return;
+    }
+    client_fill(c);
+    if (client_write(c, l->request, l->request_n) < 0) c->dead = true;
 }
 
 static bool more(const struct load *l, uint64_t now) {
@@ -145,8 +152,12 @@ static void greet(struct client *c) {
     if (done < 0) die("the first request of a connection");
 }
 
-static void open_client(struct load *l, struct client *c) {
+static void open_client(struct load *l, long i) {
+    struct client *c = &l->clients[i], *first = &l->clients[i - i % l->streams];
     c->load = l;
+    c->h2 = first->h2;
+    c->fd = -1;
+    if (c != first) return;
     c->fd = dial(&l->place, &c->ssl);
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
     if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, c->fd, &e) < 0) die("epoll_ctl");
@@ -156,6 +167,7 @@ static void open_client(struct load *l, struct client *c) {
 }
 
 static void close_client(struct client *c) {
+    if (c->fd < 0) return;
     h2_client_free(c->h2);
     SSL_free(c->ssl);
     close(c->fd);
@@ -248,18 +260,19 @@ static void build_request(struct load *l) {
 }
 
 static const char usage[] =
-    "usage: bench_load --unix PATH | --port N [--tls] [--h2] [--cert F --key F] [--path P]\n"
-    "                  [--post FILE] [--grpc | --raw] [--clients N] [--ms N] [--count N]\n"
+    "usage: bench_load --unix PATH | --port N [--tls] [--h2 [--streams N]] [--cert F --key F]\n"
+    "                  [--path P] [--post FILE] [--grpc | --raw] [--clients N] [--ms N] [--count "
+    "N]\n"
     "                  [--rate PER_SECOND] [--first N] [--pid SERVER]\n";
 
 static void options(struct load *l, int argc, char **argv) {
     static const struct option names[] = {
-        {"unix", 1, NULL, 'u'},  {"port", 1, NULL, 'p'},  {"tls", 0, NULL, 't'},
-        {"h2", 0, NULL, '2'},    {"cert", 1, NULL, 'c'},  {"key", 1, NULL, 'k'},
-        {"path", 1, NULL, 'g'},  {"ms", 1, NULL, 'm'},    {"clients", 1, NULL, 'n'},
-        {"pid", 1, NULL, 'i'},   {"post", 1, NULL, 'b'},  {"grpc", 0, NULL, 'G'},
-        {"raw", 0, NULL, 'w'},   {"count", 1, NULL, 'C'}, {"rate", 1, NULL, 'r'},
-        {"first", 1, NULL, 'f'}, {NULL, 0, NULL, 0}};
+        {"unix", 1, NULL, 'u'},  {"port", 1, NULL, 'p'},    {"tls", 0, NULL, 't'},
+        {"h2", 0, NULL, '2'},    {"cert", 1, NULL, 'c'},    {"key", 1, NULL, 'k'},
+        {"path", 1, NULL, 'g'},  {"ms", 1, NULL, 'm'},      {"clients", 1, NULL, 'n'},
+        {"pid", 1, NULL, 'i'},   {"post", 1, NULL, 'b'},    {"grpc", 0, NULL, 'G'},
+        {"raw", 0, NULL, 'w'},   {"count", 1, NULL, 'C'},   {"rate", 1, NULL, 'r'},
+        {"first", 1, NULL, 'f'}, {"streams", 1, NULL, 's'}, {NULL, 0, NULL, 0}};
     struct {
         int option;
         const char **text;
@@ -280,7 +293,8 @@ static void options(struct load *l, int argc, char **argv) {
                        {'i', NULL, NULL, &l->pid},
                        {'C', NULL, NULL, &l->count},
                        {'r', NULL, NULL, &l->rate},
-                       {'f', NULL, NULL, &l->first}};
+                       {'f', NULL, NULL, &l->first},
+                       {'s', NULL, NULL, &l->streams}};
     for (int o; (o = getopt_long(argc, argv, "", names, NULL)) >= 0;) {
         if (o == '?') exit(2);
         size_t i = 0;
@@ -298,10 +312,11 @@ static void options(struct load *l, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    struct load l = {.path = "/", .ms = 1000, .clients_n = 1};
+    struct load l = {.path = "/", .ms = 1000, .clients_n = 1, .streams = 1};
     options(&l, argc, argv);
     signal(SIGPIPE, SIG_IGN); /* a connection that is lost counts as an error */
-    if ((!l.place.unix_path && !l.place.port) || (l.cert && !l.key) || l.clients_n < 1) {
+    if ((!l.place.unix_path && !l.place.port) || (l.cert && !l.key) || l.clients_n < 1 ||
+        l.streams < 1 || (l.streams > 1 && !l.h2)) {
         fputs(usage, stderr);
         return 2;
     }
@@ -313,8 +328,8 @@ int main(int argc, char **argv) {
     if (l.epoll < 0 || !l.clients || !l.took_ns) die("memory");
     memset(l.took_ns, 0, l.took_max * sizeof *l.took_ns); /* touched before, not while measuring */
     if (l.tls) l.place.tls = tls_client(l.h2, l.cert, l.key);
-    for (long i = 0; i < l.clients_n; i++) open_client(&l, &l.clients[i]);
-    l.alive = (uint64_t)l.clients_n;
+    for (long i = 0; i < l.clients_n; i++) open_client(&l, i);
+    l.alive = (uint64_t)((l.clients_n + l.streams - 1) / l.streams);
     run(&l);
     for (long i = 0; i < l.clients_n; i++) close_client(&l.clients[i]);
     SSL_CTX_free(l.place.tls);

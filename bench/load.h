@@ -1,6 +1,7 @@
-/* Clients of the load generators: one connection each, one request under way at a time, on a unix
- * or TCP socket, with or without TLS, HTTP/1.1 or HTTP/2. They never retry: any answer but 200 and
- * 201 and any early end is an error. */
+/* Clients of the load generators: one request under way at a time, on a unix or TCP socket, with or
+ * without TLS, HTTP/1.1 or HTTP/2. Each has a connection of its own, or with HTTP/2 a stream of one
+ * that several share. They never retry: any answer but 200 and 201 and any early end is an error.
+ */
 #pragma once
 
 #include <openssl/ssl.h>
@@ -33,12 +34,18 @@ int answer_feed(struct answer *a, const char *p, size_t n);
 
 struct client {
     struct load *load;
-    struct h2_client *h2; /* NULL: HTTP/1.1 */
+    struct h2_client *h2; /* NULL: HTTP/1.1; its first client owns the connection */
     SSL *ssl;             /* NULL: plain */
-    int fd;
+    int fd;               /* −1: another client's connection */
     bool dead;
-    uint64_t sent_ns; /* of the request that is under way */
+    uint64_t sent_ns, number; /* of the request that is under way */
     struct answer answer;
+    struct h2_stream {
+        size_t body_sent;
+        uint64_t bytes; /* of the answer's body so far */
+        bool ok;        /* the answer under way began with 200 or 201 */
+        bool grpc_ok;   /* … and ended with grpc-status 0 */
+    } stream;
     struct client *next_idle;
 };
 
@@ -63,6 +70,8 @@ void digits_put(char *p, size_t n, uint64_t value);
 long client_read(struct client *c, void *p, size_t n);
 long client_write(struct client *c, const void *p, size_t n);
 
+/* Writes the number and the time of the client's request into the body that all of them share. */
+void client_fill(const struct client *c);
 /* The answer is complete: counts it and, while there is something left to do, sends the next. */
 void client_answered(struct client *c, bool ok, uint64_t bytes);
 
@@ -73,7 +82,7 @@ struct h2_request {
     size_t body_n;
     bool grpc;
 };
-struct h2_client *h2_client_new(struct client *c, const struct h2_request *request);
+struct h2_client *h2_client_new(struct client *owner, const struct h2_request *request);
 void h2_client_free(struct h2_client *h);
-int h2_client_request(struct h2_client *h);                        /* −1: of no more use */
+void h2_client_request(struct client *c);
 int h2_client_input(struct h2_client *h, const void *p, size_t n); /* −1: of no more use */

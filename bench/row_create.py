@@ -1,4 +1,4 @@
-"""Row 3: durable creates of 2 KB ConfigMaps by 1, 64 and 1,000 clients."""
+"""Row 3: durable creates of 2 KB ConfigMaps by 1, 64 and 1,000 clients, and by 64 that are streams of one HTTP/2 connection."""
 import json
 from pathlib import Path
 
@@ -10,6 +10,7 @@ CLIENTS = {1: 1000, 64: 1000, 1000: 3000}  # how many: milliseconds
 PATH = "/api/v1/namespaces/default/configmaps"
 SERIAL = "#" * 8
 BODY = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"c-{SERIAL}"}, "data": {"page": "x" * 1790}}
+STREAMS = "TLS 1.3, HTTP/2, one connection"
 ETCD = "etcd 3.4, gRPC without TLS"
 
 
@@ -35,12 +36,12 @@ class Creator:
         self.json.write_text(json.dumps(BODY))
         self.grpc.write_bytes(put_request())
 
-    def run(self, side, clients):
+    def run(self, side, clients, *flags):
         is_etcd = "--grpc" in side.where
         self.first += 300_000
         path = "/etcdserverpb.KV/Put" if is_etcd else PATH
         r = side.load(self.program, "--path", path, "--post", self.grpc if is_etcd else self.json, "--clients", clients, "--ms",
-                      CLIENTS[clients], "--first", self.first)
+                      CLIENTS[clients], "--first", self.first, *flags)
         return r["requests"] / r["seconds"], r["sent"] / max(r["all_cpu_s"], 0.01), r["p50_us"] / 1000, r["p99_us"] / 1000
 
 
@@ -49,13 +50,12 @@ KEYS = ("rate", "cpu", "p50", "p99")
 
 def measures():
     m = {}
-    for way in ("TLS 1.3", "unix socket"):
-        for n in CLIENTS:
-            who = f"durable create, 2 KB, {way}, {n:,} client{'s' if n > 1 else ''}"
-            m[way, n, "rate"] = Measure(3, who, "creates/s", more=True)
-            m[way, n, "cpu"] = Measure(3, f"{who}: per CPU second of all services", "creates/s of CPU", more=True)
-            m[way, n, "p50"] = Measure(3, f"{who}: median", "ms")
-            m[way, n, "p99"] = Measure(3, f"{who}: p99", "ms")
+    for way, n in [*((way, n) for way in ("TLS 1.3", "unix socket") for n in CLIENTS), (STREAMS, 64)]:
+        who = f"durable create, 2 KB, {way}, {n:,} client{'s' if n > 1 else ''}"
+        m[way, n, "rate"] = Measure(3, who, "creates/s", more=True)
+        m[way, n, "cpu"] = Measure(3, f"{who}: per CPU second of all services", "creates/s of CPU", more=True)
+        m[way, n, "p50"] = Measure(3, f"{who}: median", "ms")
+        m[way, n, "p99"] = Measure(3, f"{who}: p99", "ms")
     return m
 
 
@@ -72,6 +72,14 @@ def one_round(s, c, m, n, relay_us):
             m["TLS 1.3" if side is s.kube else "unix socket", n, key].add_peer(name, v)
 
 
+def one_connection(s, c, m):
+    for key, v in zip(KEYS, c.run(s.ours_tls, 64, "--h2", "--streams", 64)):
+        m[STREAMS, 64, key].add(v)
+    if s.kube:
+        for key, v in zip(KEYS, c.run(s.kube, 64, "--h2", "--streams", 64)):
+            m[STREAMS, 64, key].add_peer(KUBERNETES, v)
+
+
 def measure(build, directory, rounds, limits, rows, notes):
     m = measures()
     c = Creator(str(Path(build) / "bench/bench_load"), directory)
@@ -82,6 +90,7 @@ def measure(build, directory, rounds, limits, rows, notes):
             relay_us = percentile(limits("relay", 300, f"{directory}/relay"), 0.5)
             for n in CLIENTS:
                 one_round(s, c, m, n, relay_us)
+            one_connection(s, c, m)
     finally:
         s.close()
     notes.append("Row 3: every answer is durable (fdatasync) on both sides, data on the same disk, one generator; ours over the unix socket "

@@ -1,4 +1,5 @@
-"""Row 4: GET of a 2 KB ConfigMap over kept connections: unix socket, TLS 1.3 with HTTP/1.1, TLS 1.3 with HTTP/2."""
+"""Row 4: GET of a 2 KB ConfigMap over kept connections: unix socket, TLS 1.3 with HTTP/1.1, TLS 1.3 with HTTP/2, and all clients as
+streams of one HTTP/2 connection, which is how Kubernetes' own clients ask."""
 import json
 import os
 import subprocess
@@ -11,7 +12,9 @@ from peers import BASELINE, KUBERNETES, ControlPlane, Nginx, wait_for
 CLIENTS, SPAN_MS = 32, 1000
 OBJECT = "/api/v1/namespaces/default/configmaps/bench"
 BODY = {"metadata": {"name": "bench"}, "data": {"page": "x" * 1790}}
-MODES = [("unix socket", []), ("TLS 1.3", ["--tls"]), ("TLS 1.3, HTTP/2", ["--tls", "--h2"])]
+ONE_CONNECTION = "TLS 1.3, HTTP/2, one connection"
+MODES = [("unix socket", []), ("TLS 1.3", ["--tls"]), ("TLS 1.3, HTTP/2", ["--tls", "--h2"]),
+         (ONE_CONNECTION, ["--tls", "--h2", "--streams", str(CLIENTS)])]
 
 
 def pin(pid, core):
@@ -64,13 +67,19 @@ def certificate(directory):
                    check=True, stderr=subprocess.DEVNULL)
 
 
+def rates(t, program, mode, flags, m, add):
+    many = t.load(program, flags, CLIENTS, SPAN_MS)
+    add(m[mode, "rate"], many["requests"] / many["seconds"])
+    add(m[mode, "core"], many["requests"] / max(many["server_cpu_s"], 1e-6))
+
+
 def one_mode(program, mode, flags, ours, nginx, limit, m):
     def figures(t, add):
         pin(t.pid, 0)
-        many = t.load(program, flags, CLIENTS, SPAN_MS)
+        rates(t, program, mode, flags, m, add)
+        if mode == ONE_CONNECTION:
+            return
         one = t.load(program, flags, 1, SPAN_MS // 2)
-        add(m[mode, "rate"], many["requests"] / many["seconds"])
-        add(m[mode, "core"], many["requests"] / max(many["server_cpu_s"], 1e-6))
         add(m[mode, "one"], one["p50_us"])
         add(m[mode, "tail"], one["p99_us"])
     figures(ours, lambda x, v: x.add(v))
@@ -90,9 +99,8 @@ def control_plane(directory, program, m):
         c.create("/api/v1/namespaces/default/configmaps", BODY)
         t = Target(KUBERNETES, c.pid(), None, c.port, OBJECT + "?resourceVersion=0", c.client_files())
         for _ in range(5):
-            r = t.load(program, ["--tls"], CLIENTS, SPAN_MS)
-            m["TLS 1.3", "rate"].add_peer(KUBERNETES, r["requests"] / r["seconds"])
-            m["TLS 1.3", "core"].add_peer(KUBERNETES, r["requests"] / max(r["server_cpu_s"], 1e-6))
+            for mode, flags in MODES[1:]:
+                rates(t, program, mode, flags, m, lambda x, v: x.add_peer(KUBERNETES, v))
     finally:
         c.stop()
 
@@ -102,6 +110,8 @@ def measures():
     for mode, _ in MODES:
         m[mode, "rate"] = Measure(4, f"GET 2 KB, {mode}, {CLIENTS} clients", "req/s", more=True)
         m[mode, "core"] = Measure(4, f"GET 2 KB, {mode}, {CLIENTS} clients, per core", "req/s of server CPU", more=True)
+        if mode == ONE_CONNECTION:
+            continue
         m[mode, "one"] = Measure(4, f"GET 2 KB, {mode}, one client: median", "µs")
         m[mode, "tail"] = Measure(4, f"GET 2 KB, {mode}, one client: p99", "µs")
     return m

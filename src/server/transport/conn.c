@@ -193,6 +193,20 @@ void conn_flush(struct conn *c) {
     watch(c);
 }
 
+static void flush_now(void *user) {
+    struct conn *c = user;
+    c->flush_due = false;
+    if (!c->dead) conn_flush(c);
+    conn_release(c);
+}
+
+void conn_flush_soon(struct conn *c) {
+    if (c->flush_due || c->corked) return;
+    c->flush_due = true;
+    conn_hold(c);
+    loop_defer(c->loop, flush_now, c);
+}
+
 /* Event context: may call the protocol back. */
 static void flush_and_drain(struct conn *c) {
     send_queue(c);
@@ -306,10 +320,11 @@ static ssize_t receive(struct conn *c, char *p, size_t size) {
     return why == SSL_ERROR_ZERO_RETURN ? 0 : -EPIPE;
 }
 
+/* What the records that have arrived together ask for is answered together. */
 static void read_some(struct conn *c) {
     size_t size;
     char *p = server_scratch(c->server, &size);
-    for (int turn = 0; turn < READ_TURNS && !c->dead && !c->paused && !c->at_eof; turn++) {
+    for (int turn = 0; turn < READ_TURNS && !c->paused && !c->at_eof; turn++) {
         ssize_t n = receive(c, p, size);
         if (n == -EAGAIN) break;
         c->corked = true;
@@ -321,10 +336,10 @@ static void read_some(struct conn *c) {
             conn_kill(c);
         c->corked = false;
         if (c->dead) return;
-        flush_and_drain(c);
         if (!c->records) break; /* what comes later is told by an event */
     }
-    reread_later(c);
+    flush_and_drain(c);
+    if (!c->dead) reread_later(c);
 }
 
 static void reread(void *user) {

@@ -61,6 +61,7 @@ struct conn {
     bool owes_drain, broken, dead, at_eof;
     bool records;   /* of TLS may have been read from the socket and not handled: no event comes */
     bool rereading; /* conn_event's reading is deferred */
+    bool flush_due; /* conn_flush is deferred */
     bool warm;      /* keeps the buffers of its TLS between requests */
     unsigned reads; /* since the last tick, of TLS */
 };
@@ -71,6 +72,8 @@ void conn_kill(struct conn *c); /* event context */
 void conn_fail(struct conn *c); /* any context: kills soon */
 void conn_flush(
     struct conn *c); /* sends what it can; no-op while corked (input is being handled) */
+/* The same once what runs now is over, so that answers which come together leave together. */
+void conn_flush_soon(struct conn *c);
 void conn_finish(struct conn *c); /* sends the queue, then closes; lets the peer read it all */
 void conn_half_close(struct conn *c);
 void conn_pause(struct conn *c, bool paused); /* stops reading */

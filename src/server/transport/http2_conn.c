@@ -99,9 +99,10 @@ static void request_over(struct h2_stream *st) {
     if (!st->h->c->dead) st->since_ms = loop_now_ms(st->h->c->loop);
     release_body(st);
     struct conn *c = st->h->c;
+    bool others = st->h->n_streams > 1;
     conn_hold(c);
     stream_put(st);
-    if (!c->dead) conn_flush(c);
+    if (!c->dead) (others ? conn_flush_soon : conn_flush)(c);
     conn_release(c);
 }
 
