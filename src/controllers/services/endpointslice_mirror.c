@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "base/own.h"
 #include "controllers/services/slices.h"
 
 static const char manager[] = "endpointslicemirroring-controller.k8s.io";
@@ -58,6 +59,20 @@ static void add(struct slice_set *s, const struct core_v1_endpoint_subset *subse
     if (o) slice_put(s, o);
 }
 
+/* Annotations come along, but for those that speak of the Endpoints themselves. */
+static struct str_map annotations_of(struct arena *a, const struct core_v1_endpoints *e) {
+    static const char *const own[] = {"endpoints.kubernetes.io/last-change-trigger-time",
+                                      "kubectl.kubernetes.io/last-applied-configuration"};
+    struct str_map out = {0};
+    for (size_t i = 0; i < e->metadata.annotations.n; i++) {
+        const struct str_pair *x = &e->metadata.annotations.v[i];
+        bool skip = false;
+        for (size_t j = 0; j < ARRAY_LEN(own); j++) skip |= str_eq(x->key, own[j]);
+        if (!skip) str_map_set(a, &out, x->key, x->value);
+    }
+    return out;
+}
+
 static int reconcile(const struct world *w, const char *key, struct plan *p, struct err *err) {
     (void)err;
     const char *ns, *name;
@@ -67,8 +82,13 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     const struct core_v1_service *s =
         (const struct core_v1_service *)world_get(w, "Service", ns, name);
     if (!e) return 0; /* the owner reference lets the garbage collector take them */
-    struct slice_set set = {
-        .w = w, .p = p, .manager = manager, .service = name, .owner = (const struct api_object *)e};
+    struct str_map annotations = annotations_of(plan_arena(p), e);
+    struct slice_set set = {.w = w,
+                            .p = p,
+                            .manager = manager,
+                            .service = name,
+                            .owner = (const struct api_object *)e,
+                            .annotations = &annotations};
     for (size_t i = 0; is_mirrored(s, e) && i < e->subsets.n; i++) {
         add(&set, &e->subsets.v[i], false);
         add(&set, &e->subsets.v[i], true);

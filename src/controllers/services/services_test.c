@@ -193,6 +193,34 @@ TEST(endpoints_of_a_user_are_mirrored) {
     world_free(w);
 }
 
+/* addressType cannot change: a slice of another family must have another name. */
+TEST(mirrored_slices_carry_annotations_and_never_change_their_family) {
+    struct world *w = world_test_new();
+    char was[100] = "";
+    const struct api_object *o;
+    static const char *const ips[] = {"2001:db8::1", "192.0.2.1"};
+    add_service(w, "");
+    for (size_t i = 0; i < ARRAY_LEN(ips); i++) {
+        char json[500];
+        snprintf(json, sizeof json,
+                 "{\"apiVersion\":\"v1\",\"kind\":\"Endpoints\",\"metadata\":{\"name\":\"web\","
+                 "\"namespace\":\"default\",\"uid\":\"u-web\",\"annotations\":{\"n\":\"%zu\","
+                 "\"kubectl.kubernetes.io/last-applied-configuration\":\"{}\"}},\"subsets\":[{"
+                 "\"addresses\":[{\"ip\":\"%s\"}]}]}",
+                 i, ips[i]);
+        world_add_json(w, json);
+        settle(w, "endpointslice-mirror", "default/web");
+        assert_int_equal(world_count(w, "EndpointSlice"), 1);
+        size_t at = 0;
+        o = world_next(w, "EndpointSlice", "default", &at);
+        assert_string_not_equal(o->metadata.name, was);
+        snprintf(was, sizeof was, "%s", o->metadata.name);
+        assert_int_equal(o->metadata.annotations.n, 1);
+        assert_string_equal(str_map_get(&o->metadata.annotations, "n"), i ? "1" : "0");
+    }
+    world_free(w);
+}
+
 TEST(endpoints_of_the_controller_are_not_mirrored) {
     struct world *w = world_test_new();
     add_service(w, ",\"selector\":{\"app\":\"web\"}");

@@ -7,9 +7,10 @@
 static const char manager_key[] = "endpointslice.kubernetes.io/managed-by";
 static const char service_key[] = "kubernetes.io/service-name";
 
-static const char *name_of(struct arena *a, const struct slice_set *s) {
+/* The family is part of it: that of an existing slice can never change. */
+static const char *name_of(struct arena *a, const struct slice_set *s, const char *address_type) {
     static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
-    uint64_t h = 0xcbf29ce484222325u ^ s->n;
+    uint64_t h = 0xcbf29ce484222325u ^ s->n ^ (uint64_t)str_eq(address_type, "IPv6") << 32;
     char suffix[6] = {0};
     for (const char *c = s->owner->metadata.uid; *c; c++)
         h = (h ^ (unsigned char)*c) * 0x100000001b3u;
@@ -22,12 +23,13 @@ struct discovery_v1_endpoint_slice *slice_next(struct slice_set *s, const char *
     struct discovery_v1_endpoint_slice *o = (struct discovery_v1_endpoint_slice *)api_object_new(
         a, api_kind_by_name("discovery.k8s.io", "v1", "EndpointSlice"));
     const struct str_map *labels = &s->owner->metadata.labels;
-    o->metadata.name = name_of(a, s);
+    o->metadata.name = name_of(a, s, address_type);
     o->metadata.namespace = s->owner->metadata.namespace;
     for (size_t i = 0; i < labels->n; i++)
         str_map_set(a, &o->metadata.labels, labels->v[i].key, labels->v[i].value);
     str_map_set(a, &o->metadata.labels, service_key, s->service);
     str_map_set(a, &o->metadata.labels, manager_key, s->manager);
+    if (s->annotations) o->metadata.annotations = *s->annotations;
     *ARENA_PUSH(a, &o->metadata.owner_references) = controller_reference(a, s->owner);
     o->address_type = address_type;
     s->n++;
@@ -45,6 +47,7 @@ void slice_put(struct slice_set *s, struct discovery_v1_endpoint_slice *want) {
     }
     struct str_map labels = want->metadata.labels;
     want->metadata = have->metadata;
+    if (s->annotations) want->metadata.annotations = *s->annotations;
     want->metadata.labels = labels;
     if (!api_equal(&discovery_v1_endpoint_slice_type, want, have))
         plan_update(s->p, (struct api_object *)want);

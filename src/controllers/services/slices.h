@@ -9,10 +9,11 @@ enum { SLICE_ENDPOINTS_MAX = 100 }; /* one change moves one small object */
 struct slice_set {
     const struct world *w;
     struct plan *p;
-    const char *manager;            /* value of the label */
-    const char *service;            /* name of the Service */
-    const struct api_object *owner; /* who the slices go with: Service or Endpoints */
-    size_t n;                       /* wanted so far */
+    const char *manager;               /* value of the label */
+    const char *service;               /* name of the Service */
+    const struct api_object *owner;    /* who the slices go with: Service or Endpoints */
+    const struct str_map *annotations; /* what each must bear; NULL: nothing is done about them */
+    size_t n;                          /* wanted so far */
     struct {
         const char **v;
         size_t n;

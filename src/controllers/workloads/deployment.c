@@ -11,9 +11,12 @@
 #include "controllers/workloads/rollout.h"
 
 static const char revision_key[] = "deployment.kubernetes.io/revision";
+static const char history_key[] = "deployment.kubernetes.io/revision-history";
 static const char desired_key[] = "deployment.kubernetes.io/desired-replicas";
 static const char max_key[] = "deployment.kubernetes.io/max-replicas";
 static const char hash_key[] = "pod-template-hash";
+
+enum { HISTORY_BYTES_MAX = 2000 };
 
 static int64_t revision_of(const replica_set *rs) {
     return annotation_int((const struct api_object *)rs, revision_key);
@@ -79,7 +82,10 @@ static struct str_map size_annotations(struct deployment_view *v, const struct s
 /* The same with what its current ReplicaSet takes over from the Deployment: all annotations but its
  * bookkeeping. */
 static struct str_map carried_annotations(struct deployment_view *v, const struct str_map *base) {
-    static const char *const own[] = {revision_key, desired_key, max_key,
+    static const char *const own[] = {revision_key,
+                                      history_key,
+                                      desired_key,
+                                      max_key,
                                       "kubectl.kubernetes.io/last-applied-configuration",
                                       "deprecated.deployment.rollback.to"};
     struct str_map out = size_annotations(v, base);
@@ -93,6 +99,18 @@ static struct str_map carried_annotations(struct deployment_view *v, const struc
 }
 
 static int64_t next_revision(const struct deployment_view *v) { return v->max_revision + 1; }
+
+/* A set that comes back by a rollback bears a new revision and remembers those that it had. */
+static void renumber(struct deployment_view *v, replica_set *rs) {
+    struct str_map *to = &rs->metadata.annotations;
+    const char *was = str_map_get(to, revision_key), *before = str_map_get(to, history_key);
+    if (revision_of(rs) > v->max_revision) return;
+    if (!str_empty(was) && str_empty(before))
+        str_map_set(v->a, to, history_key, was);
+    else if (!str_empty(was) && strlen(before) < HISTORY_BYTES_MAX)
+        str_map_set(v->a, to, history_key, arena_printf(v->a, "%s,%s", before, was));
+    str_map_set(v->a, to, revision_key, arena_printf(v->a, "%lld", (long long)next_revision(v)));
+}
 
 static void create_current(struct deployment_view *v, int32_t replicas) {
     const char *hash = template_hash(v->a, &v->d->spec.template, v->d->status.collision_count);
@@ -157,10 +175,7 @@ static void scale_set(struct deployment_view *v, const replica_set *rs, int32_t 
     copy->metadata.annotations = current ? carried_annotations(v, &rs->metadata.annotations)
                                          : size_annotations(v, &rs->metadata.annotations);
     if (current) {
-        int64_t revision = MAX_OF(revision_of(rs), next_revision(v));
-        if (revision_of(rs) <= v->max_revision)
-            str_map_set(v->a, &copy->metadata.annotations, revision_key,
-                        arena_printf(v->a, "%lld", (long long)revision));
+        renumber(v, copy);
         copy->spec.min_ready_seconds = v->d->spec.min_ready_seconds;
     } else if (was == want && !shared)
         return;

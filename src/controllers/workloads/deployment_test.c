@@ -197,6 +197,11 @@ TEST(a_rolling_update_keeps_its_promises_in_every_order) {
         }
 }
 
+static const char *history_of(struct world *w, const char *set) {
+    return str_map_get(&set_get(w, set)->metadata.annotations,
+                       "deployment.kubernetes.io/revision-history");
+}
+
 TEST(a_rollback_takes_the_old_set_with_a_new_revision) {
     struct world *w = world_test_new();
     struct cluster c = {w, 7, 100, -1};
@@ -218,6 +223,12 @@ TEST(a_rollback_takes_the_old_set_with_a_new_revision) {
         "3");
     assert_string_equal(
         str_map_get(&get(w)->metadata.annotations, "deployment.kubernetes.io/revision"), "3");
+    assert_string_equal(history_of(w, first), "1");
+    set_image(w, "two");
+    converge(&c);
+    set_image(w, "one");
+    converge(&c);
+    assert_string_equal(history_of(w, first), "1,3");
     world_free(w);
 }
 
