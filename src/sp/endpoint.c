@@ -84,6 +84,8 @@ static void accept_all(struct sp_endpoint *e) {
         }
         if (errno != EMFILE && errno != ENFILE) return;
         e->refused++;
+        sp_log(e->topology->service, "client_refused", "file=%s/%s reason=\"no descriptors left\"",
+               e->topology->config->name, e->name);
         refuse_one(e->topology->service, e->fd);
     }
 }

@@ -3,13 +3,13 @@
  * recvmmsg or sendmmsg moves up to 32 or 64 messages.
  *
  * A role that never sends (pull) has its sending direction shut, so its send fails with EPIPE. A
- * client that shuts down its own sending direction goes on receiving.
+ * client that shuts down its own sending direction goes on receiving. A message without bytes and
+ * the end look alike but for the sender's credentials, which the kernel puts beside messages only.
  */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -61,15 +61,6 @@ static void watch_update(struct client *c) {
 
 /* ---- from the client ---- */
 
-/* A message without bytes and the end look alike. It is the end when nothing is left and the other
- * side has shut down. */
-static bool is_end(const struct client *c) {
-    struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
-    int left = 0;
-    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP)) &&
-           (ioctl(c->fd, FIONREAD, &left) < 0 || left == 0);
-}
-
 static bool is_gone(const struct client *c) {
     struct pollfd p = {.fd = c->fd};
     return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
@@ -92,7 +83,7 @@ static void ended(struct client *c) {
 /* Takes over what arrived in one slot. */
 static void take(struct client *c, char *slot, const struct mmsghdr *m) {
     if (m->msg_hdr.msg_flags & MSG_TRUNC) {
-        c->pipe.counters.dropped++;
+        sp_pipe_lost(&c->pipe, 1, "larger than any message may be");
         return;
     }
     sp_pipe_received(&c->pipe, sp_message_new(c->header_room, slice_from(slot, m->msg_len)));
@@ -103,12 +94,16 @@ static void take(struct client *c, char *slot, const struct mmsghdr *m) {
 }
 
 static int receive_batch(struct client *c, struct mmsghdr messages[IN_BATCH]) {
+    static char senders[IN_BATCH][CMSG_SPACE(sizeof(struct ucred))]; /* nobody looks at them */
     struct iovec v[IN_BATCH];
     char *slots = arrivals();
     memset(messages, 0, IN_BATCH * sizeof messages[0]);
     for (size_t i = 0; i < IN_BATCH; i++) {
         v[i] = (struct iovec){slots + i * STRIDE_BYTES, SLOT_BYTES};
-        messages[i].msg_hdr = (struct msghdr){.msg_iov = &v[i], .msg_iovlen = 1};
+        messages[i].msg_hdr = (struct msghdr){.msg_iov = &v[i],
+                                              .msg_iovlen = 1,
+                                              .msg_control = senders[i],
+                                              .msg_controllen = sizeof senders[i]};
     }
     int n = recvmmsg(c->fd, messages, IN_BATCH, MSG_DONTWAIT, NULL);
     if (n < 0 && errno != EAGAIN && errno != EINTR) sp_pipe_close(&c->pipe, "client has closed");
@@ -121,7 +116,7 @@ static void read_some(struct client *c) {
     int n = receive_batch(c, messages);
     if (n > 0) sp_endpoints_catch_up(c->pipe.topology);
     for (int i = 0; i < n && !c->pipe.closing; i++) {
-        if (messages[i].msg_len == 0 && is_end(c)) {
+        if (messages[i].msg_len == 0 && messages[i].msg_hdr.msg_controllen == 0) {
             ended(c);
             break;
         }
@@ -236,13 +231,15 @@ static void client_accepted(struct sp_endpoint *e, int fd, const struct sp_crede
         free(c);
         return;
     }
+    int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
     if (e->role == SP_PULL) {
         shutdown(fd, SHUT_RD);
         c->read_ended = true;
     }
     c->watch = fd_watch_new(t->loop, fd, c->read_ended ? FD_END : FD_READ, on_event, c);
     if (e->filter && sp_pubsub_subscribe(&c->pipe, e->filter->prefix) < 0)
-        sp_pipe_close(&c->pipe, "too many subscriptions");
+        sp_pipe_fault(&c->pipe, "too many subscriptions");
     sp_pipes_flush();
 }
 

@@ -137,7 +137,7 @@ static void down_message(struct forward *f, const struct sp_forward_message *in)
         return;
     }
     if (in->hops >= HOPS_MAX) {
-        p->counters.dropped++;
+        sp_pipe_lost(p, 1, "too many hops");
         return;
     }
     struct sp_message *m = sp_message_new(0, in->body);

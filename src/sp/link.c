@@ -184,7 +184,7 @@ int sp_link_message(struct sp_link *l, struct slice payload, struct err *err) {
         r = sp_hops_read(payload, l->pipe.topology->config->ttl, &hops, &body);
     if (r == -ELOOP) {
         l->pipe.counters.messages_in++;
-        l->pipe.counters.dropped++;
+        sp_pipe_lost(&l->pipe, 1, "too many hops");
         return 0;
     }
     if (r < 0) {

@@ -70,6 +70,9 @@ static const struct sp_transport door_transport = {.scheme = SP_SCHEME_IPC, .cod
 static void door_accepted(struct sp_endpoint *e, int fd, const struct sp_credentials *who) {
     if (e->topology->handshakes.n >= LIMIT_SP_HANDSHAKES) {
         e->refused++;
+        sp_log(e->topology->service, "client_refused",
+               "file=%s/%s pid=%d reason=\"too many greetings\"", e->topology->config->name,
+               e->name, (int)who->pid);
         close(fd);
         return;
     }

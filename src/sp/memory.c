@@ -30,7 +30,7 @@ static void halve(struct sp_pipe *p) {
     for (uint32_t n = p->out.n / 2; n; n--) {
         sp_message_unref(sp_queue_take(&p->out));
         p->out.dropped++;
-        p->counters.dropped++;
+        sp_pipe_lost(p, 1, "the service is short of memory");
     }
 }
 

@@ -203,12 +203,10 @@ static bool hand_on(struct sp_pipe *p, struct sp_message *m) {
     if (r == 0) return true;
     if (r == -EAGAIN) return false;
     sp_message_unref(m);
-    if (r == -ELOOP) {
-        p->counters.dropped++;
-        return true;
-    }
-    p->counters.errors++;
-    sp_pipe_close(p, r == -EOPNOTSUPP ? "wrong role" : "broken message");
+    if (r == -ELOOP)
+        sp_pipe_lost(p, 1, "nobody has asked, or too many hops");
+    else
+        sp_pipe_fault(p, r == -EOPNOTSUPP ? "wrong role" : "broken message");
     return true;
 }
 
@@ -223,9 +221,9 @@ bool sp_pipe_received(struct sp_pipe *p, struct sp_message *m) {
     p->counters.messages_in++;
     p->counters.bytes_in += m->body_n;
     m->source = p->id;
-    if (p->closing || m->body_n > p->topology->config->message_max_bytes ||
-        (p->edge && !sp_edge_admits(p->edge, sp_message_size(m)))) {
-        p->counters.dropped++;
+    bool too_large = m->body_n > p->topology->config->message_max_bytes;
+    if (p->closing || too_large || (p->edge && !sp_edge_admits(p->edge, sp_message_size(m)))) {
+        sp_pipe_lost(p, 1, too_large ? "above maxMessageBytes" : "above the edge's rate");
         sp_message_unref(m);
         return sp_pipe_may_read(p);
     }
@@ -296,17 +294,17 @@ enum sp_put sp_pipe_send(struct sp_pipe *p, struct sp_message *m) {
     if (p->closing) return SP_PUT_DISCONNECT;
     if (has_already(p, m)) return SP_PUT_OK;
     if (p->edge && !sp_edge_admits(p->edge, sp_message_size(m))) {
-        p->counters.dropped++;
+        sp_pipe_lost(p, 1, "above the edge's rate");
         return SP_PUT_DROPPED;
     }
     make_room(p);
     uint64_t dropped = p->out.dropped;
     enum sp_put put = sp_queue_put(&p->out, sp_message_ref(m));
-    p->counters.dropped += p->out.dropped - dropped;
+    sp_pipe_lost(p, p->out.dropped - dropped, "its queue is full");
     if (put == SP_PUT_FULL || put == SP_PUT_DISCONNECT) {
         sp_message_unref(m);
         p->full = true;
-        if (put == SP_PUT_DISCONNECT) sp_pipe_close(p, "too slow");
+        if (put == SP_PUT_DISCONNECT) sp_pipe_fault(p, "too slow");
         return put;
     }
     make_dirty(p);
@@ -324,7 +322,7 @@ bool sp_pipe_has_room(struct sp_pipe *p) {
 void sp_pipe_control(struct sp_pipe *p, struct sp_message *m) {
     if (p->closing || sp_queue_put(&p->controls, m) != SP_PUT_OK) {
         sp_message_unref(m);
-        sp_pipe_close(p, "does not read the answers to its controls");
+        sp_pipe_fault(p, "does not read the answers to its controls");
         return;
     }
     make_dirty(p);
@@ -348,7 +346,7 @@ void sp_pipe_sent(struct sp_pipe *p, uint32_t n) {
 
 void sp_pipe_unsendable(struct sp_pipe *p) {
     sp_message_unref(sp_queue_take(p->controls.n ? &p->controls : &p->out));
-    p->counters.dropped++;
+    sp_pipe_lost(p, 1, "larger than its socket's buffer can be");
 }
 
 void sp_pipe_flush(struct sp_pipe *p) {

@@ -83,17 +83,23 @@ struct sp_pipe {
     void *state;              /* the pattern's, pattern->pipe_bytes zeroed */
     struct sp_pipe *next_dirty, *next_waiting, *next_closing;
     bool dirty, waiting, paused, full, closing;
-    const char *why_closed;
+    const char *why_closed, *why_lost; /* as the log has been told */
 };
 
 /* -EBUSY (pair: taken), -ENFILE (limits), -EOPNOTSUPP (role is not of the pattern): not opened; the
  * caller frees it. The members above the line are set by the caller. */
 int sp_pipe_open(struct sp_pipe *p, struct err *err);
 /* Ends it at the end of the turn; what waits for it is given back to the pattern. `why` is a
- * literal that `stats` counts by and the log shows; idempotent. */
+ * literal; idempotent. */
 void sp_pipe_close(struct sp_pipe *p, const char *why);
 void sp_pipe_close_now(struct sp_pipe *p,
                        const char *why); /* at once: only when its topology goes */
+
+/* pipe_trouble.c: messages from it or to it are lost: counted, and a line of the log for each new
+ * cause. `why` is a literal. */
+void sp_pipe_lost(struct sp_pipe *p, uint64_t n, const char *why);
+/* It has broken a rule: counted, logged, closed. */
+void sp_pipe_fault(struct sp_pipe *p, const char *why);
 
 /* ---- for doors and links ---- */
 

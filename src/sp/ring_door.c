@@ -205,7 +205,7 @@ static void follow(struct ring_client *c) {
 
 static void on_limit(void *user) {
     struct ring_client *c = user;
-    sp_pipe_close(&c->pipe, "has not greeted");
+    sp_pipe_fault(&c->pipe, "has not greeted");
 }
 
 static int take_ring(struct ring_client *c, int *fd) {
@@ -278,7 +278,7 @@ static void obey(struct ring_client *c, const struct sp_session_message *m, cons
     }
     if (c->pipe.role != SP_SUB ||
         (m->kind != SP_SESSION_SUBSCRIBE && m->kind != SP_SESSION_UNSUBSCRIBE)) {
-        sp_pipe_close(&c->pipe, "broken control");
+        sp_pipe_fault(&c->pipe, "broken control");
         return;
     }
     struct sp_message *control = sp_message_new(0, slice_from(NULL, n + 1));
@@ -325,11 +325,11 @@ static int hear(struct ring_client *c) {
 }
 
 static void left(struct ring_client *c, bool broken) {
-    if (broken) c->pipe.counters.errors++;
-    if (broken || !c->joined) {
-        sp_pipe_close(&c->pipe, broken ? "broken control" : "client has closed");
-        return;
-    }
+    if (broken)
+        sp_pipe_fault(&c->pipe, "broken control");
+    else if (!c->joined)
+        sp_pipe_close(&c->pipe, "client has closed");
+    if (broken || !c->joined) return;
     c->ended = true; /* what it has sent is read first, for the linger time at most */
     ring_client_watch(c);
     ring_client_look(c);

@@ -17,7 +17,7 @@ static void take(struct ring_client *c, const unsigned char *bytes, uint32_t n) 
     uint64_t number;
     if (numbered) {
         if (n < sizeof number) {
-            sp_pipe_close(&c->pipe, "broken message");
+            sp_pipe_fault(&c->pipe, "broken message");
             return;
         }
         memcpy(&number, bytes, sizeof number);
@@ -47,7 +47,7 @@ static bool read_batch(struct ring_client *c) {
         uint64_t lost = c->cursor.lost;
         int r = sp_ring_next(&c->in, &c->cursor, NULL, NULL, 1, &bytes, &n);
         c->pipe.counters.gaps += c->cursor.lost - lost;
-        if (r < 0) sp_pipe_close(&c->pipe, "broken ring");
+        if (r < 0) sp_pipe_fault(&c->pipe, "broken ring");
         if (r <= 0) break;
         take(c, bytes, n);
     }

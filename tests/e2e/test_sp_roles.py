@@ -136,6 +136,18 @@ def test_messages_without_bytes_arrive(sp):
         assert [sub.get(), sub.get()] == [b"", b"after"]
 
 
+def test_a_message_without_bytes_is_no_end(sp):
+    """It and the end of a connection both come as nothing; whoever closes right behind it has sent it all the same."""
+    with sp.connect("work", "pull") as pull:
+        for _ in range(20):
+            with sp.connect("work", "push") as push:
+                push.send(b"work")
+                push.send(b"")
+                push.send(b"")
+            assert [pull.get() for _ in range(3)] == [b"work", b"", b""]
+    sp.sees("work", 0)
+
+
 # ---- slow receivers ----
 
 def swamp(sp, name, n=2000):
@@ -470,6 +482,28 @@ def test_a_message_above_the_socket_buffer_fails_at_the_sender(sp):
             assert len(sub.get()) == 300000
 
 
+def test_what_a_program_does_wrong_is_logged_once_with_its_process(own):
+    sp = own(topology("quotes", "pubsub", maxMessageBytes=100, queue={"messages": 10}), topology("ask", "reqrep"))
+
+    def lines(event, role, reason):
+        return [x for x in sp.log.splitlines() if f"event={event} " in x and f"role={role} " in x and f'pid={os.getpid()} ' in x and reason in x]
+
+    with sp.connect("quotes", "sub") as sub:
+        sub.send(b"no control")
+        until(lambda: lines("peer_closed", "sub", "wrong role"))
+    with sp.connect("quotes", "pub") as pub, sp.connect("quotes", "sub@") as stalled:
+        for _ in range(3):
+            pub.send(b"x" * 101)
+        for _ in range(2000):
+            pub.send(b"x")
+        until(lambda: lines("messages_dropped", "pub", "above maxMessageBytes") and lines("messages_dropped", "sub", "queue is full"))
+        del stalled
+    with sp.connect("ask", "rep") as rep:
+        rep.send(b"nobody has asked")
+        until(lambda: lines("messages_dropped", "rep", "nobody has asked"))
+    assert len(lines("messages_dropped", "pub", "above")) == len(lines("messages_dropped", "sub", "full")) == 1
+
+
 # ---- other people's tools at the ipc door ----
 
 def ipc(sp, name, role):
@@ -593,6 +627,7 @@ def test_a_storm_of_hops_is_dropped(sp):
         rep.send(b"ok")
         assert s.recv(100) == frame(b"\x80\0\0\2ok")
     until(lambda: sp.figure("ask", "dropped") == before + 50)
+    assert "too many hops" in sp.log
 
 
 # ---- life ----

@@ -227,7 +227,7 @@ static int control(struct sp_pipe *p, struct slice body) {
         r = sp_pubsub_unsubscribe(p, prefix);
         if (r >= 0) answer(p, '-', prefix);
     }
-    if (r == -ENOSPC || r == -EMSGSIZE) sp_pipe_close(p, "too many or too long subscriptions");
+    if (r == -ENOSPC || r == -EMSGSIZE) sp_pipe_fault(p, "too many or too long subscriptions");
     return r == -EOPNOTSUPP ? r : 0;
 }
 

@@ -42,7 +42,7 @@ static void ask_next(struct member *r) {
 static void put_question(struct sp_pipe *q, struct sp_message *m) {
     struct member *r = q->state;
     if (q->raw) {
-        if (sp_pipe_send(q, m) == SP_PUT_FULL) q->counters.dropped++;
+        if (sp_pipe_send(q, m) == SP_PUT_FULL) sp_pipe_lost(q, 1, "its queue is full");
         return;
     }
     if (!r->current) {
@@ -52,7 +52,7 @@ static void put_question(struct sp_pipe *q, struct sp_message *m) {
     uint64_t dropped = r->waiting.dropped;
     enum sp_put put = sp_queue_put(&r->waiting, sp_message_ref(m));
     if (put == SP_PUT_FULL || put == SP_PUT_DISCONNECT) sp_message_unref(m);
-    q->counters.dropped += r->waiting.dropped - dropped + (put >= SP_PUT_FULL);
+    sp_pipe_lost(q, r->waiting.dropped - dropped + (put >= SP_PUT_FULL), "its queue is full");
 }
 
 /* ---- the end of a survey, or of the time to answer a question ---- */
