@@ -14,7 +14,13 @@
 #include "proc/resolve.h"
 #include "sp/sp_service.h"
 
-enum { ACCEPT_BATCH = 64, RETRY_FIRST_MS = 100, RETRY_MAX_MS = 30000, BURST_MS = 1000 };
+enum {
+    ACCEPT_BATCH = 64,
+    RETRY_FIRST_MS = 100,
+    RETRY_MAX_MS = 30000,
+    BURST_MS = 1000,
+    RATE_WAIT_MS = 5
+};
 
 extern const struct sp_transport *const __start_atoll_sp_transports[] __attribute__((weak));
 extern const struct sp_transport *const __stop_atoll_sp_transports[] __attribute__((weak));
@@ -181,22 +187,57 @@ void sp_edge_link_closed(struct sp_edge *e, struct sp_link *l, const char *why) 
     retry_later(e, why);
 }
 
+/* ---- rate ---- */
+
+static bool has_rate(const struct sp_edge *e) {
+    return e->config->rate.messages_per_second || e->config->rate.bytes_per_second;
+}
+
 /* Tokens for one second are kept at most. */
-bool sp_edge_admits(struct sp_edge *e, size_t bytes) {
-    const struct sp_rate *rate = &e->config->rate;
-    if (!rate->messages_per_second && !rate->bytes_per_second) return true;
+static int64_t refilled(int64_t tokens, uint64_t per_second, uint64_t span_ms) {
+    int64_t most = (int64_t)MIN_OF(per_second, (uint64_t)INT64_MAX / 4 / BURST_MS) * BURST_MS;
+    return MIN_OF(tokens + most / BURST_MS * (int64_t)span_ms, most);
+}
+
+static void refill(struct sp_edge *e) {
     uint64_t now = sp_topology_now_ms(e->topology);
     uint64_t span = MIN_OF(now - e->rate_at_ms, (uint64_t)BURST_MS);
-    uint64_t most = rate->messages_per_second * BURST_MS, most_bytes = rate->bytes_per_second;
     e->rate_at_ms = now;
-    e->rate_messages = MIN_OF(e->rate_messages + span * rate->messages_per_second, most);
-    e->rate_bytes = MIN_OF(e->rate_bytes + span * rate->bytes_per_second, most_bytes * BURST_MS);
-    bool admits = (!rate->messages_per_second || e->rate_messages >= BURST_MS) &&
-                  (!rate->bytes_per_second || e->rate_bytes >= (uint64_t)bytes * BURST_MS);
-    if (!admits) return false;
-    if (rate->messages_per_second) e->rate_messages -= BURST_MS;
-    if (rate->bytes_per_second) e->rate_bytes -= (uint64_t)bytes * BURST_MS;
-    return true;
+    e->rate_messages = refilled(e->rate_messages, e->config->rate.messages_per_second, span);
+    e->rate_bytes = refilled(e->rate_bytes, e->config->rate.bytes_per_second, span);
+}
+
+static bool has_tokens(const struct sp_edge *e) {
+    const struct sp_rate *rate = &e->config->rate;
+    return (!rate->messages_per_second || e->rate_messages >= BURST_MS) &&
+           (!rate->bytes_per_second || e->rate_bytes > 0);
+}
+
+static void on_rate(void *user) {
+    struct sp_edge *e = user;
+    struct sp_topology *t = e->topology;
+    refill(e);
+    if (!has_tokens(e)) {
+        timer_start(e->rate_timer, RATE_WAIT_MS, 0);
+        return;
+    }
+    for (size_t i = 0; i < t->pipes.n; i++)
+        if (t->pipes.v[i] && t->pipes.v[i]->edge == e) sp_pipe_rested(t->pipes.v[i]);
+    sp_topology_resume(t);
+    sp_pipes_flush();
+}
+
+bool sp_edge_admits(struct sp_edge *e, bool waits) {
+    if (!has_rate(e)) return true;
+    refill(e);
+    if (has_tokens(e)) return true;
+    if (waits && !timer_active(e->rate_timer)) timer_start(e->rate_timer, RATE_WAIT_MS, 0);
+    return false;
+}
+
+void sp_edge_passed(struct sp_edge *e, size_t bytes) {
+    if (e->config->rate.messages_per_second) e->rate_messages -= BURST_MS;
+    if (e->config->rate.bytes_per_second) e->rate_bytes -= (int64_t)bytes * BURST_MS;
 }
 
 void sp_edge_sum(const struct sp_edge *e, struct sp_counters *ret, uint64_t *ret_queued,
@@ -220,8 +261,9 @@ struct sp_edge *sp_edge_new(struct sp_topology *t, const struct sp_edge_config *
     if (!e) abort();
     *e = (struct sp_edge){.topology = t, .config = config, .fd = -1};
     e->rate_at_ms = sp_topology_now_ms(t);
-    e->rate_messages = config->rate.messages_per_second * BURST_MS;
-    e->rate_bytes = config->rate.bytes_per_second * BURST_MS;
+    e->rate_messages = refilled(0, config->rate.messages_per_second, BURST_MS);
+    e->rate_bytes = refilled(0, config->rate.bytes_per_second, BURST_MS);
+    e->rate_timer = timer_new(t->loop, on_rate, e);
     e->retry = timer_new(t->loop, on_retry, e);
     e->transport = sp_transport_find(config->address.scheme);
     if (e->transport) {
@@ -246,5 +288,6 @@ void sp_edge_free(struct sp_edge *e) {
     fd_watch_free(e->watch);
     close_p(&e->fd);
     timer_free(e->retry);
+    timer_free(e->rate_timer);
     free(e);
 }

@@ -31,7 +31,9 @@ struct sp_edge {
     struct sp_counters gone; /* of links that are closed */
     struct sp_meter meter;   /* both ways */
     uint64_t handshakes_failed;
-    uint64_t rate_messages, rate_bytes, rate_at_ms; /* tokens, a thousand for each one */
+    int64_t rate_messages, rate_bytes; /* tokens, a thousand for each one; bytes may be owed */
+    uint64_t rate_at_ms;
+    struct timer *rate_timer; /* somebody waits for tokens */
     bool ending;
     char last_error[256], last_peer[160];
 };
@@ -46,5 +48,7 @@ void sp_edge_sum(const struct sp_edge *e, struct sp_counters *ret, uint64_t *ret
 /* ---- for link.c ---- */
 void sp_edge_link_opened(struct sp_edge *e, struct sp_link *l);
 void sp_edge_link_closed(struct sp_edge *e, struct sp_link *l, const char *why);
-/* Rate tokens of the edge; true: it may pass. */
-bool sp_edge_admits(struct sp_edge *e, size_t bytes);
+/* Is there a token of its rate? If not and somebody waits for it, his pipe goes on when there is
+ * (sp_pipe_rested). */
+bool sp_edge_admits(struct sp_edge *e, bool waits);
+void sp_edge_passed(struct sp_edge *e, size_t bytes); /* takes the tokens of one message */

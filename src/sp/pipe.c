@@ -16,6 +16,7 @@ _Static_assert(LIMIT_SP_PIPES <= 1 << SLOT_BITS, "an id has room for each slot")
 static struct sp_pipe *dirty, *closing;
 static bool close_deferred;
 
+static const char above_rate[] = "above the rate of its edge";
 static const struct sp_queue_limits control_limits = {4096, 4 * 1024 * 1024, SP_BLOCK, 0};
 
 /* ---- opening ---- */
@@ -199,9 +200,11 @@ static void wait_in_line(struct sp_pipe *p, bool first) {
 
 /* What the pattern says to a message; true: it is gone from here. */
 static bool hand_on(struct sp_pipe *p, struct sp_message *m) {
+    size_t bytes = sp_message_size(m);
     int r = p->topology->pattern->receive(p, m);
-    if (r == 0) return true;
     if (r == -EAGAIN) return false;
+    if (p->edge) sp_edge_passed(p->edge, bytes);
+    if (r == 0) return true;
     sp_message_unref(m);
     if (r == -ELOOP)
         sp_pipe_lost(p, 1, "nobody has asked, or too many hops");
@@ -210,11 +213,32 @@ static bool hand_on(struct sp_pipe *p, struct sp_message *m) {
     return true;
 }
 
-void sp_pipe_hold(struct sp_pipe *p) {
-    wait_in_line(p, false);
+static void stop_reading(struct sp_pipe *p) {
     if (p->paused) return;
     p->paused = true;
     p->ops->pause(p, true);
+}
+
+void sp_pipe_hold(struct sp_pipe *p) {
+    wait_in_line(p, false);
+    stop_reading(p);
+}
+
+/* ---- the rate of an edge: under the policy block what is above it waits, else it is lost ---- */
+
+static bool waits_for_rate(const struct sp_pipe *p) {
+    return p->edge && p->out.limits->policy == SP_BLOCK;
+}
+
+static bool rate_admits(struct sp_pipe *p) {
+    return !p->edge || sp_edge_admits(p->edge, waits_for_rate(p));
+}
+
+void sp_pipe_rested(struct sp_pipe *p) {
+    if (p->closing) return;
+    if (p->resting) wait_in_line(p, false);
+    p->resting = false;
+    if (p->full) sp_pipe_flush(p);
 }
 
 bool sp_pipe_received(struct sp_pipe *p, struct sp_message *m) {
@@ -222,21 +246,30 @@ bool sp_pipe_received(struct sp_pipe *p, struct sp_message *m) {
     p->counters.bytes_in += m->body_n;
     m->source = p->id;
     bool too_large = m->body_n > p->topology->config->message_max_bytes;
-    if (p->closing || too_large || (p->edge && !sp_edge_admits(p->edge, sp_message_size(m)))) {
-        sp_pipe_lost(p, 1, too_large ? "above maxMessageBytes" : "above the edge's rate");
+    bool admitted = rate_admits(p);
+    if (p->closing || too_large || (!admitted && !waits_for_rate(p))) {
+        sp_pipe_lost(p, 1, too_large ? "above maxMessageBytes" : above_rate);
         sp_message_unref(m);
         return sp_pipe_may_read(p);
     }
-    if (!p->held.n && hand_on(p, m)) return sp_pipe_may_read(p);
+    if (!p->held.n && admitted && hand_on(p, m)) return sp_pipe_may_read(p);
     vec_push(&p->held, m);
-    sp_pipe_hold(p);
+    p->resting |= !admitted;
+    if (p->resting)
+        stop_reading(p);
+    else
+        sp_pipe_hold(p);
     return false;
 }
 
 /* True: all that was held is gone. */
 static bool held_go_on(struct sp_pipe *p, size_t *ret_n) {
     size_t n = 0;
-    while (n < p->held.n && !p->closing && hand_on(p, p->held.v[n])) n++;
+    while (n < p->held.n && !p->closing && !p->resting) {
+        p->resting = !rate_admits(p);
+        if (p->resting || !hand_on(p, p->held.v[n])) break;
+        n++;
+    }
     *ret_n = n;
     p->held.n -= n;
     for (size_t i = 0; i < p->held.n; i++) p->held.v[i] = p->held.v[i + n];
@@ -251,7 +284,8 @@ void sp_topology_resume(struct sp_topology *t) {
         p->waiting = false;
         if (p->closing) continue;
         if (!held_go_on(p, &n)) {
-            if (!p->closing) wait_in_line(p, n == 0);
+            if (p->closing || p->resting) continue;
+            wait_in_line(p, n == 0);
             return;
         }
         vec_done(&p->held);
@@ -293,12 +327,17 @@ static void make_room(struct sp_pipe *p) {
 enum sp_put sp_pipe_send(struct sp_pipe *p, struct sp_message *m) {
     if (p->closing) return SP_PUT_DISCONNECT;
     if (has_already(p, m)) return SP_PUT_OK;
-    if (p->edge && !sp_edge_admits(p->edge, sp_message_size(m))) {
-        sp_pipe_lost(p, 1, "above the edge's rate");
+    if (!rate_admits(p)) {
+        if (waits_for_rate(p)) {
+            p->full = true;
+            return SP_PUT_FULL;
+        }
+        sp_pipe_lost(p, 1, above_rate);
         return SP_PUT_DROPPED;
     }
     make_room(p);
     uint64_t dropped = p->out.dropped;
+    size_t size = sp_message_size(m);
     enum sp_put put = sp_queue_put(&p->out, sp_message_ref(m));
     sp_pipe_lost(p, p->out.dropped - dropped, "its queue is full");
     if (put == SP_PUT_FULL || put == SP_PUT_DISCONNECT) {
@@ -307,6 +346,7 @@ enum sp_put sp_pipe_send(struct sp_pipe *p, struct sp_message *m) {
         if (put == SP_PUT_DISCONNECT) sp_pipe_fault(p, "too slow");
         return put;
     }
+    if (p->edge) sp_edge_passed(p->edge, size);
     make_dirty(p);
     return put;
 }
@@ -314,7 +354,7 @@ enum sp_put sp_pipe_send(struct sp_pipe *p, struct sp_message *m) {
 bool sp_pipe_has_room(struct sp_pipe *p) {
     make_room(p);
     if (p->closing) return false;
-    bool room = sp_queue_has_room(&p->out);
+    bool room = sp_queue_has_room(&p->out) && (!waits_for_rate(p) || rate_admits(p));
     if (!room) p->full = true;
     return room;
 }

@@ -83,6 +83,7 @@ struct sp_pipe {
     void *state;              /* the pattern's, pattern->pipe_bytes zeroed */
     struct sp_pipe *next_dirty, *next_waiting, *next_closing;
     bool dirty, waiting, paused, full, closing;
+    bool resting;                      /* held because of its edge's rate: not in line */
     const char *why_closed, *why_lost; /* as the log has been told */
 };
 
@@ -115,6 +116,8 @@ void sp_pipe_hold(struct sp_pipe *p);
 /* The peer will send no more (EOF or hang-up): the pipe lives until what it had sent is passed on,
  * linger_ms at most, then closes. */
 void sp_pipe_hung_up(struct sp_pipe *p, const char *why);
+/* Its edge's rate lets more pass: it stands in line again, or takes more. */
+void sp_pipe_rested(struct sp_pipe *p);
 /* End of a pass over a descriptor: flushes all pipes that have got something. Doors call it when
  * they have read a batch; timers too. */
 void sp_pipes_flush(void);

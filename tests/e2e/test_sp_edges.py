@@ -3,6 +3,7 @@ import contextlib
 import signal
 import socket
 import subprocess
+import time
 
 from sp_service import topology, until
 
@@ -125,6 +126,27 @@ def test_filters_and_rates_of_an_edge_hold_at_the_sender(services):
             got += 1
         assert 10 <= got <= 20
         until(lambda: near.figure("q", "dropped") >= 80)
+
+
+@pytest.mark.parametrize("rate", [{"messagesPerSecond": 200}, {"bytesPerSecond": 20000}])
+@pytest.mark.parametrize("side", ["push", "pull"])
+def test_work_above_the_rate_of_an_edge_waits(services, side, rate):
+    address = f"tcp://127.0.0.1:{free_port()}"
+    limit = {"push": {}, "pull": {}, side: {"rate": rate}}
+    far = services(topology("work", "pipeline", edges=[edge("in", "pull", listen=address, **limit["pull"])]))
+    near = services(topology("work", "pipeline", edges=[edge("out", "push", dial=address, **limit["push"])]))
+    until(lambda: peers(near, "work", "out") == 1)
+    with near.connect("work", "push") as push, far.connect("work", "pull") as pull:
+        start = time.monotonic()
+        for i in range(400):
+            push.send(b"%100d" % i)
+        assert [int(pull.get()) for _ in range(400)] == list(range(400)), "none is lost, and they are in order"
+        assert 0.8 <= time.monotonic() - start < 5, "the first second's may pass at once, the others not"
+        with far.connect("work", "push") as local:
+            local.send(b"of its own")
+            assert pull.get() == b"of its own", "others do not wait for the edge"
+    for sp in (near, far):
+        assert not sp.figure("work", "dropped")
 
 
 def test_topologies_of_one_service_meet_by_inproc_and_ipc(services):
