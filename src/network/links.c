@@ -28,6 +28,25 @@ static void adopt(void *user, const char *name, unsigned index, const char *alia
     remember(l, uid, name, ip);
 }
 
+/* The address decides the MAC: a reused address never meets a stale ARP entry with another MAC. */
+static void mac_of(uint8_t mac[6], uint32_t ip) {
+    const uint8_t all[6] = {
+        0x0a, 0x58, (uint8_t)(ip >> 24), (uint8_t)(ip >> 16), (uint8_t)(ip >> 8), (uint8_t)ip};
+    memcpy(mac, all, sizeof all);
+}
+
+/* A bridge without a MAC of its own takes the lowest of its ports: when that one comes or goes, no
+ * pod's answer arrives until the pod has asked anew who its gateway is. */
+static int bridge_make(struct links *l, const char *bridge, struct err *err) {
+    uint8_t mac[6];
+    int r = netlink_bridge_add(l->netlink, bridge, err);
+    if (r < 0) return r;
+    l->bridge_index = netlink_link_index(l->netlink, bridge);
+    if (!l->bridge_index) return err_set(err, ERR_INTERNAL, "bridge %s vanished", bridge);
+    mac_of(mac, l->gateway);
+    return netlink_set_mac(l->netlink, l->bridge_index, mac, err);
+}
+
 int links_init(struct links *l, const char *instance, const char *pod_cidr,
                const char *service_cidr, struct err *err) {
     *l = (struct links){.netlink = -1};
@@ -42,10 +61,8 @@ int links_init(struct links *l, const char *instance, const char *pod_cidr,
     if (r < 0) return r;
     l->gateway = l->ipam.base + 1;
     snprintf(bridge, sizeof bridge, "at%.8s", instance);
-    r = netlink_bridge_add(l->netlink, bridge, err);
+    r = bridge_make(l, bridge, err);
     if (r < 0) return r;
-    l->bridge_index = netlink_link_index(l->netlink, bridge);
-    if (!l->bridge_index) return err_set(err, ERR_INTERNAL, "bridge %s vanished", bridge);
     r = netlink_address_add(l->netlink, l->bridge_index, l->gateway, l->ipam.prefix, err);
     if (r < 0) return err_wrap(err, "bridge %s", bridge);
     r = netlink_link_up(l->netlink, l->bridge_index, err);
@@ -84,10 +101,8 @@ static int configure_pod(const struct links *l, int pod_netlink, uint32_t ip, st
 
 static int make_link(struct links *l, const char *name, const char *uid, uint32_t ip, int netns_fd,
                      int pod_netlink, struct err *err) {
-    /* The address decides the MAC: a reused address never meets a stale ARP entry with another MAC.
-     */
-    uint8_t mac[6] = {
-        0x0a, 0x58, (uint8_t)(ip >> 24), (uint8_t)(ip >> 16), (uint8_t)(ip >> 8), (uint8_t)ip};
+    uint8_t mac[6];
+    mac_of(mac, ip);
     struct netlink_veth v = {.name = name,
                              .peer_name = "eth0",
                              .netns_fd = netns_fd,

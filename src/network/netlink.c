@@ -89,6 +89,15 @@ int netlink_bridge_add(int fd, const char *name, struct err *err) {
     return r == 0 || r == -EEXIST ? 0 : err_errno(err, -r, "making bridge %s", name);
 }
 
+int netlink_set_mac(int fd, unsigned index, const uint8_t mac[6], struct err *err) {
+    char buf[BUFFER];
+    struct nlmsghdr *n = request(buf, RTM_SETLINK, 0);
+    put_link(n, AF_UNSPEC, index);
+    mnl_attr_put(n, IFLA_ADDRESS, 6, mac);
+    int r = transact(fd, n);
+    return r == 0 ? 0 : err_errno(err, -r, "setting the hardware address of link %u", index);
+}
+
 int netlink_link_up(int fd, unsigned index, struct err *err) {
     char buf[BUFFER];
     struct nlmsghdr *n = request(buf, RTM_NEWLINK, 0);

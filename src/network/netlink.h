@@ -15,6 +15,7 @@ int netlink_open(int *ret_fd, struct err *err);
 /* Interface index, or 0 when there is none. */
 unsigned netlink_link_index(int fd, const char *name);
 int netlink_bridge_add(int fd, const char *name, struct err *err); /* also when it exists already */
+int netlink_set_mac(int fd, unsigned index, const uint8_t mac[6], struct err *err);
 int netlink_link_up(int fd, unsigned index, struct err *err);
 int netlink_link_del(int fd, const char *name, struct err *err); /* 0 when it is gone already */
 /* ip in host byte order. Replaces: no error when it is there already. */

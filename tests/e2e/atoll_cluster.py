@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 
 BUILD = os.path.abspath(os.environ.get("ATOLL_BUILD", os.path.join(os.path.dirname(__file__), "..", "..", "build")))
@@ -254,30 +253,3 @@ def process_of(pod_uid, word):
         except OSError:
             pass
     raise AssertionError(f"no process {word} of pod {pod_uid}")
-
-
-class RequestLoop:
-    """Requests a URL again and again in a thread; remembers every failure."""
-
-    def __init__(self, url, each=None):
-        self.url, self.failures, self.count, self.slowest, self.stop = url, [], 0, 0.0, threading.Event()
-        self.each = each or (lambda: run("curl", "-sS", "--fail", "--max-time", "5", self.url, check=False))
-        self.thread = threading.Thread(target=self.loop)
-
-    def loop(self):
-        while not self.stop.is_set():
-            t = time.monotonic()
-            r = self.each()
-            self.slowest = max(self.slowest, time.monotonic() - t)
-            self.count += 1
-            if r.returncode:
-                self.failures.append((time.time(), r.stderr.strip()))
-            time.sleep(0.005)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop.set()
-        self.thread.join()

@@ -8,7 +8,8 @@ import urllib.request
 
 import pytest
 
-from atoll_cluster import ATOLL, BUILD, TOP, RequestLoop, free_port, run, until
+from atoll_cluster import ATOLL, BUILD, TOP, free_port, run, until
+from request_loop import RequestLoop
 
 SERVICES = ["api", "broker", "controllers", "dns", "egress", "image", "keys", "network", "node", "scheduler", "sp", "store"]
 

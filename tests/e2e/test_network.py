@@ -1,4 +1,5 @@
 """Services, names and the way out, from pods, from the node and from another machine."""
+import json
 import re
 import socket
 import struct
@@ -400,3 +401,34 @@ def test_deleted_service_is_gone(web):
     until(lambda: fetch(f"http://{ip}/", "--connect-timeout", "1").returncode != 0)
     until(lambda: web.lookup(f"brief.{web.ns}.svc.cluster.local")[0] == "NXDOMAIN")
     until(lambda: not web.atoll.items("endpointslices", "-l", "kubernetes.io/service-name=brief", namespace=web.ns))
+
+
+def connection(ip, port=8080):
+    try:
+        return socket.create_connection((ip, port), timeout=5)
+    except ConnectionRefusedError:
+        return None
+
+
+def test_a_connection_is_answered_after_pods_came_and_went(web):
+    """A bridge follows the lowest hardware address of its ports unless it has one of its own: then pods answer nobody for a while."""
+    def bridge():
+        return json.loads(run("ip", "-j", "link", "show", name).stdout)[0]["address"]
+
+    late = "#!/bin/sh\nwhile ! test -e /tmp/go; do sleep 0.1; done\nprintf 'Content-Type: text/plain\\r\\n\\r\\nlate'\n"
+    pods = Pods(web.atoll, web.ns)
+    slow = pods.make([sh('mkdir -p /w/cgi-bin; echo "$LATE" > /w/cgi-bin/late; chmod 755 /w/cgi-bin/late; exec httpd -f -p 8080 -h /w',
+                         env=[{"name": "LATE", "value": late}])], name="slow")
+    ip = pods.running(slow)["status"]["podIP"]
+    name = re.search(r" dev (\S+)", run("ip", "route", "get", ip).stdout)[1]
+    before = bridge()
+    with until(lambda: connection(ip), what="the pod listens") as s:
+        s.sendall(b"GET /cgi-bin/late HTTP/1.0\r\n\r\n")
+        web.atoll.apply(deployment("guests", 8), namespace=web.ns)
+        pods.kubectl("rollout", "status", "deploy/guests", "--timeout=60s")
+        during = bridge()
+        pods.kubectl("delete", "deploy/guests")
+        until(lambda: not web.atoll.items("pods", "-l", "app=guests", namespace=web.ns), 40, what="no guests")
+        pods.sh(slow, "touch /tmp/go")
+        assert s.recv(100).startswith(b"HTTP/1.")
+    assert (during, bridge()) == (before, before)

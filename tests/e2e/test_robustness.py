@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from atoll_cluster import ATOLL, IMAGE, Pods, RequestLoop, process_of, run, sh, until
+from atoll_cluster import ATOLL, IMAGE, Pods, process_of, run, sh, until
+from request_loop import RequestLoop
 
 
 def deployment(name, replicas):
