@@ -10,6 +10,7 @@
 #include "base/map.h"
 #include "base/own.h"
 #include "base/vec.h"
+#include "proto/json.h"
 
 static const char *const prefixes[] = {
     [OPENAPI_V2] = "#/definitions/", [OPENAPI_V3] = "#/components/schemas/"};
@@ -276,8 +277,51 @@ static bool chosen(const struct api_kind *k, const char *group, const char *vers
     return !group || (str_eq(k->group, group) && str_eq(k->version, version));
 }
 
-/* Paths and schemas of the kinds of one group version (group NULL: of all). */
-static int document(struct buf *b, enum openapi_version v, const char *group, const char *version) {
+/* Adds the members of an object whose names are not taken yet. */
+static void add_unnamed(struct buf *b, struct map *names, struct slice object) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct json_reader r;
+    struct slice name;
+    json_reader_init(&r, object);
+    if (json_object_begin(&r) < 0) return;
+    while (json_object_next(&r, a, &name) > 0) {
+        bool is_new = !map_put(names, name, names);
+        if (is_new) {
+            buf_char(b, ',');
+            buf_json_str(b, name);
+            buf_char(b, ':');
+        }
+        if ((is_new ? json_read_raw(&r, b) : json_skip(&r)) < 0) return;
+    }
+}
+
+static void add_definitions(struct buf *b, size_t begin, const struct openapi_part *parts,
+                            size_t n) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    OWN(map_done) struct map names = {0};
+    struct json_reader r;
+    struct slice name;
+    if (!n) return;
+    buf_char(b, '}');
+    json_reader_init(&r, slice_from(b->p + begin, b->n - begin));
+    if (json_object_begin(&r) == 0)
+        while (json_object_next(&r, a, &name) > 0 && json_skip(&r) == 0)
+            map_put(&names, name, &names);
+    b->n--;
+    for (size_t i = 0; i < n; i++) add_unnamed(b, &names, parts[i].definitions);
+}
+
+/* What a document is of: the kinds of one group version (group NULL: of all), and parts of other
+ * servers. */
+struct contents {
+    const char *group, *version;
+    const struct openapi_part *parts;
+    size_t n_parts;
+};
+
+/* Paths and schemas. */
+static int document(struct buf *b, enum openapi_version v, const struct contents *of) {
+    const char *group = of->group, *version = of->version;
     OWN(buf_done) struct buf more = {0};
     bool first = true, found = false;
     size_t n;
@@ -302,19 +346,24 @@ static int document(struct buf *b, enum openapi_version v, const char *group, co
         list_schema(&more, v, k);
     }
     reach_common(&c);
+    for (size_t i = 0; i < of->n_parts; i++) buf_slice(b, of->parts[i].paths);
     buf_str(b, v == OPENAPI_V3 ? "},\"components\":{\"schemas\":{" : "},\"definitions\":{");
+    size_t begin = b->n - 1;
     schemas(b, v, &c);
     buf_slice(b, buf_view(&more));
+    add_definitions(b, begin, of->parts, of->n_parts);
     buf_str(b, v == OPENAPI_V3 ? "}}}" : "}}");
     free(c.have);
     return 0;
 }
 
 int openapi_v3_document(const char *group, const char *version, struct buf *out) {
-    return document(out, OPENAPI_V3, group, version);
+    return document(out, OPENAPI_V3, &(struct contents){.group = group, .version = version});
 }
 
-void openapi_v2_document(struct buf *out) { document(out, OPENAPI_V2, NULL, NULL); }
+void openapi_v2_document(const struct openapi_part *parts, size_t n, struct buf *out) {
+    document(out, OPENAPI_V2, &(struct contents){.parts = parts, .n_parts = n});
+}
 
 /* FNV-1a: only to let clients cache by address. */
 static uint64_t content_hash(struct slice s) {

@@ -187,12 +187,12 @@ static const struct member document_members[] = {{"swagger", 1, put_string},
 
 static void decref_p(json_t **v) { json_decref(*v); }
 
-void openapi_v2_protobuf(struct buf *out) {
+void openapi_v2_protobuf(const struct openapi_part *parts, size_t n, struct buf *out) {
     OWN(buf_done) struct buf text = {0};
     json_error_t why;
-    openapi_v2_document(&text);
+    openapi_v2_document(parts, n, &text);
     OWN(decref_p) json_t *doc = json_loadb(text.p, text.n, 0, &why);
-    if (!doc) abort();
+    if (!doc) abort(); /* parts are written from trees, too */
     for (size_t i = 0; i < ARRAY_LEN(document_members); i++)
         document_members[i].put(out, document_members[i].number,
                                 json_object_get(doc, document_members[i].key));

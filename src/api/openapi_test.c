@@ -98,7 +98,7 @@ TEST(openapi_documents_hold_all_they_refer_to) {
     for (size_t i = 0; i < n_kinds; i++)
         groups += i == 0 || strcmp(kinds[i - 1]->api_version, kinds[i]->api_version) != 0;
     assert_int_equal(n, groups);
-    openapi_v2_document(&v2);
+    openapi_v2_document(NULL, 0, &v2);
     OWN(decref_p) json_t *old = json_loadb(v2.p, v2.n, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(old);
     check_refs(old, AT(old, "definitions"), strlen("#/definitions/"));
@@ -128,8 +128,8 @@ static uint64_t member(struct slice *s, struct slice *ret) {
 
 TEST(openapi_v2_protobuf_holds_the_definitions_of_the_json) {
     OWN(buf_done) struct buf json = {0}, b = {0};
-    openapi_v2_document(&json);
-    openapi_v2_protobuf(&b);
+    openapi_v2_document(NULL, 0, &json);
+    openapi_v2_protobuf(NULL, 0, &b);
     OWN(decref_p) json_t *doc = json_loadb(json.p, json.n, 0, NULL);
     struct slice left = buf_view(&b), part, named, name;
     size_t n = 0;

@@ -20,6 +20,8 @@ enum {
     LIMIT_JWK_SET_KEYS = 100,
     LIMIT_AUDIT_QUEUE_BYTES = 8 * 1024 * 1024,
     LIMIT_AUDIT_FILE_BYTES = 64 * 1024 * 1024,
+    LIMIT_OPENAPI_BYTES = 1024 * 1024,                 /* the document of one aggregated API */
+    LIMIT_AGGREGATED_OPENAPI_BYTES = 16 * 1024 * 1024, /* what is kept of all of them */
     LIMIT_AUTHN_WAITING = 1000, /* requests whose token somebody else has to be asked about */
 
     /* HTTP */

@@ -1,5 +1,6 @@
 """Aggregated APIs: a server of this test behind an APIService, and the APIServices of Atoll's own groups."""
 import json
+import subprocess
 
 import pytest
 
@@ -11,6 +12,24 @@ RESOURCES = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": f"{G
              "resources": [{"name": "toys", "singularName": "toy", "namespaced": True, "kind": "Toy", "verbs": ["create", "get", "list"],
                             "shortNames": ["ty"]},
                            {"name": "toys/status", "singularName": "", "namespaced": True, "kind": "Toy", "verbs": ["get"]}]}
+
+
+def schemas(at):
+    """What the server says of its kind; at: where references point to."""
+    kind = {"group": GROUP, "version": VERSION, "kind": "Toy"}
+    return {"com.example.toys.Toy": {"description": "Something to play with.", "type": "object", "x-kubernetes-group-version-kind": [kind],
+                                     "properties": {"apiVersion": {"type": "string"}, "kind": {"type": "string"},
+                                                    "spec": {"$ref": at + "com.example.toys.ToySpec"}}},
+            "com.example.toys.ToySpec": {"type": "object", "properties": {"color": {"description": "Bright ones sell.", "type": "string"}}}}
+
+
+TOYS_PATH = f"/apis/{GROUP}/{VERSION}/namespaces/{{namespace}}/toys"
+TOYS_GET = {"get": {"x-kubernetes-action": "list", "x-kubernetes-group-version-kind": {"group": GROUP, "version": VERSION, "kind": "Toy"}}}
+OPENAPI_V3 = {"openapi": "3.0.0", "paths": {TOYS_PATH: TOYS_GET}, "components": {"schemas": schemas("#/components/schemas/")}}
+OPENAPI_V2 = {"swagger": "2.0", "paths": {TOYS_PATH: TOYS_GET, "/api/v1/pods": {"get": {"description": "evil"}}},
+              "definitions": {**schemas("#/definitions/"), "io.k8s.api.core.v1.Pod": {"description": "evil"},
+                              "io.k8s.api.core.v1.PodSpec": {"description": "evil", "x-kubernetes-group-version-kind": [
+                                  {"group": GROUP, "version": VERSION, "kind": "Toy2"}]}}}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +54,9 @@ def toys(cluster):
         if path.rstrip("/") == f"/apis/{GROUP}/{VERSION}":
             return 200, json.dumps(RESOURCES).encode()
         if path.startswith("/openapi/v3"):
-            return 200, json.dumps({"openapi": "3.0.0", "paths": {}}).encode()
+            return 200, json.dumps(OPENAPI_V3).encode()
+        if path.startswith("/openapi/v2"):
+            return 200, json.dumps(OPENAPI_V2).encode()
         if "/toys" in path and body:
             return 201, body
         if "/toys" in path:
@@ -112,11 +133,49 @@ def test_the_openapi_index_and_the_order_of_groups_know_it(cluster, toys):
         return json.loads(cluster.kubectl("get", "--raw", path).stdout)
 
     entry = raw("/openapi/v3")["paths"][f"apis/{GROUP}/{VERSION}"]["serverRelativeURL"]
-    assert entry.startswith(f"/openapi/v3/apis/{GROUP}/{VERSION}?hash=") and raw(entry) == {"openapi": "3.0.0", "paths": {}}
+    assert entry.startswith(f"/openapi/v3/apis/{GROUP}/{VERSION}?hash=") and raw(entry) == OPENAPI_V3
     names = [g["name"] for g in raw("/apis")["groups"]]
     assert names[0] == "apiregistration.k8s.io" and names.index("apps") < names.index(GROUP) < names.index("metrics.k8s.io"), names
     cluster.kubectl("patch", "apiservice", f"{VERSION}.{GROUP}", "--type=merge", "-p", '{"spec":{"groupPriorityMinimum":17850}}')
     ac.until(lambda: [g["name"] for g in raw("/apis")["groups"]].index(GROUP) == 1, what="the group before apps")
+
+
+def swagger(cluster):
+    return json.loads(cluster.kubectl("get", "--raw", "/openapi/v2").stdout)
+
+
+def swagger_protobuf(cluster):
+    return subprocess.run(["curl", "-s", "--unix-socket", cluster.sock, "-H", "Accept: application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+                           "http://localhost/openapi/v2"], capture_output=True, check=True).stdout
+
+
+def test_what_an_aggregated_server_says_of_its_kinds_is_in_both_documents(cluster, toys):
+    text = cluster.kubectl("explain", "toys.spec").stdout
+    assert "Bright ones sell." in text and "color\t<string>" in text
+    ac.until(lambda: "com.example.toys.Toy" in swagger(cluster)["definitions"], what="the server's part of /openapi/v2")
+    doc = swagger(cluster)
+    assert doc["definitions"]["com.example.toys.Toy"] == schemas("#/definitions/")["com.example.toys.Toy"] and TOYS_PATH in doc["paths"]
+    assert "com.example.toys.ToySpec" in doc["definitions"] and "evil" not in json.dumps(doc)
+    assert "io.k8s.metrics.pkg.apis.metrics.v1beta1.NodeMetrics" in doc["definitions"]
+    protobuf = swagger_protobuf(cluster)
+    assert b"com.example.toys.ToySpec" in protobuf and b"Bright ones sell." in protobuf and b"evil" not in protobuf
+    assert b"metrics.v1beta1.ContainerMetrics" in protobuf
+
+
+def references(v):
+    if isinstance(v, dict):
+        for key, child in v.items():
+            if key == "$ref" and isinstance(child, str):
+                yield child
+            yield from references(child)
+    elif isinstance(v, list):
+        for child in v:
+            yield from references(child)
+
+
+def test_no_reference_of_the_merged_document_leads_nowhere(cluster, toys):
+    doc = swagger(cluster)
+    assert not {r for r in references(doc) if r.removeprefix("#/definitions/") not in doc["definitions"]}
 
 
 def test_the_figures_of_nodes_and_pods_are_explained(cluster):
@@ -132,6 +191,7 @@ def test_without_its_server_an_api_is_unavailable(cluster, toys):
 
     endpoints()
     cluster.kubectl("annotate", "service", "toys", "touched=1", "--overwrite")
+    assert "io.k8s.api.core.v1.Pod" in swagger(cluster)["definitions"]
     r = cluster.kubectl("get", "--raw", f"/apis/{GROUP}/{VERSION}/namespaces/default/toys", check=False)
     assert r.returncode and "ServiceUnavailable" in r.stderr
     endpoints(toys.port)

@@ -53,6 +53,7 @@ static void forget(const char *name) {
         struct aggregated *g = state.list.v[i];
         if (!str_eq(g->name, name) || g == &own) continue;
         egress_call_cancel(g->probe);
+        aggregation_openapi_forget(g);
         free((char *)(uintptr_t)g->resources.p);
         arena_free(g->a);
         free(g);

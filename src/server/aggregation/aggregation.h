@@ -7,7 +7,10 @@
  */
 #pragma once
 
+#include "api/openapi_part.h"
 #include "server/egress/call.h"
+
+struct aggregated_openapi;
 
 /* Group and version of an aggregated API. */
 struct aggregated {
@@ -20,8 +23,9 @@ struct aggregated {
     const char *ca_pem;
     bool insecure;
     bool available;
-    struct slice resources;        /* its APIResourceList, as last heard; malloc'd */
-    void (*serve)(struct call *c); /* this server answers itself; NULL: the Service does */
+    struct slice resources;             /* its APIResourceList, as last heard; malloc'd */
+    void (*serve)(struct call *c);      /* this server answers itself; NULL: the Service does */
+    struct aggregated_openapi *openapi; /* openapi.c's; NULL: not asked for yet */
     /* The rest is probe.c's. */
     struct egress_call *probe;
     struct api *probe_api;
@@ -54,6 +58,13 @@ void aggregation_probe(struct api *api, struct aggregated *g);
 /* Writes the condition Available when it has changed. */
 void aggregation_condition(struct api *api, const char *name, bool available, const char *reason,
                            const char *message);
+
+/* ---- openapi.c ---- */
+/* Asks an available server for its document, unless that was not long ago. */
+void aggregation_openapi_ask(struct api *api, struct aggregated *g);
+void aggregation_openapi_forget(struct aggregated *g);
+/* What the aggregated APIs that are available add to /openapi/v2; borrowed until the loop runs. */
+size_t aggregation_openapi_parts(struct arena *a, struct openapi_part **ret);
 
 /* ---- local.c ---- */
 /* APIServices of what this server serves itself: makes those that are missing, removes those of

@@ -78,6 +78,7 @@ static void on_answer(void *user, const struct egress_result *r) {
         g->resources.n = copy.n;
         g->resources.p = buf_steal(&copy);
         settle(api, g, true, "Passed", "all checks passed");
+        aggregation_openapi_ask(api, g);
     }
 }
 

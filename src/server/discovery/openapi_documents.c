@@ -38,13 +38,15 @@ bool openapi_handle(struct call *c) {
     if (str_eq(path, "/openapi/v3") || str_eq(path, "/openapi/v3/")) {
         put_index(&b);
     } else if (str_eq(path, "/openapi/v2")) {
+        struct openapi_part *parts;
+        size_t n = aggregation_openapi_parts(c->a, &parts);
         if (wants_protobuf(c)) {
-            openapi_v2_protobuf(&b);
+            openapi_v2_protobuf(parts, n, &b);
             request_respond(c->r, 200, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
                             buf_view(&b), NULL);
             return true;
         }
-        openapi_v2_document(&b);
+        openapi_v2_document(parts, n, &b);
     } else {
         return str_starts(path, "/openapi/v3/") && document(c, path + strlen("/openapi/v3/"));
     }

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "api/openapi_part.h"
 #include "server/api.h"
 
 #define METRICS_GROUP "metrics.k8s.io"
@@ -13,3 +14,5 @@ extern const char metrics_api_resources[]; /* the APIResourceList */
 void metrics_api_serve(struct call *c);
 /* metrics_openapi.c: its OpenAPI document, version 3. */
 void metrics_api_openapi(struct buf *b);
+/* What /openapi/v2 says of it. */
+struct openapi_part metrics_api_openapi_v2(void);

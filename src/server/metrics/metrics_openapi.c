@@ -1,4 +1,5 @@
-/* What `kubectl explain --api-version=metrics.k8s.io/v1beta1` reads. */
+/* What `kubectl explain --api-version=metrics.k8s.io/v1beta1` reads, in both versions of OpenAPI.
+ */
 #include "api/openapi.h"
 #include "api/openapi_schema.h"
 #include "base/own.h"
@@ -58,28 +59,30 @@ static const struct {
     {"namespaces/{namespace}/pods/{name}", "PodMetrics", "get", true, true},
 };
 
-static void put_parameter(struct buf *b, const char *name, bool *first) {
-    buf_printf(b,
-               "%s{\"name\":\"%s\",\"in\":\"path\",\"required\":true,"
-               "\"schema\":{\"type\":\"string\"}}",
-               *first ? "" : ",", name);
+static void put_parameter(struct buf *b, enum openapi_version v, const char *name, bool *first) {
+    buf_printf(b, "%s{\"name\":\"%s\",\"in\":\"path\",\"required\":true,%s}", *first ? "" : ",",
+               name, v == OPENAPI_V3 ? "\"schema\":{\"type\":\"string\"}" : "\"type\":\"string\"");
     *first = false;
 }
 
-static void put_paths(struct buf *b) {
+static void put_paths(struct buf *b, enum openapi_version v) {
     for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
         bool first = true;
+        OWN(buf_done) struct buf name = {0};
+        buf_printf(&name, PREFIX "%s%s", paths[i].kind, paths[i].named ? "" : "List");
         buf_printf(b, "%s\"/apis/" METRICS_GROUP "/" METRICS_VERSION "/%s\":{\"parameters\":[",
-                   i ? "," : "", paths[i].path);
-        if (paths[i].namespaced) put_parameter(b, "namespace", &first);
-        if (paths[i].named) put_parameter(b, "name", &first);
+                   i || v == OPENAPI_V2 ? "," : "", paths[i].path);
+        if (paths[i].namespaced) put_parameter(b, v, "namespace", &first);
+        if (paths[i].named) put_parameter(b, v, "name", &first);
+        buf_str(b, "],\"get\":{\"responses\":{\"200\":{\"description\":\"OK\",");
+        if (v == OPENAPI_V3) buf_str(b, "\"content\":{\"application/json\":{");
+        buf_str(b, "\"schema\":{");
+        openapi_ref(b, v, name.p);
         buf_printf(b,
-                   "],\"get\":{\"responses\":{\"200\":{\"description\":\"OK\",\"content\":{"
-                   "\"application/json\":{\"schema\":{\"$ref\":\"#/components/schemas/" PREFIX
-                   "%s%s\"}}}}},\"x-kubernetes-action\":\"%s\","
+                   "}}}%s,\"x-kubernetes-action\":\"%s\","
                    "\"x-kubernetes-group-version-kind\":{\"group\":\"" METRICS_GROUP
                    "\",\"kind\":\"%s\",\"version\":\"" METRICS_VERSION "\"}}}",
-                   paths[i].kind, paths[i].named ? "" : "List", paths[i].action, paths[i].kind);
+                   v == OPENAPI_V3 ? "}}" : "", paths[i].action, paths[i].kind);
     }
 }
 
@@ -99,8 +102,34 @@ static void put_metadata(struct buf *b) {
 void metrics_api_openapi(struct buf *b) {
     buf_str(b, "{\"openapi\":\"3.0.0\",\"info\":{\"title\":\"Kubernetes\",");
     buf_str(b, "\"version\":\"" METRICS_VERSION "\"},\"paths\":{");
-    put_paths(b);
+    put_paths(b, OPENAPI_V3);
     buf_printf(b, "},\"components\":{\"schemas\":{%s", schemas);
     put_metadata(b);
     buf_str(b, "}}}");
+}
+
+/* The schemas in the words of version 2, which has references without allOf around them. */
+static void put_definitions(struct buf *b) {
+    static const char wrapped[] = "\"allOf\":[{\"$ref\":\"" AT, end[] = "\"}]";
+    const char *p = schemas, *found;
+    buf_char(b, '{');
+    for (; (found = strstr(p, wrapped)); p++) {
+        buf_append(b, p, (size_t)(found - p));
+        buf_str(b, "\"$ref\":\"#/definitions/");
+        found += sizeof wrapped - 1;
+        p = strstr(found, end);
+        buf_append(b, found, (size_t)(p - found) + 1);
+        p += sizeof end - 2;
+    }
+    buf_str(b, p);
+    buf_char(b, '}');
+}
+
+struct openapi_part metrics_api_openapi_v2(void) {
+    static struct buf paths_v2, definitions;
+    if (!definitions.n) {
+        put_paths(&paths_v2, OPENAPI_V2);
+        put_definitions(&definitions);
+    }
+    return (struct openapi_part){buf_view(&paths_v2), buf_view(&definitions)};
 }
