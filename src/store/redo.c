@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/own.h"
+#include "store/durable.h"
 
 enum {
     MAGIC_PACKED = 0x4f444552, /* "REDO": an older Atoll's */
@@ -17,6 +18,7 @@ enum {
     FROM_AT = 16,
     TO_AT = 24,
     SEAL_BYTES = 4,
+    WRITE_BYTES_MIN = 25, /* of a body: the numbers of one write and the lengths of its slices */
     SIZE_MIN = 64 << 10,
     CALL_BYTES = 64 << 10, /* the unix VFS takes less than 128 KiB in one call */
     FDS_SEARCHED = 64,
@@ -132,7 +134,7 @@ void redo_rest(struct redo *r) {
 /* ---- reading ---- */
 
 struct header {
-    uint32_t magic, crc, body_bytes;
+    uint32_t magic, crc, body_bytes, zero;
     uint64_t from, to;
 };
 
@@ -140,10 +142,19 @@ static struct header header_read(struct slice s) {
     struct unpack u = unpack_init(s);
     struct header h = {.magic = unpack_u32(&u), .crc = unpack_u32(&u)};
     h.body_bytes = unpack_u32(&u);
-    unpack_u32(&u);
+    h.zero = unpack_u32(&u);
     h.from = unpack_u64(&u);
     h.to = unpack_u64(&u);
     return h;
+}
+
+/* Before the checksum: what a client has written into an object, and a block of an older round has
+ * kept, is no header. Keys and values hold no zero byte, so it has neither these sizes nor two
+ * revisions so close to each other. */
+static bool header_good(const struct redo *r, const struct header *h, int64_t at) {
+    return (h->magic == MAGIC || h->magic == MAGIC_PACKED) && h->zero == 0 &&
+           h->body_bytes <= r->size - at - HEADER_BYTES && h->to > h->from &&
+           h->to - h->from <= h->body_bytes / WRITE_BYTES_MIN;
 }
 
 static uint32_t u32_read(const char *p) {
@@ -170,8 +181,7 @@ static int record_read(struct redo *r, int64_t at, struct buf *record, struct he
     int rc = file_read(r, record->p, HEADER_BYTES, at);
     if (rc != SQLITE_OK) return failed(rc, "reading", err);
     *ret = header_read(slice_from(record->p, HEADER_BYTES));
-    bool magic = ret->magic == MAGIC || ret->magic == MAGIC_PACKED;
-    if (!magic || ret->body_bytes > r->size - at - HEADER_BYTES) return 0;
+    if (!header_good(r, ret, at)) return 0;
     record->n = HEADER_BYTES;
     buf_reserve(record, ret->body_bytes);
     rc = file_read(r, record->p + HEADER_BYTES, ret->body_bytes, at + HEADER_BYTES);
@@ -190,7 +200,7 @@ static int scan(struct redo *r, int64_t end, redo_record_fn *fn, void *user, str
     while (result == 0 && (end < 0 || at < end)) {
         int there = record_read(r, at, &record, &h, err);
         if (there < 0) return there;
-        if (!there || h.from < revision || h.to <= h.from) break;
+        if (!there || h.from < revision) break;
         struct slice body = slice_from(record.p + HEADER_BYTES, record.n - HEADER_BYTES);
         result = fn(user, h.from, h.to, body, err);
         revision = h.to;
@@ -206,6 +216,39 @@ static int scan(struct redo *r, int64_t end, redo_record_fn *fn, void *user, str
 int redo_scan(struct redo *r, int64_t end, redo_record_fn *fn, void *user, struct err *err) {
     set_direct(r, false); /* it reads what it needs */
     int result = scan(r, end, fn, user, err);
+    set_direct(r, true);
+    return result;
+}
+
+/* Each record is durable before the next one is begun, and those of earlier rounds are of earlier
+ * revisions. */
+static int beyond(struct redo *r, uint64_t revision, struct err *err) {
+    OWN(buf_done) struct buf record = {0};
+    struct header h;
+    int64_t at = (int64_t)aligned((size_t)r->end);
+    for (; at + HEADER_BYTES <= r->size; at += REDO_ALIGN_BYTES) {
+        int there = record_read(r, at, &record, &h, err);
+        if (there < 0) return there;
+        if (there && h.to > revision)
+            return err_set(err, ERR_INTERNAL,
+                           "the redo log %s is damaged (what it has after revision %llu cannot be "
+                           "read, but revision %llu is there); nothing was changed. Move its "
+                           "directory away and put a backup in its place, or start with none",
+                           r->path, (unsigned long long)revision, (unsigned long long)h.to);
+    }
+    return 0;
+}
+
+int redo_beyond(struct redo *r, uint64_t revision, struct err *err) {
+    set_direct(r, false);
+    int result = beyond(r, revision, err);
+    set_direct(r, true);
+    return result;
+}
+
+int redo_again(struct redo *r, struct err *err) {
+    set_direct(r, false); /* it reads and writes what it needs */
+    int result = durable_again(r->file, r->end, err);
     set_direct(r, true);
     return result;
 }
@@ -257,6 +300,12 @@ static void seal(struct buf *record, uint32_t crc) {
     record->n = n;
 }
 
+static int sync_file(struct redo *r, struct err *err) {
+    int rc = r->file->pMethods->xSync(r->file, SQLITE_SYNC_NORMAL | SQLITE_SYNC_DATAONLY);
+    /* Never ERR_UNAVAILABLE: what a failed sync has left on the disk is not known. */
+    return rc == SQLITE_OK ? 0 : failed(SQLITE_IOERR_FSYNC, "syncing", err);
+}
+
 int redo_append(struct redo *r, uint64_t from, uint64_t to, struct err *err) {
     char *p = r->record.p;
     put_u32(p, MAGIC);
@@ -269,15 +318,9 @@ int redo_append(struct redo *r, uint64_t from, uint64_t to, struct err *err) {
     int rc = make_room(r);
     if (rc == SQLITE_OK) rc = file_write(r, r->record.p, r->record.n, r->end);
     if (rc != SQLITE_OK) return failed(rc, "writing", err);
-    int result = redo_sync(r, err);
+    int result = sync_file(r, err);
     if (result == 0) r->end += (int64_t)r->record.n;
     return result;
-}
-
-int redo_sync(struct redo *r, struct err *err) {
-    int rc = r->file->pMethods->xSync(r->file, SQLITE_SYNC_NORMAL | SQLITE_SYNC_DATAONLY);
-    /* Never ERR_UNAVAILABLE: what a failed sync has left on the disk is not known. */
-    return rc == SQLITE_OK ? 0 : failed(SQLITE_IOERR_FSYNC, "syncing", err);
 }
 
 struct slice redo_last(const struct redo *r) {
@@ -287,5 +330,6 @@ struct slice redo_last(const struct redo *r) {
 void redo_reset(struct redo *r) { r->end = 0; }
 
 void redo_clear(struct redo *r) {
-    if (r->file && r->size && r->end == 0) file_write(r, NULL, REDO_ALIGN_BYTES, 0);
+    if (r->file && r->size && r->end == 0 && r->file->pMethods->xTruncate(r->file, 0) == SQLITE_OK)
+        r->size = 0;
 }

@@ -47,7 +47,11 @@ void redo_rest(struct redo *r);  /* gives memory back */
  * stop, -1 = not known; r->end is set to where they end. Before more is written after records of an
  * older Atoll (the end is no multiple of REDO_ALIGN_BYTES), the log has to begin again. */
 int redo_scan(struct redo *r, int64_t end, redo_record_fn *fn, void *user, struct err *err);
-int redo_sync(struct redo *r, struct err *err);
+/* After redo_scan: ERR_INTERNAL when a whole record of a revision above this one stands behind the
+ * end. Then the one before it was durable and has been damaged since. */
+int redo_beyond(struct redo *r, uint64_t revision, struct err *err);
+/* Makes the records durable that redo_scan has found (durable.h). */
+int redo_again(struct redo *r, struct err *err);
 
 void redo_begin(struct redo *r);
 void redo_add(struct redo *r, const struct store_write *w);

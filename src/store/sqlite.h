@@ -39,6 +39,7 @@ struct sqlite_backend {
     uint64_t compacted;                   /* likewise */
     uint64_t unsettled;                   /* writes in the open transaction */
     struct redo redo;
+    bool failed;   /* what the tables hold is not known: nothing is answered any more */
     bool behind;   /* the tables lack the last record of the redo log: sqlite_catch_up */
     int wal_pages; /* frames in the write-ahead log after the last commit */
     int page_bytes;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "store/durable.h"
 #include "store/sqlite.h"
 
 enum {
@@ -222,6 +223,7 @@ int sqlite_open(const char *path, struct store_backend **ret, struct err *err) {
     s->settled = s->now;
     s->page_bytes = (int)MAX_OF(query_int(s->db, "PRAGMA page_size"), 512);
     if (r == 0) r = redo_open(&s->redo, s->db, path, err);
+    if (r == 0) r = durable_again_path(s->redo.vfs, wal, err); /* the lock is ours */
     if (r == 0) r = sqlite_recover(s, err);
     if (r < 0) {
         sqlite_close_damaged(s);

@@ -78,30 +78,32 @@ static int record_apply(void *user, uint64_t from, uint64_t to, struct slice bod
 
 int sqlite_recover(struct sqlite_backend *s, struct err *err) {
     int r = redo_scan(&s->redo, -1, record_apply, s, err);
+    if (r == 0) r = redo_beyond(&s->redo, s->now.revision, err);
     if (r < 0) return r;
     if (s->redo.end % REDO_ALIGN_BYTES) { /* of an older Atoll: nothing can follow */
         if (s->unsettled) return sqlite_settle(s, &s->now, s->compacted, err);
         redo_reset(&s->redo);
     }
     /* What is shown from now on must not be gone after the next power failure. */
-    return s->unsettled ? redo_sync(&s->redo, err) : 0;
+    return s->unsettled ? redo_again(&s->redo, err) : 0;
 }
 
 int sqlite_undo(struct sqlite_backend *s, int result) {
     /* SQLite may have rolled back by itself. */
     if (!sqlite3_get_autocommit(s->db)) sqlite_run_id(s, SQL_ROLLBACK, "rolling back", NULL);
-    /* A roll-back that fails leaves a transaction open: nothing after it may be acknowledged. */
-    if (!sqlite3_get_autocommit(s->db)) return -EIO;
     s->now = s->settled;
     s->unsettled = 0;
-    return redo_scan(&s->redo, s->redo.end, record_apply, s, NULL) == 0 ? result : -EIO;
+    /* A roll-back that fails leaves a transaction open: nothing after it may be acknowledged. */
+    s->failed = !sqlite3_get_autocommit(s->db) ||
+                redo_scan(&s->redo, s->redo.end, record_apply, s, NULL) != 0;
+    return s->failed ? -EIO : result;
 }
 
 int sqlite_catch_up(struct sqlite_backend *s, struct err *err) {
-    if (!s->behind) return 0;
+    if (!s->behind && !s->failed) return 0;
     uint64_t at = s->now.revision;
-    int r = record_apply(s, at, at + 1, redo_last(&s->redo), err);
-    if (r < 0) r = sqlite_undo(s, 0);
+    int r = s->failed ? -EIO : record_apply(s, at, at + 1, redo_last(&s->redo), err);
+    if (r < 0 && !s->failed) r = sqlite_undo(s, 0);
     if (r < 0)
         return err_set(err, ERR_INTERNAL, "store: what the redo log has cannot be put into tables");
     s->behind = false;

@@ -10,6 +10,7 @@ struct change {
     uint64_t at;
     size_t n;
     uint8_t *data;
+    bool dropped; /* its sync failed: no later one makes it durable */
 };
 
 struct file {
@@ -77,6 +78,12 @@ static void resize(struct file *f, size_t n) {
     f->n_now = n;
 }
 
+static void resize_safe(struct file *f, size_t n) {
+    f->safe = grown(f->safe, n);
+    if (n > f->n_safe) memset(f->safe + f->n_safe, 0, n - f->n_safe);
+    f->n_safe = n;
+}
+
 static void put(struct file *f, uint64_t at, const void *p, size_t n) {
     if (at + n > f->n_now) resize(f, (size_t)at + n);
     memcpy(f->now + at, p, n);
@@ -100,9 +107,26 @@ static void note(struct file *f, uint64_t at, const void *p, size_t n) {
 }
 
 static void sync_file(struct file *f) {
-    f->safe = grown(f->safe, f->n_now);
+    for (size_t i = 0; i < f->n_changes; i++) {
+        const struct change *c = &f->changes[i];
+        size_t end = (size_t)c->at + c->n;
+        if (c->dropped) continue;
+        if (!c->data || end > f->n_safe) resize_safe(f, end);
+        if (c->data) memcpy(f->safe + c->at, c->data, c->n);
+    }
+    forget_changes(f);
+}
+
+/* As Linux does it: the pages are clean afterwards, readable as long as the machine runs, and
+ * nothing writes them any more. */
+static void drop_changes(struct file *f) {
+    for (size_t i = 0; i < f->n_changes; i++) f->changes[i].dropped = true;
+}
+
+/* What it holds now is all durable. */
+static void make_safe(struct file *f) {
+    resize_safe(f, f->n_now);
     if (f->n_now) memcpy(f->safe, f->now, f->n_now);
-    f->n_safe = f->n_now;
     forget_changes(f);
 }
 
@@ -153,7 +177,7 @@ static void finish(struct disk *d) {
 static int x_write(sqlite3_file *base, const void *p, int n, sqlite3_int64 at) {
     struct handle *h = (struct handle *)base;
     struct disk *d = h->disk;
-    d->running = (struct change){(uint64_t)at, (size_t)n, (uint8_t *)(uintptr_t)p};
+    d->running = (struct change){(uint64_t)at, (size_t)n, (uint8_t *)(uintptr_t)p, false};
     d->running_file = h->file;
     enum disk_fault fault = begin(d);
     if (fault == DISK_FAULT_FULL) n /= 2;
@@ -182,6 +206,7 @@ static int x_truncate(sqlite3_file *base, sqlite3_int64 n) {
 static int x_sync(sqlite3_file *base, int flags) {
     struct handle *h = (struct handle *)base;
     bool failed = begin(h->disk) != DISK_FAULT_NONE;
+    if (failed) drop_changes(h->file);
     if (!failed && !h->disk->lies) {
         sync_file(h->file);
         if (!h->file->kept) sync_names(h->disk);
@@ -367,7 +392,7 @@ void disk_image_killed(const struct disk *from, struct disk *to, bool cut, struc
         if (cut && from->running_file == f && from->running.n)
             put(image, from->running.at, from->running.data,
                 (size_t)disk_below(r, from->running.n));
-        sync_file(image);
+        make_safe(image);
     }
 }
 
@@ -400,6 +425,6 @@ void disk_image_power(const struct disk *from, struct disk *to, struct disk_rand
                 resize(image, (size_t)c->at);
         }
         if (from->running_file == f) put_some(image, &from->running, per_mille, r);
-        sync_file(image);
+        make_safe(image);
     }
 }

@@ -27,7 +27,8 @@ enum disk_call { DISK_WRITE, DISK_TRUNCATE, DISK_SYNC, DISK_CREATE, DISK_DELETE,
 
 enum disk_fault {
     DISK_FAULT_NONE,
-    DISK_FAULT_IO,    /* EIO; a failed sync leaves what it should have made durable in doubt */
+    DISK_FAULT_IO,    /* EIO; what a failed sync should have made durable is in doubt, and no later
+                       * sync makes it durable */
     DISK_FAULT_FULL,  /* ENOSPC, half of the write done */
     DISK_FAULT_FILES, /* EMFILE, of opens */
 };

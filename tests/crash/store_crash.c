@@ -15,8 +15,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/own.h"
 #include "base/slice.h"
 #include "model.h"
+#include "store/sqlite.h"
 
 enum { OPERATIONS = 200, POWER_IMAGES = 4 };
 
@@ -137,6 +139,50 @@ static bool kill_all(struct run *r) {
 
 /* ---- failing calls ---- */
 
+static bool write_one(struct store_backend *b) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct store_write w = {STORE_CREATE, SLICE("/restarted"), 0, 7, SLICE("{\"rv\":\"\"}")};
+    struct store_result res;
+    return b->ops->write(b, a, &w, 1, &res, NULL) == 0 && res.reason == ERR_NONE;
+}
+
+static uint64_t revision_of(struct store_backend *b) {
+    struct store_stats st;
+    b->ops->stats(b, &st);
+    return st.revision;
+}
+
+/* The process ends and is started again on the same disk, and then the power fails: all that the
+ * second one has shown is there, also what the first one had no answer for. */
+static void restarted(struct run *r) {
+    struct store_backend *b, *after;
+    struct err err;
+    disk_fail(r->a, 0, DISK_FAULT_NONE);
+    r->stop = true;
+    if (store_sqlite.open("a/store.db", &b, &err) < 0) {
+        printf("seed %llu, call %llu: the restart: %s\n", (unsigned long long)r->seed,
+               (unsigned long long)r->call, err.text);
+        return;
+    }
+    uint64_t revision = revision_of(b) + 1, found = 0;
+    bool good = write_one(b);
+    for (int i = 0; i < 2 && good; i++) {
+        disk_image_power(r->a, r->b, &r->random);
+        r->images++;
+        good = store_sqlite.open("b/store.db", &after, &err) == 0;
+        if (!good) break;
+        found = revision_of(after);
+        good = found == revision;
+        after->ops->close(after);
+    }
+    sqlite_close_damaged((struct sqlite_backend *)b);
+    r->stop = !good;
+    if (!good)
+        printf("seed %llu, call %llu: restarted, then without power: revision %llu of %llu%s\n",
+               (unsigned long long)r->seed, (unsigned long long)r->call, (unsigned long long)found,
+               (unsigned long long)revision, found ? "" : err.text);
+}
+
 /* Call n of the workload fails. False: there is no such call, or a problem. */
 static bool fault_run(struct run *r, uint64_t n, enum disk_fault fault) {
     struct store_backend *b = NULL;
@@ -163,8 +209,8 @@ static bool fault_run(struct run *r, uint64_t n, enum disk_fault fault) {
             disk_image_power(r->a, r->b, &r->random);
         check_image(r);
     }
-    disk_fail(r->a, 0, DISK_FAULT_NONE);
-    if (b) b->ops->close(b);
+    if (b) sqlite_close_damaged((struct sqlite_backend *)b); /* as a killed process leaves it */
+    if (came && !r->stop) restarted(r);
     return run_end(r) && came && !r->stop;
 }
 
