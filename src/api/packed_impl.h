@@ -2,9 +2,11 @@
 #pragma once
 
 #include "api/packed.h"
+#include "base/set.h"
 
 struct api_part {
-    uint32_t refs, hash, n;
+    struct set_item item; /* in the pool, by its bytes */
+    uint32_t refs, n;
     char bytes[];
 };
 

@@ -8,17 +8,18 @@
 
 #include "api/packed.h"
 #include "api/registry.h"
+#include "base/set.h"
 
 /* What the entries of one cache have in common. */
 struct shelf;
 
 struct cached {
+    struct set_item by_uid; /* the uid index's */
+    uint32_t mark;          /* the cache's, of lists */
     struct shelf *shelf;
     struct api_object *object; /* decoded; NULL: not now */
     struct arena *arena;       /* of what is decoded for good, else NULL */
     int64_t came_ns;           /* the world's: when this version came */
-    uint32_t mark;             /* the cache's, of lists */
-    uint32_t uid_hash;         /* the uid index's */
     uint32_t used, live_at;    /* when it was looked at; its place among the decoded ones */
     uint32_t room_bytes;       /* decoded */
     uint32_t name_at, size_bytes;

@@ -4,8 +4,7 @@
 #include "client/cached.h"
 
 struct uid_index {
-    struct cached **slots;
-    size_t n, cap; /* cap: a power of two or 0 */
+    struct set entries;
 };
 
 void uid_index_done(struct uid_index *x); /* the entries are not its own */

@@ -16,7 +16,7 @@ static bool is_key(const struct set_item *item, const void *key) {
 }
 
 static const char *key_use(struct snapshot *s, const char *text) {
-    uint64_t hash = map_hash(slice_of(text));
+    uint32_t hash = set_hash(slice_of(text));
     struct label_key *k = set_find(&s->label_keys, hash, is_key, text);
     if (!k) {
         size_t n = strlen(text) + 1;
@@ -75,7 +75,7 @@ struct pod_labels *labels_use(struct snapshot *s, const struct core_v1_pod *pod)
     OWN(buf_done) struct buf key = {0};
     buf_append(&key, &c->hash, sizeof c->hash);
     key_map(&key, w.map);
-    uint64_t hash = map_hash(buf_view(&key));
+    uint32_t hash = set_hash(buf_view(&key));
     struct pod_labels *l = set_find(&s->labels, hash, is_wanted, &w);
     if (l) {
         l->users++;

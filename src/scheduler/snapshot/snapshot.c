@@ -195,7 +195,7 @@ static bool has_uid(const struct set_item *item, const void *uid) {
 }
 
 struct sched_pod *snapshot_pod(const struct snapshot *s, const char *uid) {
-    return s->pods.n ? set_find(&s->pods, map_hash(slice_of(uid)), has_uid, uid) : NULL;
+    return s->pods.n ? set_find(&s->pods, set_hash(slice_of(uid)), has_uid, uid) : NULL;
 }
 
 void snapshot_add_pod(struct snapshot *s, const struct core_v1_pod *pod, const char *node) {
@@ -216,7 +216,7 @@ void snapshot_add_pod(struct snapshot *s, const struct core_v1_pod *pod, const c
     memcpy(p->text, uid, uid_n);
     memcpy(p->text + uid_n, name, name_n);
     p->name_at = (uint32_t)uid_n;
-    p->item.hash = map_hash(slice_of(uid));
+    p->item.hash = set_hash(slice_of(uid));
     p->labels = l;
     p->class = l->class;
     p->node = node_of(s, node);

@@ -7,13 +7,13 @@
 #pragma once
 
 #include "api/host_ports.h"
+#include "base/set.h"
 #include "scheduler/gpu/gpu_nodes.h"
 #include "scheduler/snapshot/figures.h"
 #include "scheduler/snapshot/gangs.h"
 #include "scheduler/snapshot/owners.h"
 #include "scheduler/snapshot/quotas.h"
 #include "scheduler/snapshot/resources.h"
-#include "scheduler/snapshot/set.h"
 #include "scheduler/snapshot/terms.h"
 #include "scheduler/snapshot/volumes.h"
 
