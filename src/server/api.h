@@ -105,7 +105,6 @@ void reply_invalid(struct call *c, const char *name, const struct api_causes *ca
 /* Success as Status, e.g. for deletions. details may be NULL. */
 void reply_success(struct call *c, int status, const char *name, const char *uid);
 const char *content_type(const struct call *c); /* with the parameters of the form */
-void reply_header(struct call *c, struct http_headers *h, const char *name, const char *value);
 struct http_headers reply_warnings(struct call *c);
 /* "pods" or "deployments.apps" */
 const char *resource_title(struct arena *a, const char *group, const char *plural);

@@ -1,5 +1,4 @@
 /* LimitRanger: bounds and defaults of a namespace for its containers, pods and claims. */
-#include "base/limits.h"
 #include "base/map.h"
 #include "base/own.h"
 #include "base/vec.h"

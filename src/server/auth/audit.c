@@ -3,7 +3,6 @@
 #include <inttypes.h>
 
 #include "api/redact.h"
-#include "base/limits.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "proto/json.h"

@@ -3,7 +3,6 @@
  * signs needs a permission on the signer; nobody gets a certificate of system:masters.
  */
 #include "base/own.h"
-#include "base/times.h"
 #include "proto/csr.h"
 #include "server/admission/plugin.h"
 #include "server/auth/authz.h"

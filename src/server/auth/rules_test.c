@@ -1,6 +1,5 @@
 #include "server/auth/rules.h"
 
-#include "base/limits.h"
 #include "base/test.h"
 
 #define LIST(...)                                                                                  \

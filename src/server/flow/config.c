@@ -141,7 +141,7 @@ static void drop_gone(struct flow *f) {
     f->levels.n = kept;
 }
 
-void flow_reload(struct flow *f) {
+static void flow_reload(struct flow *f) {
     struct arena *a = arena_new();
     load_levels(f, a);
     load_schemas(f, a);

@@ -91,7 +91,6 @@ uint64_t flow_hash(const struct flow_schema *s, const struct call *c);
 void flow_deal(uint64_t hash, unsigned n, unsigned hand, unsigned *ret);
 
 /* config.c */
-void flow_reload(struct flow *f);
 struct flow_level *flow_level_get(const struct flow *f, const char *name);
 
 /* defaults.c */

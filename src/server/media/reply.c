@@ -8,7 +8,8 @@ const char *resource_title(struct arena *a, const char *group, const char *plura
     return *group ? arena_printf(a, "%s.%s", plural, group) : plural;
 }
 
-void reply_header(struct call *c, struct http_headers *h, const char *name, const char *value) {
+static void reply_header(struct call *c, struct http_headers *h, const char *name,
+                         const char *value) {
     struct http_header *one = ARENA_PUSH(c->a, h);
     one->name = name;
     one->value = value;

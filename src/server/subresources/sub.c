@@ -2,7 +2,6 @@
 #include "base/own.h"
 #include "server/admission/plugin.h"
 #include "server/media/body.h"
-#include "server/storage/raw.h"
 #include "server/subresources/connect.h"
 #include "server/subresources/proxies.h"
 #include "server/verbs/remove.h"

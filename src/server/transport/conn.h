@@ -28,8 +28,6 @@ struct conn_protocol {
     void (*closed)(struct conn *c);   /* the connection is gone */
     void (*released)(struct conn *c); /* nothing holds c any more: free c->state */
 };
-extern const struct conn_protocol http1_conn_protocol;
-extern const struct conn_protocol http2_conn_protocol;
 void http1_conn_start(struct conn *c); /* sets protocol and state */
 void http2_conn_start(struct conn *c);
 

@@ -450,7 +450,7 @@ static void released(struct conn *c) {
     free(h);
 }
 
-const struct conn_protocol http1_conn_protocol = {
+static const struct conn_protocol http1_conn_protocol = {
     .input = input,
     .eof = eof,
     .drained = drained,

@@ -431,7 +431,7 @@ static void released(struct conn *c) {
     free(h);
 }
 
-const struct conn_protocol http2_conn_protocol = {
+static const struct conn_protocol http2_conn_protocol = {
     .input = input,
     .eof = eof,
     .fill = fill,

@@ -4,7 +4,6 @@
  * revision come from the cache while the resource has not changed since, else from the store's log.
  */
 #include "base/clock.h"
-#include "base/limits.h"
 #include "base/own.h"
 #include "server/custom/conversion.h"
 #include "server/media/convert.h"
@@ -262,7 +261,7 @@ static void run_ready(void *user) {
     if (ready.deferred) loop_defer(ready.loop, run_ready, NULL);
 }
 
-void list_closed(struct request *r) {
+static void list_closed(struct request *r) {
     struct list *l = r->handler_data;
     bool streams = l->state == LIST_STREAMS;
     l->c = NULL; /* who has it under way frees it */

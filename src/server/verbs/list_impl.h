@@ -35,5 +35,3 @@ void list_send(struct list *l);
 void list_wait(struct list *l);
 /* Also of many items at once: they are let go of in pieces. */
 void list_free(struct list *l);
-/* request's on_close */
-void list_closed(struct request *r);

@@ -4,7 +4,6 @@
  * own; when the history no longer reaches back to it, it is cut off and never skipped over.
  */
 #include "base/clock.h"
-#include "base/limits.h"
 #include "base/own.h"
 #include "server/custom/conversion_watch.h"
 #include "server/media/convert.h"

@@ -288,7 +288,7 @@ void write_fresh(struct write *w, struct api_object *obj) {
     write_run(w);
 }
 
-void write_new(struct call *c, struct api_object *obj) {
+static void write_new(struct call *c, struct api_object *obj) {
     write_fresh(write_begin(c, &(struct write){.status = 201}), obj);
 }
 

@@ -54,8 +54,6 @@ struct write {
 
 /* For an object that exists: PUT, PATCH and subresources of c->route.name. */
 void write_existing(struct call *c, const struct write *w);
-/* A new object, decoded; answers. */
-void write_new(struct call *c, struct api_object *obj);
 /* managed.c: w->object gets its managedFields; w->managed is stamped before it is stored. */
 void write_track(struct write *w);
 struct managed_write write_manager(struct write *w);
