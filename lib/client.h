@@ -88,7 +88,6 @@ struct sp {
     struct sp_ring_writer out;
     void *out_memory;
     size_t out_bytes;
-    int out_memfd;
     /* sub */
     struct subscriptions subscriptions;
     uint32_t asked, active;      /* numbers of changes of subscription */

@@ -36,7 +36,7 @@ struct shim *shim_first(void) {
     return atomic_load(&all);
 }
 
-void shim_enter(int fd, struct shim *h) {
+static void shim_enter(int fd, struct shim *h) {
     __atomic_add_fetch(&h->refs, 1, __ATOMIC_RELAXED);
     atomic_store_explicit(&table[fd], h, memory_order_release);
 }

@@ -73,7 +73,6 @@ static inline struct sp *end_of(const struct shim *h) {
 }
 
 struct shim *shim_of(int fd); /* NULL: none of ours */
-void shim_enter(int fd, struct shim *h);
 struct shim *shim_first(void);
 /* In a child of fork: its descriptors become those of its own endpoint. Before each use. */
 void shim_sync(struct shim *h);

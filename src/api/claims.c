@@ -23,7 +23,7 @@ const char *claim_class(const struct core_v1_persistent_volume_claim *c) {
     return class_of(&c->metadata, c->spec.storage_class_name);
 }
 
-const char *volume_class(const struct core_v1_persistent_volume *v) {
+static const char *volume_class(const struct core_v1_persistent_volume *v) {
     return class_of(&v->metadata, v->spec.storage_class_name);
 }
 

@@ -22,7 +22,6 @@
 bool claim_is_bound(const struct core_v1_persistent_volume_claim *c);
 /* The class of a claim or of a volume; "" for none. */
 const char *claim_class(const struct core_v1_persistent_volume_claim *c);
-const char *volume_class(const struct core_v1_persistent_volume *v);
 
 /* Its claimRef names the claim: by name and, when it has one, by uid. */
 bool volume_is_for(const struct core_v1_persistent_volume *v,

@@ -77,7 +77,8 @@ void label_selector_validate(struct api_causes *causes, const char *field,
     }
 }
 
-enum name_rule api_name_rule(const struct api_kind *kind) {
+/* The rule that names of this kind follow. */
+static enum name_rule api_name_rule(const struct api_kind *kind) {
     switch (kind->name_format) {
     case API_FORMAT_DNS1123LABEL: return NAME_DNS_LABEL;
     case API_FORMAT_DNS1035LABEL: return NAME_DNS_1035_LABEL;

@@ -49,8 +49,6 @@ void annotations_validate(struct api_causes *causes, const char *field,
 void label_selector_validate(struct api_causes *causes, const char *field,
                              const struct meta_v1_label_selector *selector);
 
-/* The rule that names of this kind follow. */
-enum name_rule api_name_rule(const struct api_kind *kind);
 /* What the table (api_validate) cannot say about metadata: name and namespace by kind,
  * generateName, owners, finalizers, what may not change. old is NULL on create. The server has
  * already put in the name that generateName asked for and the namespace of the request. */

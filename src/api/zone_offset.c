@@ -4,7 +4,7 @@
 enum { DAY_S = 86400, ERA_DAYS = 146097 };
 
 /* Years are counted from March, so that the day that comes and goes is their last. */
-int64_t civil_days(int64_t year, int month, int day) {
+static int64_t civil_days(int64_t year, int month, int day) {
     if (month <= 2) year--;
     int64_t era = (year >= 0 ? year : year - 399) / 400, of_era = year - era * 400;
     int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;

@@ -30,4 +30,3 @@ struct civil_day {
     int month, day, weekday; /* 1 to 12, 1 to 31, Sunday 0 */
 };
 struct civil_day civil_day_of(int64_t days); /* since 1970-01-01 */
-int64_t civil_days(int64_t year, int month, int day);

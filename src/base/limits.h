@@ -58,7 +58,6 @@ enum {
     LIMIT_SP_EDGE_PEERS = 4096,     /* of one edge that listens */
     LIMIT_SP_HANDSHAKES = 256,      /* unfinished at once on one edge or file */
     LIMIT_SP_RINGS = 2048,          /* clients that share memory; others use its sockets */
-    LIMIT_SP_MESSAGE_BYTES = 64 * 1024 * 1024,
     LIMIT_SP_MEMORY_BYTES = 512 * 1024 * 1024, /* of all messages that wait in the service */
     LIMIT_SP_TRIE_BYTES = 256 * 1024 * 1024,   /* subscriptions of one topology */
     LIMIT_SP_SUBSCRIPTIONS_PER_PIPE = 2000000,

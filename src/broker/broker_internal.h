@@ -68,7 +68,6 @@ struct pod {
     struct removal *removal; /* while removing */
     int netns_fd;            /* -1 with host_network */
     struct ipc *shim;        /* NULL: not connected */
-    pid_t shim_pid;
     VEC(struct box *) boxes;
 };
 
@@ -110,7 +109,6 @@ struct pod *pod_find(struct broker *b, const char *uid);
 int pod_get(struct broker *b, const char *uid, struct pod **ret, struct err *err); /* NOT_FOUND */
 struct box *pod_box(struct pod *p, const char *id);
 struct pod *pod_new(struct broker *b, const struct broker_pod *desc);
-void pod_free(struct pod *p); /* forgets; leaves the machine alone */
 /* Makes sure the shim runs and is connected. */
 int pod_shim(struct pod *p, struct err *err);
 
@@ -135,7 +133,6 @@ int namespaces_socket(struct broker *b, int netns_fd, int domain, int type, int 
 int namespaces_open(int ns_dir_fd, const char *name); /* fd or -1 when it is not a pinned one */
 
 /* shim_link.c */
-int shim_spawn(struct pod *p, struct err *err);
 int shim_connect(struct pod *p, struct err *err);
 void shim_signal(struct pod *p, const char *id, uint32_t signal, struct call call);
 void shim_forget(struct pod *p, const char *id);

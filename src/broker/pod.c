@@ -56,7 +56,8 @@ struct pod *pod_new(struct broker *b, const struct broker_pod *desc) {
     return p;
 }
 
-void pod_free(struct pod *p) {
+/* forgets; leaves the machine alone */
+static void pod_free(struct pod *p) {
     map_del(&p->broker->pods, slice_of(p->uid));
     p->removing = true;
     if (p->shim) ipc_close(p->shim);

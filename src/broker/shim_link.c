@@ -41,7 +41,7 @@ static void exec_shim(const struct pod *p, int listener) {
     _exit(127);
 }
 
-int shim_spawn(struct pod *p, struct err *err) {
+static int shim_spawn(struct pod *p, struct err *err) {
     struct sockaddr_un address;
     if (!p->broker->shim_program)
         return err_set(err, ERR_UNAVAILABLE, "atoll-shim is not installed beside atoll");
@@ -54,7 +54,6 @@ int shim_spawn(struct pod *p, struct err *err) {
     pid_t pid = reaper_fork();
     if (pid < 0) return err_errno(err, errno, "cannot start the pod's shim");
     if (pid == 0) exec_shim(p, fd);
-    p->shim_pid = pid;
     return 0;
 }
 

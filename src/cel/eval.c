@@ -143,7 +143,8 @@ static int find_index(struct cel_run *run, struct cel_value from, struct cel_val
     return 1;
 }
 
-struct cel_value cel_index(struct cel_run *run, struct cel_value from, struct cel_value key) {
+static struct cel_value cel_index(struct cel_run *run, struct cel_value from,
+                                  struct cel_value key) {
     struct cel_value v;
     int rc = find_index(run, from, key, &v);
     if (rc) return v;
@@ -198,8 +199,8 @@ static bool accepts(const struct cel_overload *o, const struct cel_value *args) 
     return true;
 }
 
-struct cel_value cel_call(struct cel_run *run, const struct cel_node *n,
-                          const struct cel_value *args, size_t n_args) {
+static struct cel_value cel_call(struct cel_run *run, const struct cel_node *n,
+                                 const struct cel_value *args, size_t n_args) {
     for (size_t i = 0; i < n->n_overloads; i++) {
         const struct cel_overload *o = n->overloads[i];
         if (!accepts(o, args)) continue;

@@ -262,22 +262,18 @@ bool cel_charge(struct cel_run *run, uint64_t units);
 bool cel_charge_text(struct cel_run *run, size_t n);
 struct cel_value cel_exhausted(void);
 struct cel_value cel_node_value(struct cel_run *run, const struct cel_node *n);
-struct cel_value cel_call(struct cel_run *run, const struct cel_node *n,
-                          const struct cel_value *args, size_t n_args);
 struct cel_value cel_no_overload(struct cel_run *run);
 struct cel_value cel_bytes(struct slice s);
 struct cel_value cel_time(enum cel_kind kind, int64_t seconds, int32_t ns);
 /* A copy in the run's arena. */
 struct cel_value cel_copy_text(struct cel_run *run, const struct buf *b);
 struct cel_value cel_select(struct cel_run *run, struct cel_value from, struct slice name);
-struct cel_value cel_index(struct cel_run *run, struct cel_value from, struct cel_value key);
 
 /* ---- what libraries share ---- */
 
 /* UTF-8 */
 size_t cel_runes(struct slice s);
 size_t cel_rune_offset(struct slice s, size_t rune); /* byte of the n-th character, or s.n */
-void cel_put_rune(struct buf *b, uint32_t rune);
 bool cel_utf8_valid(struct slice s);
 /* text.c: as string(x) writes it. */
 void cel_put_double(struct buf *b, double d);

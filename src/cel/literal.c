@@ -5,7 +5,7 @@
 #include "base/own.h"
 #include "cel/internal.h"
 
-void cel_put_rune(struct buf *b, uint32_t c) {
+static void cel_put_rune(struct buf *b, uint32_t c) {
     if (c < 0x80) {
         buf_char(b, (char)c);
     } else if (c < 0x800) {

@@ -42,7 +42,6 @@ void shelf_pack(struct shelf *s) {
     if (!s->pool) s->pool = api_pool_new(&slab);
 }
 
-bool shelf_packs(const struct shelf *s) { return s->pool; }
 size_t shelf_live(const struct shelf *s) { return s->live.n; }
 
 static void let_go(struct cached *e) {

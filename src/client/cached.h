@@ -34,7 +34,6 @@ void shelf_free(struct shelf *s); /* after its entries; NULL is allowed */
 /* Both while there are no entries. Objects keep their metadata alone; objects rest packed. */
 void shelf_metadata_only(struct shelf *s, bool only);
 void shelf_pack(struct shelf *s);
-bool shelf_packs(const struct shelf *s);
 size_t shelf_live(const struct shelf *s); /* packed objects and heads that are decoded now */
 /* Lets go what was decoded and has not been looked at since the last call, or all of it. What
  * cached_object() gave before is not valid any more. */

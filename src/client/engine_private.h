@@ -98,7 +98,6 @@ void engine_turn_soon(struct engine *e);
 struct source *engine_source(const struct engine *e, const struct api_kind *k);
 
 /* ---- engine_queue.c ---- */
-void key_queue(struct key *k);
 void key_free(struct key *k);
 /* The run is over and its writes have been seen: again, later, or forgotten. */
 void key_settle(struct key *k);

@@ -15,7 +15,7 @@ enum {
 
 /* ---- keys ---- */
 
-void key_queue(struct key *k) {
+static void key_queue(struct key *k) {
     k->state = KEY_QUEUED;
     k->again = false;
     vec_push(&k->controller->queue, k);

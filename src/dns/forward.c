@@ -70,12 +70,6 @@ static void finish(struct pending *p, struct slice answer) {
     free(p);
 }
 
-void forward_free(struct forward *f) {
-    if (!f) return;
-    while (f->first) finish(f->first, (struct slice){0});
-    free(f);
-}
-
 static void attempt(struct pending *p);
 
 static void next_server(struct pending *p) {

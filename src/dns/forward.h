@@ -13,7 +13,6 @@ struct forward;
  * that no query comes back. */
 struct forward *forward_new(struct loop *l, const char *resolv_conf, const char *const *avoid,
                             size_t n_avoid);
-void forward_free(struct forward *f);
 
 /* Sends the message; done gets the answer with the client's id, or an empty slice when no server
  * answered. */

@@ -33,7 +33,6 @@ static const char *text(struct arena *a, const json_t *o, const char *key) {
 static int parse_blob(struct arena *a, const json_t *o, struct image_blob *ret, struct err *err) {
     json_int_t size = json_integer_value(json_object_get(o, "size"));
     ret->digest = text(a, o, "digest");
-    ret->media_type = text(a, o, "mediaType");
     if (!image_digest_valid(ret->digest) || size < 0)
         return err_set(err, ERR_INVALID,
                        "the manifest holds an invalid descriptor (digest \"%.80s\")", ret->digest);

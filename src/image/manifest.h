@@ -10,7 +10,6 @@
 
 struct image_blob {
     const char *digest;
-    const char *media_type;
     uint64_t size_bytes;
 };
 

@@ -56,8 +56,6 @@ struct pod *pod_worker_start(struct agent *g, const struct core_v1_pod *object,
 void pod_worker_update(struct pod *p, const struct core_v1_pod *object);
 void pod_worker_vanished(struct pod *p); /* the object is gone from the API */
 void pod_worker_gone(struct pod *p);     /* agent.c: forgets it */
-/* Ends the pod from this side: Evicted, DeadlineExceeded. */
-void pod_fail(struct pod *p, const char *reason, const char *message);
 /* Asks the broker what runs, and takes it over. */
 void agent_list(struct agent *g);
 struct pod *agent_pod(const struct agent *g, const char *ns, const char *name);

@@ -49,7 +49,8 @@ bool image_reference_valid(const char *ref) {
     return true;
 }
 
-const char *image_registry(struct arena *a, const char *ref) {
+/* The registry of a reference: docker.io when it names none. */
+static const char *image_registry(struct arena *a, const char *ref) {
     const char *slash = strchr(ref, '/');
     if (!slash) return "docker.io";
     struct slice head = slice_from(ref, (size_t)(slash - ref));

@@ -23,8 +23,6 @@ void image_ensure(struct container *c, image_fn *fn, void *user);
 /* Always, IfNotPresent or Never: the spec's, else Always for :latest or no tag. */
 const char *image_policy(const struct core_v1_container *c);
 bool image_reference_valid(const char *ref);
-/* The registry of a reference: docker.io when it names none. */
-const char *image_registry(struct arena *a, const char *ref);
 /* Looks for the registry in a .dockerconfigjson; 0 and the credentials, or -ENOENT. */
 int image_credentials(struct arena *a, struct slice docker_config, const char *ref,
                       const char **ret_user, const char **ret_password);

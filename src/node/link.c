@@ -67,15 +67,6 @@ struct link *link_new(struct loop *l, const char *path, const struct link_events
     return k;
 }
 
-void link_free(struct link *k) {
-    if (!k) return;
-    k->closing = true;
-    timer_free(k->retry);
-    if (k->ipc) ipc_close(k->ipc);
-    free(k->path);
-    free(k);
-}
-
 static void on_reply(struct ipc *c, struct ipc_msg *m, void *user) {
     struct link_request *r = user;
     struct err err = {0};

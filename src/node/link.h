@@ -20,7 +20,6 @@ struct link_events {
 };
 
 struct link *link_new(struct loop *l, const char *path, const struct link_events *ev);
-void link_free(struct link *k);
 /* Sends a request; fn is called exactly once, later. */
 void link_call(struct link *k, uint16_t type, struct slice body, const int *fds, size_t n_fds,
                link_reply_fn *fn, void *user);

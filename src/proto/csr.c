@@ -47,6 +47,7 @@ static int take_subject(struct arena *a, struct csr *c, struct err *err) {
     const X509_NAME *name = X509_REQ_get_subject_name(c->request);
     int n = X509_NAME_entry_count(name);
     if (n > CSR_NAMES_MAX) return bad(err, "the subject has too many parts");
+    unsigned named = 0; /* of several names, others than we might read the last one */
     c->common_name = "";
     for (int i = 0; i < n; i++) {
         const X509_NAME_ENTRY *e = X509_NAME_get_entry(name, i);
@@ -55,10 +56,10 @@ static int take_subject(struct arena *a, struct csr *c, struct err *err) {
         if (!text) return bad(err, "a name in the subject is no text");
         if (nid == NID_organizationName)
             *ARENA_PUSH(a, &c->organizations) = text;
-        else if (nid == NID_commonName && !*c->common_name)
+        else if (nid == NID_commonName && named++)
+            return bad(err, "the subject has more than one common name");
+        else if (nid == NID_commonName)
             c->common_name = text;
-        else
-            c->n_subject_other++;
     }
     return 0;
 }

@@ -20,7 +20,6 @@ struct csr {
     struct csr_names organizations;
     struct csr_names dns, addresses; /* subject alternative names */
     size_t n_other_names;            /* e-mail, URI and others */
-    size_t n_subject_other;          /* parts of the subject that are neither CN nor O */
 };
 
 enum { CSR_MAX_BYTES = 64 * 1024, CSR_NAMES_MAX = 256 };

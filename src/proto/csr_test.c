@@ -76,6 +76,20 @@ TEST(requests_that_are_not_signed_by_a_strong_key_are_refused) {
     EVP_PKEY_free(weak);
 }
 
+TEST(a_request_with_two_common_names_is_refused) {
+    static const char *const two[] = {"CN", "system:node:n1", "O", "system:nodes",
+                                      "CN", "system:node:n2", NULL};
+    OWN(arena_free_p) struct arena *a = arena_new();
+    OWN(buf_done) struct buf pem = {0};
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    struct csr c;
+    struct err err;
+    make(&pem, key, two, NULL, false);
+    assert_true(csr_parse(a, buf_view(&pem), &c, &err) < 0);
+    assert_non_null(strstr(err.text, "common name"));
+    EVP_PKEY_free(key);
+}
+
 static int signable(const char *const *subject, const char *alt, enum csr_signer signer,
                     unsigned usages) {
     OWN(arena_free_p) struct arena *a = arena_new();

@@ -57,7 +57,8 @@ static const char *const capability_defaults[] = {
     "KILL",    "NET_BIND_SERVICE", "SYS_CHROOT", "AUDIT_WRITE",
 };
 
-int oci_capability(const char *name) {
+/* Capability number for a name with or without "CAP_", any case; -1 when unknown. */
+static int oci_capability(const char *name) {
     if (strncasecmp(name, "CAP_", 4) == 0) name += 4;
     for (size_t i = 0; i < ARRAY_LEN(capability_names); i++)
         if (strcasecmp(capability_names[i] + 4, name) == 0) return (int)i;

@@ -73,7 +73,5 @@ int oci_spec_write(struct buf *b, const struct oci_spec *s, struct err *err);
 /* The seccomp object of the default profile for a process with these capability bits. */
 void oci_seccomp_write(struct buf *b, uint64_t capabilities);
 
-/* Capability number for a name with or without "CAP_", any case; -1 when unknown. */
-int oci_capability(const char *name);
 /* The bits that p's process has. -EINVAL for an unknown name. */
 int oci_capabilities(const struct oci_process *p, uint64_t *ret, struct err *err);

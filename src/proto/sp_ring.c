@@ -365,11 +365,6 @@ void sp_side_arm(struct sp_side *s) {
     atomic_thread_fence(memory_order_seq_cst);
 }
 
-void sp_side_disarm(struct sp_side *s) {
-    uint32_t n = atomic_load_explicit(&s->armed, memory_order_relaxed);
-    atomic_store_explicit(&s->armed, (n + 1) & ~1U, memory_order_relaxed);
-}
-
 bool sp_side_asks(const struct sp_side *s, uint32_t *rung) {
     uint32_t n = atomic_load_explicit(&s->armed, memory_order_relaxed);
     if (!(n & 1) || n == *rung) return false;

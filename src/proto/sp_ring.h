@@ -154,7 +154,6 @@ uint64_t sp_side_position(const struct sp_side *s, unsigned slot);
 
 /* Arms with a new number, behind a full fence; look for news once more, then sleep. */
 void sp_side_arm(struct sp_side *s);
-void sp_side_disarm(struct sp_side *s);
 
 /* The owner is armed and was not rung for this number yet, which *rung remembers. Call it behind a
  * full fence. */

@@ -34,7 +34,6 @@ enum {
     SP_SESSION_VERSION = 1,
     SP_SESSION_BYTES_MAX = 64 * 1024,
     SP_SESSION_FDS_MAX = 3,
-    SP_SESSION_SLOTS = 64, /* as SP_SIDE_SLOTS; slot 0 is between service and client */
     SP_LANE_BYTES = 256 * 1024,
     SP_LANE_REQUEST_BYTES = 8, /* before a request and its reply: which one */
     SP_READERS_RUNG = 16,      /* so many a pub wakes itself; the service wakes the others */
@@ -52,8 +51,7 @@ enum sp_session_kind {
     SP_SESSION_UNSUBSCRIBE,
     SP_SESSION_ACTIVE,
     SP_SESSION_DATA,
-    SP_SESSION_BROKEN,
-    SP_SESSION_KINDS
+    SP_SESSION_BROKEN
 };
 
 enum {

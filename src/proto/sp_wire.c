@@ -14,28 +14,23 @@ static const char *const pattern_names[SP_PATTERN_COUNT] = {
 #define WEBSOCKET(name) name ".sp.nanomsg.org"
 /* One row per role, by its number; PAIR1 stands behind them. */
 static const struct sp_protocol protocols[] = {
-    {"pub", SP_PUBSUB, SP_PUB, SP_SUB, 0x20, 0x21, SP_HEADER_NONE, true, false, true,
-     WEBSOCKET("pub")},
-    {"sub", SP_PUBSUB, SP_SUB, SP_PUB, 0x21, 0x20, SP_HEADER_NONE, false, true, false,
-     WEBSOCKET("sub")},
-    {"push", SP_PIPELINE, SP_PUSH, SP_PULL, 0x50, 0x51, SP_HEADER_NONE, true, false, false,
+    {"pub", SP_PUBSUB, SP_PUB, SP_SUB, 0x20, 0x21, SP_HEADER_NONE, true, false, WEBSOCKET("pub")},
+    {"sub", SP_PUBSUB, SP_SUB, SP_PUB, 0x21, 0x20, SP_HEADER_NONE, false, true, WEBSOCKET("sub")},
+    {"push", SP_PIPELINE, SP_PUSH, SP_PULL, 0x50, 0x51, SP_HEADER_NONE, true, false,
      WEBSOCKET("push")},
-    {"pull", SP_PIPELINE, SP_PULL, SP_PUSH, 0x51, 0x50, SP_HEADER_NONE, false, true, false,
+    {"pull", SP_PIPELINE, SP_PULL, SP_PUSH, 0x51, 0x50, SP_HEADER_NONE, false, true,
      WEBSOCKET("pull")},
-    {"req", SP_REQREP, SP_REQ, SP_REP, 0x30, 0x31, SP_HEADER_TAGS, true, true, false,
-     WEBSOCKET("req")},
-    {"rep", SP_REQREP, SP_REP, SP_REQ, 0x31, 0x30, SP_HEADER_TAGS, true, true, false,
-     WEBSOCKET("rep")},
+    {"req", SP_REQREP, SP_REQ, SP_REP, 0x30, 0x31, SP_HEADER_TAGS, true, true, WEBSOCKET("req")},
+    {"rep", SP_REQREP, SP_REP, SP_REQ, 0x31, 0x30, SP_HEADER_TAGS, true, true, WEBSOCKET("rep")},
     {"surveyor", SP_SURVEY, SP_SURVEYOR, SP_RESPONDENT, 0x62, 0x63, SP_HEADER_TAGS, true, true,
-     true, WEBSOCKET("surveyor")},
+     WEBSOCKET("surveyor")},
     {"respondent", SP_SURVEY, SP_RESPONDENT, SP_SURVEYOR, 0x63, 0x62, SP_HEADER_TAGS, true, true,
-     false, WEBSOCKET("respondent")},
-    {"bus", SP_BUSES, SP_BUS, SP_BUS, 0x70, 0x70, SP_HEADER_NONE, true, true, true,
-     WEBSOCKET("bus")},
+     WEBSOCKET("respondent")},
+    {"bus", SP_BUSES, SP_BUS, SP_BUS, 0x70, 0x70, SP_HEADER_NONE, true, true, WEBSOCKET("bus")},
     {"pair", SP_PAIRS, SP_PAIR, SP_PAIR, SP_TYPE_PAIR0, SP_TYPE_PAIR0, SP_HEADER_NONE, true, true,
-     false, WEBSOCKET("pair")},
+     WEBSOCKET("pair")},
     {"pair", SP_PAIRS, SP_PAIR, SP_PAIR, SP_TYPE_PAIR1, SP_TYPE_PAIR1, SP_HEADER_HOPS, true, true,
-     false, WEBSOCKET("pair1")},
+     WEBSOCKET("pair1")},
 };
 
 const struct sp_protocol *sp_protocol_of_role(enum sp_role role) { return &protocols[role]; }
@@ -191,44 +186,15 @@ int sp_frames_next(struct sp_frames *f, struct slice *in, struct slice *ret, str
 
 /* ---- Tag stack ---- */
 
-int sp_tags_read(struct slice payload, unsigned ttl, struct sp_tags *ret, struct slice *ret_body) {
-    struct sp_tags t = {.n = 0};
+int sp_tags_read(struct slice payload, unsigned ttl, struct slice *ret_body) {
     struct slice left = payload;
-    for (;;) {
+    for (unsigned n = 0;; n++) {
         if (left.n < 4) return -EBADMSG;
-        if (t.n >= MIN_OF(ttl, (unsigned)SP_TAGS_MAX)) return -ELOOP;
-        uint32_t word = get_u32(take(&left, 4).p);
-        t.v[t.n++] = word;
-        if (word & SP_TAG_END) break;
+        if (n >= MIN_OF(ttl, (unsigned)SP_TAGS_MAX)) return -ELOOP;
+        if (get_u32(take(&left, 4).p) & SP_TAG_END) break;
     }
-    *ret = t;
     *ret_body = left;
     return 0;
-}
-
-bool sp_tags_push(struct sp_tags *t, uint32_t word) {
-    if (t->n == SP_TAGS_MAX) return false;
-    memmove(t->v + 1, t->v, t->n * sizeof t->v[0]);
-    t->v[0] = word;
-    t->n++;
-    return true;
-}
-
-bool sp_tags_pop(struct sp_tags *t, uint32_t *ret) {
-    if (t->n == 0) return false;
-    *ret = t->v[0];
-    t->n--;
-    memmove(t->v, t->v + 1, t->n * sizeof t->v[0]);
-    return true;
-}
-
-size_t sp_tags_write(const struct sp_tags *t, unsigned char ret[SP_TAGS_BYTES_MAX]) {
-    for (unsigned i = 0; i < t->n; i++) put_u32(ret + 4 * (size_t)i, t->v[i]);
-    return 4 * (size_t)t->n;
-}
-
-uint32_t sp_tags_id(const struct sp_tags *t) {
-    return t->n && t->v[t->n - 1] & SP_TAG_END ? t->v[t->n - 1] : 0;
 }
 
 /* ---- PAIR1 ---- */

@@ -53,7 +53,6 @@ struct sp_protocol {
     uint16_t type, peer_type;
     enum sp_header header;
     bool sends, receives;
-    bool fan_out;          /* one message goes to every peer: pub, surveyor, bus */
     const char *websocket; /* subprotocol when this role listens */
 };
 
@@ -105,22 +104,11 @@ static inline uint64_t sp_frames_missing(const struct sp_frames *f) { return f->
 /* ---- Tag stack (req, rep, surveyor, respondent): u32 BE words, the last has its top bit set ----
  */
 
-enum { SP_TTL_DEFAULT = 8, SP_TTL_MAX = 15, SP_TAGS_MAX = 16 };
+enum { SP_TTL_DEFAULT = 8, SP_TAGS_MAX = 16, SP_TAGS_BYTES_MAX = 4 * SP_TAGS_MAX };
 #define SP_TAG_END UINT32_C(0x80000000)
-struct sp_tags {
-    uint32_t v[SP_TAGS_MAX]; /* v[0] stands first on the wire: the nearest hop */
-    unsigned n;
-};
-/* Splits a payload. 0; -EBADMSG: no terminator (close); -ELOOP: more words than ttl (drop silently,
- * count). */
-int sp_tags_read(struct slice payload, unsigned ttl, struct sp_tags *ret, struct slice *ret_body);
-bool sp_tags_push(struct sp_tags *t, uint32_t word); /* in front; false: full */
-bool sp_tags_pop(struct sp_tags *t, uint32_t *ret);  /* the front; false: empty */
-/* Bytes for the wire, 4 × n of them; returns how many. */
-enum { SP_TAGS_BYTES_MAX = 4 * SP_TAGS_MAX };
-size_t sp_tags_write(const struct sp_tags *t, unsigned char ret[SP_TAGS_BYTES_MAX]);
-/* The id of a request or survey, i.e. the word that ends the stack; 0: there is none. */
-uint32_t sp_tags_id(const struct sp_tags *t);
+/* What stands behind the stack of a payload. 0; -EBADMSG: no terminator (close); -ELOOP: more words
+ * than ttl (drop silently, count). */
+int sp_tags_read(struct slice payload, unsigned ttl, struct slice *ret_body);
 
 /* ---- PAIR1: u32 BE hop count before the body ---- */
 

@@ -148,40 +148,24 @@ TEST(sp_frames_holds_no_more_than_what_has_arrived) {
 }
 
 TEST(sp_tags_end_at_the_top_bit) {
-    struct sp_tags t;
     struct slice body;
-    assert_int_equal(sp_tags_read(SLICE("\xd9\x5b\x4f\xd4hello"), 8, &t, &body), 0);
-    assert_int_equal(t.n, 1);
-    assert_int_equal(sp_tags_id(&t), 0xd95b4fd4);
+    assert_int_equal(sp_tags_read(SLICE("\xd9\x5b\x4f\xd4hello"), 8, &body), 0);
     assert_true(slice_is(body, "hello"));
-    assert_true(sp_tags_push(&t, 0x1234));
-    unsigned char out[SP_TAGS_BYTES_MAX];
-    assert_int_equal(sp_tags_write(&t, out), 8);
-    assert_memory_equal(out, "\0\0\x12\x34\xd9\x5b\x4f\xd4", 8);
-    assert_int_equal(sp_tags_read(SLICE("\0\0\x12\x34\xd9\x5b\x4f\xd4"), 2, &t, &body), 0);
+    assert_int_equal(sp_tags_read(SLICE("\0\0\x12\x34\xd9\x5b\x4f\xd4"), 2, &body), 0);
     assert_int_equal(body.n, 0);
-    uint32_t word;
-    assert_true(sp_tags_pop(&t, &word) && word == 0x1234);
-    assert_true(sp_tags_pop(&t, &word) && word == 0xd95b4fd4);
-    assert_false(sp_tags_pop(&t, &word));
-    assert_int_equal(sp_tags_id(&t), 0);
 }
 
 TEST(sp_tags_storms_are_dropped_and_torn_ones_refused) {
-    struct sp_tags t = {.n = 7};
     struct slice body;
     OWN(buf_done) struct buf storm = {0};
     for (int i = 0; i < 1000; i++) buf_append(&storm, "\0\0\0\1", 4);
-    assert_int_equal(sp_tags_read(buf_view(&storm), 8, &t, &body), -ELOOP);
-    assert_int_equal(sp_tags_read(buf_view(&storm), 1000, &t, &body), -ELOOP);
-    assert_int_equal(sp_tags_read(slice_from(storm.p, 32), 8, &t, &body), -EBADMSG);
-    assert_int_equal(sp_tags_read(SLICE("\0\0\0\1\x80\0\0"), 8, &t, &body), -EBADMSG);
-    assert_int_equal(sp_tags_read(SLICE(""), 8, &t, &body), -EBADMSG);
-    assert_int_equal(sp_tags_read(SLICE("\0\0\0\1\0\0\0\1\x80\0\0\1"), 3, &t, &body), 0);
-    assert_int_equal(sp_tags_read(SLICE("\0\0\0\1\0\0\0\1\x80\0\0\1"), 2, &t, &body), -ELOOP);
-    t.n = 0;
-    for (unsigned i = 0; i < SP_TAGS_MAX; i++) assert_true(sp_tags_push(&t, i));
-    assert_false(sp_tags_push(&t, 1));
+    assert_int_equal(sp_tags_read(buf_view(&storm), 8, &body), -ELOOP);
+    assert_int_equal(sp_tags_read(buf_view(&storm), 1000, &body), -ELOOP);
+    assert_int_equal(sp_tags_read(slice_from(storm.p, 32), 8, &body), -EBADMSG);
+    assert_int_equal(sp_tags_read(SLICE("\0\0\0\1\x80\0\0"), 8, &body), -EBADMSG);
+    assert_int_equal(sp_tags_read(SLICE(""), 8, &body), -EBADMSG);
+    assert_int_equal(sp_tags_read(SLICE("\0\0\0\1\0\0\0\1\x80\0\0\1"), 3, &body), 0);
+    assert_int_equal(sp_tags_read(SLICE("\0\0\0\1\0\0\0\1\x80\0\0\1"), 2, &body), -ELOOP);
 }
 
 TEST(sp_hops_are_counted_and_bounded) {

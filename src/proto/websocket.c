@@ -11,7 +11,6 @@
 
 const char *const websocket_channel_protocols[] = {"v5.channel.k8s.io", "v4.channel.k8s.io",
                                                    "channel.k8s.io", NULL};
-const char *const websocket_portforward_protocols[] = {"SPDY/3.1+portforward.k8s.io", NULL};
 
 static bool has_word(const char *value, const char *word) {
     struct slice rest = slice_of(value);

@@ -27,8 +27,7 @@ int websocket_check_answer(int status, const struct http_headers *h, const char 
                            const char *protocol, struct err *err);
 
 /* What kubectl and client libraries offer (k8s.io/apimachinery remotecommand, portforward). */
-extern const char *const websocket_channel_protocols[];     /* exec, attach: v5, v4, v1 */
-extern const char *const websocket_portforward_protocols[]; /* SPDY/3.1 tunnelled */
+extern const char *const websocket_channel_protocols[]; /* exec, attach: v5, v4, v1 */
 
 /* ---- Frames ---- */
 

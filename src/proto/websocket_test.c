@@ -76,7 +76,8 @@ TEST(websocket_protocol_is_the_clients_first_that_we_know) {
     v[1].value = "channel.k8s.io, v4.channel.k8s.io";
     assert_string_equal(websocket_choose_protocol(&h, websocket_channel_protocols),
                         "channel.k8s.io");
-    assert_null(websocket_choose_protocol(&h, websocket_portforward_protocols));
+    static const char *const other[] = {"SPDY/3.1+portforward.k8s.io", NULL};
+    assert_null(websocket_choose_protocol(&h, other));
 }
 
 #define M "\x37\xfa\x21\x3d" /* RFC 6455 section 5.7: "Hello" with this mask */

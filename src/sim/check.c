@@ -123,7 +123,7 @@ static bool evictions_only(const struct sim *s, const struct sim_plan *p) {
     return !(faults_drawn(s) & (1u << FAULT_POWER | 1u << FAULT_PARTITION));
 }
 
-void run_plan(const struct sim_run *r, struct sim_outcome *ret) {
+static void run_plan(const struct sim_run *r, struct sim_outcome *ret) {
     const struct sim_plan *p = r->plan;
     struct sim *s = sim_new(r->seed * 2 + r->disturbed);
     *ret = (struct sim_outcome){0};

@@ -22,7 +22,6 @@ struct sim_run {
     const struct reconciler *const *list; /* NULL: all that are linked in */
     size_t n;
 };
-void run_plan(const struct sim_run *r, struct sim_outcome *ret);
 /* Both runs of a seed, compared. *ret_disturbed (may be NULL) is the caller's to end; names: see
  * plan_draw. Returns what
  * is wrong, malloc'd, or NULL. */

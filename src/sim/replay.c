@@ -15,7 +15,7 @@
 static const double inflate_to = 1.3;
 enum { PERCENT_MAX = 200, SEEDS_MAX = 1000, FIRST_SEED = 42, SEEDS = 10 };
 
-uint64_t replay_random(uint64_t *state) {
+static uint64_t replay_random(uint64_t *state) {
     uint64_t z = (*state += 0x9e3779b97f4a7c15u);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;

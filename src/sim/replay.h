@@ -66,5 +66,4 @@ int64_t replay_cluster_place(struct replay_cluster *c, const struct replay_pod *
                              uint32_t *ret_devices);
 unsigned replay_group(const struct gpu_ask *ask);
 /* splitmix64, and a number below n out of it. */
-uint64_t replay_random(uint64_t *state);
 uint32_t replay_random_below(uint64_t *state, uint32_t n);

@@ -11,7 +11,7 @@
 #include "base/limits.h"
 #include "base/own.h"
 
-enum { ACCOUNTS_MAX_BYTES = 1024 * 1024, CERTIFICATES_MAX_BYTES = 256 * 1024 };
+enum { ACCOUNTS_MAX_BYTES = 1024 * 1024 };
 
 struct making {
     const struct sp_v1_topology *t;

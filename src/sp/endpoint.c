@@ -21,22 +21,6 @@ static const char fresh[] = ".fresh"; /* name of a socket file that is not ready
 extern const struct sp_door *const __start_atoll_sp_doors[] __attribute__((weak));
 extern const struct sp_door *const __stop_atoll_sp_doors[] __attribute__((weak));
 
-int sp_filter_file_name(struct slice prefix, char ret[256]) {
-    static const char hex[] = "0123456789ABCDEF";
-    size_t n = (size_t)snprintf(ret, 256, "sub@");
-    for (size_t i = 0; i < prefix.n; i++) {
-        unsigned char c = (unsigned char)prefix.p[i];
-        bool plain = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-                     (c && strchr("._-~", c));
-        if (n + 4 > 256) return -ENAMETOOLONG;
-        if (!plain) ret[n++] = '%';
-        if (!plain) ret[n++] = hex[c >> 4];
-        ret[n++] = plain ? (char)c : hex[c & 15];
-    }
-    ret[n] = 0;
-    return 0;
-}
-
 /* ---- who has connected ---- */
 
 /* Descriptors have run out: the one in reserve lets us take the caller off the line and say no. */

@@ -63,6 +63,3 @@ size_t sp_endpoint_places(const struct sp_config *c, enum sp_role role,
 int sp_endpoint_directory(int dir, const char *name, const char **ret_base, struct err *err);
 /* Removes directories that hold no file. */
 void sp_endpoint_directories_tidy(const struct sp_topology *t);
-/* The name of the file for a subscription: "sub@" and the prefix, all but A-Z a-z 0-9 . _ - ~
- * percent-encoded. -ENAMETOOLONG */
-int sp_filter_file_name(struct slice prefix, char ret[256]);

@@ -40,7 +40,7 @@ static void send_frame(void *user, struct slice frame) {
 }
 
 /* The peer calls itself organisation/node; between organisations that must be the partner. */
-static int peer_greeted(struct forward *f, uint64_t id, struct slice name, struct slice topology,
+static int peer_greeted(struct forward *f, struct slice name, struct slice topology,
                         struct err *err) {
     const struct sp_edge_config *c = f->link->pipe.edge->config;
     const char *want = str_or(c->topology, ""); /* who listens may leave it open */
@@ -53,7 +53,6 @@ static int peer_greeted(struct forward *f, uint64_t id, struct slice name, struc
         return err_set(err, ERR_FORBIDDEN, "forwarding: the peer is of organisation %.*s, not %s",
                        (int)organisation.n, organisation.p, c->organisation);
     f->greeted = true;
-    f->peer_id = id;
     return 0;
 }
 
@@ -65,7 +64,7 @@ static void confirm(void *user, uint64_t ticket) {
 
 static int down_hello(void *user, uint64_t id, struct slice name, struct slice topology,
                       struct err *err) {
-    return peer_greeted(user, id, name, topology, err);
+    return peer_greeted(user, name, topology, err);
 }
 
 static void suspend(struct forward *f, bool suspended) {
@@ -163,7 +162,7 @@ static int down_input(struct forward *f, struct slice frame, struct err *err) {
 static int up_hello(void *user, uint64_t id, struct slice name, struct slice topology,
                     struct err *err) {
     struct forward *f = user;
-    int r = peer_greeted(f, id, name, topology, err);
+    int r = peer_greeted(f, name, topology, err);
     if (r == 0) sp_forward_nodes_update(f->link->pipe.topology);
     return r;
 }

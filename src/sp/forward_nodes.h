@@ -31,7 +31,6 @@ struct forward { /* one link */
     struct map waiting; /* up: prefix → sequence that is not active yet */
     uint64_t told;      /* up: digest of the nodes it was told of */
     bool greeted;
-    uint64_t peer_id;
     uint32_t counted; /* subscriptions */
     struct forward *next;
 };

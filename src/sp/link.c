@@ -173,13 +173,13 @@ static bool take_message(struct sp_link *l, struct slice header, struct slice bo
     return sp_pipe_received(&l->pipe, m);
 }
 
-int sp_link_message(struct sp_link *l, struct slice payload, struct err *err) {
+/* For dialects: this payload is a message of the pattern. */
+static int sp_link_message(struct sp_link *l, struct slice payload, struct err *err) {
     struct slice body = payload;
-    struct sp_tags tags;
     uint32_t hops;
     int r = 0;
     if (l->header == SP_HEADER_TAGS)
-        r = sp_tags_read(payload, l->pipe.topology->config->ttl, &tags, &body);
+        r = sp_tags_read(payload, l->pipe.topology->config->ttl, &body);
     if (l->header == SP_HEADER_HOPS)
         r = sp_hops_read(payload, l->pipe.topology->config->ttl, &hops, &body);
     if (r == -ELOOP) {

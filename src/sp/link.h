@@ -72,7 +72,5 @@ bool sp_link_may_read(const struct sp_link *l); /* false: stop decoding for now 
 int sp_link_payload(struct sp_link *l, struct slice bytes, struct err *err); /* one message */
 /* For dialects: a frame of one's own, before all messages that wait. */
 void sp_link_control(struct sp_link *l, struct slice payload);
-/* For dialects: this payload is a message of the pattern. */
-int sp_link_message(struct sp_link *l, struct slice payload, struct err *err);
 /* For codecs: our greeting depends on that of the peer (pair: which version). */
 bool sp_link_waits_for_greeting(const struct sp_link *l);

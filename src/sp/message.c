@@ -27,8 +27,6 @@ void sp_message_unref(struct sp_message *m) {
     free(m);
 }
 
-void sp_message_unref_p(struct sp_message **m) { sp_message_unref(*m); }
-
 size_t sp_message_total_bytes(void) { return total_bytes; }
 
 /* ---- words of the header ---- */
@@ -63,10 +61,6 @@ bool sp_message_pop(struct sp_message *m, uint32_t *ret) {
     if (!sp_message_peek(m, ret)) return false;
     m->header_n -= WORD;
     return true;
-}
-
-uint32_t sp_message_last(const struct sp_message *m) {
-    return m->header_n < WORD ? 0 : read_word(m->bytes + m->header_room - WORD);
 }
 
 struct sp_message *sp_message_own(struct sp_message *m, size_t header_room) {

@@ -30,7 +30,6 @@ static inline struct sp_message *sp_message_ref(struct sp_message *m) {
     return m;
 }
 void sp_message_unref(struct sp_message *m); /* NULL is allowed */
-void sp_message_unref_p(struct sp_message **m);
 
 static inline char *sp_message_body_p(struct sp_message *m) { return m->bytes + m->header_room; }
 static inline struct slice sp_message_body(const struct sp_message *m) {
@@ -53,8 +52,6 @@ static inline size_t sp_message_size(const struct sp_message *m) {
 bool sp_message_push(struct sp_message *m, uint32_t word);
 bool sp_message_pop(struct sp_message *m, uint32_t *ret);
 bool sp_message_peek(const struct sp_message *m, uint32_t *ret);
-uint32_t sp_message_last(const struct sp_message *m); /* the word next to the body; 0: none */
-static inline void sp_message_clear_header(struct sp_message *m) { m->header_n = 0; }
 /* A copy of its own that may be changed, with that much room for a header; the reference is given
  * up. The same message when it is the only reference and has the room. */
 struct sp_message *sp_message_own(struct sp_message *m, size_t header_room);

@@ -36,4 +36,3 @@ struct sp_pattern_ops {
         *const sp_pattern_p_##sym = &sym
 /* For `has_room` of patterns that keep nothing themselves: whoever waits goes on. */
 void sp_pattern_resume(struct sp_pipe *p);
-const struct sp_pattern_ops *sp_pattern_find(enum sp_pattern pattern); /* NULL: not linked in */

@@ -18,9 +18,9 @@ struct ring_client;
 /* Two programs that share memory. `from` writes; with a duplex lane `to` writes as well. */
 struct ring_link {
     struct ring_client *from, *to;
-    uint16_t from_slot, to_slot;    /* of their sides */
-    uint64_t start, start_sequence; /* of the publisher's ring */
-    int lane;                       /* memfd, -1: the publisher's ring */
+    uint16_t from_slot, to_slot; /* of their sides */
+    uint64_t start;              /* of the publisher's ring */
+    int lane;                    /* memfd, -1: the publisher's ring */
     bool told_from, told_to;
     bool rings;             /* `from` wakes `to` itself */
     uint32_t rung;          /* else: we do */
@@ -45,7 +45,7 @@ struct ring_client {
     uint64_t shown;
     struct sp_ring_writer out;
     uint32_t rung;
-    bool has_in, has_out, reading, service_told, service_reads;
+    bool has_in, has_out, reading, service_told;
     uint64_t number; /* of the request that is under way */
     uint32_t asked;  /* number of the last change of subscription */
     uint64_t scanned, counted, counted_bytes;

@@ -63,7 +63,6 @@ static void set_start(struct ring_link *l) {
     struct sp_ring_cursor now = from->cursor;
     if (!from->reading) sp_ring_attach(&from->in, &now);
     l->start = now.position;
-    l->start_sequence = now.sequence;
     if (!from->reading) sp_ring_detach(&now);
 }
 

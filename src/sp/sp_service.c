@@ -59,7 +59,8 @@ struct sp_topology *sp_service_find(const struct sp_service *s, const char *name
     return d ? d->topology : NULL;
 }
 
-struct sp_topology *sp_service_next(const struct sp_service *s, size_t *i) {
+/* All topologies, in no order: size_t i = 0; while ((t = sp_service_next(s, &i))) … */
+static struct sp_topology *sp_service_next(const struct sp_service *s, size_t *i) {
     struct map_entry *e = map_next(&s->topologies, i);
     return e ? ((struct declared *)e->value)->topology : NULL;
 }

@@ -46,8 +46,6 @@ void sp_service_undeclare(struct sp_service *s, const struct sp_source *source, 
  * says so, what nobody declares is removed from the directory. */
 void sp_service_synced(struct sp_service *s, const struct sp_source *source);
 struct sp_topology *sp_service_find(const struct sp_service *s, const char *name);
-/* All topologies, in no order: size_t i = 0; while ((t = sp_service_next(s, &i))) … */
-struct sp_topology *sp_service_next(const struct sp_service *s, size_t *i);
 
 /* sweep.c: socket files that an earlier process has left and no endpoint has; directories that no
  * topology has. */

@@ -95,6 +95,7 @@ static void edge_line(const struct sp_edge *e, struct buf *out) {
                (ull)sum.messages_in, (ull)sum.messages_out, (ull)sum.dropped);
     buf_printf(out, " filtered=%llu gaps=%llu queued=%llu queued_bytes=%llu subscriptions=%u",
                (ull)sum.filtered, (ull)sum.gaps, (ull)queued, (ull)queued_bytes, e->subscriptions);
+    buf_printf(out, " handshakes_failed=%llu", (ull)e->handshakes_failed);
     buf_printf(out, "%s%s\n", e->last_error[0] ? " error=" : "", e->last_error);
 }
 

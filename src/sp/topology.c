@@ -20,7 +20,8 @@ enum { SLOT_MASK = (1 << 14) - 1, TICK_MS = 20, GROUPS_MAX = 1024 };
 extern const struct sp_pattern_ops *const __start_atoll_sp_patterns[] __attribute__((weak));
 extern const struct sp_pattern_ops *const __stop_atoll_sp_patterns[] __attribute__((weak));
 
-const struct sp_pattern_ops *sp_pattern_find(enum sp_pattern pattern) {
+/* NULL: not linked in */
+static const struct sp_pattern_ops *sp_pattern_find(enum sp_pattern pattern) {
     for (const struct sp_pattern_ops *const *p = __start_atoll_sp_patterns;
          p < __stop_atoll_sp_patterns; p++)
         if ((*p)->pattern == pattern) return *p;

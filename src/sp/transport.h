@@ -55,7 +55,6 @@ struct sp_transport {
     enum sp_scheme scheme;
     const struct sp_stream *stream; /* NULL: plain */
     const struct sp_codec *codec;
-    bool proves_identity; /* may be used between organisations */
     /* A listening socket. */
     int (*listen)(const struct sp_address *address, int *ret_fd, struct err *err);
     /* A connecting socket: 0, connected or on the way (writable tells). host is an IP address. */

@@ -365,8 +365,6 @@ void disk_fail(struct disk *d, uint64_t n, enum disk_fault fault) {
 
 void disk_lie(struct disk *d) { d->lies = true; }
 bool disk_failed(const struct disk *d) { return d->failed; }
-uint64_t disk_calls(const struct disk *d) { return d->calls; }
-
 /* ---- images ---- */
 
 static void erase(struct disk *d) {

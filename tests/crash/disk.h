@@ -44,7 +44,6 @@ void disk_hook(struct disk *d, disk_hook_fn *fn, void *user); /* NULL: none */
 /* Call number n fails. */
 void disk_fail(struct disk *d, uint64_t n, enum disk_fault fault);
 bool disk_failed(const struct disk *d); /* that call came */
-uint64_t disk_calls(const struct disk *d);
 
 /* A disk that lies: syncs do nothing. For testing the test. */
 void disk_lie(struct disk *d);

@@ -11,7 +11,7 @@
 
 static int32_t *number(struct arena *a, int32_t v) { return arena_copy(a, &v, sizeof v); }
 
-void job_spec_defaults(struct arena *a, struct batch_v1_job_spec *s) {
+static void job_spec_defaults(struct arena *a, struct batch_v1_job_spec *s) {
     pod_spec_defaults(a, &s->template.spec);
     if (!s->completions && !s->parallelism) s->completions = number(a, 1);
     if (!s->parallelism) s->parallelism = number(a, 1);

@@ -3,7 +3,6 @@
 
 #include "api/kinds/kinds.h"
 
-void job_spec_defaults(struct arena *a, struct batch_v1_job_spec *s);
 /* All but the selector. */
 void job_spec_validate(const struct batch_v1_job_spec *s, const char *path,
                        struct api_causes *causes);

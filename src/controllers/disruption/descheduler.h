@@ -122,8 +122,6 @@ struct place *fit_place(const struct fit *q);
 /* As an affinity term of this pod. */
 struct pod_term pod_term_make(struct view *v, const struct core_v1_pod *pod,
                               const struct core_v1_pod_affinity_term *t);
-bool pod_term_selects(const struct view *v, const struct pod_term *t,
-                      const struct core_v1_pod *other);
 
 /* ---- strategies ---- */
 

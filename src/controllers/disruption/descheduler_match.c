@@ -51,8 +51,8 @@ struct pod_term pod_term_make(struct view *v, const struct core_v1_pod *pod,
     return out;
 }
 
-bool pod_term_selects(const struct view *v, const struct pod_term *t,
-                      const struct core_v1_pod *other) {
+static bool pod_term_selects(const struct view *v, const struct pod_term *t,
+                             const struct core_v1_pod *other) {
     bool inside = false;
     for (size_t i = 0; i < t->namespace_list.n && !inside; i++)
         inside = str_eq(t->namespace_list.v[i], other->metadata.namespace);

@@ -133,6 +133,20 @@ static void apply(struct pod *p, const struct pod_plan *plan, uint64_t now_ms, u
     earliest(wake, plan->wake_ms);
 }
 
+/* Ends the pod from this side. */
+static void pod_fail(struct pod *p, const char *reason, const char *message) {
+    if (p->fail_reason || p->state >= POD_TEARDOWN) return;
+    p->fail_reason = strdup(reason);
+    p->fail_message = strdup(message);
+    p->stopping = true;
+    const int64_t *s = p->object->spec.termination_grace_period_seconds;
+    p->grace_deadline_ms =
+        loop_now_ms(p->agent->loop) + (s && *s >= 0 ? (uint64_t)*s * 1000 : 30 * 1000);
+    p->grace_wanted = true;
+    pod_event(p, "Warning", reason, "%s", message);
+    pod_kick(p);
+}
+
 static void check_deadline(struct pod *p, uint64_t now_ms, uint64_t *wake) {
     const int64_t *s = p->object->spec.active_deadline_seconds;
     if (!s || *s <= 0 || p->stopping) return;
@@ -275,19 +289,6 @@ void pod_worker_update(struct pod *p, const struct core_v1_pod *object) {
 void pod_worker_vanished(struct pod *p) {
     p->vanished = true;
     note_deletion(p);
-    pod_kick(p);
-}
-
-void pod_fail(struct pod *p, const char *reason, const char *message) {
-    if (p->fail_reason || p->state >= POD_TEARDOWN) return;
-    p->fail_reason = strdup(reason);
-    p->fail_message = strdup(message);
-    p->stopping = true;
-    const int64_t *s = p->object->spec.termination_grace_period_seconds;
-    p->grace_deadline_ms =
-        loop_now_ms(p->agent->loop) + (s && *s >= 0 ? (uint64_t)*s * 1000 : 30 * 1000);
-    p->grace_wanted = true;
-    pod_event(p, "Warning", reason, "%s", message);
     pod_kick(p);
 }
 

@@ -19,7 +19,6 @@ uint64_t resize_step(struct pod *p, uint64_t now_ms);
 
 /* ---- resize_status.c: pure ---- */
 struct container_amounts resize_amounts(const struct broker_resources *r);
-bool resize_equal(const struct container_amounts *x, const struct container_amounts *y);
 /* What the spec wants for it now. */
 struct container_amounts resize_wanted(const struct container *c, int64_t node_memory_bytes);
 /* It runs, and with something else than is wanted. */

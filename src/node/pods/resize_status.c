@@ -9,7 +9,7 @@ struct container_amounts resize_amounts(const struct broker_resources *r) {
     return (struct container_amounts){r->cpu_shares, r->cpu_quota_us, r->memory_limit_bytes};
 }
 
-bool resize_equal(const struct container_amounts *x, const struct container_amounts *y) {
+static bool resize_equal(const struct container_amounts *x, const struct container_amounts *y) {
     return x->cpu_shares == y->cpu_shares && x->cpu_quota_us == y->cpu_quota_us &&
            x->memory_bytes == y->memory_bytes;
 }

@@ -11,7 +11,7 @@ const char *resources_limit(const struct core_v1_container *c, const char *name)
     return str_map_get(&c->resources.limits, name);
 }
 
-const char *resources_wanted(const struct core_v1_container *c, const char *name) {
+static const char *resources_wanted(const struct core_v1_container *c, const char *name) {
     const char *v = str_map_get(&c->resources.requests, name);
     return v ? v : resources_limit(c, name);
 }

@@ -20,4 +20,3 @@ struct resources_sum {
 void resources_request(const struct core_v1_pod *p, struct resources_sum *ret);
 /* The limit (or request) of one container, NULL when absent. */
 const char *resources_limit(const struct core_v1_container *c, const char *name);
-const char *resources_wanted(const struct core_v1_container *c, const char *name);

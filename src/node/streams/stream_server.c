@@ -38,7 +38,7 @@ struct stream {
     const struct stream_ops *ops;
     void *state;
     struct buf out;
-    bool ending, dead, paused, in_feed, was_full;
+    bool ending, dead, paused, was_full;
 };
 
 struct arena *stream_arena(struct stream *s) {

@@ -28,7 +28,8 @@ const struct volume_driver *const *volume_drivers(size_t *ret_n) {
     return sorted;
 }
 
-const struct volume_driver *volume_driver_of(const struct core_v1_volume *v) {
+/* The driver of a volume, or NULL: no such kind here. */
+static const struct volume_driver *volume_driver_of(const struct core_v1_volume *v) {
     size_t n;
     const struct volume_driver *const *all = volume_drivers(&n);
     for (size_t i = 0; i < n; i++)

@@ -44,8 +44,6 @@ struct volume_driver {
     __attribute__((used, retain, section("atoll_volumes"))) static const struct volume_driver      \
         *const volume_driver_p_##sym = &sym
 
-/* The driver of a volume, or NULL: no such kind here. */
-const struct volume_driver *volume_driver_of(const struct core_v1_volume *v);
 /* All drivers, sorted by name (for the golden test). */
 const struct volume_driver *const *volume_drivers(size_t *ret_n);
 

@@ -17,7 +17,8 @@ static bool same_port(const struct host_port *x, const struct host_port *y) {
     return x->port == y->port && str_eq(x->protocol, y->protocol) && str_eq(x->ip, y->ip);
 }
 
-void node_count(struct sched_node *n, const struct pod_class *c, int sign) {
+/* The same for the use of resources and ports alone. sign: 1 or −1 */
+static void node_count(struct sched_node *n, const struct pod_class *c, int sign) {
     n->used_cpu_milli += sign * c->asks.cpu_milli;
     n->used_memory_bytes += sign * c->asks.memory_bytes;
     n->used_ephemeral_bytes += sign * c->asks.ephemeral_bytes;

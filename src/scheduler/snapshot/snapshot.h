@@ -164,8 +164,6 @@ void snapshot_set_leaving(struct snapshot *s, struct sched_pod *p, bool leaving)
 /* Takes a counted pod off its node and back, to try what would be; no cache hears of it. */
 void snapshot_lift_pod(struct snapshot *s, struct sched_pod *p);
 void snapshot_drop_pod(struct snapshot *s, struct sched_pod *p);
-/* The same for the use of resources and ports alone. sign: 1 or −1 */
-void node_count(struct sched_node *n, const struct pod_class *c, int sign);
 /* A node's change that its caches must hear of. */
 void snapshot_changed(struct snapshot *s, const struct sched_node *n, bool object);
 

@@ -161,7 +161,6 @@ const struct sp_stream sp_stream_tls = {.open = open_tls,
 static const struct sp_transport tls = {.scheme = SP_SCHEME_TLS,
                                         .stream = &sp_stream_tls,
                                         .codec = &sp_codec_tcp,
-                                        .proves_identity = true,
                                         .listen = sp_tcp_listen,
                                         .dial = sp_tcp_dial,
                                         .resolves = true};

@@ -247,7 +247,6 @@ SP_TRANSPORT(ws);
 static const struct sp_transport wss = {.scheme = SP_SCHEME_WSS,
                                         .stream = &sp_stream_tls,
                                         .codec = &codec,
-                                        .proves_identity = true,
                                         .listen = sp_tcp_listen,
                                         .dial = sp_tcp_dial,
                                         .resolves = true};
