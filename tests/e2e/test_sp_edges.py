@@ -5,6 +5,7 @@ import socket
 import subprocess
 import time
 
+import pytest
 from sp_service import topology, until
 
 
