@@ -1,7 +1,10 @@
 """An Atoll under test, and the few helpers that every end-to-end test needs."""
+import contextlib
 import ctypes
+import itertools
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -34,10 +37,16 @@ def run(*args, check=True, text=None, timeout=60, **kw):
     return r
 
 
+ports = itertools.chain.from_iterable(iter(lambda: random.sample(range(20000, 30000), 10000), None))
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that nobody has, and that no client of another connection gets meanwhile: the kernel gives those out from 32768 on."""
+    while True:
+        with socket.socket() as s, contextlib.suppress(OSError):
+            port = next(ports)
+            s.bind(("127.0.0.1", port))
+            return port
 
 
 class NetworkNamespace:

@@ -62,7 +62,7 @@ class Service:
             self.process = subprocess.Popen([ac.ATOLL, "sp", "--config", str(self.config), "--root", str(self.root)],
                                             stdout=log, stderr=log, stdin=subprocess.DEVNULL, **who)
         names = [f.stem for f in self.config.glob("*.json")]
-        until(lambda: self.process.poll() is not None or all(self.is_served(n) for n in names))
+        until(lambda: self.process.poll() is not None or all(self.is_served(n) for n in names), DEADLINE + len(names) / 4)
         assert self.process.poll() is None, self.log
         return self
 

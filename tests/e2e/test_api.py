@@ -450,18 +450,24 @@ def test_many_watchers_see_every_event_once(api, ns):
     import threading
     seen = []
 
+    version = api("GET", maps(ns) + "?limit=1")[1]["metadata"]["resourceVersion"]
+
     def run():
-        seen.append([e["object"]["metadata"]["name"] for e in api.watch(
-            maps(ns) + "?watch=1&labelSelector=w&timeoutSeconds=4")])
+        names = []
+        for e in api.watch(f"{maps(ns)}?watch=1&labelSelector=w&resourceVersion={version}&timeoutSeconds=60"):
+            names.append(e["object"]["metadata"]["name"])
+            if names[-1] == "end":
+                break
+        seen.append(names)
     threads = [threading.Thread(target=run) for _ in range(20)]
     for t in threads:
         t.start()
-    time.sleep(0.3)
-    for i in range(200):
-        api("POST", maps(ns), {**cm(f"w{i}"), "metadata": {"name": f"w{i}", "labels": {"w": ""}}})
+    wanted = [*(f"w{i}" for i in range(200)), "end"]
+    for name in wanted:
+        api("POST", maps(ns), {**cm(name), "metadata": {"name": name, "labels": {"w": ""}}})
     for t in threads:
         t.join()
-    assert all(s == [f"w{i}" for i in range(200)] for s in seen)
+    assert len(seen) == 20 and all(s == wanted for s in seen)
 
 
 # ---- identity and access ----

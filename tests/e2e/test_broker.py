@@ -14,6 +14,7 @@ import pytest
 
 import broker_client as bc
 import shim_client as sc
+from atoll_cluster import until
 
 BUILD = os.path.abspath(os.environ.get("ATOLL_BUILD", os.path.join(os.path.dirname(__file__), "..", "..", "build")))
 BUSYBOX = "/bin/busybox"
@@ -224,17 +225,16 @@ def test_start_failures_say_why_and_leave_nothing(conn, pod, broker):
         start(conn, pod, ["sh"], layers=("00" * 31 + "ff",))
     with pytest.raises(bc.BrokerError, match="does not exist"):
         start(conn, pod, ["sh"], mounts=[{"source": "absent", "target": "/x"}])
-    time.sleep(0.2)
-    assert os.listdir(f"{broker.root}/run/atoll/pods/{pod}/c") == []
-    assert os.listdir(f"{broker.root}/var/lib/atoll/pods/{pod}/rootfs") == []
+    until(lambda: os.listdir(f"{broker.root}/run/atoll/pods/{pod}/c") == [], what="no directory of a container")
+    until(lambda: os.listdir(f"{broker.root}/var/lib/atoll/pods/{pod}/rootfs") == [], what="no root file system")
     assert "/rootfs/" not in broker.run("grep", pod, "/proc/self/mountinfo")
 
 
 def test_signal_and_remove(conn, pod):
-    ident = start(conn, pod, ["sh", "-c", "trap 'exit 9' TERM; while true; do sleep 0.05; done"])
+    ident = start(conn, pod, ["sh", "-c", "trap 'exit 9' TERM; echo trapped; while true; do sleep 0.05; done"])
     with pytest.raises(bc.BrokerError, match="is running"):
         conn.call(bc.CONTAINER_REMOVE, bc.Writer().s(pod, ident))
-    time.sleep(0.2)
+    until(lambda: log_text(conn, pod) == "trapped\n", what="the trap")
     conn.call(bc.CONTAINER_SIGNAL, bc.Writer().s(pod, ident).u32(15).u8(0))
     assert conn.exit_event()["code"] == 9
     conn.call(bc.CONTAINER_REMOVE, bc.Writer().s(pod, ident))
@@ -395,13 +395,15 @@ def test_host_paths(conn, pod, tmp_path):
 
 def test_net_socket_reaches_the_pod(conn, pod):
     start(conn, pod, ["busybox", "nc", "-l", "-p", "8080", "-e", "echo", "from inside"])
-    time.sleep(0.2)
-    conn.take_fds()
-    conn.call(bc.NET_SOCKET, bc.Writer().s(pod, "tcp"))
-    s = socket.socket(fileno=conn.take_fds()[0])
-    s.settimeout(5)
-    s.connect(("127.0.0.1", 8080))
-    assert s.recv(100) == b"from inside\n"
+
+    def connected():
+        conn.take_fds()
+        conn.call(bc.NET_SOCKET, bc.Writer().s(pod, "tcp"))
+        s = socket.socket(fileno=conn.take_fds()[0])
+        s.settimeout(5)
+        return s if s.connect_ex(("127.0.0.1", 8080)) == 0 else s.close()
+    with until(connected, what="the container listens") as s:
+        assert s.recv(100) == b"from inside\n"
 
 
 def test_read_only_root_and_sysctls(conn, broker):
@@ -448,11 +450,12 @@ def test_containers_survive_a_killed_broker(broker, conn):
     conn.call(bc.POD_CREATE, bc.pod(uid))
     stays = start(conn, uid, ["sh", "-c", "while true; do sleep 0.05; done"], name="stays")
     ends = start(conn, uid, ["sh", "-c", "sleep 0.6; echo last > /dev/termination-log; exit 8"], name="ends")
-    pid = [s for s in conn.list() if s["id"] == stays][0]["pid"]
+    pid, ending = ([s for s in conn.list() if s["id"] == x][0]["pid"] for x in (stays, ends))
     broker.kill()
     os.kill(pid, 0)
-    time.sleep(0.9)
+    until(lambda: not os.path.exists(f"/proc/{ending}"), what="the other's end")
     c = broker.start()
+    until(lambda: not any(s["running"] for s in c.list() if s["id"] == ends), what="the broker knows of the end")
     states = {s["id"]: s for s in c.list() if s["uid"] == uid}
     assert states[stays]["running"] and states[stays]["pid"] == pid and states[stays]["name"] == "stays"
     assert not states[ends]["running"] and states[ends]["code"] == 8 and states[ends]["message"] == "last\n"

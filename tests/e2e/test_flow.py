@@ -111,8 +111,8 @@ def test_answers_name_schema_and_level(a, tokens):
         assert headers["X-Kubernetes-Pf-Prioritylevel-Uid"]
 
 
-def creates_while_the_store_stands(a, token, n, seconds=1.5):
-    """Sends n creates at once while no write can end; returns the statuses."""
+def creates_while_the_store_stands(a, token, n, refused):
+    """Sends n creates at once while no write can end, until so many are refused; returns the statuses then and of all."""
     results, store = [], a.pid("store")
     prefix = f"f{time.monotonic_ns()}"
 
@@ -125,7 +125,8 @@ def creates_while_the_store_stands(a, token, n, seconds=1.5):
         threads = [threading.Thread(target=create, args=(i,)) for i in range(n)]
         for t in threads:
             t.start()
-        time.sleep(seconds)
+        until(lambda: len(results) >= refused, what=f"{refused} answers")
+        time.sleep(0.5)  # there may be no more
         meanwhile = list(results)
     finally:
         os.kill(store, signal.SIGCONT)
@@ -145,7 +146,7 @@ def test_who_finds_no_seat_is_refused(a, tokens):
     assert ask(a, "POST", f"{GROUP}/flowschemas", schema("strict", "strict", "busy"))[0] == 201
     until(lambda: "strict" in a.kubectl("get", "--raw", "/metrics").stdout, what="the level")
     n = seats(a, "strict")
-    meanwhile, results = creates_while_the_store_stands(a, tokens["busy"], n + 4)
+    meanwhile, results = creates_while_the_store_stands(a, tokens["busy"], n + 4, 4)
     assert sorted(s for s, _ in meanwhile) == [429] * 4 and all(r == "1" for _, r in meanwhile)
     assert sorted(s for s, _ in results) == [201] * n + [429] * 4
 
@@ -156,7 +157,7 @@ def test_who_finds_no_seat_waits_when_there_are_queues(a, tokens):
     assert ask(a, "POST", f"{GROUP}/flowschemas", schema("patient", "patient", "calm"))[0] == 201
     until(lambda: "patient" in a.kubectl("get", "--raw", "/metrics").stdout, what="the level")
     n = seats(a, "patient")
-    meanwhile, results = creates_while_the_store_stands(a, tokens["calm"], n + 3 + 2)
+    meanwhile, results = creates_while_the_store_stands(a, tokens["calm"], n + 3 + 2, 2)
     assert [s for s, _ in meanwhile] == [429] * 2  # three wait, the rest is too much
     assert sorted(s for s, _ in results) == [201] * (n + 3) + [429] * 2
 
@@ -188,8 +189,9 @@ def test_a_flood_of_one_keeps_nobody_else_from_asking(a, tokens):
         t.start()
     with Neighbour(calm) as neighbour:
         time.sleep(2)
+        until(lambda: len(neighbour.times) > 20, 30, what="21 answers to the calm one")
     stop.set()
     for t in threads:
         t.join()
-    assert not neighbour.failures and len(neighbour.times) > 20
+    assert not neighbour.failures
     assert len(counts) == 50

@@ -2,6 +2,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -146,16 +147,22 @@ def test_watches_end_cleanly_and_go_on_without_a_gap(a):
     assert len(ends) >= 3
 
 
+def writes_in_flight(a):
+    c = Connection(a.root)
+    c.request("GET", "/metrics")
+    return int(re.search(r'^apiserver_current_inflight_requests{request_kind="mutating"} (\d+)$', c.getresponse().read().decode(), re.M)[1])
+
+
 def test_idle_connections_are_told_and_running_requests_finish(a):
     idle = Connection(a.root)
     assert idle.ask("GET", CONFIG_MAPS)[0] == 200
     store, pid = a.pid("store"), a.pid("api")
     os.kill(store, signal.SIGSTOP)
-    result = []
+    result, before = [], writes_in_flight(a)
     t = threading.Thread(target=lambda: result.append(ask(a, "POST", CONFIG_MAPS, {"metadata": {"name": "last-words"}})[0]))
     try:
         t.start()
-        time.sleep(0.2)  # it is with the store now
+        until(lambda: writes_in_flight(a) > before, what="the request is with the store")
         os.kill(pid, signal.SIGTERM)
         idle.sock.settimeout(5)
         assert idle.sock.recv(1) == b"", "the idle connection is closed"

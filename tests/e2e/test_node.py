@@ -238,13 +238,13 @@ def test_a_pod_whose_host_port_is_taken_is_rejected(cluster, pod):
 
 
 def test_deletion_runs_the_hook_and_gives_time(cluster, pod):
-    name = pod([sh("trap 'echo term; exit 0' TERM; while true; do sleep 0.1; done", lifecycle={
+    name = pod([sh("trap 'echo term; exit 0' TERM; echo ready; while true; do sleep 0.1; done", lifecycle={
         "preStop": {"exec": {"command": ["sh", "-c", "echo stopping > /proc/1/fd/1"]}}})],
         terminationGracePeriodSeconds=20)
     phase(cluster, name, "Running")
     follow = subprocess.Popen(["kubectl", "--kubeconfig", cluster.kubeconfig, "logs", "-f", name],
                               stdout=subprocess.PIPE, text=True)
-    time.sleep(0.5)
+    assert follow.stdout.readline() == "ready\n"
     began = time.monotonic()
     cluster.kubectl("delete", "pod", name)
     assert time.monotonic() - began < 10

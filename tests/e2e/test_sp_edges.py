@@ -6,13 +6,9 @@ import subprocess
 import time
 
 import pytest
+
+from atoll_cluster import free_port
 from sp_service import topology, until
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def edge(name, role, **kw):

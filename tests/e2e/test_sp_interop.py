@@ -3,7 +3,6 @@ transport they have, dialling both ways (tests/sp/*_peer.c), and their command l
 import os
 import select
 import shutil
-import socket
 import subprocess
 import time
 
@@ -21,7 +20,7 @@ WAYS = ("dial", "listen")  # what the service does
 CASES = [(lib, transport, role, way) for lib, transports in LIBRARIES.items() for transport in transports
          for role in ROLES for way in WAYS]
 CASES += [("nng", transport, "pair1", way) for transport in ("tcp", "ws") for way in WAYS]
-DEADLINE = 10
+DEADLINE = 20
 
 
 def name_of(case):
@@ -63,15 +62,6 @@ class Peer:
         self.process.stdout.close()
 
 
-def free_ports(n):
-    """Ports that nobody has; the kernel gives each to one caller for a while."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
-    ports = [s.getsockname()[1] for s in held]
-    for s in held:
-        s.close()
-    return ports
-
-
 def certificates(directory):
     """A CA, and a certificate of each side for localhost and 127.0.0.1."""
     def openssl(*args):
@@ -99,7 +89,7 @@ class World:
         certificates(self.service.config)
         self.tls = tuple(str(self.service.config / f) for f in ("ca.pem", "peer.both")) + ("localhost",)
         self.urls, self.peers = {}, {}
-        ports = free_ports(len(CASES))
+        ports = [ac.free_port() for _ in CASES]
         for case, port in zip(CASES, ports):
             self.declare(case, port)
         for case in CASES:
