@@ -72,6 +72,10 @@ struct sp_forward_down;
 struct sp_forward_down *sp_forward_down_new(const struct sp_forward_self *self,
                                             const struct sp_trie *wanted, uint64_t epoch,
                                             const struct sp_forward_down_ops *ops, void *user);
+/* To be called at intervals while somebody waits: confirms what has waited since the call before,
+ * since a peer that never answers must not hold up those who subscribe here. Returns how many;
+ * *more: others wait. */
+size_t sp_forward_down_overdue(struct sp_forward_down *d, bool *more);
 void sp_forward_down_free(struct sp_forward_down *d); /* confirms whatever waits; NULL is allowed */
 /* 1: *ret is a message, with its gap counted; 0: something else was done; < 0: to be closed. */
 int sp_forward_down_input(struct sp_forward_down *d, struct slice frame,

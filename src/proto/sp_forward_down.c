@@ -20,6 +20,7 @@ struct sp_forward_down {
     struct sp_trie *sent; /* what the peer holds once it has read all we sent */
     struct buf frame;
     uint64_t epoch, sequence, acked, last_message;
+    uint64_t looked_at; /* tickets below this waited when time was last looked at */
     uint32_t subscriptions_max, credit;
     bool greeted, dirty, everything, snapshot, suspended;
     VEC(struct waiting) waiting; /* ascending; those before waiting_at are confirmed */
@@ -54,6 +55,15 @@ static void confirm_until(struct sp_forward_down *d, uint64_t sequence) {
     d->waiting.n -= d->waiting_at;
     memmove(d->waiting.v, d->waiting.v + d->waiting_at, d->waiting.n * sizeof *d->waiting.v);
     d->waiting_at = 0;
+}
+
+size_t sp_forward_down_overdue(struct sp_forward_down *d, bool *more) {
+    size_t before = d->waiting_at;
+    while (d->waiting_at < d->waiting.n && d->waiting.v[d->waiting_at].ticket < d->looked_at)
+        d->ops->confirm(d->user, d->waiting.v[d->waiting_at++].ticket);
+    *more = d->waiting_at < d->waiting.n;
+    if (*more) d->looked_at = d->waiting.v[d->waiting.n - 1].ticket + 1;
+    return d->waiting_at - before;
 }
 
 void sp_forward_down_free(struct sp_forward_down *d) {

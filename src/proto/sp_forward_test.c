@@ -347,6 +347,8 @@ TEST(sp_forward_agrees_after_any_course_of_events) {
                 assert_int_equal(deliver(w, up), 0);
             }
             if (below(w, 50) == 0) activate_some(w);
+            bool more;
+            if (below(w, 200) == 0) sp_forward_down_overdue(w->down, &more);
             if (below(w, 400) == 0) {
                 settle(w);
                 check(w);
@@ -390,6 +392,25 @@ TEST(sp_forward_snapshot_replaces_what_an_earlier_one_named) {
     assert_int_equal(sp_forward_up_input(w->up, SLICE("\4" EPOCH("\3")), &err), 0);
     assert_int_equal(sp_trie_prefixes(w->installed), 1);
     assert_true(sp_trie_holds(w->installed, SLICE("new")));
+    world_free(w);
+}
+
+TEST(sp_forward_waits_for_a_peer_only_so_long) {
+    struct world *w = world_new();
+    bool more;
+    settle(w);
+    size_t before = w->confirmed;
+    want(w, SLICE("a"));
+    assert_int_equal(sp_forward_down_overdue(w->down, &more), 0);
+    assert_true(more);
+    want(w, SLICE("b"));
+    assert_int_equal(sp_forward_down_overdue(w->down, &more), 1); /* a, which has waited */
+    assert_true(more);
+    assert_int_equal(sp_forward_down_overdue(w->down, &more), 1);
+    assert_false(more);
+    settle(w); /* the answers that come late confirm nothing again */
+    assert_int_equal(w->confirmed, before + 2);
+    check(w);
     world_free(w);
 }
 

@@ -18,6 +18,7 @@
 #include "sp/sp_service.h"
 
 enum { HOPS_MAX = 32, LOOP_WAIT_MS = 300, LOOP_SPREAD_MS = 1700, NUMBER_BITS = 24 };
+enum { PATIENCE_MS = 3000 };
 enum { UNREAD_MAX_BYTES = 4 << 20 };
 
 static void subscriptions_count(struct forward *f) {
@@ -115,9 +116,23 @@ static int down_nodes(void *user, const struct sp_forward_node *v, size_t n, str
     return 0;
 }
 
+/* Subscribers here are told after one to two of these that it holds, as far as that can be. */
+static void on_patience(void *user) {
+    struct forward *f = user;
+    struct sp_topology *t = f->link->pipe.topology;
+    bool more;
+    size_t n = sp_forward_down_overdue(f->down, &more);
+    if (more) timer_start(f->patience, PATIENCE_MS, 0);
+    if (n && t->service)
+        sp_log(t->service, "subscriptions_unconfirmed", "topology=%s edge=%s peer=\"%s\" n=%zu",
+               t->config->name, f->link->pipe.edge->config->name, f->link->pipe.who.name, n);
+    sp_pipes_flush();
+}
+
 static bool upstream_added(void *user, struct slice prefix, uint64_t ticket) {
     struct forward *f = user;
     bool waits = sp_forward_down_added(f->down, prefix, ticket);
+    if (waits && !timer_active(f->patience)) timer_start(f->patience, PATIENCE_MS, 0);
     subscriptions_count(f);
     return waits;
 }
@@ -235,6 +250,7 @@ static void opened(struct sp_link *l) {
         return;
     }
     f->loop_timer = timer_new(t->loop, on_loop_timer, f);
+    f->patience = timer_new(t->loop, on_patience, f);
     f->down = sp_forward_down_new(&self, sp_pubsub_trie(t), ++epoch, &down_ops, f);
     f->upstream =
         (struct sp_upstream){.added = upstream_added, .removed = upstream_removed, .user = f};
@@ -259,6 +275,7 @@ static void closed(struct sp_link *l) {
         sp_forward_down_free(f->down);
         sp_pubsub_upstream_remove(l->pipe.topology, &f->upstream);
         timer_free(f->loop_timer);
+        timer_free(f->patience);
         if (!l->pipe.topology->stopping) sp_forward_nodes_update(l->pipe.topology);
     }
     sp_forward_up_free(f->up);

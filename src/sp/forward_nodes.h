@@ -26,6 +26,7 @@ struct forward { /* one link */
     struct sp_forward_down *down;
     struct sp_upstream upstream; /* down */
     struct timer *loop_timer;
+    struct timer *patience;  /* down: runs while the peer owes confirmations */
     VEC(struct heard) heard; /* by their number */
     bool looped, suspended;
     struct map waiting; /* up: prefix → sequence that is not active yet */

@@ -2,6 +2,7 @@
 break are made good, loops and several ways do no harm, foreign peers see plain SP."""
 import contextlib
 import re
+import signal
 import socket
 import struct
 
@@ -223,6 +224,23 @@ def test_who_asks_and_never_reads_the_answers_is_cut_off(stack):
                 s.sendall(b"".join(frame(bytes([5 + (k + 1) % 2]) + struct.pack(">QQ", 1, k) + b"x") for k in range(i, i + 1000)))
         sub.subscribe(b"still served")
     until(lambda: count(above, "links", "status") == 0)
+
+
+def test_who_never_confirms_holds_up_no_subscriber_for_long(stack):
+    above, below = chain(stack, {}, {})
+    above.process.send_signal(signal.SIGSTOP)
+    try:
+        with below.connect("quotes", "sub") as sub, below.connect("quotes", "pub") as pub:
+            sub.subscribe(b"N")
+            pub.send(b"N1")
+            assert sub.get() == b"N1"
+        assert "subscriptions_unconfirmed" in below.log and "n=1" in below.log
+    finally:
+        above.process.send_signal(signal.SIGCONT)
+    with below.connect("quotes", "sub") as sub, above.connect("quotes", "pub") as pub:
+        sub.subscribe(b"later")
+        pub.send(b"later on")
+        assert sub.get() == b"later on"
 
 
 def test_of_another_organisation_or_topology_nobody_is_taken(stack):
