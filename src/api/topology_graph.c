@@ -1,5 +1,7 @@
 #include "api/topology_graph.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -173,4 +175,10 @@ const char *topology_filter_name(struct arena *a, const struct sp_v1_topology_fi
             buf_printf(&b, "%%%02X", (unsigned)(unsigned char)c);
     }
     return arena_strn(a, buf_view(&b));
+}
+
+int topology_filters_file(const char *topology, char ret[TOPOLOGY_FILTERS_FILE_BYTES]) {
+    if (str_empty(topology) || *topology == '.' || strchr(topology, '/')) return -EINVAL;
+    int n = snprintf(ret, TOPOLOGY_FILTERS_FILE_BYTES, "%s.filters", topology);
+    return n < TOPOLOGY_FILTERS_FILE_BYTES ? 0 : -EINVAL;
 }

@@ -17,3 +17,8 @@ const char *topology_cycle(struct arena *a, const struct sp_v1_topology *t,
 
 /* The file of a filter is sub@ and this: its name, or its prefix percent-encoded. */
 const char *topology_filter_name(struct arena *a, const struct sp_v1_topology_filter *f);
+
+/* Filters that were added to a Topology of a directory stand in a file of their own there,
+ * NAME.filters. -EINVAL: no name of a Topology. */
+enum { TOPOLOGY_FILTERS_FILE_BYTES = 96 };
+int topology_filters_file(const char *topology, char ret[TOPOLOGY_FILTERS_FILE_BYTES]);

@@ -63,7 +63,7 @@ enum {
     LIMIT_SP_SUBSCRIPTIONS_PER_PIPE = 2000000,
     LIMIT_SP_REQUESTS = 65536,                  /* of one topology without an answer */
     LIMIT_SP_RETAINED_BYTES = 64 * 1024 * 1024, /* of one topology */
-    LIMIT_SP_LOG_LINES = 20,                    /* that peers can cause, in ten seconds */
+    LIMIT_SP_LOG_LINES = 20, /* of one event that peers can cause, in ten seconds */
     LIMIT_SP_CONFIG_FILE_BYTES = 4 * 1024 * 1024,
 
     /* Store */

@@ -294,7 +294,7 @@ int sp_config_of_topology(const struct sp_v1_topology *t, const char *node_name,
     return 0;
 }
 
-int sp_topology_decode(struct slice json, struct arena *a, struct sp_v1_topology **ret,
+int sp_topology_decode(struct slice json, int dir, struct arena *a, struct sp_v1_topology **ret,
                        struct err *err) {
     const struct api_kind *k = api_kind_by_name("sp.atoll.dev", "v1", "Topology");
     const struct api_behavior *behavior = api_kind_behavior(k);
@@ -306,6 +306,8 @@ int sp_topology_decode(struct slice json, struct arena *a, struct sp_v1_topology
     struct sp_v1_topology *t = object;
     if (!str_eq(t->kind, k->kind) || !str_eq(t->api_version, k->api_version))
         return err_set(err, ERR_INVALID, "not a %s of %s", k->kind, k->api_version);
+    r = sp_filters_amend(dir, t, a, err);
+    if (r < 0) return r;
     api_default(a, k->type, t);
     if (behavior && behavior->defaults) behavior->defaults(a, t);
     api_validate(k->type, t, NULL, "", &causes);

@@ -18,9 +18,11 @@ typedef int sp_file_fn(void *user, const char *name, struct arena *a, struct sli
  * files are refused. */
 int sp_config_of_topology(const struct sp_v1_topology *t, const char *node_name, sp_file_fn *file,
                           void *user, struct sp_config **ret, struct err *err);
-/* Decodes, fills in defaults and validates one JSON document; what is wrong stands in err with its
- * field path. *ret lives in the arena. */
-int sp_topology_decode(struct slice json, struct arena *a, struct sp_v1_topology **ret,
+/* Decodes, fills in defaults and validates one JSON document of the directory; what is wrong stands
+ * in err with its field path. *ret lives in the arena. */
+int sp_topology_decode(struct slice json, int dir, struct arena *a, struct sp_v1_topology **ret,
                        struct err *err);
+/* config_filters.c: adds the filters of the file NAME.filters of the directory, if there is one. */
+int sp_filters_amend(int dir, struct sp_v1_topology *t, struct arena *a, struct err *err);
 /* What a short file holds; at most limit_bytes. */
 int sp_file_read(int dir, const char *name, size_t limit_bytes, struct buf *out, struct err *err);

@@ -56,8 +56,8 @@ static int on_document(void *user, struct slice json) {
     struct reading *r = user;
     struct sp_v1_topology *t;
     struct err err = {0};
-    if (sp_topology_decode(slice_from(arena_copy(r->a, json.p, json.n), json.n), r->a, &t, &err) <
-        0)
+    struct slice kept = slice_from(arena_copy(r->a, json.p, json.n), json.n);
+    if (sp_topology_decode(kept, source.dir, r->a, &t, &err) < 0)
         complain(r, &err);
     else
         *ARENA_PUSH(r->a, &r->list) = t;

@@ -32,6 +32,15 @@ struct declared {
 
 /* ---- log ---- */
 
+static bool log_has_room(struct sp_service *s, const char *event) {
+    for (size_t i = 0; i < ARRAY_LEN(s->log_events); i++) {
+        if (s->log_events[i].event && !str_eq(s->log_events[i].event, event)) continue;
+        s->log_events[i].event = event;
+        return s->log_events[i].n++ < LIMIT_SP_LOG_LINES;
+    }
+    return false;
+}
+
 void sp_log(struct sp_service *s, const char *event, const char *fmt, ...) {
     char text[512];
     uint64_t now = loop_now_ms(s->loop);
@@ -39,9 +48,10 @@ void sp_log(struct sp_service *s, const char *event, const char *fmt, ...) {
         if (s->log_dropped)
             log_warn("lines_left_out", "n=%llu", (unsigned long long)s->log_dropped);
         s->log_window_ms = now;
-        s->log_n = s->log_dropped = 0;
+        s->log_dropped = 0;
+        memset(s->log_events, 0, sizeof s->log_events);
     }
-    if (s->log_n++ >= LIMIT_SP_LOG_LINES) {
+    if (!log_has_room(s, event)) {
         s->log_dropped++;
         return;
     }

@@ -21,7 +21,11 @@ struct sp_service {
     bool stopping, write_soon;
     uint64_t stop_ms;
     size_t n_synced; /* sources that have declared all there is */
-    uint64_t log_dropped, log_window_ms, log_n;
+    uint64_t log_dropped, log_window_ms;
+    struct {
+        const char *event;
+        unsigned n;
+    } log_events[24]; /* of this window */
 };
 
 struct sp_source {
@@ -61,7 +65,7 @@ int sp_service_run_dir(void); /* of the one service of this process; -1 */
 /* Somebody came or went: readable files are written soon, though once a second at most. */
 void sp_service_changed(struct sp_service *s);
 
-/* A line of the log about something that a peer can cause: at most 20 in ten seconds, then a count
- * of those left out. */
+/* A line of the log about something that a peer can cause: at most 20 of each event in ten seconds,
+ * then a count of those left out. Who causes one kind can not hide the others. */
 void sp_log(struct sp_service *s, const char *event, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

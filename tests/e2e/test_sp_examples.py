@@ -131,6 +131,37 @@ def test_the_verbs_work_without_an_api(alone):
     assert "round trip" in alone.run(ATOLL, "sp", "bench", "double", "--messages", "50", "--root", alone.root)
 
 
+def test_filters_are_added_and_removed_without_an_api():
+    root = pathlib.Path(tempfile.mkdtemp(prefix="atoll-sp-"))
+    root.chmod(0o755)
+    config = root / "config"
+    config.mkdir()
+    (config / "quotes.yaml").write_text("# mine\napiVersion: sp.atoll.dev/v1\nkind: Topology\nmetadata: {name: quotes}\nspec: {pattern: pubsub}\n")
+    alone = Alone(config, str(root))
+    files = pathlib.Path(alone.dir("quotes"))
+
+    def run(*args):
+        r = subprocess.run([ATOLL, "sp", "filter", *args, "--config", str(config), "--root", str(root)], capture_output=True, text=True, timeout=20)
+        return r.returncode, r.stdout + r.stderr
+
+    try:
+        status, said = run("quotes", "NASDAQ/A")
+        assert status == 0 and str(files / "sub@NASDAQ%2FA") in said and (files / "sub@NASDAQ%2FA").is_socket(), said
+        assert run("quotes", "NASDAQ/A")[0] == 0, "it is there already"
+        assert run("quotes", "LSE", "--name", "london")[0] == 0 and (files / "sub@london").is_socket()
+        status, said = run("quotes", "NASDAQ/A", "--remove")
+        assert status == 0 and "sub@london" in said and not (files / "sub@NASDAQ%2FA").exists()
+        assert "there is no sub@NASDAQ%2FA" in run("quotes", "NASDAQ/A", "--remove")[1]
+        assert 'no topology "missing"' in run("missing", "x")[1]
+        assert "# mine" in (config / "quotes.yaml").read_text()
+        (config / "quotes.filters").write_text("{")
+        until(lambda: "quotes.filters" in alone.said(), 10, what="the complaint")
+        assert (files / "sub@london").is_socket(), "what is wrong changes nothing"
+    finally:
+        alone.end()
+        shutil.rmtree(root)
+
+
 def test_files_that_are_wrong_are_named(tmp_path):
     (tmp_path / "a.yaml").write_text("apiVersion: sp.atoll.dev/v1\nkind: Topology\nmetadata: {name: x}\nspec: {pattern: pubsup}\n")
     r = subprocess.run([ATOLL, "sp", "--config", str(tmp_path), "--root", str(tmp_path)], capture_output=True, text=True, timeout=20)

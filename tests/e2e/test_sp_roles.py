@@ -504,6 +504,18 @@ def test_what_a_program_does_wrong_is_logged_once_with_its_process(own):
     assert len(lines("messages_dropped", "pub", "above")) == len(lines("messages_dropped", "sub", "full")) == 1
 
 
+def test_who_floods_the_log_hides_nobody_else(own):
+    sp = own(topology("mine", "pubsub", access=[{"roles": ["sub"], "users": ["daemon"]}]), topology("quotes", "pubsub"))
+    code = f"import socket\nfor _ in range(200):\n with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s: s.connect({sp.path('mine', 'sub')!r})"
+    subprocess.run(["python3", "-c", code], user=13, group=13, extra_groups=[], check=True)
+    until(lambda: sp.log.count("event=client_refused") == 20)
+    with sp.connect("quotes", "sub") as sub:
+        sub.send(b"no control")
+        until(lambda: "event=peer_closed" in sp.log)
+    assert sp.log.count("event=client_refused") == 20
+    until(lambda: sp.figure("mine", "refused") == 200)
+
+
 # ---- other people's tools at the ipc door ----
 
 def ipc(sp, name, role):
