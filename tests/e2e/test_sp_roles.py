@@ -482,8 +482,8 @@ def test_a_message_above_the_socket_buffer_fails_at_the_sender(sp):
             assert len(sub.get()) == 300000
 
 
-def test_what_a_program_does_wrong_is_logged_once_with_its_process(own):
-    sp = own(topology("quotes", "pubsub", maxMessageBytes=100, queue={"messages": 10}), topology("ask", "reqrep"))
+def test_what_a_program_does_wrong_is_logged_once_with_its_process(services):
+    sp = services(topology("quotes", "pubsub", maxMessageBytes=100, queue={"messages": 10}), topology("ask", "reqrep"))
 
     def lines(event, role, reason):
         return [x for x in sp.log.splitlines() if f"event={event} " in x and f"role={role} " in x and f'pid={os.getpid()} ' in x and reason in x]
@@ -504,8 +504,8 @@ def test_what_a_program_does_wrong_is_logged_once_with_its_process(own):
     assert len(lines("messages_dropped", "pub", "above")) == len(lines("messages_dropped", "sub", "full")) == 1
 
 
-def test_who_floods_the_log_hides_nobody_else(own):
-    sp = own(topology("mine", "pubsub", access=[{"roles": ["sub"], "users": ["daemon"]}]), topology("quotes", "pubsub"))
+def test_who_floods_the_log_hides_nobody_else(services):
+    sp = services(topology("mine", "pubsub", access=[{"roles": ["sub"], "users": ["daemon"]}]), topology("quotes", "pubsub"))
     code = f"import socket\nfor _ in range(200):\n with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s: s.connect({sp.path('mine', 'sub')!r})"
     subprocess.run(["python3", "-c", code], user=13, group=13, extra_groups=[], check=True)
     until(lambda: sp.log.count("event=client_refused") == 20)
