@@ -21,11 +21,14 @@ CLONE_NEWNET = 0x40000000
 
 
 def until(check, seconds=20, every=0.05, what="condition"):
-    """Polls until check() is true and returns its value. The last value is told when time is up."""
+    """Polls until check() is true and returns its value. A file that is not there is none. The last value is told when time is up."""
     deadline = time.monotonic() + seconds
     while True:
-        value = check()
-        if value:
+        try:
+            value = check()
+        except (FileNotFoundError, ProcessLookupError) as e:
+            value = e
+        if value and not isinstance(value, OSError):
             return value
         assert time.monotonic() < deadline, f"{what} not reached in {seconds} s: last value {value!r}"
         time.sleep(every)

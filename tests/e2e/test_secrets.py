@@ -1,5 +1,6 @@
 """Secrets at rest: sealed by default, readable over restarts, sealed anew by `atoll secrets rotate`."""
 import base64
+import contextlib
 import glob
 import json
 import os
@@ -12,7 +13,12 @@ MARKER = "a-very-secret-word-in-the-clear"
 
 
 def stored_bytes(atoll):
-    return b"".join(open(f, "rb").read() for f in glob.glob(f"{atoll.root}/var/lib/atoll/store/*") if os.path.isfile(f))
+    """All that the store's files hold; one that a checkpoint removes meanwhile holds nothing."""
+    found = b""
+    for name in glob.glob(f"{atoll.root}/var/lib/atoll/store/*"):
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError), open(name, "rb") as f:
+            found += f.read()
+    return found
 
 
 def keys(atoll):
