@@ -198,7 +198,11 @@ EXPORT int close(int fd) {
 EXPORT int shutdown(int fd, int how) {
     struct shim *h = shim_of(fd);
     if (!h) return libc()->shutdown(fd, how);
-    return end_of(h) ? 0 : -1; /* what was sent is delivered anyway, nobody waits for the end */
+    if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) return fail(EINVAL);
+    if (!end_of(h)) return -1;
+    h->sends_no_more |= how != SHUT_RD; /* what was sent is delivered; nobody waits for the end */
+    h->receives_no_more |= how != SHUT_WR;
+    return 0;
 }
 
 static int control(struct shim *h, int fd, int command, long argument) {

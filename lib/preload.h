@@ -13,7 +13,8 @@ struct shim {
     struct sp *s; /* NULL: not connected yet */
     uint32_t generation;
     bool nonblocking;
-    int epoll; /* it is in, -1 none */
+    bool sends_no_more, receives_no_more; /* shutdown */
+    int epoll;                            /* it is in, -1 none */
     uint64_t epoll_data;
     int send_ms, receive_ms;
     char address[sizeof(((struct sockaddr_sp *)0)->ssp_topology)];

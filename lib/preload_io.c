@@ -17,8 +17,14 @@ static ssize_t told(ssize_t rc) {
     return rc;
 }
 
+static struct sp *sender_of(const struct shim *h) {
+    if (!h->sends_no_more) return end_of(h);
+    errno = EPIPE;
+    return NULL;
+}
+
 static ssize_t give(struct shim *h, const void *p, size_t n, int flags) {
-    struct sp *s = end_of(h);
+    struct sp *s = sender_of(h);
     if (!s) return -1;
     if (flags & MSG_OOB) return fail(EOPNOTSUPP);
     return told(sp_send(s, p, n, flags_of(h, flags))) < 0 ? -1 : (ssize_t)n;
@@ -64,7 +70,7 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags) {
 EXPORT int sendmmsg(int fd, struct mmsghdr *m, unsigned n, int flags) {
     struct shim *h = shim_of(fd);
     if (!h) return libc()->sendmmsg(fd, m, n, flags);
-    struct sp *s = end_of(h);
+    struct sp *s = sender_of(h);
     struct iovec v[BATCH];
     unsigned sent = 0;
     while (s && sent < n) {
@@ -113,6 +119,8 @@ static ssize_t peek(struct sp *s, void *p, size_t n) {
 static ssize_t get(struct shim *h, void *p, size_t n, int flags, int *ret_flags) {
     struct sp *s = end_of(h);
     if (!s) return -1;
+    if (ret_flags) *ret_flags = 0;
+    if (h->receives_no_more) return 0;
     if (h->generation != s->generation) shim_sync(h);
     ssize_t rc = flags & MSG_PEEK ? peek(s, p, n) : told(sp_recv(s, p, n, flags_of(h, flags)));
     if (rc < 0) return -1;

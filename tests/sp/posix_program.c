@@ -97,6 +97,10 @@ static void errors(void) {
     struct timeval t = {.tv_usec = 20000};
     CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t)) == 0);
     FAILS(recv(fd, b, sizeof(b), 0), EAGAIN);
+    FAILS(shutdown(pub, 77), EINVAL);
+    CHECK(shutdown(pub, SHUT_WR) == 0 && shutdown(fd, SHUT_RD) == 0);
+    FAILS(send(pub, "x", 1, MSG_NOSIGNAL), EPIPE);
+    CHECK(recv(fd, b, sizeof(b), 0) == 0);
     CHECK(close(fd) == 0 && close(pub) == 0);
     FAILS(recv(fd, b, sizeof(b), 0), EBADF);
     free(big);
