@@ -51,7 +51,7 @@ struct user {
 };
 
 enum answer_form { ANSWER_OBJECT, ANSWER_TABLE, ANSWER_PARTIAL };
-enum answer_media { MEDIA_UNDECIDED, MEDIA_JSON, MEDIA_PROTOBUF };
+enum answer_media { MEDIA_UNDECIDED, MEDIA_JSON, MEDIA_YAML, MEDIA_PROTOBUF };
 
 struct call {
     struct api *api;

@@ -74,12 +74,13 @@ static void run_verb(struct call *c) {
         reply_method_not_allowed(c);
         return;
     }
-    if ((names_one && namespaced && !*c->route.ns) ||
+    if ((names_one && *c->route.name && namespaced && !*c->route.ns) ||
         (!namespaced && *c->route.ns && !str_eq(c->kind->plural, "namespaces"))) {
         unknown_resource(c);
         return;
     }
-    if (str_eq(c->route.verb, "create") && *c->route.name) {
+    bool of_one = str_eq(c->route.verb, "update") || str_eq(c->route.verb, "patch");
+    if (*c->route.name ? str_eq(c->route.verb, "create") : of_one) {
         reply_method_not_allowed(c);
         return;
     }

@@ -131,7 +131,8 @@ static int parse(struct call *c, struct authentication_v1_token_request **ret, s
     if (life_s && (*life_s < LIFE_MIN_S || *life_s > LIFE_MAX_S))
         return err_field(
             err, ERR_INVALID, "spec.expirationSeconds",
-            "spec.expirationSeconds: Invalid value: %" PRId64 ": may not specify a "
+            "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid "
+            "value: %" PRId64 ": may not specify a "
             "duration %s",
             *life_s, *life_s < LIFE_MIN_S ? "less than 10 minutes" : "larger than 2^32 seconds");
     if (!(*ret)->spec.audiences.n)

@@ -67,10 +67,16 @@ void conversion_watch_run(struct watch_conversion *v, struct api *api, const str
 
 bool conversion_watch_is_running(const struct watch_conversion *v) { return v && v->running; }
 
+/* What a deletion shows is made anew each time. */
+static bool is_same(const struct object *x, const struct object *y) {
+    return x == y || (x->revision == y->revision &&
+                      slice_eq(slice_from(x->key, x->key_n), slice_from(y->key, y->key_n)));
+}
+
 struct object *conversion_watch_form(const struct watch_conversion *v, const struct api_kind *k,
                                      struct object *o) {
     if (!k->custom || !conversion_needed(k, object_json(o))) return o;
     for (size_t i = 0; v && !v->running && i < v->n; i++)
-        if (v->from[i] == o) return v->to[i];
+        if (is_same(v->from[i], o)) return v->to[i];
     return NULL;
 }

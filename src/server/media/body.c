@@ -47,12 +47,36 @@ int body_json(struct call *c, struct slice *ret, struct err *err) {
                    "application/vnd.kubernetes.protobuf");
 }
 
+/* The decoder knows metadata only, and calls all custom kinds by one name. */
+static int name_custom(const struct api_kind *k, struct err *err) {
+    static const char head[] =
+        "CustomResource in version \"v1\" cannot be handled as a CustomResource: ";
+    if (!str_starts(err->text, head)) return err_code(err->reason);
+    struct err own = *err;
+    return err_set(err, own.reason, "%s in version \"%s\" cannot be handled as a %s: %s", k->kind,
+                   k->version, k->kind, own.text + sizeof head - 1);
+}
+
+/* Findings of metadata and of the rest are told in one answer. */
+static int refuse_findings(const struct api_kind *k, const struct str_list *found,
+                           struct err *err) {
+    OWN(buf_done) struct buf b = {0};
+    if (!found->n) return 0;
+    for (size_t i = 0; i < found->n; i++) buf_printf(&b, "%s%s", i ? ", " : "", found->v[i]);
+    return err_set(err, ERR_BAD_REQUEST,
+                   "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s",
+                   k->kind, k->version, k->kind, b.p);
+}
+
 int body_object(struct call *c, const struct api_kind *k, struct slice json,
                 struct api_object **ret, struct err *err) {
-    struct api_decode_opts opts = {.unknown = c->unknown, .warnings = &c->warnings};
+    struct str_list found = {0};
+    bool collect = k->custom && c->unknown == API_UNKNOWN_STRICT;
+    struct api_decode_opts opts = {.unknown = collect ? API_UNKNOWN_WARN : c->unknown,
+                                   .warnings = collect ? &found : &c->warnings};
     void *p;
     int rc = api_decode(c->a, k->type, json, &opts, &p, err);
-    if (rc < 0) return rc;
+    if (rc < 0) return k->custom ? name_custom(k, err) : rc;
     struct api_object *o = p;
     if (!str_empty(o->api_version) && !str_eq(o->api_version, k->api_version))
         return err_set(err, ERR_BAD_REQUEST,
@@ -67,7 +91,7 @@ int body_object(struct call *c, const struct api_kind *k, struct slice json,
     o->kind = k->kind;
     if (k->custom && (rc = custom_read(c->a, k, o, &opts, err)) < 0) return rc;
     *ret = o;
-    return 0;
+    return refuse_findings(k, &found, err);
 }
 
 int body_duplicates(struct call *c, struct slice json, json_t **ret, struct err *err) {

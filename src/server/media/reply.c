@@ -1,5 +1,6 @@
 /* Answers: objects, lists, Status and Table in the form that was asked for. */
 #include "base/own.h"
+#include "proto/yaml_write.h"
 #include "server/api.h"
 #include "server/media/protobuf.h"
 #include "server/media/table.h"
@@ -46,6 +47,7 @@ static const char *param(struct slice params, struct arena *a, const char *name)
     return NULL;
 }
 
+#define YAML "application/yaml"
 #define PROTOBUF "application/vnd.kubernetes.protobuf"
 
 /* Thousandths of "q=0.5" (RFC 9110 section 12.4.2); 1000 when it is not given. */
@@ -68,8 +70,17 @@ struct accepted {
     enum answer_media media;
     enum answer_form form;
     const char *version;
+    const char *refused; /* the form does not fit what is answered */
     unsigned quality;
 };
+
+/* Lists are PartialObjectMetadataList, all else is not. */
+static const char *misfit(const struct call *c, const char *as) {
+    bool list = str_eq(c->route.verb, "list"), asks_list = str_eq(as, "PartialObjectMetadataList");
+    if (!c->kind || list == asks_list) return NULL;
+    return list ? "you requested PartialObjectMetadata, but the requested object is a list"
+                : "you requested PartialObjectMetadataList, but the requested object is not a list";
+}
 
 static bool accept_one(struct call *c, struct slice range, struct accepted *ret) {
     struct slice type;
@@ -77,11 +88,15 @@ static bool accept_one(struct call *c, struct slice range, struct accepted *ret)
     type = slice_trim(type);
     bool json = slice_ieq(type, "application/json") || slice_is(type, "*/*") ||
                 slice_ieq(type, "application/*");
-    if (!json && !(slice_ieq(type, PROTOBUF) && protobuf_possible(c))) return false;
+    bool yaml = slice_ieq(type, YAML) && !str_eq(c->route.verb, "watch");
+    if (!json && !yaml && !(slice_ieq(type, PROTOBUF) && protobuf_possible(c))) return false;
     const char *as = range.p ? param(range, c->a, "as") : NULL;
-    *ret = (struct accepted){.media = json ? MEDIA_JSON : MEDIA_PROTOBUF,
+    *ret = (struct accepted){.media = json   ? MEDIA_JSON
+                                      : yaml ? MEDIA_YAML
+                                             : MEDIA_PROTOBUF,
                              .quality = quality(range, c->a)};
     if (!as) return true;
+    if (yaml) return false;
     if (c->kind && (c->kind->flags & (API_VIRTUAL | API_READ_ONLY)) == API_VIRTUAL)
         return false; /* answers that are no objects */
     const char *group = param(range, c->a, "g"), *version = param(range, c->a, "v");
@@ -90,9 +105,10 @@ static bool accept_one(struct call *c, struct slice range, struct accepted *ret)
         return !c->kind; /* discovery reads its own parameters */
     if (str_eq(as, "Table"))
         ret->form = ANSWER_TABLE;
-    else if (str_eq(as, "PartialObjectMetadata") || str_eq(as, "PartialObjectMetadataList"))
+    else if (str_eq(as, "PartialObjectMetadata") || str_eq(as, "PartialObjectMetadataList")) {
         ret->form = ANSWER_PARTIAL;
-    else
+        ret->refused = misfit(c, as);
+    } else
         return false;
     return json || ret->form != ANSWER_TABLE; /* a table's cells are JSON */
 }
@@ -117,9 +133,11 @@ int reply_negotiate(struct call *c, struct err *err) {
     c->media = best.media;
     c->form = best.form;
     c->form_version = best.version;
+    if (best.refused) return err_set(err, ERR_NOT_ACCEPTABLE, "%s", best.refused);
     if (any) return 0;
     return err_set(err, ERR_NOT_ACCEPTABLE, "only the following media types are accepted: %s",
-                   protobuf_possible(c) ? "application/json, " PROTOBUF : "application/json");
+                   protobuf_possible(c) ? "application/json, " YAML ", " PROTOBUF
+                                        : "application/json, " YAML);
 }
 
 /* For answers before, or without, negotiation: those of errors and discovery. */
@@ -140,10 +158,17 @@ const char *content_type(const struct call *c) {
     };
     if (c->form == ANSWER_TABLE && str_eq(c->form_version, "v1beta1"))
         return "application/json;as=Table;g=meta.k8s.io;v=v1beta1";
-    return types[c->media == MEDIA_PROTOBUF][c->form];
+    return c->media == MEDIA_YAML ? YAML : types[c->media == MEDIA_PROTOBUF][c->form];
 }
 
-/* The JSON of an object, or its protobuf form where that is wanted and there is one. */
+static void respond_yaml(struct call *c, int status, struct slice json,
+                         const struct http_headers *h) {
+    OWN(buf_done) struct buf b = {0};
+    yaml_from_json(&b, json, 0);
+    request_respond(c->r, status, YAML, buf_view(&b), h);
+}
+
+/* The JSON of an object, or its form in protobuf or YAML where that is wanted and there is one. */
 static void respond(struct call *c, int status, struct slice json, const struct http_headers *h) {
     if (media(c) == MEDIA_PROTOBUF) {
         OWN(buf_done) struct buf b = {0};
@@ -151,6 +176,10 @@ static void respond(struct call *c, int status, struct slice json, const struct 
             request_respond(c->r, status, PROTOBUF, buf_view(&b), h);
             return;
         }
+    }
+    if (media(c) == MEDIA_YAML) {
+        respond_yaml(c, status, json, h);
+        return;
     }
     struct object *latest = c->api->cache.latest;
     if (latest && json.p == latest->json->p && json.n == latest->json->n) /* just written */
@@ -217,8 +246,35 @@ void reply_failure(struct call *c, enum err_reason reason, const struct failure 
     respond(c, err_http(reason), buf_view(&b), &h);
 }
 
+/* The cause of an error about one field, from its text: FIELD: Invalid value: … */
+static bool cause_of(const struct err *err, struct api_cause *ret) {
+    static const struct {
+        const char *begin, *reason;
+    } reasons[] = {{"Invalid value", "FieldValueInvalid"},
+                   {"Required value", "FieldValueRequired"},
+                   {"Unsupported value", "FieldValueNotSupported"},
+                   {"Forbidden", "FieldValueForbidden"},
+                   {"Too long", "FieldValueTooLong"}};
+    const char *at =
+        err->reason == ERR_INVALID && *err->field ? strstr(err->text, err->field) : NULL;
+    if (!at || !str_starts(at + strlen(err->field), ": ")) return false;
+    at += strlen(err->field) + 2;
+    for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
+        if (!str_starts(at, reasons[i].begin)) continue;
+        *ret = (struct api_cause){reasons[i].reason, err->field, at};
+        return true;
+    }
+    return false;
+}
+
 void reply_error(struct call *c, const struct err *err) {
     struct failure f = {.message = err->text};
+    struct api_causes causes = {.a = c->a};
+    struct api_cause cause;
+    if (cause_of(err, &cause)) {
+        *ARENA_PUSH(c->a, &causes) = cause;
+        f.causes = &causes;
+    }
     if (c->route.is_resource && err->reason != ERR_BAD_REQUEST && err->reason != ERR_INVALID &&
         err->reason != ERR_NOT_ACCEPTABLE && err->reason != ERR_UNSUPPORTED_MEDIA_TYPE) {
         f.name = c->route.name;

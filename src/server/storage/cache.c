@@ -170,8 +170,10 @@ static struct object *at_revision(const struct object *o, uint64_t revision) {
     return object_new(slice_from(o->key, o->key_n), revision, buf_view(&json));
 }
 
-struct object *event_object(const struct event *e) {
-    return e->now == e->old ? at_revision(e->old, e->revision) : object_ref(e->now);
+struct object *event_object(const struct event *e, enum event_type seen_as) {
+    bool left = seen_as == EVENT_DELETED && e->type != EVENT_DELETED;
+    if (left) object_warm(e->old);
+    return left || e->now == e->old ? at_revision(e->old, e->revision) : object_ref(e->now);
 }
 
 /* What a deletion leaves is mostly what was there, at another revision. */

@@ -20,8 +20,9 @@ struct event {
     struct object *old; /* before; NULL for EVENT_ADDED. In the history the same as now when a
                            deletion has changed nothing but the revision: see event_object */
 };
-/* e->now, with the event's revision in it. A reference. */
-struct object *event_object(const struct event *e);
+/* What someone sees of it, with the event's revision in it: e->now, or what was there before when
+ * it is a deletion for him only (it has left what he selects). A reference. */
+struct object *event_object(const struct event *e, enum event_type seen_as);
 
 /* Called for each event of the resource after the cache has changed. */
 struct cache_listener {

@@ -97,7 +97,7 @@ TEST(deletions_share_what_they_ended_and_still_show_their_own_revision) {
     size_t shared = 0, live = (size_t)300 * strlen(value);
     for (size_t i = 300; i < r->n; i++) {
         const struct event *e = resource_event(r, i);
-        struct object *o = event_object(e);
+        struct object *o = event_object(e, e->type);
         snprintf(value, sizeof value, "{\"metadata\":{\"resourceVersion\":\"%d\"},\"data\":%d}",
                  (int)i + 2, (i - 300) % 10 ? (int)i - 300 : 7777);
         assert_true(slice_is(object_json(o), value));

@@ -99,7 +99,7 @@ TEST(a_cold_history_tells_the_same) {
     for (size_t i = 0; i < r->n; i++) {
         const struct event *e = resource_event(r, i);
         unsigned x = (unsigned)i % OBJECTS;
-        struct object *o = event_object(e);
+        struct object *o = event_object(e, e->type);
         assert_int_equal(e->type, i < OBJECTS ? EVENT_ADDED : EVENT_DELETED);
         assert_true(slice_is(object_json(o), text(value, sizeof value, i + 2, x)));
         if (e->old) assert_true(slice_is(object_json(e->old), text(value, sizeof value, x + 2, x)));

@@ -78,6 +78,47 @@ static int refuse(struct call *c, const char *message) {
     return -EINVAL;
 }
 
+int list_options_refuse(struct call *c, const char *field, const char *reason, const char *why) {
+    struct api_causes causes = {.a = c->a};
+    *ARENA_PUSH(c->a, &causes) = (struct api_cause){reason, field, why};
+    const char *message =
+        arena_printf(c->a, "ListOptions.meta.k8s.io \"\" is invalid: %s: %s", field, why);
+    reply_failure(
+        c, ERR_INVALID,
+        &(struct failure){
+            .message = message, .group = "meta.k8s.io", .kind = "ListOptions", .causes = &causes});
+    return -EINVAL;
+}
+
+static int forbid(struct call *c, const char *field, const char *why) {
+    return list_options_refuse(c, field, "FieldValueForbidden",
+                               arena_printf(c->a, "Forbidden: %s", why));
+}
+
+/* What upstream's validation of a list's options says. */
+static int check_options(struct call *c, const char *version, const char *match,
+                         const char *token) {
+    static const char field[] = "resourceVersionMatch";
+    bool exact = str_eq(match, "Exact");
+    if (!str_empty(match) && str_empty(version))
+        return forbid(c, field,
+                      "resourceVersionMatch is forbidden unless resourceVersion is provided");
+    if (!str_empty(match) && !str_empty(token))
+        return forbid(c, field, "resourceVersionMatch is forbidden when continue is provided");
+    if (!str_empty(match) && !exact && !str_eq(match, "NotOlderThan"))
+        return list_options_refuse(c, field, "FieldValueNotSupported",
+                                   arena_printf(c->a,
+                                                "Unsupported value: \"%s\": supported values: "
+                                                "\"Exact\", \"NotOlderThan\", \"\"",
+                                                match));
+    if (exact && str_eq(version, "0"))
+        return forbid(c, field,
+                      "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+    if (http_query_get(&c->r->query, "sendInitialEvents"))
+        return forbid(c, "sendInitialEvents", "sendInitialEvents is forbidden for list");
+    return 0;
+}
+
 static int take_version(struct call *c, struct list_position *p, const char *version,
                         const char *match) {
     uint64_t revision = 0;
@@ -87,15 +128,6 @@ static int take_version(struct call *c, struct list_position *p, const char *ver
         return -EINVAL;
     }
     bool exact = str_eq(match, "Exact");
-    if (!str_empty(match) && !exact && !str_eq(match, "NotOlderThan"))
-        return refuse(c, arena_printf(c->a,
-                                      "resourceVersionMatch: Unsupported value: \"%s\": "
-                                      "supported values: \"Exact\", \"NotOlderThan\"",
-                                      match));
-    if (!str_empty(match) && str_empty(version))
-        return refuse(c, "resourceVersionMatch is forbidden unless resourceVersion is provided");
-    if (exact && !revision)
-        return refuse(c, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
     /* Upstream's legacy rule: a limit with a plain resourceVersion means exactly that one. */
     if (exact || (revision && p->limit && str_empty(match))) {
         p->exact = true;
@@ -108,11 +140,12 @@ int list_position_parse(struct call *c, struct list_position *ret) {
     const struct http_query *q = &c->r->query;
     const char *limit = http_query_get(q, "limit"), *token = http_query_get(q, "continue");
     const char *version = http_query_get(q, "resourceVersion");
+    const char *match = http_query_get(q, "resourceVersionMatch");
     *ret = (struct list_position){.revision = c->api->cache.revision};
+    if (check_options(c, version, match, token) < 0) return -EINVAL;
     if (!str_empty(limit) && slice_u64(slice_of(limit), &ret->limit) < 0)
         return refuse(c, arena_printf(c->a, "limit: \"%s\" is not a number ≥ 0", limit));
-    if (str_empty(token))
-        return take_version(c, ret, version, http_query_get(q, "resourceVersionMatch"));
+    if (str_empty(token)) return take_version(c, ret, version, match);
     if (!str_empty(version) && !str_eq(version, "0"))
         return refuse(c, "specifying resource version is not allowed when using continue");
     if (continue_decode(c->a, token, &ret->revision, &ret->start) < 0 ||

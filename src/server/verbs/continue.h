@@ -13,6 +13,8 @@ struct list_position {
 
 /* On failure the request has been answered. */
 int list_position_parse(struct call *c, struct list_position *ret);
+/* 422: an option of a list or watch; reason as of a cause, why with its beginning. -EINVAL. */
+int list_options_refuse(struct call *c, const char *field, const char *reason, const char *why);
 /* The token for what follows `last` at the revision; revision 0: at whatever is newest then. */
 const char *continue_encode(struct arena *a, uint64_t revision, struct slice last);
 int continue_decode(struct arena *a, const char *token, uint64_t *ret_revision,

@@ -5,6 +5,7 @@
  */
 #include "base/clock.h"
 #include "base/own.h"
+#include "proto/yaml_write.h"
 #include "server/custom/conversion.h"
 #include "server/media/convert.h"
 #include "server/media/protobuf.h"
@@ -119,10 +120,23 @@ static void put_protobuf_head(struct list *l, struct buf *b) {
 
 /* ---- pieces ---- */
 
+static void put_yaml_head(struct list *l, struct buf *b) {
+    OWN(buf_done) struct buf meta = {0};
+    list_meta_encode(&meta, &l->meta);
+    buf_printf(b, "apiVersion: %s\nkind: %s\nmetadata:\n  ", api_kind_api_version(l->c->kind),
+               l->c->kind->list_kind);
+    yaml_from_json(b, buf_view(&meta), 2);
+    buf_str(b, l->items.n ? "items:\n" : "items: []\n");
+}
+
 static void put_head(struct list *l, struct buf *b) {
     const struct api_kind *k = l->c->kind;
     if (l->c->media == MEDIA_PROTOBUF) {
         put_protobuf_head(l, b);
+        return;
+    }
+    if (l->c->media == MEDIA_YAML) {
+        put_yaml_head(l, b);
         return;
     }
     if (l->c->form == ANSWER_TABLE) {
@@ -147,6 +161,11 @@ static void put_item(struct list *l, struct buf *b, const struct object *o) {
     }
     arena_reset(l->scratch);
     struct slice json = convert_json(l->scratch, l->c->kind, object_json(o));
+    if (l->c->media == MEDIA_YAML) {
+        buf_str(b, "- ");
+        yaml_from_json(b, json, 2);
+        return;
+    }
     if (l->c->form == ANSWER_TABLE) {
         if (l->sent && !b->n) buf_char(b, ',');
         table_row(b, l->c, l->scratch, json);
@@ -179,7 +198,7 @@ static bool put_piece(struct list *l, struct buf *b) {
         if (l->sent % CLOCK_EVERY == 0 && clock_span_ns() >= until) break;
     }
     if (l->sent < l->items.n) return false;
-    if (l->c->media != MEDIA_PROTOBUF) buf_str(b, "]}\n");
+    if (l->c->media == MEDIA_JSON) buf_str(b, "]}\n");
     return true;
 }
 

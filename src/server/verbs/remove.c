@@ -210,10 +210,21 @@ static int take_policy(struct remove_options *o, const char *policy, struct err 
         o->policy = i;
         return 0;
     }
-    return err_set(err, ERR_INVALID,
-                   "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported "
-                   "value: \"%s\": supported values: \"Foreground\", \"Background\", \"Orphan\"",
-                   policy);
+    return err_field(err, ERR_INVALID, "propagationPolicy",
+                     "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported "
+                     "value: \"%s\": supported values: \"Foreground\", \"Background\", \"Orphan\"",
+                     policy);
+}
+
+/* The older form of a policy. */
+static int take_orphans(struct remove_options *o, bool orphans, const char *policy,
+                        struct err *err) {
+    o->policy = orphans ? PROPAGATE_ORPHAN : PROPAGATE_BACKGROUND;
+    if (str_empty(policy)) return 0;
+    return err_field(err, ERR_INVALID, "propagationPolicy",
+                     "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Invalid value: "
+                     "\"%s\": orphanDependents and deletionPropagation cannot be both set",
+                     policy);
 }
 
 static int take_query(struct call *c, struct remove_options *o, struct err *err) {
@@ -227,8 +238,8 @@ static int take_query(struct call *c, struct remove_options *o, struct err *err)
                            grace);
         o->grace_s = (int64_t)seconds;
     }
-    if (!str_empty(orphans))
-        o->policy = str_eq(orphans, "true") ? PROPAGATE_ORPHAN : PROPAGATE_BACKGROUND;
+    if (!str_empty(orphans) && take_orphans(o, str_eq(orphans, "true"), policy, err) < 0)
+        return err_code(err->reason);
     return str_empty(policy) ? 0 : take_policy(o, policy, err);
 }
 
@@ -246,8 +257,9 @@ static int take_body(struct call *c, struct remove_options *o, struct err *err) 
         o->uid = d->preconditions->uid;
         o->resource_version = d->preconditions->resource_version;
     }
-    if (d->orphan_dependents)
-        o->policy = *d->orphan_dependents ? PROPAGATE_ORPHAN : PROPAGATE_BACKGROUND;
+    if (d->orphan_dependents &&
+        (rc = take_orphans(o, *d->orphan_dependents, d->propagation_policy, err)) < 0)
+        return rc;
     for (size_t i = 0; i < d->dry_run.n; i++)
         if (str_eq(d->dry_run.v[i], "All")) o->dry_run = true;
     return str_empty(d->propagation_policy) ? 0 : take_policy(o, d->propagation_policy, err);

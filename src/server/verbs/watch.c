@@ -231,10 +231,8 @@ static void put_events(struct watch *w, struct next_frames *n) {
          i < res->n && n->b->n < PIECE_BYTES && !n->large; i++) {
         const struct event *e = resource_event(res, i);
         enum event_type type;
-        /* Someone else may see the deletion of what this one still held: its bytes are e->now's
-         * except when it left the selection, where the new state at the new revision is right. */
         if (visible(w, e, &type)) {
-            OWN(object_unref_p) struct object *o = event_object(e);
+            OWN(object_unref_p) struct object *o = event_object(e, type);
             if (!put_next(w, n, type, o)) return;
         }
         w->sent_revision = e->revision;
@@ -277,8 +275,10 @@ static void convert_next(struct watch *w) {
     enum event_type type;
     for (size_t at = resource_event_after(res, w->sent_revision);
          at < res->n && !conversion_watch_is_full(v); at++)
-        if (visible(w, resource_event(res, at), &type))
-            conversion_watch_add(v, resource_event(res, at)->now);
+        if (visible(w, resource_event(res, at), &type)) {
+            OWN(object_unref_p) struct object *seen = event_object(resource_event(res, at), type);
+            conversion_watch_add(v, seen);
+        }
     w->blocked = true;
     conversion_watch_run(v, w->c->api, w->c->kind, on_converted, w);
 }
