@@ -19,22 +19,23 @@ static struct {
     struct ipc_listener *listener;
 } store;
 
-/* Its name has to outlive a power failure as what will be in it does. */
-static int directory_make(const char *dir, const char *parent, struct err *err) {
-    if (mkdir(dir, 0700) < 0) {
-        if (errno == EEXIST) return 0;
-        return err_errno(err, errno, "the directory %s cannot be made", dir);
+/* The names on the way have to outlive a power failure as what will be in the database does. */
+static int names_sync(struct service_ctx *ctx, struct err *err) {
+    static const char *const way[] = {"/var/lib/atoll", "/var/lib", "/var", "/"};
+    for (size_t i = 0; i < ARRAY_LEN(way); i++) {
+        OWN(free_p) char *path = service_path(ctx, way[i]);
+        OWN(close_p) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 || fsync(fd) < 0) return err_errno(err, errno, "%s cannot be synced", path);
     }
-    OWN(close_p) int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) < 0) return err_errno(err, errno, "%s cannot be synced", parent);
     return 0;
 }
 
 /* Opens and checks the database while its whole path is still reachable. */
 static int store_prepare(struct service_ctx *ctx, struct err *err) {
-    OWN(free_p) char *parent = service_path(ctx, "/var/lib/atoll");
     OWN(free_p) char *dir = service_path(ctx, "/var/lib/atoll/store");
-    int r = directory_make(dir, parent, err);
+    if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+        return err_errno(err, errno, "the directory %s cannot be made", dir);
+    int r = names_sync(ctx, err);
     if (r < 0) return r;
     OWN(free_p) char *path = service_path(ctx, "/var/lib/atoll/store/store.db");
     return store_sqlite.open(path, &store.backend, err);
