@@ -380,8 +380,7 @@ static void on_admitted(struct admission *ad, int answer) {
     struct eviction *e = ARENA_NEW(ad->a, struct eviction);
     e->ad = ad;
     e->o = (struct remove_options){.grace_s = -1, .dry_run = ad->c->dry_run};
-    if (d && d->grace_period_seconds && *d->grace_period_seconds >= 0)
-        e->o.grace_s = MIN_OF(*d->grace_period_seconds, INT32_MAX);
+    if (d && d->grace_period_seconds) e->o.grace_s = remove_grace_s(*d->grace_period_seconds);
     if (d && d->preconditions) {
         e->o.uid = d->preconditions->uid;
         e->asked_version = d->preconditions->resource_version;

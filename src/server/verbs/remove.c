@@ -243,6 +243,8 @@ static int take_query(struct call *c, struct remove_options *o, struct err *err)
     return str_empty(policy) ? 0 : take_policy(o, policy, err);
 }
 
+int64_t remove_grace_s(int64_t asked_s) { return asked_s < 0 ? 1 : MIN_OF(asked_s, INT32_MAX); }
+
 static int take_body(struct call *c, struct remove_options *o, struct err *err) {
     struct slice json;
     if (!slice_trim(c->r->body).n) return 0;
@@ -251,8 +253,7 @@ static int take_body(struct call *c, struct remove_options *o, struct err *err) 
     if (rc == 0) rc = api_decode(c->a, &meta_v1_delete_options_type, json, NULL, &p, err);
     if (rc < 0) return rc;
     const struct meta_v1_delete_options *d = p;
-    if (d->grace_period_seconds) o->grace_s = *d->grace_period_seconds;
-    if (o->grace_s > INT32_MAX) o->grace_s = INT32_MAX;
+    if (d->grace_period_seconds) o->grace_s = remove_grace_s(*d->grace_period_seconds);
     if (d->preconditions) {
         o->uid = d->preconditions->uid;
         o->resource_version = d->preconditions->resource_version;

@@ -25,5 +25,7 @@ typedef void remove_fn(void *user, struct slice json, bool gone, const struct er
 bool remove_object(struct api *api, const struct api_kind *storage, const char *ns,
                    const char *name, const struct remove_options *o, remove_fn *done, void *user);
 
+/* Of a gracePeriodSeconds as sent: less than nothing is a second, as upstream takes it. */
+int64_t remove_grace_s(int64_t asked_s);
 /* DeleteOptions from the body and the query. */
 int remove_options_parse(struct call *c, struct remove_options *ret, struct err *err);
