@@ -225,6 +225,7 @@ void ask_begin(struct fixture *f, handler_fn *fn, const struct asked *q, int *re
                                 .subresource = str_or(q->subresource, ""),
                                 .rest = "",
                                 .verb = str_or(q->verb, "get")};
+    assert_int_equal(reply_negotiate(&t->c, &err), 0);
     fn(&t->c);
 }
 

@@ -38,9 +38,9 @@ TEST(lists_are_refused_where_the_query_contradicts_itself) {
         {"limit=many", "limit: \\\"many\\\" is not a number", 400},
         {"resourceVersion=x", "invalid resource version \\\"x\\\"", 400},
         {"resourceVersion=99", "Too large resource version: 99, current: 7", 504},
-        {"resourceVersion=6&resourceVersionMatch=Some", "Unsupported value: \\\"Some\\\"", 400},
-        {"resourceVersionMatch=Exact", "forbidden unless resourceVersion is provided", 400},
-        {"resourceVersion=0&resourceVersionMatch=Exact", "forbidden for resourceVersion", 400},
+        {"resourceVersion=6&resourceVersionMatch=Some", "Unsupported value: \\\"Some\\\"", 422},
+        {"resourceVersionMatch=Exact", "forbidden unless resourceVersion is provided", 422},
+        {"resourceVersion=0&resourceVersionMatch=Exact", "forbidden for resourceVersion", 422},
         {"continue=nonsense", "continue key is not valid", 400},
         {"continue=x&resourceVersion=6", "not allowed when using continue", 400},
     };
