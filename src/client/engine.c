@@ -154,27 +154,24 @@ static void engine_cool(struct engine *e) {
     world_cool(e->world, false);
 }
 
-/* Some keys of every reconciler, in rotation, so that none starves. */
+/* Some keys of every reconciler, in rotation, so that none starves; no more than what can soon be
+ * written, because requests that have been handed out are answered in their order. */
 static void on_turn(void *user) {
     struct engine *e = user;
     if (e->check_waiting) engine_waiting_check(e);
     engine_cool(e);
     world_set_now(e->world, loop_wall_ns(e->loop));
     int budget = KEYS_PER_TURN;
-    bool more = true;
-    while (budget > 0 && more) {
-        more = false;
-        for (size_t i = 0; i < e->controllers.n; i++) {
-            struct controller *c = e->controllers.v[i];
-            struct key *k;
-            if (c->queue_head == c->queue.n || !controller_synced(c)) continue;
-            if (!(k = queue_pop(c))) continue;
-            more = true;
-            budget--;
-            key_run_or_wait(k);
-        }
+    size_t n = e->controllers.n, idle = 0;
+    while (budget > 0 && idle < n && e->stats.running < ENGINE_RUNS_MAX) {
+        struct controller *c = e->controllers.v[e->rotation++ % n];
+        struct key *k = controller_synced(c) ? queue_pop(c) : NULL;
+        idle = k ? 0 : idle + 1;
+        if (!k) continue;
+        budget--;
+        key_run_or_wait(k);
     }
-    if (more) engine_turn_soon(e);
+    if (idle < n && e->stats.running < ENGINE_RUNS_MAX) engine_turn_soon(e);
     timer_start(e->idle, IDLE_MS, 0);
 }
 

@@ -18,7 +18,7 @@ static void run_end(struct run *run) {
     if (run->list_next) run->list_next->list_prev = run->list_prev;
     if (!plan_requeue_ms(run->plan, &k->requeue_ms)) k->requeue_ms = UINT64_MAX;
     plan_free(run->plan);
-    e->stats.running--;
+    if (e->stats.running-- == ENGINE_RUNS_MAX) engine_turn_soon(e);
     if (run->failed) {
         key_failed(k, &run->err);
     } else {

@@ -10,6 +10,8 @@
 #include "client/engine.h"
 #include "client/world_private.h"
 
+enum { ENGINE_RUNS_MAX = 64 }; /* plans that are being carried out at a time */
+
 /* A write of ours that the world does not show yet. */
 struct await {
     const struct api_kind *kind;
@@ -86,6 +88,7 @@ struct engine {
     bool discovered;               /* the first round of it is over */
     struct engine_stats stats;
     bool check_waiting;
+    size_t rotation;    /* counts whose turn it is */
     uint64_t cooled_ms; /* when decoded objects were last let go */
 };
 

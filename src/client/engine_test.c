@@ -81,13 +81,17 @@ static void want(struct fixture *f, const char *name, int n) {
     world_add_json(fake_api_world(f->api), json);
 }
 
-static void fixture_open(struct fixture *f) {
+static void fixture_open_with(struct fixture *f, const struct reconciler *const *list, size_t n) {
     memset(&probe, 0, sizeof probe);
     *f = (struct fixture){.l = loop_new(NULL)};
     f->api = fake_api_new(f->l);
     f->c = api_client_new(f->l, fake_api_socket(f->api));
+    f->e = engine_new(f->l, f->c, list, n, "test");
+}
+
+static void fixture_open(struct fixture *f) {
     static const struct reconciler *const list[] = {&test_reconciler};
-    f->e = engine_new(f->l, f->c, list, 1, "test");
+    fixture_open_with(f, list, ARRAY_LEN(list));
 }
 
 static void fixture_done(struct fixture *f) {
@@ -258,6 +262,54 @@ TEST(a_lost_server_is_survived) {
     until_secrets(&f, 4);
     settle(&f);
     assert_int_equal(fake_api_counts(f.api).lists, 2);
+    fixture_done(&f);
+}
+
+/* Makes a Service beside each ConfigMap. */
+static int reconcile_other(const struct world *w, const char *key, struct plan *p,
+                           struct err *err) {
+    const char *ns, *name;
+    (void)err;
+    key_split(plan_arena(p), key, &ns, &name);
+    if (world_get(w, "Service", ns, name)) return 0;
+    struct api_object *s = api_object_new(plan_arena(p), world_kind(w, "Service"));
+    s->metadata.namespace = ns;
+    s->metadata.name = name;
+    plan_create(p, s);
+    return 0;
+}
+
+/* A thousand requests handed out at once would be answered in their order: whoever comes after
+ * them would wait for all of them. */
+TEST(many_keys_are_run_some_at_a_time_and_every_reconciler_gets_its_share) {
+    enum { KEYS = 300, ENOUGH = 200 };
+    static const char *const watches_other[] = {"ConfigMap", "Service", NULL};
+    static const struct reconciler other = {.name = "other",
+                                            .kind = "ConfigMap",
+                                            .watches = watches_other,
+                                            .reconcile = reconcile_other};
+    static const struct reconciler *const list[] = {&test_reconciler, &other};
+    struct fixture f;
+    struct engine_stats st;
+    size_t most = 0;
+    char name[16];
+    fixture_open_with(&f, list, ARRAY_LEN(list));
+    for (int i = 0; i < KEYS; i++) {
+        snprintf(name, sizeof name, "m%d", i);
+        want(&f, name, 1);
+    }
+    struct world *w = fake_api_world(f.api);
+    while (fake_api_counts(f.api).writes < ENOUGH) {
+        loop_run_once(f.l, 5);
+        engine_stats(f.e, &st);
+        most = MAX_OF(most, st.running);
+    }
+    assert_in_range(most, 2, 64);
+    assert_true(world_count(w, "Secret") > ENOUGH / 4);
+    assert_true(world_count(w, "Service") > ENOUGH / 4);
+    until_secrets(&f, KEYS);
+    settle(&f);
+    assert_int_equal(world_count(w, "Service"), KEYS);
     fixture_done(&f);
 }
 

@@ -4,6 +4,8 @@
 #include "client/engine.h"
 #include "proc/service.h"
 
+enum { WRITES_AT_ONCE = 16 };
+
 static struct {
     struct api_client *client;
     const struct reconciler **list;
@@ -14,6 +16,7 @@ static int start(struct service_ctx *ctx, struct err *err) {
     (void)err;
     size_t n;
     state.client = api_client_new(ctx->loop, "api.sock");
+    api_client_widen(state.client, WRITES_AT_ONCE);
     state.list = reconcilers(&n);
     state.engine = engine_new(ctx->loop, state.client, state.list, n, "controllers");
     service_ready(ctx);
