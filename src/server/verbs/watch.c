@@ -376,15 +376,15 @@ static void on_timer(void *user) {
     struct watch *w = user;
     struct api *api = w->c->api;
     uint64_t now = loop_now_ms(api->loop);
-    bool over = now >= w->end_at_ms;
-    if (w->bookmarks && !w->blocked && (over || now >= w->bookmark_at_ms)) {
-        /* All events up to the cache's revision have been looked at. */
-        if (w->sent_revision < api->cache.revision) w->sent_revision = api->cache.revision;
+    bool over = now >= w->end_at_ms, due = over || now >= w->bookmark_at_ms;
+    if (w->bookmarks && due && !w->blocked && !w->initial.left && !w->held) {
+        /* All events up to the cache's revision have been looked at, but for those that wait. */
+        if (!w->dirty) w->sent_revision = MAX_OF(w->sent_revision, api->cache.revision);
         OWN(buf_done) struct buf b = {0};
         put_bookmark(w, &b, false);
         request_stream_write(w->c->r, buf_view(&b));
-        w->bookmark_at_ms = now + BOOKMARK_MS;
     }
+    if (due) w->bookmark_at_ms = now + BOOKMARK_MS; /* a slow reader gets the next one */
     if (over)
         finish(w);
     else
