@@ -14,8 +14,8 @@ static void decref_p(json_t **v) { json_decref(*v); }
 static void check_references(const json_t *v, const json_t *definitions) {
     const char *key;
     json_t *child;
-    size_t i;
-    json_array_foreach((json_t *)v, i, child) check_references(child, definitions);
+    for (size_t i = 0; i < json_array_size(v); i++)
+        check_references(json_array_get(v, i), definitions);
     json_object_foreach((json_t *)v, key, child) {
         static const char at[] = "#/definitions/";
         if (str_eq(key, "$ref") && json_is_string(child)) {

@@ -49,15 +49,15 @@ static int follow(struct part *p, const char *reference) {
 static int references(struct part *p, const json_t *v) {
     const char *key;
     json_t *child;
-    size_t i;
-    int rc = 0;
-    if (json_is_array(v))
-        json_array_foreach((json_t *)v, i, child) if ((rc = references(p, child)) < 0) return rc;
-    if (json_is_object(v)) json_object_foreach((json_t *)v, key, child) {
-            bool is_reference = str_eq(key, "$ref") && json_is_string(child);
-            rc = is_reference ? follow(p, json_string_value(child)) : references(p, child);
-            if (rc < 0) return rc;
-        }
+    for (size_t i = 0; i < json_array_size(v); i++) {
+        int rc = references(p, json_array_get(v, i));
+        if (rc < 0) return rc;
+    }
+    json_object_foreach((json_t *)v, key, child) {
+        bool is_reference = str_eq(key, "$ref") && json_is_string(child);
+        int rc = is_reference ? follow(p, json_string_value(child)) : references(p, child);
+        if (rc < 0) return rc;
+    }
     return 0;
 }
 

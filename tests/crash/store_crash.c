@@ -50,7 +50,7 @@ static void check_image(struct run *r) {
 }
 
 static void image_killed(struct run *r, bool after) {
-    for (int cut = 0; cut <= !after && !r->stop; cut++) {
+    for (int cut = 0; cut <= (after ? 0 : 1) && !r->stop; cut++) {
         disk_image_killed(r->a, r->b, cut, &r->random);
         check_image(r);
     }
