@@ -19,7 +19,7 @@ static struct sp_config *configure(const char *json, struct err *err) {
     struct sp_v1_topology *t;
     struct sp_config *c = NULL;
     *err = (struct err){0};
-    if (sp_topology_decode(slice_of(json), a, &t, err) < 0) return NULL;
+    if (sp_topology_decode(slice_of(json), AT_FDCWD, a, &t, err) < 0) return NULL;
     return sp_config_of_topology(t, "n1", NULL, NULL, &c, err) < 0 ? NULL : c;
 }
 
