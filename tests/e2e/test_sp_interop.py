@@ -95,9 +95,13 @@ class World:
         for case in CASES:
             if case[3] == "dial":
                 self.peers[case] = self.peer(case)
-        for p in self.peers.values():
-            assert p.get() == b"ready"
-        self.service.start()
+        try:
+            for p in self.peers.values():
+                assert p.get() == b"ready"
+            self.service.start()
+        except AssertionError:
+            self.end()
+            raise
 
     def declare(self, case, port):
         lib, transport, role, way = case
