@@ -365,8 +365,7 @@ void openapi_v2_document(const struct openapi_part *parts, size_t n, struct buf 
     document(out, OPENAPI_V2, &(struct contents){.parts = parts, .n_parts = n});
 }
 
-/* FNV-1a: only to let clients cache by address. */
-static uint64_t content_hash(struct slice s) {
+uint64_t openapi_hash(struct slice s) {
     uint64_t h = UINT64_C(0xcbf29ce484222325);
     for (size_t i = 0; i < s.n; i++) h = (h ^ (unsigned char)s.p[i]) * UINT64_C(0x100000001b3);
     return h;
@@ -385,7 +384,7 @@ void openapi_v3_index(struct buf *out) {
         buf_printf(&path, "%s/%s", *k->group ? "apis" : "api", k->api_version);
         buf_printf(out, "%s\"%s\":{\"serverRelativeURL\":\"/openapi/v3/%s?hash=%016llX\"}",
                    last ? "," : "", path.p, path.p,
-                   (unsigned long long)content_hash(buf_view(&doc)));
+                   (unsigned long long)openapi_hash(buf_view(&doc)));
         last = k;
     }
     buf_str(out, "}}");

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <stdint.h>
+
 #include "api/openapi_part.h"
 
 /* The answer to GET /openapi/v3: {"paths":{"api/v1":{"serverRelativeURL":
@@ -18,3 +20,5 @@ void openapi_v2_document(const struct openapi_part *parts, size_t n, struct buf 
 /* The same as protobuf (gnostic openapi.v2.Document), media type
  * application/com.github.proto-openapi.spec.v2.v1.0+protobuf. */
 void openapi_v2_protobuf(const struct openapi_part *parts, size_t n, struct buf *out);
+/* The hash in the index' addresses, FNV-1a: only to let clients cache. */
+uint64_t openapi_hash(struct slice document);

@@ -280,6 +280,23 @@ def test_policies_are_checked_against_the_schema(api, install):
     assert "net.example.org/v1, Kind=Gate: ERROR: <input>:1:12: undefined field 'minimum'" in warning["warning"]
 
 
+def test_a_status_begins_with_its_default(api, install, namespace):
+    """As Gateway API's: conditions are Unknown until a controller speaks, whatever the creator says."""
+    condition = {"type": "Accepted", "status": "Unknown", "lastTransitionTime": "1970-01-01T00:00:00Z"}
+    install(definition("begin.example.org", "Gate", [version("v1", obj({
+        "spec": obj({"class": text()}), "status": obj({"conditions": CONDITIONS, "n": {"type": "integer", "default": 3}}, default={"conditions": [condition]})}),
+        subresources={"status": {}})]))
+    path = f"/apis/begin.example.org/v1/namespaces/{namespace}/gates"
+    gate = {"apiVersion": "begin.example.org/v1", "kind": "Gate", "metadata": {"name": "g"}, "spec": {"class": "x"}, "status": {"n": 9}}
+    want = {"conditions": [condition], "n": 3}
+    status, made = api("POST", path, gate)
+    assert (status, made["status"]) == (201, want)
+    assert not any("f:status" in m["fieldsV1"] for m in made["metadata"]["managedFields"])
+    assert api("GET", path + "/g")[1]["status"] == want
+    assert api("PUT", path + "/g/status", {**made, "status": {"n": 4}})[1]["status"] == {"n": 4}
+    assert api("PATCH", path + "/g", {"spec": {"class": "y"}}, "application/merge-patch+json")[1]["status"] == {"n": 4}
+
+
 def test_several_versions(api, install, namespace):
     schema = obj({"spec": obj({"n": {"type": "integer"}})})
     install(definition("multi.example.org", "Job", [

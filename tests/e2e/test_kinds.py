@@ -108,11 +108,34 @@ def schemas_of(api, path):
 
 
 def test_nothing_is_without_a_description(api):
-    for path in sorted({f"/api/{v}" if v == "v1" else f"/apis/{v}" for v, _ in MANIFESTS}):
+    for path in sorted({f"/api/{v}" if v == "v1" else f"/apis/{v}" for v, _ in MANIFESTS} | {"/apis/metrics.k8s.io/v1beta1"}):
         for name, schema in schemas_of(api, path).items():
             assert schema.get("description") or not schema.get("properties"), name
             for field, of in schema.get("properties", {}).items():
                 assert of.get("description"), f"{name}.{field}"
+
+
+@pytest.mark.parametrize("path, accept", [("/apis", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"), ("/openapi/v3", "*/*"),
+                                          ("/openapi/v3/apis/apps/v1", "application/json"), ("/openapi/v2", "application/json"),
+                                          ("/openapi/v2", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")])
+def test_documents_are_not_sent_twice_to_who_has_them(here, path, accept):
+    def ask(*headers):
+        head, _, body = ac.run("curl", "-si", "--unix-socket", here.sock, "-H", "Accept: " + accept, *headers, "http://x" + path).stdout.partition("\n\n")
+        lines = [line.strip() for line in head.splitlines()]
+        return int(lines[0].split()[1]), {k.lower(): v for k, _, v in (line.partition(": ") for line in lines[1:])}, body
+    status, headers, body = ask()
+    assert status == 200 and body and headers["vary"] == "Accept"
+    status, again, body = ask("-H", f"If-None-Match: \"x\", {headers['etag']}")
+    assert (status, body, again["etag"]) == (304, "", headers["etag"])
+    assert ask("-H", 'If-None-Match: "x"')[0] == 200
+
+
+def test_an_address_with_the_hash_of_a_document_may_be_kept(here, api):
+    _, index = api("GET", "/openapi/v3")
+    url = index["paths"]["apis/apps/v1"]["serverRelativeURL"]
+    for suffix, cache in ("", "public, immutable, max-age=31536000"), ("0", "no-cache, private"):
+        told = ac.run("curl", "-si", "--unix-socket", here.sock, f"http://x{url}{suffix}").stdout.lower()
+        assert f"cache-control: {cache}\n" in told
 
 
 def test_kubectl_explains_a_field(here):

@@ -82,6 +82,8 @@ struct shape custom_shape(const struct api_kind *k);
  * unknown ones go, nulls and defaults are settled, bytes become canonical. */
 int custom_read(struct arena *a, const struct api_kind *k, struct api_object *o,
                 const struct api_decode_opts *opts, struct err *err);
+/* A status that a client must not write: what the schema gives every object, or none. */
+void custom_reset_status(struct arena *a, const struct api_kind *k, struct api_object *o);
 /* Stored bytes in the form of k. The same bytes when they are in this version and complete. */
 struct slice custom_form(struct arena *a, const struct api_kind *k, struct slice stored);
 bool custom_form_is_stored(const struct api_kind *k, struct slice stored);

@@ -131,6 +131,10 @@ TEST(prune_and_default) {
          "true,'properties':{'spec':{'type':'object'}}}}}",
          "{'e':{'apiVersion':'v1','kind':'X','metadata':{'name':'n'},'spec':{'q':1},'r':1}}",
          "{'e':{'apiVersion':'v1','kind':'X','metadata':{'name':'n'},'spec':{}}}"},
+        {"{'type':'object','properties':{'e':{'type':'object','x-kubernetes-embedded-resource':"
+         "true,'x-kubernetes-preserve-unknown-fields':true}}}",
+         "{'e':{'kind':'X','metadata':{'name':'n','odd':1,'labels':{'a':'b'}},'r':1}}",
+         "{'e':{'kind':'X','metadata':{'labels':{'a':'b'},'name':'n'},'r':1}}"},
         {"{'type':'object','properties':{'l':{'type':'array','items':{'type':'object',"
          "'properties':{'p':{'type':'integer','default':80}}}}}}",
          "{'l':[{},{'p':1,'q':2}]}", "{'l':[{'p':80},{'p':1}]}"},

@@ -78,6 +78,18 @@ int custom_read(struct arena *a, const struct api_kind *k, struct api_object *o,
     return report(a, k, opts, &findings, err);
 }
 
+void custom_reset_status(struct arena *a, const struct api_kind *k, struct api_object *o) {
+    const struct schema *s = k->custom->schema;
+    const struct schema *status = s ? schema_property(s, SLICE("status")) : NULL;
+    object_of(o)->status = (struct slice){0};
+    if (!status || !status->default_) return;
+    struct value v = value_copy(a, status->default_);
+    OWN(buf_done) struct buf b = {0};
+    schema_default(a, status, &v);
+    value_encode(&b, &v);
+    object_of(o)->status = keep(a, &b);
+}
+
 /* ---- stored bytes ---- */
 
 static const char head[] = "{\"apiVersion\":\"";

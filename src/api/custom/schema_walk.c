@@ -1,5 +1,7 @@
 /* Pruning and defaults. Values are changed where they are. */
 #include "api/custom/schema.h"
+#include "api/registry.h"
+#include "api/table.h"
 #include "base/own.h"
 
 enum { UNKNOWN_MAX = 100 };
@@ -57,6 +59,19 @@ static void prune_preserved_items(struct pruner *p, const struct schema *s, stru
     }
 }
 
+/* The metadata of an object in an object is like that of any: other members are unknown. */
+static void prune_metadata(struct pruner *p, struct value *v) {
+    size_t n = 0, back = value_path_field(&p->path, SLICE("metadata"));
+    for (size_t i = 0; v->kind == VALUE_OBJECT && i < v->members.n; i++) {
+        struct value_member *m = &v->members.v[i];
+        bool stays = api_field_find(&meta_v1_object_meta_type, m->key, NULL) != NULL;
+        if (!stays) tell_unknown(p, m->key);
+        if (stays) v->members.v[n++] = *m;
+    }
+    if (v->kind == VALUE_OBJECT) v->members.n = n;
+    value_path_back(&p->path, back);
+}
+
 static void prune(struct pruner *p, const struct schema *s, bool root, struct value *v) {
     if (v->kind == VALUE_ARRAY) {
         if (s && s->flags & SCHEMA_PRESERVE)
@@ -72,6 +87,7 @@ static void prune(struct pruner *p, const struct schema *s, bool root, struct va
         struct value_member *m = &v->members.v[i];
         bool stays = (embedded && is_meta(m->key)) || prune_member(p, s, m);
         if (!stays) tell_unknown(p, m->key);
+        if (!root && embedded && slice_is(m->key, "metadata")) prune_metadata(p, &m->value);
         if (stays) v->members.v[n++] = *m;
     }
     v->members.n = n;

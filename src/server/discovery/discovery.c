@@ -6,6 +6,7 @@
 #include "base/own.h"
 #include "server/aggregation/aggregation.h"
 #include "server/api.h"
+#include "server/discovery/tagged.h"
 
 /* Group names in API priority, then those the tables have besides: custom resources, and what
  * others have added, in alphabetical order. */
@@ -365,7 +366,7 @@ static void aggregated(struct call *c, const char *version, bool core) {
     buf_str(&b, "]}\n");
     const char *type = arena_printf(
         c->a, "application/json;g=apidiscovery.k8s.io;v=%s;as=APIGroupDiscoveryList", version);
-    request_respond(c->r, 200, type, buf_view(&b), NULL);
+    reply_tagged(c, type, buf_view(&b));
 }
 
 static bool below(struct call *c, const char *path, bool core) {

@@ -2,6 +2,7 @@
 #include "api/openapi.h"
 #include "base/own.h"
 #include "server/aggregation/aggregation.h"
+#include "server/discovery/tagged.h"
 
 static bool document(struct call *c, const char *path) {
     struct slice left = slice_of(path), kind, group = SLICE(""), version = SLICE("");
@@ -14,7 +15,7 @@ static bool document(struct call *c, const char *path) {
     OWN(buf_done) struct buf b = {0};
     if (openapi_v3_document(arena_strn(c->a, group), arena_strn(c->a, version), &b) < 0)
         return false;
-    reply_json(c, 200, buf_view(&b));
+    reply_tagged(c, "application/json", buf_view(&b));
     return true;
 }
 
@@ -42,14 +43,14 @@ bool openapi_handle(struct call *c) {
         size_t n = aggregation_openapi_parts(c->a, &parts);
         if (wants_protobuf(c)) {
             openapi_v2_protobuf(parts, n, &b);
-            request_respond(c->r, 200, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
-                            buf_view(&b), NULL);
+            reply_tagged(c, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+                         buf_view(&b));
             return true;
         }
         openapi_v2_document(parts, n, &b);
     } else {
         return str_starts(path, "/openapi/v3/") && document(c, path + strlen("/openapi/v3/"));
     }
-    reply_json(c, 200, buf_view(&b));
+    reply_tagged(c, "application/json", buf_view(&b));
     return true;
 }

@@ -14,11 +14,14 @@
     "\"apiVersion\":{\"type\":\"string\",\"description\":\"APIVersion of the object.\"},"          \
     "\"kind\":{\"type\":\"string\",\"description\":\"Kind of the object.\"}"
 #define METADATA                                                                                   \
-    "\"metadata\":{\"allOf\":[{\"$ref\":\"" AT OPENAPI_META "ObjectMeta\"}],\"default\":{}}"
+    "\"metadata\":{\"allOf\":[{\"$ref\":\"" AT OPENAPI_META "ObjectMeta\"}],\"default\":{},"       \
+    "\"description\":\"Name and labels of what was measured.\"}"
 #define LIST_METADATA                                                                              \
-    "\"metadata\":{\"allOf\":[{\"$ref\":\"" AT OPENAPI_META "ListMeta\"}],\"default\":{}}"
+    "\"metadata\":{\"allOf\":[{\"$ref\":\"" AT OPENAPI_META "ListMeta\"}],\"default\":{},"         \
+    "\"description\":\"Nothing but its presence.\"}"
 #define ITEMS_OF                                                                                   \
-    "\"items\":{\"type\":\"array\",\"items\":{\"default\":{},\"allOf\":[{\"$ref\":\"" AT PREFIX
+    "\"items\":{\"description\":\"One a node or "                                                  \
+    "pod.\",\"type\":\"array\",\"items\":{\"default\":{},\"allOf\":[{\"$ref\":\"" AT PREFIX
 #define ITEMS_END "\"}]}}"
 #define USAGE                                                                                      \
     "\"usage\":{\"type\":\"object\",\"description\":\"Memory is that of the working set.\","       \

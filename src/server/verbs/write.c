@@ -274,8 +274,7 @@ void write_fresh(struct write *w, struct api_object *obj) {
     obj = api_convert(c->a, c->kind, k, obj);
     const struct api_behavior *b = api_kind_behavior(k);
     if (b && b->prepare) b->prepare(c->a, obj, NULL);
-    if (k->custom && c->kind->flags & API_HAS_STATUS)
-        ((struct custom_object *)(void *)obj)->status = (struct slice){0};
+    if (k->custom && c->kind->flags & API_HAS_STATUS) custom_reset_status(c->a, k, obj);
     if (str_empty(obj->metadata.name)) {
         struct api_causes causes = {.a = c->a};
         cause_required(&causes, "metadata.name", "name or generateName is required");
