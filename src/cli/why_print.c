@@ -88,7 +88,10 @@ static void print_preemption(const struct why *w) {
         puts("\nTo remove pods of lower priority would not help.");
         return;
     }
-    printf("\nIt would take the room of others on node %s: ", e->preempts_on);
+    if (e->n_victims)
+        printf("\nIt would take the room of others on node %s: ", e->preempts_on);
+    else
+        printf("\nIt fits on node %s once those are gone that leave it already.", e->preempts_on);
     print_names(w, e->victims, e->n_victims);
     printf("\nNodes where it would fit without pods of lower priority:");
     for (size_t i = 0; i < e->n; i++)
