@@ -13,7 +13,8 @@ const char *json_kind_name(enum json_kind kind) {
 }
 
 void json_reader_init(struct json_reader *r, struct slice text) {
-    *r = (struct json_reader){.begin = text.p, .p = text.p, .end = text.p + text.n};
+    *r = (struct json_reader){.begin = text.p, .p = text.p, .end = text.p};
+    if (text.n) r->end += text.n; /* nothing may be NULL */
 }
 
 static int fail(struct json_reader *r, const char *why) {
