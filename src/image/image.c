@@ -18,6 +18,7 @@
 #include "image/reference.h"
 #include "image/remove_tree.h"
 #include "proc/authority.h"
+#include "proc/child.h"
 #include "proc/ipc.h"
 #include "proc/service.h"
 
@@ -186,7 +187,7 @@ static void start_one(struct task *t) {
     int fds[2];
     struct err err = {0};
     if (pipe2(fds, O_CLOEXEC) == 0) {
-        t->pid = fork();
+        t->pid = child_fork();
         if (t->pid == 0) worker_main(t, fds[1]);
         close(fds[1]);
         t->out = fds[0];

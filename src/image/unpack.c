@@ -19,6 +19,7 @@
 #include "base/own.h"
 #include "image/archive_dl.h"
 #include "image/digest.h"
+#include "proc/child.h"
 #include "proc/sandbox.h"
 
 struct unpacker {
@@ -314,7 +315,7 @@ int unpack_run(const char *root, const char *dir, int archive_fd, enum unpack_mo
     int pipe_fds[2], status = 0;
     struct verdict v;
     if (pipe2(pipe_fds, O_CLOEXEC) < 0) return err_errno(err, errno, "pipe");
-    pid_t pid = fork();
+    pid_t pid = child_fork();
     if (pid == 0) child(root, dir, archive_fd, mode, pipe_fds[1]);
     close(pipe_fds[1]);
     OWN(close_p) int in = pipe_fds[0];

@@ -278,11 +278,17 @@ def test_new_tag_content_is_pulled_by_always_only(atoll, pods, work, registry):
     assert IMAGE in names(atoll)
 
 
+def children(pid):
+    return [p for t in os.listdir(f"/proc/{pid}/task") for p in open(f"/proc/{pid}/task/{t}/children").read().split()]
+
+
 def test_pull_goes_on_after_the_death_of_the_image_service(atoll, pods, work, registry):
     registry.push(work, Layout(work, extra={"big": os.urandom(40_000_000)}), "big:1")
     name = pods.make([{"image": f"{registry.address}/big:1", **sh("wc -c < /big; sleep 1000")}])
     until(lambda: [e for e in pods.events(name) if e["reason"] == "Pulling"], every=0.02)
+    workers = children(atoll.pid("image"))
     atoll.kill("image")
+    until(lambda: not [p for p in workers if os.path.exists(f"/proc/{p}")], 10, what="no worker of the dead one is left to finish a layer")
     pods.running(name, 60)
     until(lambda: pods.kubectl("logs", name).stdout == "40000000\n")
 
