@@ -52,6 +52,7 @@ static char *arrivals(void) {
 }
 
 static void watch_update(struct client *c) {
+    if (!c->watch) return; /* it is just being opened, and has got more than its socket holds */
     unsigned events = c->read_ended    ? FD_END
                       : !c->paused     ? FD_READ
                       : c->hangup_seen ? 0
@@ -110,9 +111,10 @@ static int receive_batch(struct client *c, struct mmsghdr messages[IN_BATCH]) {
     return n;
 }
 
-static void read_some(struct client *c) {
+/* How many messages came, the end being one; -errno. */
+static int read_some(struct client *c) {
     struct mmsghdr messages[IN_BATCH];
-    if (sp_memory_holds(&c->pipe)) return;
+    if (sp_memory_holds(&c->pipe)) return 0;
     int n = receive_batch(c, messages);
     if (n > 0) sp_endpoints_catch_up(c->pipe.topology);
     for (int i = 0; i < n && !c->pipe.closing; i++) {
@@ -123,6 +125,13 @@ static void read_some(struct client *c) {
         take(c, arrivals() + (size_t)i * STRIDE_BYTES, &messages[i]);
     }
     sp_pipes_flush();
+    return n;
+}
+
+static void notice_end(struct sp_pipe *p) {
+    struct client *c = (struct client *)p;
+    while (sp_pipe_may_read(p) && is_gone(c) && read_some(c) > 0) {
+    }
 }
 
 static void on_event(void *user, unsigned events) {
@@ -202,8 +211,11 @@ static void client_freed(struct sp_pipe *p) {
     free(c);
 }
 
-static const struct sp_pipe_ops ops = {
-    .door = "seqpacket", .flush = flush, .pause = pause_reading, .freed = client_freed};
+static const struct sp_pipe_ops ops = {.door = "seqpacket",
+                                       .flush = flush,
+                                       .pause = pause_reading,
+                                       .freed = client_freed,
+                                       .notice_end = notice_end};
 
 /* ---- connecting ---- */
 
@@ -238,6 +250,7 @@ static void client_accepted(struct sp_endpoint *e, int fd, const struct sp_crede
         c->read_ended = true;
     }
     c->watch = fd_watch_new(t->loop, fd, c->read_ended ? FD_END : FD_READ, on_event, c);
+    watch_update(c);
     if (e->filter && sp_pubsub_subscribe(&c->pipe, e->filter->prefix) < 0)
         sp_pipe_fault(&c->pipe, "too many subscriptions");
     sp_pipes_flush();

@@ -47,8 +47,15 @@ static void fake_pause(struct sp_pipe *p, bool paused) { ((struct fake *)p)->pau
 
 static void fake_freed(struct sp_pipe *p) { ((struct fake *)p)->freed = true; }
 
-static const struct sp_pipe_ops fake_ops = {
-    .door = "fake", .flush = fake_flush, .pause = fake_pause, .freed = fake_freed};
+static void fake_notice_end(struct sp_pipe *p) {
+    if (((struct fake *)p)->gone) sp_pipe_hung_up(p, "left");
+}
+
+static const struct sp_pipe_ops fake_ops = {.door = "fake",
+                                            .flush = fake_flush,
+                                            .pause = fake_pause,
+                                            .freed = fake_freed,
+                                            .notice_end = fake_notice_end};
 
 struct fake *fixture_join_raw(struct sp_topology *t, enum sp_role role, unsigned priority) {
     struct fake *f = calloc(1, sizeof *f);

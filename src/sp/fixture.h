@@ -10,6 +10,7 @@ struct fake {
     struct sp_pipe pipe; /* first */
     bool blocked;        /* its descriptor takes nothing */
     bool paused, freed;
+    bool gone;  /* its peer has left, which nobody has noticed yet */
     uint32_t n; /* messages it got */
     struct sp_message *got[FAKE_MAX];
 };

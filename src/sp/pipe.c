@@ -304,6 +304,11 @@ void sp_pipe_hung_up(struct sp_pipe *p, const char *why) {
     sp_topology_tick(p->topology);
 }
 
+bool sp_pipe_is_over(struct sp_pipe *p) {
+    if (!p->closing && p->ops->notice_end) p->ops->notice_end(p);
+    return p->closing;
+}
+
 /* ---- going out ---- */
 
 static void make_dirty(struct sp_pipe *p) {

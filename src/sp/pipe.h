@@ -32,6 +32,9 @@ struct sp_pipe_ops {
     /* May be NULL: has `receiver` got the message of this source by another way (shared memory), so
      * that it need not go into its queue? */
     bool (*has_already)(const struct sp_pipe *receiver, const struct sp_pipe *source);
+    /* May be NULL: if the peer has gone and the loop has not come to that yet, what it had sent is
+     * read now, and the pipe closes after it. Not while a pipe of the same door is read. */
+    void (*notice_end)(struct sp_pipe *p);
 };
 
 /* What SO_PEERCRED told, or the certificate of a peer. */
@@ -142,5 +145,8 @@ bool sp_pipe_has_room(struct sp_pipe *p);
 /* There is room again: pipes whose messages are held (receive had said -EAGAIN) get their turn, the
  * one that has waited longest first, until one has to be held again. */
 void sp_topology_resume(struct sp_topology *t);
+/* Is its peer gone, as far as can be told now? What it had sent has been passed on then. For who
+ * would refuse another one for its sake: who came after it left must not find it still there. */
+bool sp_pipe_is_over(struct sp_pipe *p);
 /* Its full queue holds up others: its time runs (blockTimeoutMs), until the queue is low again. */
 void sp_pipe_blocks(struct sp_pipe *p);

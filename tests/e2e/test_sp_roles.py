@@ -23,6 +23,7 @@ ALL = [
     topology("quick", "pubsub", queue={"messages": 10, "policy": "disconnect"}),
     topology("filters", "pubsub", filters=[{"prefix": "a/b%20"}, {"name": "cs", "prefix": "c"}]),
     topology("work", "pipeline"),
+    topology("brief", "pipeline", queue={"messages": 4}),
     topology("ask", "reqrep", requestResendMs=60000),
     topology("again", "reqrep", requestResendMs=200),
     topology("late", "reqrep", requestTimeoutMs=200),
@@ -411,6 +412,17 @@ def test_a_pair_has_two_ends(sp):
         with sp.connect("two", "pair") as c:
             a.send(b"next")
             assert c.get() == b"next"
+
+
+def test_who_comes_to_more_than_his_socket_holds_gets_it_all(sp):
+    """What waited with many senders goes to the first receiver while its connection is still being made."""
+    with contextlib.ExitStack() as stack:
+        body = b"x" * 60000
+        sent = sum(stack.enter_context(sp.connect("brief", "push")).fill(body, 100) for _ in range(16))
+        with sp.connect("brief", "pull") as pull:
+            assert all(pull.get() == body for _ in range(sent))
+            assert pull.nothing()
+        assert sp.process.poll() is None, sp.log
 
 
 # ---- files and rights ----

@@ -2,6 +2,7 @@
  * there is no other waits with its sender. */
 #include <errno.h>
 
+#include "base/own.h"
 #include "sp/pattern.h"
 #include "sp/topology.h"
 
@@ -14,20 +15,30 @@ static struct sp_pipe *other_end(const struct sp_pipe *p) {
     return s->ends[s->ends[0] == p];
 }
 
+/* NULL: both places are taken. An end that is over gives its place away at once, though it is torn
+ * down later: a program that closes and opens again must not meet itself. */
+static struct sp_pipe **free_place(struct pair *s) {
+    for (size_t i = 0; i < ARRAY_LEN(s->ends); i++)
+        if (!s->ends[i]) return &s->ends[i];
+    for (size_t i = 0; i < ARRAY_LEN(s->ends); i++)
+        if (sp_pipe_is_over(s->ends[i])) return &s->ends[i];
+    return NULL;
+}
+
 static int attach(struct sp_pipe *p, struct err *err) {
-    struct pair *s = p->topology->state;
-    unsigned at = s->ends[0] ? 1 : 0;
-    if (s->ends[at]) {
+    struct sp_pipe **place = free_place(p->topology->state);
+    if (!place) {
         err_set(err, ERR_CONFLICT, "the pair has its two ends");
         return -EBUSY;
     }
-    s->ends[at] = p;
+    *place = p;
     return 0;
 }
 
 static void detach(struct sp_pipe *p) {
     struct pair *s = p->topology->state;
-    s->ends[s->ends[1] == p] = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(s->ends); i++)
+        if (s->ends[i] == p) s->ends[i] = NULL; /* else another one has its place */
     p->counters.dropped += p->out.n;
 }
 

@@ -203,6 +203,39 @@ TEST(a_pair_has_two_ends_and_waits_for_the_second) {
     fixture_end(t);
 }
 
+TEST(an_end_that_has_left_keeps_nobody_out) {
+    struct sp_topology *t = fixture_topology(SP_PAIRS, small);
+    struct fake *a = fixture_join(t, SP_PAIR), *b = fixture_join(t, SP_PAIR);
+    a->gone = true;
+    struct fake *c = fixture_join(t, SP_PAIR);
+    assert_non_null(c);
+    assert_true(a->freed);
+    assert_null(fixture_join(t, SP_PAIR));
+    fixture_say(b, "1");
+    fixture_say(c, "2");
+    assert_string_equal(fixture_heard(c), "1");
+    assert_string_equal(fixture_heard(b), "2");
+    sp_pipe_close(&b->pipe, "closes at the end of the turn");
+    struct fake *d = fixture_join(t, SP_PAIR);
+    assert_non_null(d);
+    fixture_say(c, "3");
+    assert_string_equal(fixture_heard(d), "3");
+    fixture_end(t);
+}
+
+TEST(an_end_that_has_left_stays_while_its_messages_wait) {
+    struct sp_topology *t = fixture_topology(SP_PAIRS, small);
+    struct fake *a = fixture_join(t, SP_PAIR), *b = fixture_join(t, SP_PAIR);
+    fixture_block(b, true);
+    for (const char *s = "123"; *s; s++) fixture_say(a, (char[]){*s, 0});
+    a->gone = true;
+    assert_null(fixture_join(t, SP_PAIR));
+    fixture_block(b, false);
+    assert_string_equal(fixture_heard(b), "1|2|3");
+    assert_non_null(fixture_join(t, SP_PAIR));
+    fixture_end(t);
+}
+
 TEST(a_role_of_another_pattern_is_refused) {
     struct sp_topology *t = fixture_topology(SP_PAIRS, NULL);
     assert_null(fixture_join(t, SP_PUB));
