@@ -3,13 +3,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/own.h"
 #include "base/test.h"
 #include "proc/ipc.h"
+#include "proc/unix_socket.h"
 #include "server/commit.h"
 #include "server/media/body.h"
 #include "server/transport/request_impl.h"
@@ -129,11 +128,7 @@ void fixture_open(struct fixture *f) {
     snprintf(f->dir, sizeof f->dir, "/tmp/atoll-server-test-XXXXXX");
     assert_non_null(mkdtemp(f->dir));
     snprintf(f->path, sizeof f->path, "%s/s", f->dir);
-    f->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    struct sockaddr_un sun = {.sun_family = AF_UNIX};
-    snprintf(sun.sun_path, sizeof sun.sun_path, "%s", f->path);
-    assert_int_equal(bind(f->fd, (struct sockaddr *)&sun, sizeof sun), 0);
-    assert_int_equal(listen(f->fd, 8), 0);
+    assert_int_equal(unix_listen(f->path, 0600, &f->fd, NULL), 0);
     uid_t me = geteuid();
     f->listener = ipc_listen(f->loop, f->fd, &me, 1, accepted, f);
     f->api.store = store_link_new(f->loop, f->path, &f->api.cache, &f->api.seal,

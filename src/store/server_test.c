@@ -1,13 +1,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/own.h"
 #include "base/test.h"
 #include "base/vec.h"
 #include "proc/ipc_frame.h"
+#include "proc/unix_socket.h"
 #include "store/server.h"
 
 struct fixture {
@@ -37,11 +37,7 @@ static void fixture_open_on(struct fixture *f, struct loop *l) {
     snprintf(f->dir, sizeof f->dir, "/tmp/atoll-store-test-XXXXXX");
     assert_non_null(mkdtemp(f->dir));
     snprintf(f->path, sizeof f->path, "%s/s", f->dir);
-    f->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    struct sockaddr_un sun = {.sun_family = AF_UNIX};
-    snprintf(sun.sun_path, sizeof sun.sun_path, "%s", f->path);
-    assert_int_equal(bind(f->fd, (struct sockaddr *)&sun, sizeof sun), 0);
-    assert_int_equal(listen(f->fd, 8), 0);
+    assert_int_equal(unix_listen(f->path, 0600, &f->fd, NULL), 0);
     uid_t me = geteuid();
     f->listener = ipc_listen(f->l, f->fd, &me, 1, store_server_accept, f->s);
 }

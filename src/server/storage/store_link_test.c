@@ -2,13 +2,12 @@
 #include "server/storage/store_link.h"
 
 #include <stdio.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 #include "base/own.h"
 #include "base/test.h"
 #include "base/vec.h"
 #include "proc/ipc.h"
+#include "proc/unix_socket.h"
 
 static const char value[] = "{\"metadata\":{\"resourceVersion\":\"\"},\"v\":1}";
 static const char stored_6[] = "{\"metadata\":{\"resourceVersion\":\"6\"},\"v\":1}";
@@ -90,11 +89,7 @@ static void fixture_open(struct fixture *f) {
     snprintf(f->dir, sizeof f->dir, "/tmp/atoll-link-test-XXXXXX");
     assert_non_null(mkdtemp(f->dir));
     snprintf(f->path, sizeof f->path, "%s/s", f->dir);
-    f->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    struct sockaddr_un sun = {.sun_family = AF_UNIX};
-    snprintf(sun.sun_path, sizeof sun.sun_path, "%s", f->path);
-    assert_int_equal(bind(f->fd, (struct sockaddr *)&sun, sizeof sun), 0);
-    assert_int_equal(listen(f->fd, 8), 0);
+    assert_int_equal(unix_listen(f->path, 0600, &f->fd, NULL), 0);
     uid_t me = geteuid();
     f->listener = ipc_listen(f->l, f->fd, &me, 1, accepted, f);
     f->link = store_link_new(f->l, f->path, &f->cache, &f->seal,
