@@ -1,5 +1,6 @@
 /* Namespace: one that is being deleted loses everything in it, of every kind, and then its
- * finalizer. */
+ * finalizer. What is seen here may be late, so that api has the last word on whether it is empty.
+ */
 #include <string.h>
 
 #include "base/own.h"
@@ -43,7 +44,7 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     if (copy->spec.finalizers.n == ns->spec.finalizers.n) return 0;
     OWN(buf_done) struct buf body = {0};
     api_encode(&body, &core_v1_namespace_type, copy);
-    plan_request(p, "PUT", arena_printf(a, "/api/v1/namespaces/%s/finalize", key),
+    plan_request(p, "PUT", arena_printf(a, "/api/v1/namespaces/%s/finalize?whenEmpty=true", key),
                  "application/json", slice_from(arena_copy(a, body.p, body.n), body.n));
     return 0;
 }

@@ -17,19 +17,6 @@ static int namespace_lives(struct sim_admission *ad, struct err *err) {
                    ad->kind->plural, ad->object->metadata.name, ns);
 }
 
-static void namespace_defaults(struct sim_admission *ad) {
-    struct core_v1_namespace *n = (void *)ad->object;
-    str_map_set(ad->a, &n->metadata.labels, "kubernetes.io/metadata.name", n->metadata.name);
-    if (ad->old) {
-        if (!str_eq(ad->subresource, "finalize"))
-            n->spec.finalizers =
-                ((const struct core_v1_namespace *)(const void *)ad->old)->spec.finalizers;
-        return;
-    }
-    *ARENA_PUSH(ad->a, &n->spec.finalizers) = "kubernetes";
-    n->status.phase = "Active";
-}
-
 static int pod_priority(struct sim_admission *ad, struct err *err) {
     struct core_v1_pod_spec *spec = &((struct core_v1_pod *)(void *)ad->object)->spec;
     int32_t value = 0;
@@ -64,7 +51,6 @@ int admit_mutate(struct sim_admission *ad, struct err *err) {
     int r = namespace_lives(ad, err);
     if (r < 0) return r;
     bool core = !*ad->kind->group;
-    if (core && str_eq(ad->kind->kind, "Namespace")) namespace_defaults(ad);
     if (core && str_eq(ad->kind->kind, "Service")) service_address(ad);
     if (!core || ad->old || !str_eq(ad->kind->kind, "Pod")) return 0;
     pod_default_tolerations(ad->a, &((struct core_v1_pod *)(void *)ad->object)->spec);

@@ -166,12 +166,30 @@ static int current_of(const struct route *r, struct sim_object **ret, struct err
     return err_set(err, ERR_NOT_FOUND, "%s \"%s\" not found", r->kind->plural, r->name);
 }
 
+/* As src/server/subresources/finalize.c: ?whenEmpty=true. */
+static int check_empty(struct sim *s, const char *ns, struct err *err) {
+    for (size_t i = 0; i < s->store->n_resources; i++) {
+        struct map_entry *e;
+        for (size_t at = 0; (e = map_next(&s->store->resources[i].objects, &at));) {
+            const struct sim_object *o = e->value;
+            if (str_eq(o->ns, ns))
+                return err_set(err, ERR_CONFLICT,
+                               "Operation cannot be fulfilled on namespaces \"%s\": the namespace "
+                               "still holds %s %s",
+                               ns, o->kind->plural, o->name);
+        }
+    }
+    return 0;
+}
+
 static int serve_put(struct sim *s, struct arena *a, const struct sim_request *q,
                      const struct route *r, struct sim_reply *p, struct err *err) {
     struct api_object *o;
     struct sim_object *current, *stored;
     int rc = current_of(r, &current, err);
     if (rc == 0) rc = api_object_decode(a, r->kind, q->body, &o, err);
+    if (rc == 0 && str_eq(query_get(a, q->target, "whenEmpty"), "true"))
+        rc = check_empty(s, r->name, err);
     if (rc < 0) return rc;
     if (str_empty(o->metadata.resource_version) && !(r->kind->flags & API_UNCONDITIONAL_UPDATE))
         return err_set(err, ERR_INVALID, "metadata.resourceVersion: must be specified");

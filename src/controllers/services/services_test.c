@@ -261,7 +261,7 @@ TEST(a_namespace_is_emptied_before_it_goes) {
     const struct plan_step *s = plan_at(p, 0);
     assert_int_equal(s->op, PLAN_REQUEST);
     assert_string_equal(s->method, "PUT");
-    assert_string_equal(s->path, "/api/v1/namespaces/default/finalize");
+    assert_string_equal(s->path, "/api/v1/namespaces/default/finalize?whenEmpty=true");
     OWN(arena_free_p) struct arena *a = arena_new();
     struct api_object *sent;
     assert_int_equal(

@@ -142,7 +142,15 @@ void admission_refused(struct admission *ad, int answer) {
     admission_reply(ad, answer);
 }
 
+int admission_still(struct admission *ad) {
+    int answer = ADMISSION_OK;
+    for (size_t i = 0; ad->waited && i < plugins.n && answer == ADMISSION_OK; i++)
+        if (plugins.v[i]->still && applies(plugins.v[i], ad)) answer = plugins.v[i]->still(ad);
+    return answer;
+}
+
 void admission_resume(struct admission *ad, int answer) {
+    ad->waited = true;
     if (answer == ADMISSION_OK)
         run(ad);
     else

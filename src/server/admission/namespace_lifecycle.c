@@ -40,29 +40,11 @@ static int immortal(struct admission *ad) {
     return 0;
 }
 
-/* ---- Namespace: what the API machinery adds to one ---- */
-
-static int namespace_defaults(struct admission *ad) {
-    struct core_v1_namespace *n = (void *)ad->object;
-    str_map_set(ad->a, &n->metadata.labels, "kubernetes.io/metadata.name", n->metadata.name);
-    if (ad->old) {
-        /* Only /finalize changes them. */
-        if (!str_eq(ad->subresource, "finalize"))
-            n->spec.finalizers = ((const struct core_v1_namespace *)ad->old)->spec.finalizers;
-        return 0;
-    }
-    bool has = false;
-    for (size_t i = 0; i < n->spec.finalizers.n; i++)
-        if (str_eq(n->spec.finalizers.v[i], "kubernetes")) has = true;
-    if (!has) *ARENA_PUSH(ad->a, &n->spec.finalizers) = "kubernetes";
-    n->status.phase = "Active";
-    return 0;
-}
-
 static const struct admission_plugin lifecycle = {.name = "NamespaceLifecycle",
                                                   .order = ORDER_NAMESPACE_LIFECYCLE,
                                                   .operations = ADMIT_CREATE,
-                                                  .mutate = namespace_lifecycle};
+                                                  .mutate = namespace_lifecycle,
+                                                  .still = namespace_lifecycle};
 ADMISSION_PLUGIN(lifecycle);
 
 static const struct admission_plugin protect = {.name = "NamespaceLifecycle",
@@ -72,12 +54,3 @@ static const struct admission_plugin protect = {.name = "NamespaceLifecycle",
                                                 .plural = "namespaces",
                                                 .mutate = immortal};
 ADMISSION_PLUGIN(protect);
-
-static const struct admission_plugin defaults = {.name = "NamespaceDefaults",
-                                                 .order = ORDER_NAMESPACE_LIFECYCLE,
-                                                 .operations = ADMIT_CREATE | ADMIT_UPDATE,
-                                                 .group = "",
-                                                 .plural = "namespaces",
-                                                 .subresources = true,
-                                                 .mutate = namespace_defaults};
-ADMISSION_PLUGIN(defaults);

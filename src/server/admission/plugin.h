@@ -43,6 +43,7 @@ struct admission {
     const char *subresource;      /* "", "status", … */
     const char *ns, *name;        /* name "" when it is not known yet */
     bool dry_run;
+    bool waited;         /* somebody answered later: other requests came in between */
     bool defaults_again; /* set by a plugin that put in fields the defaults should see */
     struct err err;
     struct slice refusal; /* a whole Status for the client that stands for err; empty: none */
@@ -92,6 +93,9 @@ struct admission_plugin {
     bool subresources;                   /* asked about status, scale, … too */
     int (*mutate)(struct admission *ad); /* either may be NULL */
     int (*validate)(struct admission *ad);
+    /* Asked once more right before the store, of creations for which somebody answered later: what
+     * mutate saw may be over. Never ADMISSION_LATER. May be NULL. */
+    int (*still)(struct admission *ad);
     void (*start)(struct api *api); /* once, when the cache holds everything; may be NULL */
 };
 
@@ -105,6 +109,8 @@ void admission_start(struct api *api);
  * ADMISSION_ANSWERED or < 0 and ad->err. */
 void admission_mutate(struct admission *ad, void (*done)(struct admission *ad, int answer));
 void admission_validate(struct admission *ad, void (*done)(struct admission *ad, int answer));
+/* Right before the store; ADMISSION_OK at once when nobody has answered later. */
+int admission_still(struct admission *ad);
 /* Both, for what is no write of an object: deletions, evictions, connections, tokens. */
 void admission_ask(struct admission *ad, void (*done)(struct admission *ad, int answer));
 /* For the object that c's route names, in c's arena; takes its own reference to current. */

@@ -419,6 +419,26 @@ void store_link_write(struct store_link *s, const struct store_write *w, store_w
     buf_done(&b);
 }
 
+static bool creates_in(const struct pending *p, const char *ns) {
+    struct store_write w;
+    struct slice rest, part;
+    if (!p->written || store_write_unpack(buf_view(&p->body), &w) < 0 || w.op != STORE_CREATE)
+        return false;
+    rest = w.key; /* "/pods./NAMESPACE/NAME" */
+    slice_cut(&rest, '/', &part);
+    slice_cut(&rest, '/', &part);
+    return slice_cut(&rest, '/', &part) && slice_is(part, ns);
+}
+
+bool store_link_creates_in(const struct store_link *s, const char *ns) {
+    size_t i = 0;
+    for (const struct map_entry *e; (e = map_next(&s->sent, &i));)
+        if (creates_in(e->value, ns)) return true;
+    for (i = 0; i < s->waiting.n; i++)
+        if (creates_in(s->waiting.v[i], ns)) return true;
+    return false;
+}
+
 void store_link_range(struct store_link *s, const struct store_range *r, store_row_fn *row,
                       store_done_fn *done, void *user) {
     struct pending *p = pending_new(STORE_RANGE, user);

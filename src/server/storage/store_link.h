@@ -32,6 +32,9 @@ typedef void store_write_fn(void *user, struct slice value, const struct err *er
 void store_link_write(struct store_link *s, const struct store_write *w, store_write_fn *fn,
                       void *user);
 
+/* A creation in this namespace has been submitted and not answered: the cache may lack it. */
+bool store_link_creates_in(const struct store_link *s, const char *ns);
+
 /* row for each row, borrowed; then done exactly once. */
 typedef void store_row_fn(void *user, const struct store_event *row);
 typedef void store_done_fn(void *user, const struct err *err);

@@ -147,6 +147,25 @@ TEST(the_answer_to_a_write_is_its_event) {
     fixture_done(&f);
 }
 
+TEST(a_creation_under_way_is_known_by_its_namespace) {
+    struct fixture f;
+    fixture_open(&f);
+    assert_false(store_link_creates_in(f.link, "a"));
+    create(&f);
+    assert_true(store_link_creates_in(f.link, "a"));
+    assert_false(store_link_creates_in(f.link, "b"));
+    assert_false(store_link_creates_in(f.link, "x"));
+    u64_send(&f, STORE_WRITE_OK, f.asked.v[0], 6, 1);
+    turns(&f, NULL, &f.answers, 1);
+    assert_false(store_link_creates_in(f.link, "a"));
+    store_link_write(f.link,
+                     &(struct store_write){STORE_DELETE, SLICE("/configmaps.core/a/x"), 6,
+                                           RV_OFFSET, slice_of(value)},
+                     on_written, &f);
+    assert_false(store_link_creates_in(f.link, "a"));
+    fixture_done(&f);
+}
+
 TEST(answers_and_events_of_others_keep_the_order_of_the_log) {
     struct fixture f;
     fixture_open(&f);

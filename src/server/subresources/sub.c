@@ -3,6 +3,7 @@
 #include "server/admission/plugin.h"
 #include "server/media/body.h"
 #include "server/subresources/connect.h"
+#include "server/subresources/finalize.h"
 #include "server/subresources/proxies.h"
 #include "server/verbs/remove.h"
 #include "server/verbs/write.h"
@@ -14,13 +15,6 @@ static void by_verb(struct call *c) {
         verb_update(c);
     else if (str_eq(c->route.verb, "patch"))
         verb_patch(c);
-    else
-        reply_method_not_allowed(c);
-}
-
-static void finalize(struct call *c) {
-    if (str_eq(c->route.verb, "update"))
-        verb_update(c);
     else
         reply_method_not_allowed(c);
 }
@@ -134,7 +128,7 @@ static const struct {
 } subresources[] = {
     {NULL, NULL, "status", by_verb},
     {NULL, NULL, "scale", scale_handle},
-    {"", "namespaces", "finalize", finalize},
+    {"", "namespaces", "finalize", finalize_subresource},
     {"", "pods", "log", log_stream},
     {"", "pods", "exec", exec_stream},
     {"", "pods", "attach", attach_stream},

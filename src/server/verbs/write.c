@@ -177,12 +177,18 @@ static void on_created(void *user, struct slice json, const struct err *err);
 
 static void write_commit(struct write *w) {
     const struct api_kind *k = storage_kind(w->c->kind);
+    int answer = w->op == STORE_CREATE ? admission_still(w->admission) : ADMISSION_OK;
+    if (answer != ADMISSION_OK) {
+        write_refused(w, answer);
+        return;
+    }
     struct commit commit = {w->op, k, w->object, w->current ? w->current->revision : 0};
     w->sent = true;
     commit_submit(w->api, &commit, w->op == STORE_CREATE ? on_created : write_changed, w);
 }
 
 static void on_stored_form(struct write *w, const struct err *err) {
+    w->admission->waited = true;
     if (err)
         write_fail(w, err);
     else
