@@ -79,7 +79,7 @@ static void print_refusals(const struct why *w) {
 
 static void print_preemption(const struct why *w) {
     const struct explanation *e = &w->explanation;
-    if (e->n_fit || !e->n) return;
+    if ((e->n_fit && !e->preempts_on) || !e->n) return;
     if (e->barred) {
         printf("\nIt may not take the room of other pods: %s\n", e->barred);
         return;
@@ -93,7 +93,9 @@ static void print_preemption(const struct why *w) {
     else
         printf("\nIt fits on node %s once those are gone that leave it already.", e->preempts_on);
     print_names(w, e->victims, e->n_victims);
-    printf("\nNodes where it would fit without pods of lower priority:");
+    puts("");
+    if (e->n_fit) return;
+    printf("Nodes where it would fit without pods of lower priority:");
     for (size_t i = 0; i < e->n; i++)
         if (e->nodes[i].victims)
             printf(" %s (%zu pod%s)", e->nodes[i].name, e->nodes[i].victims,
@@ -158,12 +160,34 @@ static void print_scores(const struct why *w) {
 
 /* ---- the pod ---- */
 
+static bool is_registered(const struct explanation *e, const char *node) {
+    for (size_t i = 0; i < e->n; i++)
+        if (str_eq(e->nodes[i].name, node)) return true;
+    return false;
+}
+
+/* Why it has no node although nothing about the pod itself stops it. */
+static void print_hold(const struct explanation *e) {
+    if (e->held) {
+        size_t n = strlen(e->held);
+        if (n && e->held[n - 1] == '.') n--;
+        printf(": %.*s", (int)n, e->held);
+        return;
+    }
+    if (!e->chosen) return;
+    printf(" yet: %s would be the best now", e->chosen);
+    if (e->together > 1)
+        printf(", but at least %d pods of its group get nodes together or none does", e->together);
+}
+
 static void print_state(const struct why *w) {
     const struct core_v1_pod *p = w->pod;
     const struct core_v1_pod_condition *c = pod_condition_get(p, "PodScheduled");
     if (!str_empty(p->spec.node_name)) {
         printf("Pod %s/%s is on node %s", p->metadata.namespace, p->metadata.name,
                p->spec.node_name);
+        if (!is_registered(&w->explanation, p->spec.node_name))
+            printf(", which is not registered: nobody runs it");
         if (c && str_eq(c->status, "True") && !str_empty(c->last_transition_time))
             printf(" since %s", c->last_transition_time);
         puts(pod_is_terminal(p) ? " (it has ended)." : ".");
@@ -180,8 +204,8 @@ static void print_state(const struct why *w) {
     } else if (w->other_scheduler)
         printf(": schedulerName %s is of no profile here, another scheduler has to place it",
                str_or(p->spec.scheduler_name, ""));
-    else if (w->explanation.chosen)
-        printf(" yet: %s would be the best now", w->explanation.chosen);
+    else
+        print_hold(&w->explanation);
     puts(".");
 }
 
@@ -189,11 +213,13 @@ static void print_request(const struct why *w) {
     const struct core_v1_pod *p = w->pod;
     struct pod_resources r = pod_requests(&p->spec);
     printf("It asks for %" PRId64 "m CPU and %" PRId64
-           " MiB of memory, has priority %d%s%s%s, and is placed by profile %s.\n",
+           " MiB of memory, has priority %d%s%s%s, and %s profile %s.\n",
            r.cpu_milli, r.memory_bytes >> 20, priority(p),
            str_empty(p->spec.priority_class_name) ? "" : " (",
            str_or(p->spec.priority_class_name, ""),
-           str_empty(p->spec.priority_class_name) ? "" : ")", w->explanation.profile->name);
+           str_empty(p->spec.priority_class_name) ? "" : ")",
+           w->other_scheduler ? "would be placed as follows by" : "is placed by",
+           w->explanation.profile->name);
 }
 
 static void print_waiting(const struct why *w) {
@@ -204,8 +230,9 @@ static void print_waiting(const struct why *w) {
         printf("It made room on node %s and waits until that is free.\n",
                p->status.nominated_node_name);
     if (c && str_eq(c->status, "False"))
-        printf("Reported at %s: %s: %s\n", str_or(c->last_transition_time, "-"),
-               str_or(c->reason, "-"), str_or(c->message, "-"));
+        printf("Reported%s%s: %s: %s\n", c->last_transition_time ? " at " : "",
+               str_or(c->last_transition_time, ""), str_or(c->reason, "-"),
+               str_or(c->message, "-"));
     if (w->tries)
         printf("Tried in vain %d time%s, last at %s.\n", w->tries, w->tries == 1 ? "" : "s",
                str_or(w->last_try, "-"));
@@ -287,6 +314,7 @@ void why_print_json(const struct why *w) {
     member(&b, "profile", e->profile->name);
     member(&b, "configurationError", w->profiles_error);
     member(&b, "best", e->chosen);
+    member(&b, "held", e->held);
     member(&b, "message", e->message);
     member(&b, "preemptionBarred", e->barred);
     member(&b, "preemptsOn", e->preempts_on);

@@ -145,16 +145,45 @@ TEST(why_prints_what_became_of_a_pod) {
          "Pod shop/p has no node: it waits for 2 scheduling gates to be removed: a, b."},
         {"\"spec\":{},\"status\":{\"nominatedNodeName\":\"n3\",\"conditions\":[{\"type\":"
          "\"PodScheduled\",\"status\":\"False\",\"reason\":\"Unschedulable\",\"message\":\"no\"}]}",
-         "It made room on node n3 and waits until that is free.\nReported at -: Unschedulable: no"},
+         "It made room on node n3 and waits until that is free.\nReported: Unschedulable: no"},
+        {"\"spec\":{\"nodeName\":\"gone\"}",
+         "Pod shop/p is on node gone, which is not registered: nobody runs it."},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         OWN(arena_free_p) struct arena *a = arena_new();
-        struct why w = {
-            .a = a, .pod = pod_of(a, rows[i].pod), .explanation = {.profile = &profile}};
+        struct explain_node node = {.name = "n1", .fits = true};
+        struct why w = {.a = a,
+                        .pod = pod_of(a, rows[i].pod),
+                        .explanation = {.profile = &profile, .nodes = &node, .n = 1}};
         char out[4096];
         printed(why_print_text, &w, out, sizeof out);
         SAYS(out, rows[i].says);
     }
+}
+
+TEST(why_names_what_holds_a_pod_that_would_fit) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct why w = decision(a);
+    char out[8192];
+    w.explanation.together = 3;
+    printed(why_print_text, &w, out, sizeof out);
+    SAYS(out, "Pod shop/p has no node yet: n11 would be the best now, but at least 3 pods of its "
+              "group get nodes together or none does.");
+    w.explanation.held = w.explanation.message = "its quota is used up.";
+    printed(why_print_text, &w, out, sizeof out);
+    SAYS(out, "Pod shop/p has no node: its quota is used up.\n");
+    SAYS(out, "* n11");
+    assert_null(strstr(out, "would be the best now"));
+    assert_null(strstr(out, "would not help"));
+    w.explanation.preempts_on = "n04";
+    printed(why_print_text, &w, out, sizeof out);
+    SAYS(out, "It fits on node n04 once those are gone that leave it already.");
+    assert_null(strstr(out, "Nodes where"));
+    w.other_scheduler = true;
+    w.explanation.held = NULL;
+    printed(why_print_text, &w, out, sizeof out);
+    SAYS(out, "another scheduler has to place it.");
+    SAYS(out, "and would be placed as follows by profile default-scheduler.");
 }
 
 TEST(why_prints_json_that_says_the_same) {

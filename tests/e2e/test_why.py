@@ -102,7 +102,19 @@ def test_a_gated_pod_names_its_gates(here):
 
 def test_a_pod_of_another_scheduler_is_told(here):
     place(here, "foreign", schedulerName="other")
-    assert "schedulerName other is of no profile here" in why(here, "foreign")
+    text = why(here, "foreign")
+    assert "schedulerName other is of no profile here" in text and "is placed by" not in text
+
+
+def test_what_holds_a_pod_that_would_fit_is_named(here):
+    here.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "member", "namespace": NS, "labels": {"scheduling.x-k8s.io/pod-group": "pair"}},
+                "spec": {"containers": [{"name": "c", "image": "none"}], "nodeSelector": {"fake": "yes"}, "tolerations": [{"operator": "Exists"}]}},
+               namespace=NS)
+    assert "PodGroup why/pair not found" == refused(here, "member")
+    assert "Pod why/member has no node: PodGroup why/pair not found." in why(here, "member")
+    here.apply({"apiVersion": "scheduling.x-k8s.io/v1alpha1", "kind": "PodGroup", "metadata": {"name": "pair", "namespace": NS}, "spec": {"minMember": 2}}, namespace=NS)
+    told = ac.until(lambda: (t := json.loads(why(here, "member", "-o", "json")))["pod"]["reportedMessage"] == t["held"] and t, what="the new reason")
+    assert told["held"] == "cannot find enough sibling pods, current pods number: 1, minMember of group why/pair: 2"
 
 
 def test_a_pod_that_is_not_there(here):

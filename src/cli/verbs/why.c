@@ -25,6 +25,8 @@ static int take_pod(void *user, const struct api_object *o) {
         snapshot_add_pod(&w->snapshot, p, p->spec.node_name);
     else if (!str_empty(p->status.nominated_node_name))
         snapshot_nominate(&w->snapshot, p, p->status.nominated_node_name);
+    if (str_empty(p->spec.node_name) && !p->spec.scheduling_gates.n && !pod_is_terminating(p))
+        gang_wait(&w->snapshot, p->metadata.namespace, &p->metadata.labels, p->metadata.uid);
     return 0;
 }
 
@@ -115,6 +117,8 @@ static int explain(struct why *w, const char *namespace, const char *name, bool 
         *question = *w->pod;
         w->other_scheduler = !sched_profile_named(profiles, w->pod->spec.scheduler_name);
         question->spec.node_name = NULL; /* as if it had to be placed now */
+        gang_wait(&w->snapshot, question->metadata.namespace, &question->metadata.labels,
+                  question->metadata.uid);
         w->explanation = sched_explain(w->a, &w->snapshot, &w->budgets, question);
         (json ? why_print_json : why_print_text)(w);
     }

@@ -139,21 +139,6 @@ static void say_late(struct sched_core *c, struct arena *a, struct gang *g, cons
                                     (unsigned long long)(g->timeout_ms / 1000), message));
 }
 
-/* Too few pods, no group, a cluster that is too small: no node needs to be asked. */
-static const char *not_ready(const struct sched_core *c, struct arena *a, const struct gang *g,
-                             size_t n) {
-    if (!g->known) return arena_printf(a, "PodGroup %s not found", g->key);
-    if (gang_staying(g) + n < (size_t)MAX_OF(g->min_member, 0))
-        return arena_printf(a,
-                            "cannot find enough sibling pods, current pods number: %zu, "
-                            "minMember of group %s: %d",
-                            gang_staying(g) + n, g->key, g->min_member);
-    const char *lacks = gang_lacks(&c->snapshot, g);
-    return lacks ? arena_printf(a, "the nodes together offer less %s than minResources of group %s",
-                                lacks, g->key)
-                 : NULL;
-}
-
 static void make_room(struct sched_core *c, struct arena *a, struct members *m) {
     take_back(c, m);
     for (size_t i = 0; i < m->n; i++) {
@@ -193,7 +178,7 @@ static void no_room(struct sched_core *c, struct arena *a, struct gang *g, struc
 
 void core_try_gang(struct sched_core *c, struct arena *a, struct gang *g) {
     struct members m = collect(c, a, g);
-    const char *why = not_ready(c, a, g, m.n);
+    const char *why = gang_not_ready(a, &c->snapshot, g, m.n);
     if (why) {
         /* Tried again when there are more pods, a group, or nodes. */
         refuse_all(c, &m, why, (struct queue_hint){.key = 1, .refused = CORE_GANG});

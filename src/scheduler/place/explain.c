@@ -76,11 +76,8 @@ static void ask_filters(struct arena *a, struct explanation *e, struct sched_que
     }
 }
 
-static void ask_preemption(struct arena *a, struct explanation *e, struct sched_query *q,
+static void ask_preemption(struct arena *a, struct explanation *e, struct snapshot *s,
                            const struct budgets *budgets, const struct core_v1_pod *pod) {
-    struct snapshot *s = q->snapshot;
-    for (size_t i = 0; i < e->n; i++)
-        if (!e->nodes[i].why->hopeless) e->nodes[i].victims = victims_on(a, q, s->nodes.v[i]);
     struct preempt_result r = preempt_find(a, s, budgets, pod);
     e->message = r.node ? e->message : arena_printf(a, "%s %s", e->message, r.message);
     e->preempts_on = r.node ? r.node->name : NULL;
@@ -90,20 +87,47 @@ static void ask_preemption(struct arena *a, struct explanation *e, struct sched_
             arena_printf(a, "%s/%s", r.victims[i]->class->namespace, sched_pod_name(r.victims[i]));
 }
 
+static void ask_without_lower(struct arena *a, struct explanation *e, struct sched_query *q) {
+    for (size_t i = 0; i < e->n; i++)
+        if (!e->nodes[i].why->hopeless)
+            e->nodes[i].victims = victims_on(a, q, q->snapshot->nodes.v[i]);
+}
+
+/* What is decided before any node is asked. */
+static const char *ask_group(struct arena *a, struct explanation *e, const struct snapshot *s,
+                             const struct core_v1_pod *pod) {
+    const char *name = str_map_get(&pod->metadata.labels, GANG_LABEL);
+    if (str_empty(name)) return NULL;
+    const struct gang *g = gang_of(s, pod->metadata.namespace, name);
+    if (!g)
+        return arena_printf(a, "PodGroup %s/%s not found", str_or(pod->metadata.namespace, ""),
+                            name);
+    e->together = g->known ? g->min_member : 0;
+    return gang_not_ready(a, s, g, g->waiting.n);
+}
+
 struct explanation sched_explain(struct arena *a, struct snapshot *s, const struct budgets *budgets,
                                  const struct core_v1_pod *pod) {
     struct sched_query *q = sched_query_of(a, s, pod);
     struct explanation e = {.profile = q->profile,
                             .n = s->nodes.n,
                             .nodes = ARENA_ARRAY(a, struct explain_node, s->nodes.n + 1)};
+    const char *group = ask_group(a, &e, s, pod), *quota = quota_refuses(a, s, q->class);
+    e.held = group ? group : quota;
     e.barred = preempt_barred(s, pod);
     ask_filters(a, &e, q);
     for (size_t i = 0; i < q->profile->n && e.n_fit; i++)
         if (takes_part(q, i)) add_scores(a, &e, q, i);
     struct sched_result r = sched_place(a, s, pod);
     e.chosen = r.node;
-    e.message = r.node ? NULL : r.message;
-    if (!r.node && e.n && e.barred) e.message = arena_printf(a, "%s %s", r.message, e.barred);
-    if (!r.node && e.n && !e.barred) ask_preemption(a, &e, q, budgets, pod);
+    if (r.node && !e.held) return e;
+    e.message = e.held ? e.held : r.message;
+    if (group || !e.n) return e;
+    if (e.barred) {
+        e.message = arena_printf(a, "%s %s", e.message, e.barred);
+        return e;
+    }
+    if (!r.node) ask_without_lower(a, &e, q);
+    ask_preemption(a, &e, s, budgets, pod);
     return e;
 }

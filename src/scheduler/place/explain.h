@@ -26,7 +26,9 @@ struct explanation {
     const struct sched_profile *profile;
     struct explain_node *nodes; /* in the order of the snapshot */
     size_t n, n_fit, n_scores;
-    const char *chosen;  /* the node it would get; NULL: none */
+    const char *held;    /* why it gets none of the nodes that fit: its quota, its group; or NULL */
+    int32_t together;    /* so many pods of its group get nodes together or not at all; 0: alone */
+    const char *chosen;  /* the node it would get, but for that; NULL: none */
     const char *message; /* then: as in FailedScheduling */
     const char *barred;  /* why it pushes out nobody now; NULL: it may */
     /* When no node fits and it may: whom it would push out where. */
@@ -35,6 +37,7 @@ struct explanation {
     size_t n_victims;
 };
 
-/* The pod must not be counted in s itself. What budgets forbid is done last. */
+/* The pod must not be counted in s itself, but may wait there for a node with its group. What
+ * budgets forbid is done last. */
 struct explanation sched_explain(struct arena *a, struct snapshot *s, const struct budgets *budgets,
                                  const struct core_v1_pod *pod);

@@ -88,3 +88,51 @@ TEST(a_pod_that_may_push_out_nobody_says_why) {
     assert_null(e.preempts_on);
     fixture_done(&s);
 }
+
+static const void *object(struct arena *a, const char *kind, const char *json) {
+    struct api_object *o = NULL;
+    const struct api_kind *k = api_kind_by_name("scheduling.x-k8s.io", "v1alpha1", kind);
+    assert_int_equal(api_object_decode(a, k, slice_of(json), &o, NULL), 0);
+    return o;
+}
+
+#define MEMBER                                                                                     \
+    "{\"metadata\":{\"name\":\"p\",\"namespace\":\"d\",\"labels\":{\"" GANG_LABEL "\":\"g\"}}"
+
+/* It waits with its group, as the scheduler has it, before it is asked about. */
+static void held(struct arena *a, struct snapshot *s, const char *pod, const char *says) {
+    struct api_object *o = NULL;
+    assert_int_equal(
+        api_object_decode(a, api_kind_by_name("", "v1", "Pod"), slice_of(pod), &o, NULL), 0);
+    struct gang *g = gang_wait(s, "d", &o->metadata.labels, "new");
+    struct explanation e = explained(a, s, pod);
+    assert_int_equal(e.n_fit, 3);
+    assert_non_null(e.chosen);
+    if (says)
+        assert_string_equal(e.held, says);
+    else
+        assert_null(e.held);
+    if (g) gang_unwait(s, g, "new");
+}
+
+TEST(what_holds_a_pod_that_fits_is_said_in_the_words_of_the_scheduler) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct snapshot s = {0};
+    const char *pod = MEMBER ",\"spec\":{}}";
+    cluster(&s);
+    held(a, &s, pod, "PodGroup d/g not found");
+    gangs_put(&s,
+              object(a, "PodGroup",
+                     "{\"metadata\":{\"name\":\"g\",\"namespace\":\"d\"},\"spec\":{\"minMember\":"
+                     "2}}"));
+    held(a, &s, pod,
+         "cannot find enough sibling pods, current pods number: 1, minMember of group d/g: 2");
+    given_pod(&s, "sibling", pod, "a");
+    held(a, &s, pod, NULL);
+    quotas_put(&s, object(a, "ElasticQuota",
+                          "{\"metadata\":{\"name\":\"q\",\"namespace\":\"d\"},\"spec\":{\"max\":{"
+                          "\"cpu\":\"4\"}}}"));
+    held(a, &s, POD("100m", ""), NULL);
+    held(a, &s, POD("1", ""), "the namespace would have more cpu than max of ElasticQuota q.");
+    fixture_done(&s);
+}

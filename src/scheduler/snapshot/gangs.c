@@ -119,7 +119,8 @@ size_t gang_staying(const struct gang *g) {
     return n;
 }
 
-const char *gang_lacks(const struct snapshot *s, const struct gang *g) {
+/* What the nodes offer together is less than minResources: which, or NULL. */
+static const char *lacks(const struct snapshot *s, const struct gang *g) {
     const struct resources *want = &g->min_resources;
     struct resources have = {0};
     for (size_t i = 0; i < s->nodes.n; i++) {
@@ -140,4 +141,19 @@ const char *gang_lacks(const struct snapshot *s, const struct gang *g) {
         if (want->v[i].amount > sum) return want->v[i].name;
     }
     return NULL;
+}
+
+const char *gang_not_ready(struct arena *a, const struct snapshot *s, const struct gang *g,
+                           size_t waiting) {
+    size_t n = gang_staying(g) + waiting;
+    if (!g->known) return arena_printf(a, "PodGroup %s not found", g->key);
+    if (n < (size_t)MAX_OF(g->min_member, 0))
+        return arena_printf(a,
+                            "cannot find enough sibling pods, current pods number: %zu, "
+                            "minMember of group %s: %d",
+                            n, g->key, g->min_member);
+    const char *which = lacks(s, g);
+    return which ? arena_printf(a, "the nodes together offer less %s than minResources of group %s",
+                                which, g->key)
+                 : NULL;
 }

@@ -43,5 +43,7 @@ struct gang *gang_wait(struct snapshot *s, const char *namespace, const struct s
 void gang_unwait(struct snapshot *s, struct gang *g, const char *uid);
 /* Members that use a node and are not about to leave it. */
 size_t gang_staying(const struct gang *g);
-/* What the nodes offer together is less than minResources: which, or NULL. */
-const char *gang_lacks(const struct snapshot *s, const struct gang *g);
+/* Why no node needs to be asked while `waiting` members want one: too few pods, no group, a cluster
+ * that is too small. In a; NULL: its nodes may be sought. */
+const char *gang_not_ready(struct arena *a, const struct snapshot *s, const struct gang *g,
+                           size_t waiting);

@@ -159,7 +159,7 @@ const char *quota_refuses(struct arena *a, const struct snapshot *s, const struc
         const struct quota_line *l = &q->lines.v[i];
         int64_t asks = asks_of(&c->asks, l->resource);
         if (asks && l->max >= 0 && l->used + l->promised + asks > l->max)
-            return arena_printf(a, "the namespace would have more %s than max of ElasticQuota %s",
+            return arena_printf(a, "the namespace would have more %s than max of ElasticQuota %s.",
                                 l->resource, q->name);
     }
     /* Only what others do not use of their min is lent. */
@@ -172,7 +172,7 @@ const char *quota_refuses(struct arena *a, const struct snapshot *s, const struc
             all->used + all->promised + asks > all->min)
             return arena_printf(a,
                                 "no %s is left to lend: the namespace has its min of "
-                                "ElasticQuota %s, and the others use theirs",
+                                "ElasticQuota %s, and the others use theirs.",
                                 l->resource, q->name);
     }
     return NULL;
