@@ -23,6 +23,7 @@ enum { /* api_kind.flags */
        API_VIRTUAL = 8,               /* never stored: reviews, TokenRequest; POST only */
        API_GENERATION = 16,           /* metadata.generation counts spec changes */
        API_UNCONDITIONAL_UPDATE = 32, /* update without resourceVersion is allowed */
+       API_CREATE_ON_UPDATE = 256,    /* a PUT makes what is not there */
        API_READ_ONLY = 128, /* a virtual kind that is made when asked for: get and list only */
        API_CONVERTED = 64,  /* never stored in this form: the kind with the same store_prefix and
                                without this flag is (api/convert.h) */

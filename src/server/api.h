@@ -134,6 +134,7 @@ void binding_create(struct call *c, struct api_object *obj);
 void component_status_handle(struct call *c);
 /* health.c: the i-th check of /readyz; false when there is none. */
 bool health_check(struct api *api, size_t i, const char **ret_name, bool *ret_ok);
+bool health_check_lives(size_t i); /* it is one of /livez, too */
 /* eviction.c: POST pods/NAME/eviction. */
 void eviction_create(struct call *c);
 /* scale.c: GET, PUT, PATCH of /scale. */

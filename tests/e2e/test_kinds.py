@@ -187,6 +187,8 @@ INVALID = [
      ("spec.egress[0].to[0].ipBlock.cidr", "FieldValueInvalid")),
     ("networking.k8s.io/v1", "Ingress", {"spec": {"rules": [{"host": "1.2.3.4"}]}}, ("spec.rules[0].host", "FieldValueInvalid")),
     ("autoscaling/v2", "HorizontalPodAutoscaler", {"spec": {"minReplicas": 4}}, ("spec.maxReplicas", "FieldValueInvalid")),
+    ("autoscaling/v2", "HorizontalPodAutoscaler", {"spec": {"behavior": {"scaleUp": {"policies": []}}}},
+     ("spec.behavior.scaleUp.policies", "FieldValueRequired")),
     ("policy/v1", "PodDisruptionBudget", {"spec": {"maxUnavailable": 1}}, ("spec", "FieldValueInvalid")),
     ("v1", "PersistentVolumeClaim", {"spec": {"resources": {"requests": {"storage": "0"}}}},
      ("spec.resources[storage]", "FieldValueInvalid")),

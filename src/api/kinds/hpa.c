@@ -13,19 +13,24 @@ static void add_policy(struct arena *a, struct autoscaling_v2_hpa_scaling_rules 
     *ARENA_PUSH(a, &r->policies) = (struct autoscaling_v2_hpa_scaling_policy){type, value, 15};
 }
 
+/* policies: [] is not absent, but says that there shall be none, which is refused. */
+static bool lacks_policies(const struct autoscaling_v2_hpa_scaling_rules *r) {
+    return !r->policies.n && !r->policies.v;
+}
+
 static void behavior_defaults(struct arena *a,
                               struct autoscaling_v2_horizontal_pod_autoscaler_behavior *b) {
     if (!b->scale_up) b->scale_up = ARENA_NEW(a, struct autoscaling_v2_hpa_scaling_rules);
     if (!b->scale_up->stabilization_window_seconds)
         b->scale_up->stabilization_window_seconds = number(a, 0);
     if (!b->scale_up->select_policy) b->scale_up->select_policy = "Max";
-    if (!b->scale_up->policies.n) {
+    if (lacks_policies(b->scale_up)) {
         add_policy(a, b->scale_up, "Pods", 4);
         add_policy(a, b->scale_up, "Percent", 100);
     }
     if (!b->scale_down) b->scale_down = ARENA_NEW(a, struct autoscaling_v2_hpa_scaling_rules);
     if (!b->scale_down->select_policy) b->scale_down->select_policy = "Max";
-    if (!b->scale_down->policies.n) add_policy(a, b->scale_down, "Percent", 100);
+    if (lacks_policies(b->scale_down)) add_policy(a, b->scale_down, "Percent", 100);
 }
 
 static void hpa_defaults(struct arena *a, void *obj) {

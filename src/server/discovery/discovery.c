@@ -6,132 +6,9 @@
 #include "base/own.h"
 #include "server/aggregation/aggregation.h"
 #include "server/api.h"
+#include "server/discovery/groups.h"
+#include "server/discovery/index.h"
 #include "server/discovery/tagged.h"
-
-/* Group names in API priority, then those the tables have besides: custom resources, and what
- * others have added, in alphabetical order. */
-static const char *const priority[] = {"apiregistration.k8s.io",
-                                       "apps",
-                                       "events.k8s.io",
-                                       "authentication.k8s.io",
-                                       "authorization.k8s.io",
-                                       "autoscaling",
-                                       "batch",
-                                       "certificates.k8s.io",
-                                       "networking.k8s.io",
-                                       "policy",
-                                       "rbac.authorization.k8s.io",
-                                       "storage.k8s.io",
-                                       "admissionregistration.k8s.io",
-                                       "apiextensions.k8s.io",
-                                       "scheduling.k8s.io",
-                                       "coordination.k8s.io",
-                                       "node.k8s.io",
-                                       "discovery.k8s.io",
-                                       "flowcontrol.apiserver.k8s.io"};
-
-static void add(struct arena *a, struct str_list *l, const char *s) {
-    if (!str_list_has(l, s)) *ARENA_PUSH(a, l) = s;
-}
-
-static bool known(const char *group) {
-    size_t n;
-    const struct api_kind *const *kinds = api_kinds(&n);
-    for (size_t i = 0; i < n; i++)
-        if (str_eq(kinds[i]->group, group)) return true;
-    struct aggregated *const *remote = aggregation_list(&n);
-    for (size_t i = 0; i < n; i++)
-        if (str_eq(remote[i]->group, group)) return true;
-    return false;
-}
-
-/* The highest first; equals stay in their order. */
-static void sort_groups(struct arena *a, struct str_list *l) {
-    int32_t *rank = ARENA_ARRAY(a, int32_t, l->n);
-    for (size_t i = 0; i < l->n; i++) {
-        const char *group = l->v[i];
-        int32_t own = aggregation_group_priority(group);
-        size_t at = i;
-        for (; at > 0 && rank[at - 1] < own; at--) {
-            rank[at] = rank[at - 1];
-            l->v[at] = l->v[at - 1];
-        }
-        rank[at] = own;
-        l->v[at] = group;
-    }
-}
-
-static struct str_list groups(struct arena *a) {
-    size_t n;
-    struct str_list ret = {0};
-    const struct api_kind *const *kinds = api_kinds(&n);
-    for (size_t i = 0; i < ARRAY_LEN(priority); i++)
-        if (known(priority[i])) add(a, &ret, priority[i]);
-    for (size_t i = 0; i < n; i++)
-        if (*kinds[i]->group) add(a, &ret, kinds[i]->group);
-    struct aggregated *const *remote = aggregation_list(&n);
-    for (size_t i = 0; i < n; i++) add(a, &ret, remote[i]->group);
-    sort_groups(a, &ret);
-    return ret;
-}
-
-/* "v2beta10": v2, beta, 10. What has another form comes last, by its letters. */
-struct version_rank {
-    int stage; /* 3: v1, 2: v1beta1, 1: v1alpha1, 0: another form */
-    uint64_t major, minor;
-};
-
-static struct version_rank rank_of(const char *v) {
-    static const char *const stages[] = {"alpha", "beta"};
-    const struct version_rank other = {0};
-    struct version_rank r = {.stage = 3};
-    size_t digits = *v == 'v' ? strspn(v + 1, "0123456789") : 0;
-    if (!digits || slice_u64(slice_from(v + 1, digits), &r.major) < 0) return other;
-    const char *rest = v + 1 + digits;
-    if (!*rest) return r;
-    for (int i = 0; i < 2; i++) {
-        if (!str_starts(rest, stages[i])) continue;
-        r.stage = i + 1;
-        return slice_u64(slice_of(rest + strlen(stages[i])), &r.minor) < 0 ? other : r;
-    }
-    return other;
-}
-
-/* Whether version x comes before y: the stable ones first, in each stage the newest first. */
-static bool comes_first(const char *x, const char *y) {
-    struct version_rank a = rank_of(x), b = rank_of(y);
-    if (a.stage != b.stage) return a.stage > b.stage;
-    if (a.stage == 0) return strcmp(x, y) < 0;
-    if (a.major != b.major) return a.major > b.major;
-    return a.minor > b.minor;
-}
-
-static bool version_first(const char *group, const char *x, const char *y) {
-    int32_t a = aggregation_version_priority(group, x), b = aggregation_version_priority(group, y);
-    return a != b ? a > b : comes_first(x, y);
-}
-
-static struct str_list versions(struct arena *a, const char *group) {
-    size_t n;
-    struct str_list ret = {0};
-    const struct api_kind *const *kinds = api_kinds(&n);
-    for (size_t i = 0; i < n; i++)
-        if (str_eq(kinds[i]->group, group)) add(a, &ret, kinds[i]->version);
-    struct aggregated *const *remote = aggregation_list(&n);
-    for (size_t i = 0; i < n; i++)
-        if (str_eq(remote[i]->group, group)) add(a, &ret, remote[i]->version);
-    for (size_t i = 1; i < ret.n; i++) /* few: sorting by insertion will do */
-        for (size_t j = i; j > 0 && version_first(group, ret.v[j], ret.v[j - 1]); j--) {
-            const char *swapped = ret.v[j];
-            ret.v[j] = ret.v[j - 1];
-            ret.v[j - 1] = swapped;
-        }
-    return ret;
-}
-
-static const char *group_version(struct arena *a, const char *group, const char *version) {
-    return *group ? arena_printf(a, "%s/%s", group, version) : version;
-}
 
 /* ---- what a kind offers ---- */
 
@@ -221,7 +98,7 @@ static bool resource_list(struct call *c, const char *group, const char *version
     buf_printf(&b,
                "{\"kind\":\"APIResourceList\",\"apiVersion\":\"v1\",\"groupVersion\":\"%s\","
                "\"resources\":[",
-               group_version(c->a, group, version));
+               discovery_group_version(c->a, group, version));
     for (size_t i = 0; i < n; i++) {
         if (!str_eq(kinds[i]->group, group) || !str_eq(kinds[i]->version, version)) continue;
         struct offer list[OFFERS_MAX];
@@ -238,17 +115,17 @@ static bool resource_list(struct call *c, const char *group, const char *version
 }
 
 static void put_group(struct buf *b, struct arena *a, const char *group) {
-    struct str_list v = versions(a, group);
+    struct str_list v = discovery_versions(a, group);
     buf_printf(b, "\"name\":\"%s\",\"versions\":[", group);
     for (size_t i = 0; i < v.n; i++)
         buf_printf(b, "%s{\"groupVersion\":\"%s\",\"version\":\"%s\"}", i ? "," : "",
-                   group_version(a, group, v.v[i]), v.v[i]);
+                   discovery_group_version(a, group, v.v[i]), v.v[i]);
     buf_printf(b, "],\"preferredVersion\":{\"groupVersion\":\"%s\",\"version\":\"%s\"}",
-               group_version(a, group, v.v[0]), v.v[0]);
+               discovery_group_version(a, group, v.v[0]), v.v[0]);
 }
 
 static void group_list(struct call *c) {
-    struct str_list g = groups(c->a);
+    struct str_list g = discovery_groups(c->a);
     OWN(buf_done) struct buf b = {0};
     buf_str(&b, "{\"kind\":\"APIGroupList\",\"apiVersion\":\"v1\",\"groups\":[");
     for (size_t i = 0; i < g.n; i++) {
@@ -261,7 +138,7 @@ static void group_list(struct call *c) {
 }
 
 static bool one_group(struct call *c, const char *group) {
-    if (!*group || !known(group)) return false;
+    if (!*group || !discovery_knows(group)) return false;
     OWN(buf_done) struct buf b = {0};
     buf_str(&b, "{\"kind\":\"APIGroup\",\"apiVersion\":\"v1\",");
     put_group(&b, c->a, group);
@@ -306,7 +183,7 @@ static void put_aggregated_kind(struct buf *b, const struct api_kind *k) {
 }
 
 static void put_aggregated_group(struct buf *b, struct arena *a, const char *group) {
-    struct str_list v = versions(a, group);
+    struct str_list v = discovery_versions(a, group);
     size_t n;
     const struct api_kind *const *kinds = api_kinds(&n);
     buf_str(b, "{\"metadata\":{");
@@ -351,9 +228,9 @@ static const char *aggregated_version(const struct call *c) {
 static void aggregated(struct call *c, const char *version, bool core) {
     struct str_list g = {0};
     if (core)
-        add(c->a, &g, "");
+        *ARENA_PUSH(c->a, &g) = "";
     else
-        g = groups(c->a);
+        g = discovery_groups(c->a);
     OWN(buf_done) struct buf b = {0};
     buf_printf(&b,
                "{\"kind\":\"APIGroupDiscoveryList\",\"apiVersion\":\"apidiscovery.k8s.io/%s\","
@@ -392,6 +269,10 @@ bool discovery_handle(struct call *c) {
             core_versions(c);
         else
             group_list(c);
+        return true;
+    }
+    if (str_eq(path, "/") || str_eq(path, "/index.html")) {
+        discovery_index(c);
         return true;
     }
     if (str_starts(path, "/apis/")) return below(c, path + 6, false);

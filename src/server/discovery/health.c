@@ -48,6 +48,8 @@ bool health_check(struct api *api, size_t i, const char **ret_name, bool *ret_ok
     return true;
 }
 
+bool health_check_lives(size_t i) { return i < ARRAY_LEN(checks) && checks[i].live; }
+
 static bool excluded(const struct call *c, const char *name) {
     for (size_t i = 0; i < c->r->query.n; i++)
         if (str_eq(c->r->query.v[i].key, "exclude") && str_eq(c->r->query.v[i].value, name))

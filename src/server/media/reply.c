@@ -76,7 +76,8 @@ struct accepted {
 
 /* Lists are PartialObjectMetadataList, all else is not. */
 static const char *misfit(const struct call *c, const char *as) {
-    bool list = str_eq(c->route.verb, "list"), asks_list = str_eq(as, "PartialObjectMetadataList");
+    bool list = str_eq(c->route.verb, "list") || str_eq(c->route.verb, "deletecollection");
+    bool asks_list = str_eq(as, "PartialObjectMetadataList");
     if (!c->kind || list == asks_list) return NULL;
     return list ? "you requested PartialObjectMetadata, but the requested object is a list"
                 : "you requested PartialObjectMetadataList, but the requested object is not a list";
@@ -267,7 +268,27 @@ static bool cause_of(const struct err *err, struct api_cause *ret) {
     return false;
 }
 
+/* What a body that cannot be read may owe to how it was sent. */
+static const char *body_encoding(const struct call *c) {
+    const char *encoding = http_header(&c->r->headers, "content-encoding");
+    return c->r->body.n && !str_empty(encoding) && !str_eq(encoding, "identity") ? encoding : NULL;
+}
+
+static void refuse_encoding(struct call *c, const char *encoding) {
+    reply_failure(c, ERR_UNSUPPORTED_MEDIA_TYPE,
+                  &(struct failure){.message = arena_printf(
+                                        c->a,
+                                        "the body of the request was in an unknown encoding (%s) "
+                                        "- Content-Encoding may only be identity",
+                                        encoding)});
+}
+
 void reply_error(struct call *c, const struct err *err) {
+    const char *encoding = err->reason == ERR_BAD_REQUEST ? body_encoding(c) : NULL;
+    if (encoding) {
+        refuse_encoding(c, encoding);
+        return;
+    }
     struct failure f = {.message = err->text};
     struct api_causes causes = {.a = c->a};
     struct api_cause cause;

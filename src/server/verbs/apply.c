@@ -11,7 +11,6 @@
 #include "base/own.h"
 #include "proto/json.h"
 #include "proto/yaml.h"
-#include "server/auth/authz.h"
 #include "server/media/body.h"
 #include "server/media/convert.h"
 #include "server/storage/raw.h"
@@ -140,43 +139,16 @@ static bool forced(struct call *c) {
     return force && (str_eq(force, "true") || str_eq(force, "1") || !*force);
 }
 
-/* A new object: may this user make one, and was it meant? 1: answered. */
-static int check_new(struct call *c, const json_t *config) {
+/* A uid is that of an object which was there. 1: answered. */
+static int names_another(struct call *c, const json_t *config) {
     const char *uid =
         json_string_value(json_object_get(json_object_get(config, "metadata"), "uid"));
-    struct attributes at = {.verb = "create",
-                            .group = c->route.group,
-                            .resource = c->route.plural,
-                            .subresource = "",
-                            .name = c->route.name,
-                            .ns = c->route.ns};
-    if (!authz_allows(c->api->authz, &c->user, &at)) {
-        reply_failure(c, ERR_FORBIDDEN,
-                      &(struct failure){.message = authz_refusal(c->a, &c->user, &at),
-                                        .name = c->route.name,
-                                        .group = c->route.group,
-                                        .kind = c->route.plural});
-        return 1;
-    }
     if (str_empty(uid)) return 0;
     reply_conflict(c, c->route.name,
                    arena_printf(c->a,
                                 "uid mismatch: the provided object specified uid %s, and no "
                                 "existing object was found",
                                 uid));
-    return 1;
-}
-
-static int name_new(struct call *c, struct api_object *obj) {
-    struct meta_v1_object_meta *m = &obj->metadata;
-    if (str_empty(m->name)) m->name = c->route.name;
-    if (str_eq(m->name, c->route.name)) return 0;
-    reply_failure(
-        c, ERR_BAD_REQUEST,
-        &(struct failure){.message = arena_printf(c->a,
-                                                  "the name of the object (%s) does not match the "
-                                                  "name on the URL (%s)",
-                                                  m->name, c->route.name)});
     return 1;
 }
 
@@ -191,7 +163,7 @@ static int apply_config(struct write *w, struct object *current, const struct ap
     if (old) m.w.before = convert_json(c->a, c->kind, object_json(current));
     int rc = merged_object(w, &m, config, ret, err);
     if (rc < 0) return rc;
-    if (!old && name_new(c, *ret)) return 1;
+    if (!old && write_name_new(c, *ret)) return 1;
     if (old && str_eq(m.w.manager, "kubectl") && migrated(c, &m.w, old, &allowed))
         m.allowed = &allowed;
     struct managed_conflict_list conflicts;
@@ -214,7 +186,7 @@ static int build(struct write *w, struct object *current, const struct api_objec
     int rc = read_config(c, &config, err);
     if (rc == 0) rc = check_config(c, c->kind, config, err);
     if (rc < 0) return rc;
-    if (!old && check_new(c, config)) return 1;
+    if (!old && (!write_may_create(c) || names_another(c, config))) return 1;
     return apply_config(w, current, old, config, ret, err);
 }
 

@@ -4,8 +4,8 @@
 #include "base/own.h"
 #include "server/custom/conversion.h"
 #include "server/media/convert.h"
+#include "server/verbs/list_impl.h"
 #include "server/verbs/remove.h"
-#include "server/verbs/select.h"
 
 enum { TOGETHER = 128 }; /* deletions of a collection under way at once */
 
@@ -44,39 +44,48 @@ void verb_delete(struct call *c) {
     remove_object(c->api, storage_kind(c->kind), ns, c->route.name, &o, single_done, c);
 }
 
-/* ---- a collection ---- */
+/* ---- a collection: what a LIST of the same options shows ---- */
 
 struct collection {
     struct call *c; /* NULL: a plugin has answered */
     struct api *api;
     const struct api_kind *kind;
     struct remove_options o;
-    VEC(struct object *) items; /* one whose deletion met another write comes again at the end */
-    size_t next, first_n, under_way;
+    struct list *list; /* the answer */
+    VEC(size_t) again; /* of the list: their deletion met another write */
+    size_t next, retried, under_way;
     struct err err;
+    const char *refused; /* whose deletion failed */
     bool failed, advancing, asking;
 };
 
 struct one {
     struct collection *d;
-    struct object *item;
+    size_t index; /* in the list */
 };
 
 static void advance(struct collection *d);
 
+/* Told by another write; what the client itself asked for is not tried again. */
+static bool may_try_again(const struct collection *d, const struct err *err) {
+    return err->reason == ERR_CONFLICT && !str_starts(err->text, "Precondition failed") &&
+           d->again.n < 8 * d->list->items.n;
+}
+
 static void one_done(void *user, struct slice json, bool gone, const struct err *err) {
     struct collection *d = ((struct one *)user)->d;
-    struct object *item = ((struct one *)user)->item;
+    size_t index = ((struct one *)user)->index;
     free(user);
     d->under_way--;
     d->asking = false;
     if (err && err->reason == ERR_NONE) {
         d->c = NULL;
         d->failed = true;
-    } else if (err && err->reason == ERR_CONFLICT && d->items.n < 9 * d->first_n) {
-        vec_push(&d->items, object_ref(item));
+    } else if (err && may_try_again(d, err)) {
+        vec_push(&d->again, index);
     } else if (err && err->reason != ERR_NOT_FOUND) {
         d->err = *err;
+        d->refused = object_name(d->list->items.v[index]);
         d->failed = true;
     }
     if (!d->advancing) advance(d);
@@ -84,71 +93,75 @@ static void one_done(void *user, struct slice json, bool gone, const struct err 
 
 static void collection_over(struct collection *d) {
     struct call *c = d->c;
+    struct list *l = d->list;
     struct err err = d->err;
-    bool failed = d->failed;
-    for (size_t i = 0; i < d->items.n; i++) object_unref(d->items.v[i]);
-    vec_done(&d->items);
+    const char *refused = d->refused;
+    bool sends = c && !d->failed;
+    vec_done(&d->again);
     custom_kind_unref(d->kind);
     free(d);
-    if (!c) return;
-    if (failed)
+    if (sends) {
+        list_send(l);
+        return;
+    }
+    if (c && err.reason == ERR_CONFLICT)
+        reply_conflict(c, refused, err.text);
+    else if (c)
         reply_error(c, &err);
+    list_free(l);
+}
+
+static bool take_next(struct collection *d, size_t *ret) {
+    if (d->next < d->list->items.n)
+        *ret = d->next++;
+    else if (d->retried < d->again.n)
+        *ret = d->again.v[d->retried++];
     else
-        reply_success(c, 200, NULL, NULL);
+        return false;
+    return true;
 }
 
 /* Only one is asked about at a time: whichever plugin refuses ends the request for all. */
 static void advance(struct collection *d) {
+    size_t index;
     d->advancing = true; /* a failure may come back before remove_object returns */
-    while (d->next < d->items.n && d->under_way < TOGETHER && !d->failed && !d->asking) {
+    while (d->under_way < TOGETHER && !d->failed && !d->asking && take_next(d, &index)) {
+        const struct object *o = d->list->items.v[index];
         struct one *one = malloc(sizeof *one);
         if (!one) abort();
-        *one = (struct one){d, d->items.v[d->next++]};
+        *one = (struct one){d, index};
         d->under_way++;
         char ns[LIMIT_NAME_BYTES + 1] = "";
-        memcpy(ns, one->item->key, MIN_OF(one->item->ns_n, sizeof ns - 1));
-        d->asking =
-            remove_object(d->api, d->kind, ns, object_name(one->item), &d->o, one_done, one);
+        memcpy(ns, o->key, MIN_OF(o->ns_n, sizeof ns - 1));
+        d->asking = remove_object(d->api, d->kind, ns, object_name(o), &d->o, one_done, one);
     }
     d->advancing = false;
-    if (!d->under_way && (d->next == d->items.n || d->failed)) collection_over(d);
+    bool all = d->next == d->list->items.n && d->retried == d->again.n;
+    if (!d->under_way && (all || d->failed)) collection_over(d);
 }
 
-static void collect(struct collection *d, const struct selection *s) {
-    struct slice prefix = *s->ns ? slice_of(arena_printf(d->c->a, "%s/", s->ns)) : SLICE("");
-    struct key_cursor at = key_index_seek(&d->c->resource->index, prefix, false);
-    struct arena *scratch = arena_new();
-    for (struct object *o; (o = key_index_next(&d->c->resource->index, &at));) {
-        if (o->key_n < prefix.n || memcmp(o->key, prefix.p, prefix.n) != 0) break;
-        if (selection_covers(s, scratch, o)) vec_push(&d->items, object_ref(o));
-        arena_reset(scratch);
-    }
-    arena_free(scratch);
+/* From here on the request has no on_close: it outlives its client. */
+static void on_found(struct list *l, void *user) {
+    struct call *c = l->c;
+    struct collection *d = calloc(1, sizeof *d);
+    if (!d) abort();
+    c->r->on_close = NULL;
+    c->r->handler_data = NULL;
+    *d = (struct collection){.c = c, .api = c->api, .kind = storage_kind(c->kind), .list = l};
+    custom_kind_ref(d->kind); /* a plugin may end the request before the deletions end */
+    d->o = *(const struct remove_options *)user;
+    d->o.once = true;
+    d->o.asker = c;
+    advance(d);
 }
 
 void verb_deletecollection(struct call *c) {
     struct err err;
-    struct remove_options o;
-    struct selection s;
-    if (remove_options_parse(c, &o, &err) < 0 || selection_init(c, &s, &err) < 0) {
-        reply_error(c, &err);
-        return;
-    }
-    if (c->kind->flags & API_NAMESPACED && !*c->route.ns) {
+    struct remove_options *o = ARENA_NEW(c->a, struct remove_options);
+    if (c->kind->flags & API_NAMESPACED && !*c->route.ns)
         reply_method_not_allowed(c);
-        return;
-    }
-    struct collection *d = calloc(1, sizeof *d);
-    if (!d) abort();
-    d->c = c;
-    d->api = c->api;
-    d->kind = storage_kind(c->kind);
-    custom_kind_ref(d->kind); /* a plugin may end the request before the deletions end */
-    d->o = o;
-    d->o.uid = d->o.resource_version = NULL;
-    d->o.once = true;
-    d->o.asker = c;
-    collect(d, &s);
-    d->first_n = d->items.n;
-    advance(d);
+    else if (remove_options_parse(c, o, &err) < 0)
+        reply_error(c, &err);
+    else
+        list_begin(c, on_found, o);
 }

@@ -261,7 +261,7 @@ static void step(struct list *l) {
     else if (l->state == LIST_MEASURES)
         begin(l);
     else
-        list_send(l);
+        list_found(l);
     if (!done) list_wait(l);
 }
 
@@ -357,6 +357,13 @@ void list_send(struct list *l) {
     conversion_run(c->api, c->a, c->kind, objects, l->items.n, on_converted, l);
 }
 
+void list_found(struct list *l) {
+    if (l->found)
+        l->found(l, l->user);
+    else
+        list_send(l);
+}
+
 /* ---- entry ---- */
 
 static struct list *list_new(struct call *c, const struct list_position *p) {
@@ -369,7 +376,7 @@ static struct list *list_new(struct call *c, const struct list_position *p) {
     return l;
 }
 
-void verb_list(struct call *c) {
+void list_begin(struct call *c, void (*found)(struct list *l, void *user), void *user) {
     struct err err;
     struct list_position p;
     if (list_position_parse(c, &p) < 0) return; /* answered */
@@ -380,6 +387,8 @@ void verb_list(struct call *c) {
     }
     struct list *l = list_new(c, &p);
     l->select = select;
+    l->found = found;
+    l->user = user;
     c->r->handler_data = l;
     c->r->on_close = list_closed;
     ready.loop = c->api->loop;
@@ -388,3 +397,5 @@ void verb_list(struct call *c) {
     else
         list_collect_log(l, p.start);
 }
+
+void verb_list(struct call *c) { list_begin(c, NULL, NULL); }

@@ -31,7 +31,7 @@ bool list_collect_some(struct list *l) {
 static void collect_one(struct list *l) {
     struct object *o = resource_get(l->c->resource, l->select.ns, l->select.name);
     if (o && selection_covers(&l->select, l->scratch, o)) vec_push(&l->items, object_ref(o));
-    list_send(l);
+    list_found(l);
 }
 
 void list_collect(struct list *l, struct slice start) {
@@ -45,7 +45,7 @@ void list_collect(struct list *l, struct slice start) {
     if (*s->ns) prefix = slice_of(arena_printf(c->a, "%s/", s->ns));
     l->from = key_index_snapshot(&c->resource->index, start, true, prefix);
     if (list_collect_some(l))
-        list_send(l);
+        list_found(l);
     else
         list_wait(l);
 }
@@ -94,7 +94,7 @@ static void on_range_done(void *user, const struct err *err) {
     if (l->range_rows == RANGE_ROWS && !l->more)
         range_next(l);
     else
-        list_send(l);
+        list_found(l);
 }
 
 static void range_next(struct list *l) {

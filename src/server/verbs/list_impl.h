@@ -5,7 +5,9 @@
 #include "server/verbs/select.h"
 
 struct list {
-    struct call *c; /* NULL: the client has gone away */
+    struct call *c;                            /* NULL: the client has gone away */
+    void (*found)(struct list *l, void *user); /* instead of sending, which is list_send's then */
+    void *user;
     struct selection select;
     struct arena *scratch;
     VEC(struct object *) items;
@@ -30,8 +32,11 @@ bool list_collect_some(struct list *l);
 void list_collect_log(struct list *l, struct slice start);
 
 /* All items are there. */
+void list_found(struct list *l);
 void list_send(struct list *l);
 /* The next step comes when its turn has come. */
 void list_wait(struct list *l);
+/* Collects what the request asks for; then found, or when that is NULL the list is sent. */
+void list_begin(struct call *c, void (*found)(struct list *l, void *user), void *user);
 /* Also of many items at once: they are let go of in pieces. */
 void list_free(struct list *l);

@@ -9,6 +9,19 @@
 #include "server/media/convert.h"
 #include "server/verbs/write.h"
 
+/* The version that a client saw of what is gone since is not asked for: it is made anew. */
+static int put_new(struct call *c, struct api_object *obj) {
+    struct meta_v1_object_meta *m = &obj->metadata;
+    if (write_name_new(c, obj) || !write_may_create(c)) return 1;
+    m->resource_version = NULL;
+    if (str_empty(m->uid)) return 0;
+    reply_conflict(
+        c, c->route.name,
+        arena_printf(c->a,
+                     "Precondition failed: UID in precondition: %s, UID in object meta: ", m->uid));
+    return 1;
+}
+
 static int build_put(struct write *w, struct object *current, const struct api_object *old,
                      struct api_object **ret, struct err *err) {
     struct call *c = w->c;
@@ -18,6 +31,10 @@ static int build_put(struct write *w, struct object *current, const struct api_o
     int rc = body_json(c, &json, err);
     if (rc == 0) rc = body_object(c, c->kind, json, &obj, err);
     if (rc < 0) return rc;
+    if (!old) {
+        *ret = obj;
+        return put_new(c, obj);
+    }
     if (str_empty(obj->metadata.resource_version) && !(c->kind->flags & API_UNCONDITIONAL_UPDATE)) {
         struct api_causes causes = {.a = c->a};
         *ARENA_PUSH(c->a, &causes) =
@@ -41,8 +58,12 @@ void verb_update(struct call *c) {
         reply_error(c, &err);
         return;
     }
+    const char *subresource = route_subresource(c);
     write_existing(
-        c, &(struct write){.build = build_put, .status = 200, .subresource = route_subresource(c)});
+        c, &(struct write){.build = build_put,
+                           .status = 200,
+                           .creates = c->kind->flags & API_CREATE_ON_UPDATE && !*subresource,
+                           .subresource = subresource});
 }
 
 /* ---- PATCH ---- */

@@ -54,6 +54,10 @@ struct write {
 
 /* For an object that exists: PUT, PATCH and subresources of c->route.name. */
 void write_existing(struct call *c, const struct write *w);
+/* For build() without a current object: may this user make one? Else he has been told so. */
+bool write_may_create(struct call *c);
+/* The name of a new object is that of the path. 1: answered. */
+int write_name_new(struct call *c, struct api_object *obj);
 /* managed.c: w->object gets its managedFields; w->managed is stamped before it is stored. */
 void write_track(struct write *w);
 struct managed_write write_manager(struct write *w);

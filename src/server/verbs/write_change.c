@@ -5,6 +5,7 @@
 #include "api/deletion.h"
 #include "api/table.h"
 #include "base/own.h"
+#include "server/auth/authz.h"
 #include "server/custom/conversion_write.h"
 #include "server/media/body.h"
 #include "server/media/convert.h"
@@ -108,6 +109,37 @@ void write_store_change(struct write *w) {
         return;
     }
     write_submit(w, gone ? STORE_DELETE : STORE_UPDATE);
+}
+
+/* ---- what is made when there is none ---- */
+
+bool write_may_create(struct call *c) {
+    struct attributes at = {.verb = "create",
+                            .group = c->route.group,
+                            .resource = c->route.plural,
+                            .subresource = "",
+                            .name = c->route.name,
+                            .ns = c->route.ns};
+    if (authz_allows(c->api->authz, &c->user, &at)) return true;
+    reply_failure(c, ERR_FORBIDDEN,
+                  &(struct failure){.message = authz_refusal(c->a, &c->user, &at),
+                                    .name = c->route.name,
+                                    .group = c->route.group,
+                                    .kind = c->route.plural});
+    return false;
+}
+
+int write_name_new(struct call *c, struct api_object *obj) {
+    struct meta_v1_object_meta *m = &obj->metadata;
+    if (str_empty(m->name)) m->name = c->route.name;
+    if (str_eq(m->name, c->route.name)) return 0;
+    reply_failure(
+        c, ERR_BAD_REQUEST,
+        &(struct failure){.message = arena_printf(c->a,
+                                                  "the name of the object (%s) does not match the "
+                                                  "name on the URL (%s)",
+                                                  m->name, c->route.name)});
+    return 1;
 }
 
 /* There is no such object: the write makes it. */
