@@ -10,6 +10,7 @@
 #include "client/path.h"
 #include "client/skim.h"
 #include "client/status.h"
+#include "proc/init.h"
 #include "proc/unix_socket.h"
 #include "proto/http.h"
 
@@ -68,6 +69,9 @@ int cli_api_send(const char *root, struct arena *a, const char *method, const ch
     struct timeval limit = {.tv_sec = ANSWER_S};
     OWN(close_p) int fd = -1;
     int rc = unix_connect(arena_printf(a, "%s/run/atoll/api.sock", root), false, &fd, err);
+    if (rc < 0 && !init_running(root))
+        return err_set(err, ERR_UNAVAILABLE, "not running under %s; `atoll up` starts it",
+                       *root ? root : "/");
     if (rc < 0) return rc;
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     buf_printf(&head, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", method, path);

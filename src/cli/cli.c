@@ -78,7 +78,7 @@ static void print_help(const struct verb *v, const struct cli_option *options, s
            v->summary);
     for (size_t i = 0; i < n; i++)
         printf("  %s%s%-*s  %s\n", options[i].name, options[i].argument ? " " : "",
-               (int)(26 - strlen(options[i].name) - (options[i].argument ? 1 : 0)),
+               MAX_OF(26 - (int)strlen(options[i].name) - (options[i].argument ? 1 : 0), 0),
                str_or(options[i].argument, ""), options[i].help);
     printf("  %-26s  %s\n", "--root DIR", "directory of this Atoll; default /");
     printf("  %-26s  %s\n", "--help", "this text");

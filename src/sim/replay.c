@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/buf.h"
 #include "base/own.h"
 #include "sim/sim.h"
 
@@ -276,12 +277,21 @@ static bool is_mode(const char *wanted) {
     return any;
 }
 
+static int no_mode(const char *wanted, struct err *err) {
+    OWN(buf_done) struct buf names = {0};
+    for (const struct replay_mode *m = replay_modes; m->name; m++)
+        buf_printf(&names, "%s, ", m->name);
+    return err_field(err, ERR_INVALID, "--mode", "no mode is called \"%.40s\"; there are %sall",
+                     wanted, names.p);
+}
+
 int sim_replay(const struct sim_options *o, struct err *err) {
     struct trace t = {0};
     uint64_t first = o->seed ? o->seed : FIRST_SEED, seeds = o->seeds ? o->seeds : SEEDS;
     const char *wanted = o->mode ? o->mode : "atoll";
-    if (!is_mode(wanted)) return err_set(err, ERR_INVALID, "no mode is called \"%.40s\"", wanted);
-    if (seeds > SEEDS_MAX) return err_set(err, ERR_INVALID, "at most %d seeds", SEEDS_MAX);
+    if (!is_mode(wanted)) return no_mode(wanted, err);
+    if (seeds > SEEDS_MAX)
+        return err_field(err, ERR_INVALID, "--plans", "at most %d seeds", SEEDS_MAX);
     int rc = trace_load(&t, o->nodes_csv, o->pods_csv, err);
     if (!rc)
         printf(

@@ -116,5 +116,6 @@ TEST(a_mode_that_nobody_knows_is_named) {
     struct err err;
     struct sim_options o = {.nodes_csv = "/", .pods_csv = "/", .mode = "odd"};
     assert_true(sim_replay(&o, &err) < 0);
-    assert_string_equal(err.text, "no mode is called \"odd\"");
+    assert_string_equal(err.field, "--mode");
+    assert_non_null(strstr(err.text, "no mode is called \"odd\"; there are random, "));
 }

@@ -135,6 +135,13 @@ int sim_check(const struct sim_options *o) {
         fprintf(stderr, "atoll sim: --controller: there is no controller '%s'\n", o->controller);
         return 2;
     }
+    struct sim_plan *first = plan_draw(o->seed, o->controller, o->scenarios);
+    if (!first) {
+        fprintf(stderr, "atoll sim: --scenarios: there is no scenario '%s'\n",
+                str_or(o->scenarios, str_or(o->controller, "")));
+        return 2;
+    }
+    plan_drop(first);
     log_setup("sim", LOG_LEVEL_ERROR);
     uint64_t began = clock_span_ns();
     if (o->seeds_file) {

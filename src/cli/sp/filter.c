@@ -58,6 +58,8 @@ static int filter_work(const struct filter *f, struct err *err) {
     struct slice body;
     api_path(&path, k, NULL, f->topology, NULL);
     int r = cli_api_get(f->root, f->a, path.p, &body, err);
+    if (r < 0 && err->reason == ERR_UNAVAILABLE)
+        err_wrap(err, "without --config DIR this is about a Topology of the API");
     if (r == 0) r = api_object_decode(f->a, k, body, &o, err);
     if (r == 0 && f->prefix) r = change(f, (void *)o, err);
     if (r == 1) {
