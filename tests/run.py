@@ -199,7 +199,7 @@ def clang_tidy(totals, whole):
     if not whole:
         print("  clang-tidy without the analyzer; `make lint` runs that too", flush=True)
     checks = [] if whole else ["--checks=-clang-analyzer-*"]
-    r = call(["xargs", "-P2", "-n8", "clang-tidy", "--quiet", *checks, "-p", CLANG], input="\n".join(tidy_sources()))
+    r = call(["xargs", "-P2", "-n8", "clang-tidy", "--quiet", *checks, "-p", CLANG], input="\n".join(tidy_sources()), timeout=2 * 3600)
     found = [l for l in r.stdout.splitlines() if re.search(r": (warning|error): ", l)]
     if found or r.returncode:
         totals.fail("clang-tidy", "\n".join(sorted(set(found))) or r.stdout)

@@ -160,6 +160,14 @@ def test_diff_and_explain(hello):
     assert re.search(r"^ +httpGet\t<HTTPGetAction>", hello.kubectl("explain", "pod.spec.containers.livenessProbe", "--recursive").stdout, re.M)
 
 
+def test_a_kind_of_ones_own_works_at_once(hello):
+    hello.kubectl("apply", "--server-side", "-f", f"{TOP}/examples/crontabs/crontabs.yaml")
+    r = hello.kubectl("apply", "-f", f"{TOP}/examples/crontabs/crontab.yaml", check=False)
+    assert r.returncode == 1 and 'The CronTab "a" is invalid: spec: Invalid value: "object": too many' in r.stderr, r.stderr
+    hello.kubectl("apply", "-f", "-", text=open(f"{TOP}/examples/crontabs/crontab.yaml").read().replace("12", "3"))
+    hello.kubectl("delete", "-f", f"{TOP}/examples/crontabs/crontabs.yaml")
+
+
 def test_config_map_change_arrives_at_the_service(hello):
     hello.kubectl("patch", "cm", "hello", "-p", json.dumps({"data": {"index.html": "second page\n"}}))
     until(lambda: {run("curl", "-sS", "--max-time", "5", url(hello), check=False).stdout for _ in range(6)} == {"second page\n"}, 30,
