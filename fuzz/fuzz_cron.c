@@ -1,7 +1,7 @@
 /* Any text: a schedule that parses has a value in each field and none out of range, and its next
  * moment lies ahead; a time zone's name never reads past its end. */
-#include "api/cron.h"
-#include "api/zone_offset.h"
+#include "api/values/cron.h"
+#include "api/values/zone_offset.h"
 #include "base/arena.h"
 #include "base/own.h"
 #include "fuzz/fuzz.h"

@@ -7,7 +7,7 @@
 #include "api/managed/managed.h"
 #include "api/managed/merge.h"
 #include "api/managed/walk.h"
-#include "api/patch.h"
+#include "api/patch/patch.h"
 #include "api/types.h"
 #include "base/own.h"
 #include "fuzz/fuzz.h"

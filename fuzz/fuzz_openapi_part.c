@@ -5,7 +5,7 @@
  */
 #include <jansson.h>
 
-#include "api/openapi.h"
+#include "api/openapi/openapi.h"
 #include "base/own.h"
 #include "fuzz/fuzz.h"
 

@@ -1,5 +1,5 @@
 /* A JSON patch from the first line of the input on, applied to a fixed document. */
-#include "api/patch.h"
+#include "api/patch/patch.h"
 #include "base/limits.h"
 #include "base/own.h"
 #include "fuzz/fuzz.h"

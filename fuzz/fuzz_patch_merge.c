@@ -1,5 +1,5 @@
 /* A merge patch: applying it twice must change nothing more (RFC 7386 is idempotent). */
-#include "api/patch.h"
+#include "api/patch/patch.h"
 #include "base/own.h"
 #include "fuzz/fuzz.h"
 

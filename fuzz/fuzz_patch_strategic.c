@@ -1,6 +1,6 @@
 /* A strategic merge patch of a pod. */
-#include "api/patch.h"
-#include "api/strategic.h"
+#include "api/patch/patch.h"
+#include "api/patch/strategic.h"
 #include "api/types.h"
 #include "base/own.h"
 #include "fuzz/fuzz.h"

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/quantity.h"
+#include "api/values/quantity.h"
 #include "base/own.h"
 #include "fuzz/fuzz.h"
 

@@ -1,5 +1,5 @@
 /* Label selectors and field selectors; one that parses must be able to match. */
-#include "api/selector.h"
+#include "api/values/selector.h"
 #include "base/own.h"
 #include "fuzz/fuzz.h"
 

@@ -2,7 +2,7 @@
  * taken has a canonical form that means the same, and never leaves its directory. */
 #include <string.h>
 
-#include "api/topology_grant.h"
+#include "api/rules/topology_grant.h"
 #include "base/own.h"
 #include "fuzz/fuzz.h"
 #include "proto/sp_address.h"

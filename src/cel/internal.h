@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "api/quantity.h"
+#include "api/values/quantity.h"
 #include "cel/cel.h"
 
 enum {

@@ -1,7 +1,7 @@
 /* format.NAME().validate(text): optional.none(), or what is wrong (KEP-2876's format library). */
 #include <string.h>
 
-#include "api/names.h"
+#include "api/values/names.h"
 #include "base/own.h"
 #include "base/regex.h"
 #include "cel/internal.h"

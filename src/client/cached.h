@@ -1,12 +1,12 @@
 /*
  * One object of a cache, at rest. Its four names stand beside it, so that it is found, ordered and
  * compared without being looked into. The object itself is either decoded for good, or packed
- * (api/packed.h) and decoded when somebody looks: then it stays decoded until shelf_cool() finds
- * that nobody has looked for a while. A head has nothing but the names.
+ * (api/codec/packed.h) and decoded when somebody looks: then it stays decoded until shelf_cool()
+ * finds that nobody has looked for a while. A head has nothing but the names.
  */
 #pragma once
 
-#include "api/packed.h"
+#include "api/codec/packed.h"
 #include "api/registry.h"
 #include "base/set.h"
 

@@ -2,10 +2,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "api/patch.h"
+#include "api/patch/patch.h"
+#include "api/patch/strategic.h"
 #include "api/registry.h"
-#include "api/selector.h"
-#include "api/strategic.h"
+#include "api/values/selector.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "client/plan.h"

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "api/pods.h"
+#include "api/rules/pods.h"
 #include "base/times.h"
 
 static const struct reconciler *find(const char *name) {

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "api/pods.h"
+#include "api/rules/pods.h"
 #include "base/own.h"
 #include "network/ipam.h"
 

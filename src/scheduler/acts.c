@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/quantity.h"
+#include "api/values/quantity.h"
 #include "base/log.h"
 #include "base/own.h"
 #include "base/times.h"

@@ -1,6 +1,6 @@
 #include "server/lifetime.h"
 
-#include "api/codec.h"
+#include "api/codec/codec.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/own.h"

@@ -1,7 +1,7 @@
 /* The admission plugins that controllers can tell: namespaces that end, default tolerations,
  * priorities, quotas of objects, addresses of services. */
-#include "api/node_match.h"
-#include "api/pods.h"
+#include "api/rules/node_match.h"
+#include "api/rules/pods.h"
 #include "base/own.h"
 #include "sim/api.h"
 

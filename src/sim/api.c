@@ -3,9 +3,9 @@
 
 #include <stdio.h>
 
-#include "api/patch.h"
-#include "api/pods.h"
-#include "api/strategic.h"
+#include "api/patch/patch.h"
+#include "api/patch/strategic.h"
+#include "api/rules/pods.h"
 #include "api/table.h"
 #include "base/own.h"
 

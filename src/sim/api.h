@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "api/deletion.h"
+#include "api/rules/deletion.h"
 #include "sim/store.h"
 
 struct sim_request {

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "api/pods.h"
+#include "api/rules/pods.h"
 #include "base/own.h"
 #include "base/times.h"
 

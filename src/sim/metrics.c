@@ -1,5 +1,5 @@
 /* metrics.k8s.io of the simulated cluster: pods use what their annotation says. */
-#include "api/pods.h"
+#include "api/rules/pods.h"
 #include "base/own.h"
 #include "sim/api.h"
 

@@ -2,7 +2,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 
-#include "api/patch.h"
+#include "api/patch/patch.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "sim/oracle.h"

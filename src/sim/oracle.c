@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "api/pods.h"
-#include "api/selector.h"
+#include "api/rules/pods.h"
+#include "api/values/selector.h"
 #include "base/own.h"
 #include "scheduler/snapshot/resources.h"
 #include "sim/faults.h"

@@ -1,6 +1,6 @@
 /* Deletion and eviction: the rules of src/server/verbs/remove.c and eviction.c. */
-#include "api/pods.h"
-#include "api/selector.h"
+#include "api/rules/pods.h"
+#include "api/values/selector.h"
 #include "base/own.h"
 #include "sim/api.h"
 #include "sim/oracle.h"

@@ -1,8 +1,8 @@
 /* Create and update: the same steps in the same order as src/server/verbs/write.c. */
 #include <stdio.h>
 
-#include "api/names.h"
 #include "api/table.h"
+#include "api/values/names.h"
 #include "base/limits.h"
 #include "base/own.h"
 #include "base/times.h"

@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #include "api/registry.h"
-#include "api/topology_graph.h"
+#include "api/rules/topology_graph.h"
 #include "base/limits.h"
 #include "base/own.h"
 #include "sp/config_topology.h"

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "api/registry.h"
-#include "api/topology_graph.h"
+#include "api/rules/topology_graph.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/own.h"

@@ -9,8 +9,8 @@
 
 #include "api/custom/jsonpath.h"
 #include "api/custom/schema.h"
+#include "api/managed/shape.h"
 #include "api/registry.h"
-#include "api/shape.h"
 
 struct custom_object {
     const char *api_version, *kind;
@@ -75,7 +75,7 @@ void custom_kind_unref(const struct api_kind *k);
 /* The kind of a definition's versions that is stored. */
 const struct api_kind *custom_storage_kind(const struct api_kind *k);
 
-/* How merging by fields sees objects of the kind (api/shape.h). */
+/* How merging by fields sees objects of the kind (api/managed/shape.h). */
 struct shape custom_shape(const struct api_kind *k);
 
 /* What came from a client, right after decoding: unknown and repeated fields are told as mode says,

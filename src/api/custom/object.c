@@ -1,5 +1,5 @@
 /* Objects of custom kinds: from and to their canonical form, validation. */
-#include "api/codec.h"
+#include "api/codec/codec.h"
 #include "api/custom/custom.h"
 #include "base/own.h"
 #include "proto/json.h"

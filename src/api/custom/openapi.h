@@ -2,7 +2,7 @@
 #pragma once
 
 #include "api/custom/custom.h"
-#include "api/openapi_schema.h"
+#include "api/openapi/schema.h"
 
 /* "com.example.v1.Widget" for group example.com. */
 void custom_openapi_name(struct buf *b, const struct api_kind *k, const char *kind);

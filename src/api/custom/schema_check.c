@@ -4,7 +4,7 @@
  * that everything said there is also said outside.
  */
 #include "api/custom/schema_check.h"
-#include "api/names.h"
+#include "api/values/names.h"
 #include "base/own.h"
 
 enum level { LEVEL_ROOT, LEVEL_ITEM, LEVEL_FIELD };

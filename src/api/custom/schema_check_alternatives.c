@@ -1,7 +1,7 @@
 /* What a schema says inside allOf, anyOf, oneOf and not (KEP-1111): it restricts values and does
  * not make shapes, and what it names is named outside too. */
 #include "api/custom/schema_check.h"
-#include "api/names.h"
+#include "api/values/names.h"
 #include "base/own.h"
 
 static const char *type_of(const struct value *v) {

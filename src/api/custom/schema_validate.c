@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "api/custom/schema.h"
-#include "api/names.h"
+#include "api/values/names.h"
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/own.h"

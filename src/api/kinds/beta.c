@@ -1,5 +1,5 @@
 /* The beta forms that clients before 1.21 speak, made from the stored forms and back. */
-#include "api/convert.h"
+#include "api/codec/convert.h"
 #include "api/kinds/kinds.h"
 
 /* ---- batch/v1beta1 CronJob: the same layout ---- */

@@ -1,7 +1,7 @@
 /* Autoscalers, networking, policy, storage, quotas, priorities and the forms of older clients. */
 #include <string.h>
 
-#include "api/convert.h"
+#include "api/codec/convert.h"
 #include "api/kinds/kinds_test.h"
 #include "base/buf.h"
 #include "base/slice.h"

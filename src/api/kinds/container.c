@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "api/kinds/kinds.h"
-#include "api/pods.h"
+#include "api/rules/pods.h"
 
 /* exec, httpGet, tcpSocket, grpc or sleep: exactly one. */
 static void handler_validate(size_t n, const char *path, struct api_causes *causes) {

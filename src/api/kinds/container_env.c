@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "api/kinds/kinds.h"
-#include "api/quantity.h"
+#include "api/values/quantity.h"
 
 static bool in_list(const char *const *list, size_t n, const char *s) {
     for (size_t i = 0; i < n; i++)

@@ -1,8 +1,8 @@
 /* CronJob: defaults, validation, Table columns. */
 #include <string.h>
 
-#include "api/cron.h"
 #include "api/kinds/job.h"
+#include "api/values/cron.h"
 
 enum { NAME_MAX_BYTES = 52 };
 

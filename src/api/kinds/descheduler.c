@@ -1,6 +1,6 @@
 /* DeschedulerPolicy: validation, Table columns. */
 #include "api/kinds/kinds.h"
-#include "api/quantity.h"
+#include "api/values/quantity.h"
 
 typedef struct descheduling_v1alpha1_descheduler_policy policy;
 

@@ -1,7 +1,7 @@
 /* Events: core/v1, as they are stored, and events.k8s.io/v1. */
 #include <string.h>
 
-#include "api/convert.h"
+#include "api/codec/convert.h"
 #include "api/kinds/kinds.h"
 
 static void *to_events(struct arena *a, const void *obj) {

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "api/kinds/hpa.h"
-#include "api/quantity.h"
+#include "api/values/quantity.h"
 
 enum { PERIOD_SECONDS_MAX = 1800, WINDOW_SECONDS_MAX = 3600 };
 

@@ -2,7 +2,7 @@
  * HorizontalPodAutoscaler: autoscaling/v1 made from the stored autoscaling/v2 and back. What v1 has
  * no field for is carried in annotations, so that a client that reads and writes v1 loses nothing.
  */
-#include "api/convert.h"
+#include "api/codec/convert.h"
 #include "api/kinds/kinds.h"
 
 #define METRICS_KEY "autoscaling.alpha.kubernetes.io/metrics"

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "api/selector.h"
+#include "api/values/selector.h"
 #include "base/times.h"
 
 #define UID_KEY "batch.kubernetes.io/controller-uid"

@@ -2,8 +2,8 @@
  * validation that several kinds need. Private to src/api/kinds. */
 #pragma once
 
-#include "api/names.h"
 #include "api/registry.h"
+#include "api/values/names.h"
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/own.h"

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "api/convert.h"
+#include "api/codec/convert.h"
 #include "base/buf.h"
 #include "base/slice.h"
 

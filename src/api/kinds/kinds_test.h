@@ -1,8 +1,8 @@
 /* What the tests of kinds share. Single quotes in documents stand for double ones. */
 #pragma once
 
-#include "api/names.h"
 #include "api/registry.h"
+#include "api/values/names.h"
 #include "base/own.h"
 #include "base/test.h"
 

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "api/kinds/kinds.h"
-#include "api/quantity.h"
+#include "api/values/quantity.h"
 
 /* Containers: what is not said of the default comes from the maximum, and so on. */
 static void limitrange_defaults(struct arena *a, void *obj) {

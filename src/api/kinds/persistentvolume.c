@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "api/kinds/kinds.h"
-#include "api/quantity.h"
 #include "api/table.h"
+#include "api/values/quantity.h"
 
 #define BETA_CLASS "volume.beta.kubernetes.io/storage-class"
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "api/kinds/kinds.h"
-#include "api/pods.h"
+#include "api/rules/pods.h"
 #include "base/times.h"
 
 /* Requests that are absent are those of limits: Pod only, not templates. */

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "api/kinds/kinds.h"
-#include "api/selector.h"
+#include "api/values/selector.h"
 
 enum { DNS_NAMESERVERS_MAX = 3, DNS_SEARCHES_MAX = 32 };
 

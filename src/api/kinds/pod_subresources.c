@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "api/kinds/kinds.h"
-#include "api/pods.h"
+#include "api/rules/pods.h"
 
 static const char *const resized[] = {"cpu", "memory"};
 

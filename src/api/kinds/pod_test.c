@@ -1,7 +1,7 @@
 #include <string.h>
 
 #include "api/kinds/kinds_test.h"
-#include "api/pods.h"
+#include "api/rules/pods.h"
 #include "base/buf.h"
 #include "base/slice.h"
 

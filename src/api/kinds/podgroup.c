@@ -1,6 +1,6 @@
 /* PodGroup and ElasticQuota: validation, Table columns. */
 #include "api/kinds/kinds.h"
-#include "api/quantity.h"
+#include "api/values/quantity.h"
 
 static void group_prepare(struct arena *a, void *obj, const void *old) {
     struct scheduling_v1alpha1_pod_group *g = obj;

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "api/kinds/kinds.h"
-#include "api/quantity.h"
+#include "api/values/quantity.h"
 
 static const char *const standard[] = {"cpu",
                                        "memory",

@@ -1,6 +1,6 @@
 /* ReplicationController and PodTemplate: defaults, validation, Table columns. */
 #include "api/kinds/kinds.h"
-#include "api/selector.h"
+#include "api/values/selector.h"
 
 static void controller_defaults(struct arena *a, void *obj) {
     struct core_v1_replication_controller *rc = obj;

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "api/topology_graph.h"
+#include "api/rules/topology_graph.h"
 
 static const struct topology_pattern patterns[] = {
     {"bus", {"bus"}, 1, "drop-oldest", true, "bus"},

@@ -1,5 +1,5 @@
 #include "api/kinds/kinds_test.h"
-#include "api/topology_graph.h"
+#include "api/rules/topology_graph.h"
 
 #define SP "sp.atoll.dev/v1"
 #define TOPOLOGY(spec) "{'metadata':{'name':'x'},'spec':{" spec "}}"

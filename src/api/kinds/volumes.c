@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "api/kinds/kinds.h"
-#include "api/quantity.h"
 #include "api/table.h"
+#include "api/values/quantity.h"
 
 /* A path inside a volume: relative and without "..". */
 static void inner_path(struct api_causes *causes, const char *field, const char *path) {

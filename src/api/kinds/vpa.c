@@ -1,7 +1,7 @@
 /* VerticalPodAutoscaler: validation, Table columns. */
-#include "api/vpa.h"
+#include "api/rules/vpa.h"
 #include "api/kinds/kinds.h"
-#include "api/quantity.h"
+#include "api/values/quantity.h"
 
 static void vpa_prepare(struct arena *a, void *obj, const void *old) {
     vpa_object *v = obj;

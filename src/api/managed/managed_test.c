@@ -1,7 +1,7 @@
 #include "api/managed/managed.h"
 
 #include "api/managed/merge.h"
-#include "api/patch.h"
+#include "api/patch/patch.h"
 #include "api/registry.h"
 #include "base/own.h"
 #include "base/test.h"

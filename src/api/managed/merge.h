@@ -8,7 +8,7 @@
 #include <jansson.h>
 
 #include "api/managed/fields.h"
-#include "api/shape.h"
+#include "api/managed/shape.h"
 
 /* The result is a new reference; it shares what did not change with both. */
 json_t *fields_merge(struct arena *a, struct shape shape, const json_t *live, const json_t *config);

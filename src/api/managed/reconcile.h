@@ -6,7 +6,7 @@
 #pragma once
 
 #include "api/managed/fields.h"
-#include "api/shape.h"
+#include "api/managed/shape.h"
 
 struct reconcile {
     struct arena *a;

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "api/managed/fields.h"
-#include "api/shape.h"
+#include "api/managed/shape.h"
 
 /* Which part of an object a write is about; the rest is not looked at. */
 enum fields_part {

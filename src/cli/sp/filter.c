@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "api/registry.h"
-#include "api/topology_graph.h"
+#include "api/rules/topology_graph.h"
 #include "base/own.h"
 #include "cli/api_get.h"
 #include "cli/sp/sp_cli.h"

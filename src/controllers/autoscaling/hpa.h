@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "api/selector.h"
+#include "api/values/selector.h"
 #include "controllers/autoscaling/metrics.h"
 
 typedef struct autoscaling_v2_horizontal_pod_autoscaler hpa_object;

@@ -1,6 +1,6 @@
 /* Each kind of figure: where it comes from, how many pods it asks for, what the status says of it.
  * The words of errors are those that clients know. */
-#include "api/quantity.h"
+#include "api/values/quantity.h"
 #include "base/own.h"
 #include "controllers/autoscaling/hpa.h"
 #include "controllers/common.h"

@@ -2,7 +2,7 @@
  * figures are taken so that they can only slow a change down, never turn it round. */
 #include <math.h>
 
-#include "api/pods.h"
+#include "api/rules/pods.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "controllers/autoscaling/hpa.h"

@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 
-#include "api/codec.h"
-#include "api/quantity.h"
+#include "api/codec/codec.h"
+#include "api/values/quantity.h"
 #include "base/map.h"
 #include "base/times.h"
 #include "client/path.h"

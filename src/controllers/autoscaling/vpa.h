@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "api/vpa.h"
+#include "api/rules/vpa.h"
 #include "controllers/autoscaling/histogram.h"
 #include "controllers/autoscaling/hpa.h"
 

@@ -2,7 +2,7 @@
  * been seen. */
 #include <math.h>
 
-#include "api/quantity.h"
+#include "api/values/quantity.h"
 #include "base/own.h"
 #include "controllers/autoscaling/vpa.h"
 

@@ -3,7 +3,7 @@
  * keeps histograms of it, and writes what the containers should ask for into the status. What it
  * knows is in the world as a note, and once a minute in checkpoints.
  */
-#include "api/quantity.h"
+#include "api/values/quantity.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "controllers/autoscaling/vpa.h"

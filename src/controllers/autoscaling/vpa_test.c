@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/quantity.h"
+#include "api/values/quantity.h"
 #include "controllers/autoscaling/fixture.h"
 #include "controllers/autoscaling/vpa.h"
 

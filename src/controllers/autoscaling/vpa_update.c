@@ -3,8 +3,8 @@
  * where they run, when the mode allows it, or evicted one at a time; what takes their place is made
  * with what is recommended. Budgets for disruptions are the eviction's to honour.
  */
-#include "api/pods.h"
-#include "api/quantity.h"
+#include "api/rules/pods.h"
+#include "api/values/quantity.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "controllers/autoscaling/vpa.h"

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/pods.h"
-#include "api/selector.h"
+#include "api/rules/pods.h"
+#include "api/values/selector.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "controllers/disruption/descheduler.h"

@@ -1,7 +1,7 @@
 /* Where a pod fits: what the scheduler's filters ask, on the descheduler's picture. */
-#include "api/node_match.h"
-#include "api/pods.h"
-#include "api/selector.h"
+#include "api/rules/node_match.h"
+#include "api/rules/pods.h"
+#include "api/values/selector.h"
 #include "base/own.h"
 #include "controllers/disruption/descheduler.h"
 

@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/node_match.h"
-#include "api/pods.h"
-#include "api/quantity.h"
+#include "api/rules/node_match.h"
+#include "api/rules/pods.h"
+#include "api/values/quantity.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "controllers/disruption/descheduler.h"

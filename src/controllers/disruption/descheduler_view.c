@@ -1,9 +1,9 @@
 /* The descheduler's picture: made from the world. */
 #include <string.h>
 
-#include "api/pods.h"
-#include "api/quantity.h"
-#include "api/selector.h"
+#include "api/rules/pods.h"
+#include "api/values/quantity.h"
+#include "api/values/selector.h"
 #include "base/map.h"
 #include "base/own.h"
 #include "base/times.h"

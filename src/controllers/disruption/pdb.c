@@ -5,8 +5,8 @@
  */
 #include <string.h>
 
-#include "api/pods.h"
-#include "api/selector.h"
+#include "api/rules/pods.h"
+#include "api/values/selector.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "controllers/common.h"

@@ -1,6 +1,6 @@
 #include <stdio.h>
 
-#include "api/pods.h"
+#include "api/rules/pods.h"
 #include "base/times.h"
 #include "controllers/fixture.h"
 

@@ -3,7 +3,7 @@
  * minutes, because whoever said so has failed or changed his mind: the condition becomes False
  * again, as KEP-3329 has it.
  */
-#include "api/pods.h"
+#include "api/rules/pods.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "controllers/common.h"

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/cron.h"
+#include "api/values/cron.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "controllers/jobs/job.h"

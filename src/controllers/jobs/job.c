@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "api/pods.h"
+#include "api/rules/pods.h"
 #include "base/own.h"
 
 static int32_t index_of(const struct core_v1_pod *pod) {

@@ -1,7 +1,7 @@
 /* Tests of Jobs: one Job, its pods, and what happens to them. */
 #pragma once
 
-#include "api/pods.h"
+#include "api/rules/pods.h"
 #include "base/times.h"
 #include "controllers/fixture.h"
 #include "controllers/jobs/job.h"

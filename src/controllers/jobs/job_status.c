@@ -1,7 +1,7 @@
 /* Job: exact counting, conditions, the end. */
 #include <string.h>
 
-#include "api/pods.h"
+#include "api/rules/pods.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "controllers/jobs/job.h"

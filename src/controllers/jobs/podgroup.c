@@ -1,5 +1,5 @@
 /* PodGroup of scheduling.x-k8s.io: how far a gang is, told from its pods. The scheduler decides. */
-#include "api/pods.h"
+#include "api/rules/pods.h"
 #include "base/own.h"
 #include "controllers/common.h"
 

@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "api/pods.h"
+#include "api/rules/pods.h"
 #include "base/own.h"
 #include "controllers/nodes/node_lifecycle.h"
 

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/pods.h"
+#include "api/rules/pods.h"
 #include "base/times.h"
 #include "controllers/fixture.h"
 #include "controllers/nodes/node_lifecycle.h"

@@ -6,8 +6,8 @@
  */
 #include <string.h>
 
-#include "api/node_match.h"
-#include "api/pods.h"
+#include "api/rules/node_match.h"
+#include "api/rules/pods.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "controllers/nodes/node_lifecycle.h"

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "api/quantity.h"
+#include "api/values/quantity.h"
 
 static const char yes[] = "yes";
 

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "api/claims.h"
+#include "api/rules/claims.h"
 #include "controllers/common.h"
 
 typedef struct core_v1_persistent_volume_claim claim_t;

@@ -1,6 +1,6 @@
 #include "controllers/workloads/daemon_pods.h"
 
-#include "api/node_match.h"
+#include "api/rules/node_match.h"
 #include "base/own.h"
 #include "controllers/workloads/revisions.h"
 

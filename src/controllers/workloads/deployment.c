@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/pods.h"
+#include "api/rules/pods.h"
 #include "base/own.h"
 #include "controllers/workloads/deployment.h"
 #include "controllers/workloads/rollout.h"

@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/pods.h"
+#include "api/rules/pods.h"
 #include "controllers/fixture.h"
 #include "controllers/workloads/rollout.h"
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/patch.h"
+#include "api/patch/patch.h"
 #include "base/own.h"
 
 const char revision_hash_key[] = "controller-revision-hash";

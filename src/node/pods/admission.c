@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#include "api/host_ports.h"
+#include "api/rules/host_ports.h"
 #include "base/own.h"
 #include "node/pods/resources.h"
 

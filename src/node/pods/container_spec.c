@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "api/topology_grant.h"
+#include "api/rules/topology_grant.h"
 #include "base/own.h"
 #include "node/pods/dns_config.h"
 #include "node/pods/resources.h"

@@ -1,5 +1,5 @@
 /* In-place changes of resources: what is wanted, and what the status tells. Pure. */
-#include "api/pods.h"
+#include "api/rules/pods.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "node/pods/resize.h"

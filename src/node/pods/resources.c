@@ -1,6 +1,6 @@
 #include "node/pods/resources.h"
 
-#include "api/quantity.h"
+#include "api/values/quantity.h"
 #include "base/own.h"
 #include "base/slice.h"
 

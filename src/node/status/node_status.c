@@ -1,7 +1,7 @@
 /* The status of the Node object. Pure. */
 #include <inttypes.h>
 
-#include "api/quantity.h"
+#include "api/values/quantity.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "node/status/registration.h"

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "api/quantity.h"
+#include "api/values/quantity.h"
 #include "base/own.h"
 #include "node/host.h"
 #include "proto/cgroup.h"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/claims.h"
+#include "api/rules/claims.h"
 #include "base/own.h"
 #include "node/agent.h"
 

@@ -1,5 +1,5 @@
 /* emptyDir: a directory of the pod, or a tmpfs of its own with a size. */
-#include "api/quantity.h"
+#include "api/values/quantity.h"
 #include "node/volumes/volumes.h"
 
 static bool handles(const struct core_v1_volume *v) { return v->empty_dir; }

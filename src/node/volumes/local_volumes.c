@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/claims.h"
+#include "api/rules/claims.h"
 #include "base/log.h"
 #include "base/own.h"
 #include "node/agent.h"

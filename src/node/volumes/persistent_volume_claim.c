@@ -2,7 +2,7 @@
  * machine can be mounted, and those that this system has made itself. */
 #include <errno.h>
 
-#include "api/claims.h"
+#include "api/rules/claims.h"
 #include "node/volumes/volumes.h"
 
 static bool handles(const struct core_v1_volume *v) {

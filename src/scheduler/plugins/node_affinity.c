@@ -1,6 +1,6 @@
 /* NodeAffinity: nodeSelector and node affinity, required and preferred, of the pod and of its
  * profile. */
-#include "api/node_match.h"
+#include "api/rules/node_match.h"
 #include "base/own.h"
 #include "scheduler/place/plugin.h"
 

@@ -1,6 +1,6 @@
 /* Taints and tolerations, and spec.unschedulable, which acts like a taint
  * (node.kubernetes.io/unschedulable). */
-#include "api/node_match.h"
+#include "api/rules/node_match.h"
 #include "base/own.h"
 #include "scheduler/place/plugin.h"
 

@@ -2,9 +2,9 @@
  * it is placed (WaitForFirstConsumer) can be had. */
 #include <stdlib.h>
 
-#include "api/node_match.h"
-#include "api/quantity.h"
-#include "api/selector.h"
+#include "api/rules/node_match.h"
+#include "api/values/quantity.h"
+#include "api/values/selector.h"
 #include "base/own.h"
 #include "scheduler/place/plugin.h"
 

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "api/pods.h"
-#include "api/quantity.h"
+#include "api/rules/pods.h"
+#include "api/values/quantity.h"
 #include "base/own.h"
 #include "scheduler/gpu/gpu_nodes.h"
 

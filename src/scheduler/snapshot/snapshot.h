@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "api/host_ports.h"
+#include "api/rules/host_ports.h"
 #include "base/set.h"
 #include "scheduler/gpu/gpu_nodes.h"
 #include "scheduler/snapshot/figures.h"

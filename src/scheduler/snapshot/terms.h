@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "api/selector.h"
+#include "api/values/selector.h"
 #include "base/map.h"
 #include "base/vec.h"
 

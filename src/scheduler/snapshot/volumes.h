@@ -4,8 +4,8 @@
  */
 #pragma once
 
-#include "api/claims.h"
 #include "api/registry.h"
+#include "api/rules/claims.h"
 #include "base/map.h"
 
 struct snapshot;

@@ -1,5 +1,5 @@
 /* DefaultTolerationSeconds: how long a pod stays on a node that is not ready. */
-#include "api/node_match.h"
+#include "api/rules/node_match.h"
 #include "server/admission/plugin.h"
 
 static int mutate(struct admission *ad) {

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "api/selector.h"
+#include "api/values/selector.h"
 #include "server/admission/plugin.h"
 
 /* One rule. The lists are borrowed; "*" in one of them means all. */

@@ -1,6 +1,6 @@
 #include "server/admission/quota_usage.h"
 
-#include "api/pods.h"
+#include "api/rules/pods.h"
 #include "base/own.h"
 #include "base/times.h"
 

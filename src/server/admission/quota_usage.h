@@ -5,8 +5,8 @@
  */
 #pragma once
 
-#include "api/quantity.h"
 #include "api/registry.h"
+#include "api/values/quantity.h"
 
 struct quota_amount {
     const char *resource; /* as in spec.hard: pods, requests.cpu, count/deployments.apps */

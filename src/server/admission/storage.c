@@ -1,5 +1,5 @@
 /* DefaultStorageClass, PersistentVolumeClaimResize and StorageObjectInUseProtection. */
-#include "api/quantity.h"
+#include "api/values/quantity.h"
 #include "base/own.h"
 #include "server/admission/default_class.h"
 

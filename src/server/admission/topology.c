@@ -2,8 +2,8 @@
  * Topology: what several Topologies declare together must not let messages go round in a circle.
  * TopologyGrant: a pod takes only roles that a Topology grants to its service account or namespace.
  */
-#include "api/topology_grant.h"
-#include "api/topology_graph.h"
+#include "api/rules/topology_grant.h"
+#include "api/rules/topology_graph.h"
 #include "server/admission/plugin.h"
 
 #define GROUP "sp.atoll.dev"

@@ -4,7 +4,7 @@
  */
 #include "server/admission/vertical_autoscaler.h"
 
-#include "api/vpa.h"
+#include "api/rules/vpa.h"
 #include "base/own.h"
 
 enum { OWNERS_MAX = 4 }; /* from a pod upwards */

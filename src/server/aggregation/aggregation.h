@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "api/openapi_part.h"
+#include "api/openapi/part.h"
 #include "server/egress/call.h"
 
 struct aggregated_openapi;

@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "api/openapi.h"
+#include "api/openapi/openapi.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/map.h"

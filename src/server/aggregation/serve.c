@@ -1,5 +1,5 @@
 /* Requests for aggregated APIs on their way to the servers, and what discovery says of these. */
-#include "api/patch.h"
+#include "api/patch/patch.h"
 #include "base/map.h"
 #include "base/own.h"
 #include "proto/json.h"

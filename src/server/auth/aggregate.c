@@ -1,6 +1,6 @@
 #include "server/auth/aggregate.h"
 
-#include "api/selector.h"
+#include "api/values/selector.h"
 #include "base/log.h"
 #include "base/own.h"
 #include "server/commit.h"

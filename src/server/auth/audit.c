@@ -2,7 +2,7 @@
 
 #include <inttypes.h>
 
-#include "api/redact.h"
+#include "api/codec/redact.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "proto/json.h"

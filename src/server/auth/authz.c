@@ -1,6 +1,6 @@
 #include "server/auth/authz.h"
 
-#include "api/selector.h"
+#include "api/values/selector.h"
 #include "base/own.h"
 #include "server/auth/node_authz.h"
 

@@ -1,8 +1,8 @@
 #include "server/auth/node_authz.h"
 
-#include "api/claims.h"
-#include "api/selector.h"
+#include "api/rules/claims.h"
 #include "api/table.h"
+#include "api/values/selector.h"
 #include "base/own.h"
 #include "server/auth/roles.h"
 #include "server/storage/raw.h"
@@ -194,7 +194,7 @@ static const struct resource *resource_of(const struct question *q, const char *
     return k ? cache_of_kind(&q->n->api->cache, k) : NULL;
 }
 
-/* Made by atoll.dev/local for that node (api/claims.h). */
+/* Made by atoll.dev/local for that node (api/rules/claims.h). */
 static bool is_local(const struct question *q, struct object *o) {
     const struct api_kind *k = api_kind_by_name("", "v1", "PersistentVolume");
     OWN(arena_free_p) struct arena *a = arena_new();

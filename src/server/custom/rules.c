@@ -1,6 +1,6 @@
 #include "server/custom/rules.h"
 
-#include "api/names.h"
+#include "api/values/names.h"
 #include "base/limits.h"
 #include "base/own.h"
 

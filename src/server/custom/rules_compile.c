@@ -1,5 +1,5 @@
 /* Schema → CEL types; rules → programs. */
-#include "api/names.h"
+#include "api/values/names.h"
 #include "base/own.h"
 #include "server/custom/rules.h"
 #include "server/custom/rules_cost.h"

@@ -1,5 +1,5 @@
 /* /openapi/v3, its documents, and /openapi/v2: made when asked for, they are too big to keep. */
-#include "api/openapi.h"
+#include "api/openapi/openapi.h"
 #include "base/own.h"
 #include "server/aggregation/aggregation.h"
 #include "server/discovery/tagged.h"

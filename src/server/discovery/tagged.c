@@ -1,7 +1,7 @@
 /* ETag and If-None-Match of documents about the API. */
 #include "server/discovery/tagged.h"
 
-#include "api/openapi.h"
+#include "api/openapi/openapi.h"
 #include "base/own.h"
 
 /* If-None-Match lists tags, maybe weak ones; * is any. The tag has its quotes. */

@@ -4,7 +4,7 @@
 #include <sys/random.h>
 
 #include "api/custom/custom.h"
-#include "api/duplicates.h"
+#include "api/patch/duplicates.h"
 #include "base/limits.h"
 #include "base/own.h"
 #include "base/times.h"

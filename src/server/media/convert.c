@@ -1,5 +1,5 @@
 #include "server/media/convert.h"
-#include "api/convert.h"
+#include "api/codec/convert.h"
 #include "api/custom/custom.h"
 #include "base/own.h"
 

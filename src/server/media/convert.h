@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "api/convert.h"
+#include "api/codec/convert.h"
 #include "api/registry.h"
 #include "server/storage/cache.h"
 

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "api/codec.h"
+#include "api/codec/codec.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "proto/json.h"

@@ -1,7 +1,7 @@
 #include "server/metrics/metrics_api.h"
 
-#include "api/patch.h"
-#include "api/selector.h"
+#include "api/patch/patch.h"
+#include "api/values/selector.h"
 #include "base/own.h"
 #include "proto/json.h"
 #include "server/egress/call.h"

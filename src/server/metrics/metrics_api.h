@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "api/openapi_part.h"
+#include "api/openapi/part.h"
 #include "server/api.h"
 
 #define METRICS_GROUP "metrics.k8s.io"

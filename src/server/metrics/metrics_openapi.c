@@ -1,7 +1,7 @@
 /* What `kubectl explain --api-version=metrics.k8s.io/v1beta1` reads, in both versions of OpenAPI.
  */
-#include "api/openapi.h"
-#include "api/openapi_schema.h"
+#include "api/openapi/openapi.h"
+#include "api/openapi/schema.h"
 #include "base/own.h"
 #include "server/metrics/metrics_api.h"
 #include "server/storage/raw.h"

@@ -1,5 +1,5 @@
 /* Binding a pod to a node: the scheduler's one write. */
-#include "api/pods.h"
+#include "api/rules/pods.h"
 #include "base/own.h"
 #include "server/admission/plugin.h"
 #include "server/media/body.h"

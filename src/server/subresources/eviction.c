@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/deletion.h"
-#include "api/pods.h"
-#include "api/selector.h"
+#include "api/rules/deletion.h"
+#include "api/rules/pods.h"
+#include "api/values/selector.h"
 #include "base/own.h"
 #include "base/times.h"
 #include "server/admission/plugin.h"

@@ -6,7 +6,7 @@
 
 #include "api/custom/custom.h"
 #include "api/managed/merge.h"
-#include "api/patch.h"
+#include "api/patch/patch.h"
 #include "base/limits.h"
 #include "base/own.h"
 #include "proto/json.h"

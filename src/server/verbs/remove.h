@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "api/deletion.h"
+#include "api/rules/deletion.h"
 #include "server/commit.h"
 
 struct remove_options {

@@ -1,7 +1,7 @@
 /* Which objects of a resource a list, watch or deletecollection is about. */
 #pragma once
 
-#include "api/selector.h"
+#include "api/values/selector.h"
 #include "server/api.h"
 
 struct selection {

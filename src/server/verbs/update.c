@@ -1,8 +1,8 @@
 /* PUT and PATCH: how the wanted object is made from the body and the current one. */
 #include <jansson.h>
 
-#include "api/patch.h"
-#include "api/strategic.h"
+#include "api/patch/patch.h"
+#include "api/patch/strategic.h"
 #include "base/own.h"
 #include "proto/json.h"
 #include "server/media/body.h"

@@ -1,8 +1,8 @@
 #include "server/verbs/write_impl.h"
 
 #include "api/custom/custom.h"
-#include "api/names.h"
 #include "api/table.h"
+#include "api/values/names.h"
 #include "base/own.h"
 #include "server/admission/plugin.h"
 #include "server/admission/service_allocation.h"

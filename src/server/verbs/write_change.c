@@ -2,7 +2,7 @@
 #include "server/verbs/write_impl.h"
 
 #include "api/custom/custom.h"
-#include "api/deletion.h"
+#include "api/rules/deletion.h"
 #include "api/table.h"
 #include "base/own.h"
 #include "server/auth/authz.h"

@@ -3,7 +3,7 @@
  * When one has changed the object, all plugins run once more, and of the webhooks those that asked
  * for it (reinvocationPolicy) and have not seen the last change.
  */
-#include "api/patch.h"
+#include "api/patch/patch.h"
 #include "base/own.h"
 #include "server/auth/audit.h"
 #include "server/media/convert.h"

@@ -1,6 +1,6 @@
 #include "server/webhook/review.h"
 
-#include "api/patch.h"
+#include "api/patch/patch.h"
 #include "base/own.h"
 #include "proto/json.h"
 #include "server/media/body.h"
