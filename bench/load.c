@@ -130,7 +130,7 @@ static void on_readable(struct client *c) {
             c->dead = true;
         else
             input(c, part, (size_t)n);
-        if (!c->ssl && !c->dead && (size_t)n < sizeof part) return;
+        if (n > 0 && !client_has_more(c, (size_t)n, sizeof part)) return;
     }
 }
 

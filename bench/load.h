@@ -69,6 +69,9 @@ void digits_put(char *p, size_t n, uint64_t value);
 /* Both return the bytes moved, 0 for "nothing now", −1 when the connection is of no more use. */
 long client_read(struct client *c, void *p, size_t n);
 long client_write(struct client *c, const void *p, size_t n);
+/* After a read of got bytes, where wanted would have fitted: whether another one is worth while
+ * before the socket is readable again. */
+bool client_has_more(const struct client *c, size_t got, size_t wanted);
 
 /* Writes the number and the time of the client's request into the body that all of them share. */
 void client_fill(const struct client *c);

@@ -27,6 +27,7 @@ _Noreturn void die(const char *what) {
 SSL_CTX *tls_client(bool h2, const char *cert, const char *key) {
     SSL_CTX *x = SSL_CTX_new(TLS_client_method());
     if (!x || !SSL_CTX_set_min_proto_version(x, TLS1_3_VERSION)) die("TLS");
+    SSL_CTX_set_read_ahead(x, 1); /* a record by one system call, not by two */
     if (cert && (SSL_CTX_use_certificate_chain_file(x, cert) != 1 ||
                  SSL_CTX_use_PrivateKey_file(x, key, SSL_FILETYPE_PEM) != 1))
         die(cert);
@@ -63,6 +64,10 @@ int dial(const struct place *p, SSL **ret_ssl) {
     }
     if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0) die("fcntl");
     return fd;
+}
+
+bool client_has_more(const struct client *c, size_t got, size_t wanted) {
+    return c->ssl ? SSL_has_pending(c->ssl) : got == wanted;
 }
 
 long client_read(struct client *c, void *p, size_t n) {
@@ -111,16 +116,18 @@ static bool head_end(struct answer *a) {
 /* Collects up to and with end in a->head. Returns the bytes used, *ret tells whether it is there;
  * then the next call begins anew. */
 static size_t collect(struct answer *a, const char *p, size_t n, const char *end, bool *ret) {
-    size_t end_n = strlen(end);
-    for (size_t i = 0; i < n && a->head_n + 1 < sizeof a->head; i++) {
-        a->head[a->head_n++] = p[i];
-        if (a->head_n < end_n || memcmp(a->head + a->head_n - end_n, end, end_n) != 0) continue;
-        a->head[a->head_n] = 0;
-        a->head_n = 0;
-        *ret = true;
-        return i + 1;
-    }
-    return n;
+    size_t end_n = strlen(end), before = a->head_n, room = sizeof a->head - 1 - before;
+    size_t from = before < end_n ? 0 : before - end_n + 1; /* where the end may have begun */
+    if (n > room) n = room;
+    memcpy(a->head + before, p, n);
+    a->head_n += n;
+    const char *found = memmem(a->head + from, a->head_n - from, end, end_n);
+    if (!found) return n;
+    size_t used = (size_t)(found - a->head) + end_n;
+    a->head[used] = 0;
+    a->head_n = 0;
+    *ret = true;
+    return used - before;
 }
 
 static void line_end(struct answer *a) {

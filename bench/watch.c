@@ -97,7 +97,7 @@ static void on_readable(struct watch_load *l, struct watcher *w) {
             w->c.dead = true;
         else
             take(l, w, part, (size_t)n);
-        if (!w->c.ssl && (size_t)n < sizeof part) return;
+        if (n > 0 && !client_has_more(&w->c, (size_t)n, sizeof part)) return;
     }
 }
 

@@ -31,6 +31,29 @@ TEST(short_lived_buffers_are_used_again_unless_they_are_large) {
     assert_null(b.p);
 }
 
+TEST(quiet_moments_free_the_buffers_of_a_burst) {
+    enum { BURST = 100 };
+    struct buf burst[BURST] = {0};
+    for (int i = 0; i < BURST; i++) {
+        burst[i] = buf_take();
+        buf_reserve(&burst[i], 4000);
+    }
+    for (int i = 0; i < BURST; i++) buf_give(&burst[i]);
+    for (int i = 0; i < BURST; i++) { /* all of them are kept */
+        burst[i] = buf_take();
+        assert_true(burst[i].cap > 4000);
+    }
+    for (int i = 0; i < BURST; i++) buf_give(&burst[i]);
+    buf_trim();
+    int left = 0;
+    for (int i = 0; i < BURST; i++) {
+        burst[i] = buf_take();
+        left += burst[i].cap > 0;
+    }
+    assert_int_equal(left, 8);
+    for (int i = 0; i < BURST; i++) buf_give(&burst[i]);
+}
+
 TEST(buf_base64_round_trips) {
     OWN(buf_done) struct buf enc = {0}, dec = {0};
     buf_base64(&enc, "hello w", 7);

@@ -13,7 +13,8 @@ void buf_done(struct buf *b) {
     *b = (struct buf){0};
 }
 
-enum { SPARE_BUFS = 8, SPARE_BYTES = 8 * 1024 };
+/* One for each of a thousand requests under way, until the next quiet moment. */
+enum { SPARE_BUFS = 1024, SPARE_BYTES = 8 * 1024, QUIET_BUFS = 8 };
 
 static _Thread_local struct buf spare[SPARE_BUFS];
 static _Thread_local size_t n_spare;
@@ -30,6 +31,10 @@ void buf_give(struct buf *b) {
     b->n = 0;
     spare[n_spare++] = *b;
     *b = (struct buf){0};
+}
+
+void buf_trim(void) {
+    while (n_spare > QUIET_BUFS) buf_done(&spare[--n_spare]);
 }
 
 void buf_reserve(struct buf *b, size_t more) {

@@ -23,6 +23,7 @@ void buf_done(
  * Saves the allocator's slow path for what is built and sent at once. Also for OWN(buf_give). */
 struct buf buf_take(void);
 void buf_give(struct buf *b);
+void buf_trim(void); /* a quiet moment: frees what was given back, but for a few */
 void buf_reserve(struct buf *b, size_t more); /* room for `more` bytes and the NUL */
 void buf_append(struct buf *b, const void *p, size_t n);
 void buf_slice(struct buf *b, struct slice s);

@@ -263,6 +263,7 @@ static void on_trim(void *user) {
     trimmed = seen;
     cache_trim(&api->cache, loop_now_ms(api->loop));
     buf_done(&api->piece);
+    buf_trim();
     malloc_trim(0);
     if (quiet) timer_start(cool, 0, 0);
 }

@@ -241,14 +241,14 @@ def label(raw, ns, **labels):
 PREFIX = "pod-security.kubernetes.io/"
 
 
-def audit_annotations(root, ns, name, plural):
-    """What PodSecurity said about the creation of an object."""
-    def event():
+def audit_annotations(root, ns, plural, nth):
+    """What PodSecurity said about the nth creation (its line follows the answer)."""
+    def events():
         with open(f"{root}/var/log/atoll/audit.log") as log:
-            return [e["annotations"] for e in map(json.loads, log) if e["verb"] == "create" and e["objectRef"]["resource"] == plural
-                    and e["objectRef"].get("namespace") == ns and (e["objectRef"].get("name") == name or not e["objectRef"].get("name"))]
-    found = ac.until(event, what="audit event")[-1]
-    return {k: v for k, v in found.items() if k.startswith(PREFIX)}
+            found = [e["annotations"] for e in map(json.loads, log) if e["verb"] == "create" and e["objectRef"]["resource"] == plural
+                     and e["objectRef"].get("namespace") == ns]
+            return found if len(found) >= nth else None
+    return {k: v for k, v in ac.until(events, what="audit event")[nth - 1].items() if k.startswith(PREFIX)}
 
 
 def test_pod_security(raw, ns, root):
@@ -264,7 +264,7 @@ def test_pod_security(raw, ns, root):
     status, answer = make(raw, ns, "pods", bad)
     assert status == 403
     assert answer["message"] == 'pods "bad2" is forbidden: violates PodSecurity "baseline:latest": host namespaces (hostNetwork=true)'
-    assert audit_annotations(root, ns, "bad2", "pods") == {f"{PREFIX}enforce-policy": "baseline:latest"}
+    assert audit_annotations(root, ns, "pods", 2) == {f"{PREFIX}enforce-policy": "baseline:latest"}
     made(raw, ns, "pods", pod("good"))
     deployment = {"metadata": {"name": "d"}, "spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": {
         "metadata": {"labels": {"a": "b"}}, "spec": {"hostPID": True, "containers": [CONTAINER]}}}}
@@ -273,7 +273,7 @@ def test_pod_security(raw, ns, root):
     label(raw, ns, audit="baseline", warn="privileged")
     deployment["metadata"]["name"] = "d2"
     made(raw, ns, "deployments", deployment, "apis/apps/v1")
-    assert not raw.warnings and audit_annotations(root, ns, "d2", "deployments") == {
+    assert not raw.warnings and audit_annotations(root, ns, "deployments", 2) == {
         f"{PREFIX}audit-violations": 'would violate PodSecurity "baseline:latest": host namespaces (hostPID=true)'}
     label(raw, ns, enforce="restricted", enforce_version="v1.30", warn="privileged")
     many = pod("many")

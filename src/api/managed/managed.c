@@ -71,7 +71,7 @@ static void store_entry(struct arena *a, struct managed *out, const struct manag
     managed_entry *e = ARENA_PUSH(a, &out->entries);
     *e = m->e;
     if (!m->changed) return;
-    OWN(buf_done) struct buf b = {0};
+    OWN(buf_give) struct buf b = buf_take();
     buf_reserve(&b, 2000); /* enough for most */
     fields_write(&b, &m->set);
     e->fields_v1 = slice_from(arena_copy(a, b.p, b.n), b.n);

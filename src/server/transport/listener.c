@@ -21,7 +21,7 @@ enum {
     TICK_MS = 1000,
     SCRATCH_BYTES = 64 * 1024,
     HANDSHAKE_WINDOW_NS = 2 * 1000 * 1000, /* a slice of each without waiting */
-    ARENAS_KEPT = 64,
+    ARENAS_KEPT = 1024, /* as many as requests are under way, until the next tick */
     ARENAS_IDLE = 4,
     ARENA_BYTES = 8000, /* enough for most requests */
 };
