@@ -129,7 +129,7 @@ size_t arena_used(const struct arena *a) { return a->total; }
 
 /* total is the place of the next byte if there were one chunk only, so that a chunk of arena_used()
  * bytes holds the same contents again. */
-static void *alloc(struct arena *a, size_t size, size_t align) {
+static void *take(struct arena *a, size_t size, size_t align) {
     if (!size) size = 1;
     struct chunk *c = a->head;
     size_t at = c ? (c->used + align - 1) & ~(align - 1) : 0;
@@ -144,16 +144,19 @@ static void *alloc(struct arena *a, size_t size, size_t align) {
     }
     c->used = at + size;
     a->total = ((a->total + align - 1) & ~(align - 1)) + size;
-    return memset(c->data + at, 0, size);
+    return c->data + at;
 }
 
-void *arena_alloc(struct arena *a, size_t size) { return alloc(a, size, ALIGN); }
+void *arena_alloc(struct arena *a, size_t size) {
+    return memset(take(a, size, ALIGN), 0, size ? size : 1);
+}
 
-/* Of text, which needs no alignment. */
-static char *alloc_text(struct arena *a, size_t n) {
+char *arena_text(struct arena *a, size_t n) {
     size_t size;
     if (__builtin_add_overflow(n, (size_t)1, &size)) abort();
-    return alloc(a, size, 1);
+    char *p = take(a, size, 1);
+    p[n] = 0;
+    return p;
 }
 
 void *arena_array(struct arena *a, size_t count, size_t size) {
@@ -163,15 +166,18 @@ void *arena_array(struct arena *a, size_t count, size_t size) {
 }
 
 void *arena_copy(struct arena *a, const void *p, size_t n) {
-    void *q = arena_alloc(a, n);
-    if (n) memcpy(q, p, n);
+    char *q = take(a, n, ALIGN);
+    if (n)
+        memcpy(q, p, n);
+    else
+        *q = 0;
     return q;
 }
 
 char *arena_str(struct arena *a, const char *s) { return s ? arena_strn(a, slice_of(s)) : NULL; }
 
 char *arena_strn(struct arena *a, struct slice s) {
-    char *p = alloc_text(a, s.n);
+    char *p = arena_text(a, s.n);
     if (s.n) memcpy(p, s.p, s.n);
     return p;
 }
@@ -181,7 +187,7 @@ char *arena_vprintf(struct arena *a, const char *fmt, va_list ap) {
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, ap);
     assert(n >= 0);
-    char *p = alloc_text(a, (size_t)n);
+    char *p = arena_text(a, (size_t)n);
     vsnprintf(p, (size_t)n + 1, fmt, again);
     va_end(again);
     return p;

@@ -1,6 +1,6 @@
 /*
  * Arena: memory that is freed all at once, one per request, reconcile or message. Chunks double
- * from 4 KiB up to 1 MiB. Running out of memory aborts. Everything allocated here is zeroed.
+ * from 4 KiB up to 1 MiB. Running out of memory aborts. All but arena_text() is zeroed.
  */
 #pragma once
 
@@ -27,6 +27,7 @@ void arena_finally(struct arena *a, void (*fn)(void *user), void *user);
 void *arena_alloc(struct arena *a, size_t size);               /* zeroed, aligned to 16 */
 void *arena_array(struct arena *a, size_t count, size_t size); /* aborts on overflow */
 void *arena_copy(struct arena *a, const void *p, size_t n);
+char *arena_text(struct arena *a, size_t n);     /* not zeroed, to be written over; then a NUL */
 char *arena_str(struct arena *a, const char *s); /* NULL gives NULL */
 char *arena_strn(struct arena *a, struct slice s);
 char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -34,3 +34,20 @@ TEST(text_takes_no_more_than_its_length) {
     assert_int_equal(y - x, 4);
     assert_int_equal(arena_used(a), 6);
 }
+
+TEST(memory_that_was_used_before_is_zeroed_or_written_over) {
+    enum { BYTES = 600 };
+    OWN(arena_free_p) struct arena *a = arena_new();
+    static const char zeros[BYTES];
+    memset(arena_alloc(a, BYTES), 'x', BYTES);
+    arena_reset(a);
+    assert_memory_equal(arena_alloc(a, BYTES), zeros, BYTES);
+    arena_reset(a);
+    memset(arena_alloc(a, BYTES), 'x', BYTES);
+    arena_reset(a);
+    assert_string_equal(arena_strn(a, SLICE("text")), "text");
+    assert_string_equal(arena_printf(a, "%d", 42), "42");
+    assert_string_equal(arena_strn(a, SLICE("")), "");
+    assert_memory_equal(arena_copy(a, "four", 4), "four", 4);
+    assert_memory_equal(arena_array(a, 10, sizeof(int)), zeros, 10 * sizeof(int));
+}

@@ -39,7 +39,7 @@ int store_write_check(const struct store_write *w, struct err *err) {
 struct slice store_splice(struct arena *a, const struct store_write *w, uint64_t revision) {
     char digits[REVISION_DIGITS + 1];
     int n = snprintf(digits, sizeof digits, "%llu", (unsigned long long)revision);
-    char *out = arena_alloc(a, w->value.n + (size_t)n + 1);
+    char *out = arena_text(a, w->value.n + (size_t)n);
     memcpy(out, w->value.p, w->rv_offset);
     memcpy(out + w->rv_offset, digits, (size_t)n);
     memcpy(out + w->rv_offset + n, w->value.p + w->rv_offset, w->value.n - w->rv_offset);
