@@ -198,3 +198,22 @@ TEST(vec_remove_keeps_order) {
     assert_int_equal(v.v[3], 4);
     vec_done(&v);
 }
+
+TEST(code_points_become_utf8_of_one_to_four_bytes) {
+    static const struct {
+        uint32_t c;
+        const char *text;
+    } cases[] = {{0x41, "A"},
+                 {0x7f, "\x7f"},
+                 {0x80, "\xc2\x80"},
+                 {0x7ff, "\xdf\xbf"},
+                 {0x800, "\xe0\xa0\x80"},
+                 {0xffff, "\xef\xbf\xbf"},
+                 {0x10000, "\xf0\x90\x80\x80"},
+                 {0x10ffff, "\xf4\x8f\xbf\xbf"}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char out[5] = {0};
+        assert_int_equal(utf8_put(out, cases[i].c), strlen(cases[i].text));
+        assert_string_equal(out, cases[i].text);
+    }
+}

@@ -52,3 +52,14 @@ bool str_ends(const char *s, const char *suffix) {
     size_t n = s ? strlen(s) : 0, m = strlen(suffix);
     return m == 0 || (n >= m && memcmp(s + n - m, suffix, m) == 0);
 }
+
+size_t utf8_put(char *out, uint32_t c) {
+    if (c < 0x80) {
+        out[0] = (char)c;
+        return 1;
+    }
+    size_t n = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (size_t i = n; --i > 0; c >>= 6) out[i] = (char)(0x80 | (c & 0x3f));
+    out[0] = (char)(0xf00 >> n | c);
+    return n;
+}

@@ -41,6 +41,10 @@ struct slice slice_trim(struct slice s); /* without spaces, tabs, CR, LF at both
  * failure. */
 int slice_u64(struct slice s, uint64_t *ret);
 
+/* Writes the UTF-8 form of a code point below 0x200000 (RFC 3629 has none above 0x10ffff) and
+ * returns its length, 1 to 4; there is no NUL after it. */
+size_t utf8_put(char *out, uint32_t c);
+
 /* String helpers that treat NULL as "": every optional API string may be NULL. */
 bool str_eq(const char *a, const char *b);
 static inline bool str_empty(const char *s) { return !s || !*s; }

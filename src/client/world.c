@@ -129,6 +129,18 @@ const struct api_object *world_get(const struct world *w, const char *kind, cons
     return c ? cache_get(c, ns, name) : NULL;
 }
 
+const struct api_object *world_by_key(const struct world *w, const char *kind, const char *key) {
+    enum { NAMESPACE_MAX = 253 };
+    char ns[NAMESPACE_MAX + 1];
+    const char *slash = strchr(key, '/');
+    if (!slash) return world_get(w, kind, NULL, key);
+    size_t n = (size_t)(slash - key);
+    if (n > NAMESPACE_MAX) return NULL;
+    memcpy(ns, key, n);
+    ns[n] = 0;
+    return world_get(w, kind, ns, slash + 1);
+}
+
 int64_t world_unchanged_since_ns(const struct world *w, const char *kind, const char *ns,
                                  const char *name) {
     const struct cache *c = find(w, kind);

@@ -20,6 +20,8 @@ struct world;
 /* The object or NULL. ns NULL or "" for cluster-scoped kinds. */
 const struct api_object *world_get(const struct world *w, const char *kind, const char *ns,
                                    const char *name);
+/* By the key of a reconciler, "ns/name" or "name". */
+const struct api_object *world_by_key(const struct world *w, const char *kind, const char *key);
 /* Since when, by this world's clock, the object is there as it is now; 0: it is not. A world that
  * has just begun sees everything anew. */
 int64_t world_unchanged_since_ns(const struct world *w, const char *kind, const char *ns,

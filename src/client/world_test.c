@@ -29,6 +29,9 @@ TEST(objects_are_found_by_name_and_uid) {
     assert_ptr_equal(world_get(w, "ReplicaSet", "default", "web"), rs);
     assert_ptr_equal(world_get(w, "ReplicaSet.apps", "default", "web"), rs);
     assert_null(world_get(w, "ReplicaSet", "other", "web"));
+    assert_ptr_equal(world_by_key(w, "ReplicaSet", "default/web"), rs);
+    assert_null(world_by_key(w, "ReplicaSet", "other/web"));
+    assert_null(world_by_key(w, "ReplicaSet", "web"));
     assert_null(world_get(w, "Pod", "default", "web"));
     assert_null(world_get(w, "NoSuchKind", "default", "web"));
     assert_ptr_equal(world_by_uid(w, "ReplicaSet", "u-web"), rs);

@@ -120,25 +120,6 @@ static int hex4(struct json_reader *r, unsigned *ret) {
     return 0;
 }
 
-static char *put_utf8(char *out, unsigned c) {
-    if (c < 0x80) {
-        *out++ = (char)c;
-    } else if (c < 0x800) {
-        *out++ = (char)(0xc0 | c >> 6);
-        *out++ = (char)(0x80 | (c & 0x3f));
-    } else if (c < 0x10000) {
-        *out++ = (char)(0xe0 | c >> 12);
-        *out++ = (char)(0x80 | (c >> 6 & 0x3f));
-        *out++ = (char)(0x80 | (c & 0x3f));
-    } else {
-        *out++ = (char)(0xf0 | c >> 18);
-        *out++ = (char)(0x80 | (c >> 12 & 0x3f));
-        *out++ = (char)(0x80 | (c >> 6 & 0x3f));
-        *out++ = (char)(0x80 | (c & 0x3f));
-    }
-    return out;
-}
-
 /* After the backslash. */
 static int unescape(struct json_reader *r, char **out) {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -162,7 +143,7 @@ static int unescape(struct json_reader *r, char **out) {
         if (low < 0xdc00 || low > 0xdfff) return fail(r, "lone surrogate in a string");
         v = 0x10000 + ((v - 0xd800) << 10) + (low - 0xdc00);
     }
-    *out = put_utf8(*out, v);
+    *out += utf8_put(*out, v);
     return 0;
 }
 

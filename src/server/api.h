@@ -98,6 +98,10 @@ void reply_failure(struct call *c, enum err_reason reason, const struct failure 
 /* The Status JSON of a failure, for ERROR events. */
 void failure_encode(struct buf *b, enum err_reason reason, const struct failure *f);
 void reply_not_found(struct call *c, const char *name);
+/* The object that the path names; NULL after it has answered that there is none. */
+struct object *named_object(struct call *c);
+/* The same for subresources that are only created: NULL also after it has refused other verbs. */
+struct object *named_object_to_create(struct call *c);
 void reply_page_not_found(struct call *c);
 void reply_method_not_allowed(struct call *c);
 void reply_conflict(struct call *c, const char *name, const char *why);

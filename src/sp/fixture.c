@@ -92,6 +92,12 @@ bool fixture_say(struct fake *f, const char *body) {
     return say(f, sp_message_new(SP_TAGS_BYTES_MAX, slice_of(body)));
 }
 
+size_t fixture_say_each(struct fake *f, const char *bodies) {
+    size_t taken = 0;
+    for (; *bodies; bodies++) taken += fixture_say(f, (char[]){*bodies, 0});
+    return taken;
+}
+
 bool fixture_say_tagged(struct fake *f, const uint32_t *words, unsigned n, const char *body) {
     struct sp_message *m = sp_message_new(SP_TAGS_BYTES_MAX, slice_of(body));
     for (unsigned i = n; i-- > 0;) sp_message_push(m, words[i]);

@@ -26,6 +26,8 @@ struct fake *fixture_join_raw(struct sp_topology *t, enum sp_role role, unsigned
 void fixture_leave(struct fake *f);
 /* A message from the peer; false: it has to wait. */
 bool fixture_say(struct fake *f, const char *body);
+/* Each byte as a message of its own; how many did not have to wait. */
+size_t fixture_say_each(struct fake *f, const char *bodies);
 bool fixture_say_tagged(struct fake *f, const uint32_t *words, unsigned n, const char *body);
 /* What it got, in order, "|" between; forgets it. Static storage. */
 const char *fixture_heard(struct fake *f);

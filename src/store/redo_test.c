@@ -118,11 +118,7 @@ TEST(a_lone_write_of_each_kind_is_judged_before_the_tables_have_it) {
 TEST(tables_that_do_not_take_a_lone_write_are_made_anew) {
     struct place p;
     place_make(&p);
-    struct store_backend *b = open_or_fail(p.path);
-    assert_true(create_batch(b, 0, 3));
-    assert_true(create_batch(b, 3, 1));
-    sqlite3 *db = ((struct sqlite_backend *)b)->db; /* in the transaction, which is rolled back */
-    assert_int_equal(sqlite3_exec(db, "DROP TABLE log", NULL, NULL, NULL), SQLITE_OK);
+    struct store_backend *b = open_without_log_table(p.path);
     assert_int_equal(sees_log(b), 4);
     assert_true(change(b, STORE_UPDATE, "/k4", 4));
     b->ops->close(b);

@@ -95,3 +95,14 @@ static inline struct store_stats stats_of(struct store_backend *b) {
     b->ops->stats(b, &st);
     return st;
 }
+
+/* A store of four objects whose last write stands only in the redo log, and whose tables do not
+ * take it: a table was dropped in the open transaction. */
+static inline struct store_backend *open_without_log_table(const char *path) {
+    struct store_backend *b = open_or_fail(path);
+    assert_true(create_batch(b, 0, 3));
+    assert_true(create_batch(b, 3, 1));
+    sqlite3 *db = ((struct sqlite_backend *)b)->db;
+    assert_int_equal(sqlite3_exec(db, "DROP TABLE log", NULL, NULL, NULL), SQLITE_OK);
+    return b;
+}

@@ -269,9 +269,7 @@ static void run(struct hpa_run *r) {
 static int reconcile(const struct world *w, const char *key, struct plan *p, struct err *err) {
     (void)err;
     struct hpa_run r = {.w = w, .p = p, .a = plan_arena(p), .key = key};
-    const char *ns, *name;
-    key_split(r.a, key, &ns, &name);
-    r.hpa = (const hpa_object *)world_get(w, "HorizontalPodAutoscaler", ns, name);
+    r.hpa = (const hpa_object *)world_by_key(w, "HorizontalPodAutoscaler", key);
     if (!r.hpa || r.hpa->metadata.deletion_timestamp) return 0;
     r.next = (hpa_object *)api_object_copy(
         r.a, api_kind_by_name("autoscaling", "v2", "HorizontalPodAutoscaler"),

@@ -198,12 +198,11 @@ static void look(const struct world *w, struct plan *p, const vpa_object *v,
 }
 
 static int reconcile(const struct world *w, const char *key, struct plan *p, struct err *err) {
-    const char *ns, *name, *error;
+    const char *error;
     struct hpa_pods pods;
     int32_t replicas;
     (void)err;
-    key_split(plan_arena(p), key, &ns, &name);
-    const vpa_object *v = (const void *)world_get(w, "VerticalPodAutoscaler", ns, name);
+    const vpa_object *v = (const void *)world_by_key(w, "VerticalPodAutoscaler", key);
     if (!v || v->metadata.deletion_timestamp) return 0;
     if (str_eq(vpa_mode(v), "Off") || str_eq(vpa_mode(v), "Initial")) return 0;
     plan_requeue(p, LOOK_MS);

@@ -136,9 +136,8 @@ static struct budget_pods pods_of(const struct world *w, const budget *b, struct
 static int reconcile(const struct world *w, const char *key, struct plan *p, struct err *err) {
     (void)err;
     struct arena *a = plan_arena(p);
-    const char *ns, *name, *why = "";
-    key_split(a, key, &ns, &name);
-    const budget *b = (const budget *)world_get(w, "PodDisruptionBudget", ns, name);
+    const char *why = "";
+    const budget *b = (const budget *)world_by_key(w, "PodDisruptionBudget", key);
     if (!b) return 0;
     struct budget_pods pods = pods_of(w, b, p);
     budget_status s = b->status;

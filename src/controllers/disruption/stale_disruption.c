@@ -12,9 +12,7 @@ enum { STALE_MS = 2 * 60 * 1000 };
 
 static int reconcile(const struct world *w, const char *key, struct plan *p, struct err *err) {
     (void)err;
-    const char *ns, *name;
-    key_split(plan_arena(p), key, &ns, &name);
-    const struct api_object *o = world_get(w, "Pod", ns, name);
+    const struct api_object *o = world_by_key(w, "Pod", key);
     const struct core_v1_pod *pod = (const struct core_v1_pod *)o;
     if (!pod || !pod_is_active(pod) || !pod_condition_is_true(pod, "DisruptionTarget")) return 0;
     const struct core_v1_pod_condition *c = pod_condition_get(pod, "DisruptionTarget");

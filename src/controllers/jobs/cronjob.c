@@ -296,9 +296,7 @@ static void schedule(struct view *v) {
 
 static int reconcile(const struct world *w, const char *key, struct plan *p, struct err *err) {
     (void)err;
-    const char *ns, *name;
-    key_split(plan_arena(p), key, &ns, &name);
-    const cron_job *c = (const cron_job *)world_get(w, "CronJob", ns, name);
+    const cron_job *c = (const cron_job *)world_by_key(w, "CronJob", key);
     if (!c) return 0;
     struct view v = {.w = w, .c = c, .p = p, .a = plan_arena(p)};
     v.now_s = world_now_ns(w) / 1000000000;

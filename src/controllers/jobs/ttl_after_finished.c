@@ -4,10 +4,8 @@
 
 static int reconcile(const struct world *w, const char *key, struct plan *p, struct err *err) {
     (void)err;
-    const char *ns, *name;
     int64_t end_ns;
-    key_split(plan_arena(p), key, &ns, &name);
-    const struct batch_v1_job *job = (const struct batch_v1_job *)world_get(w, "Job", ns, name);
+    const struct batch_v1_job *job = (const struct batch_v1_job *)world_by_key(w, "Job", key);
     if (!job || !job->spec.ttl_seconds_after_finished || job->metadata.deletion_timestamp) return 0;
     const struct batch_v1_job_condition *end = job_finished(job);
     if (!end || time_parse(str_or(end->last_transition_time, ""), &end_ns) < 0) return 0;

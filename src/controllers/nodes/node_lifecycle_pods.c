@@ -38,9 +38,7 @@ static bool is_silent(const struct world *w, const struct core_v1_pod *pod) {
 
 static int reconcile(const struct world *w, const char *key, struct plan *p, struct err *err) {
     (void)err;
-    const char *ns, *name;
-    key_split(plan_arena(p), key, &ns, &name);
-    const struct api_object *o = world_get(w, "Pod", ns, name);
+    const struct api_object *o = world_by_key(w, "Pod", key);
     const struct core_v1_pod *pod = (const struct core_v1_pod *)o;
     if (!pod || !pod_is_ready(pod) || !is_silent(w, pod)) return 0;
     patch_condition(p, w, o, NULL,

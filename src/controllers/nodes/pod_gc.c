@@ -56,9 +56,8 @@ static bool is_out_of_service(const node *n) {
 
 static int reconcile(const struct world *w, const char *key, struct plan *p, struct err *err) {
     (void)err;
-    const char *ns, *name, *note = arena_printf(plan_arena(p), "pod-gc/%s", key);
-    key_split(plan_arena(p), key, &ns, &name);
-    const struct api_object *o = world_get(w, "Pod", ns, name);
+    const char *note = arena_printf(plan_arena(p), "pod-gc/%s", key);
+    const struct api_object *o = world_by_key(w, "Pod", key);
     const struct core_v1_pod *pod = (const struct core_v1_pod *)o;
     if (!pod || str_empty(pod->spec.node_name)) {
         forget(w, note, p);

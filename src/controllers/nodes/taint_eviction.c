@@ -62,9 +62,7 @@ static void evict(const struct world *w, const struct api_object *o, struct plan
 
 static int reconcile(const struct world *w, const char *key, struct plan *p, struct err *err) {
     (void)err;
-    const char *ns, *name;
-    key_split(plan_arena(p), key, &ns, &name);
-    const struct api_object *o = world_get(w, "Pod", ns, name);
+    const struct api_object *o = world_by_key(w, "Pod", key);
     const struct core_v1_pod *pod = (const struct core_v1_pod *)o;
     if (!pod || pod_is_terminating(pod) || str_empty(pod->spec.node_name)) return 0;
     const node *n = (const node *)world_get(w, "Node", NULL, pod->spec.node_name);

@@ -285,9 +285,7 @@ static bool write_revision(struct deployment_view *v) {
 
 static int reconcile(const struct world *w, const char *key, struct plan *p, struct err *err) {
     (void)err;
-    const char *ns, *name;
-    key_split(plan_arena(p), key, &ns, &name);
-    const deployment *d = (const deployment *)world_get(w, "Deployment", ns, name);
+    const deployment *d = (const deployment *)world_by_key(w, "Deployment", key);
     if (!d) return 0;
     struct deployment_view v = {.w = w, .d = d, .p = p, .a = plan_arena(p)};
     rollout_limits(

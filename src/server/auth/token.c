@@ -188,15 +188,8 @@ void token_create(struct call *c) {
     struct err err;
     struct api_object *account;
     struct wanted *w = ARENA_NEW(c->a, struct wanted);
-    if (!str_eq(c->route.verb, "create")) {
-        reply_method_not_allowed(c);
-        return;
-    }
-    struct object *o = resource_get(c->resource, c->route.ns, c->route.name);
-    if (!o) {
-        reply_not_found(c, c->route.name);
-        return;
-    }
+    struct object *o = named_object_to_create(c);
+    if (!o) return;
     if (parse(c, &w->request, &err) < 0 ||
         api_object_decode(c->a, c->kind, object_json(o), &account, &err) < 0 ||
         (w->request->spec.bound_object_ref &&

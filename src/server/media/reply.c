@@ -315,6 +315,18 @@ void reply_not_found(struct call *c, const char *name) {
                           .kind = c->route.plural});
 }
 
+struct object *named_object(struct call *c) {
+    struct object *o = resource_get(c->resource, c->route.ns, c->route.name);
+    if (!o) reply_not_found(c, c->route.name);
+    return o;
+}
+
+struct object *named_object_to_create(struct call *c) {
+    if (str_eq(c->route.verb, "create")) return named_object(c);
+    reply_method_not_allowed(c);
+    return NULL;
+}
+
 void reply_page_not_found(struct call *c) { reply_text(c, 404, "404 page not found\n"); }
 
 void reply_method_not_allowed(struct call *c) {

@@ -118,25 +118,6 @@ static unsigned hex4(const char *p) {
     return v;
 }
 
-static char *put_utf8(char *out, unsigned c) {
-    if (c < 0x80) {
-        *out++ = (char)c;
-    } else if (c < 0x800) {
-        *out++ = (char)(0xc0 | c >> 6);
-        *out++ = (char)(0x80 | (c & 63));
-    } else if (c < 0x10000) {
-        *out++ = (char)(0xe0 | c >> 12);
-        *out++ = (char)(0x80 | (c >> 6 & 63));
-        *out++ = (char)(0x80 | (c & 63));
-    } else {
-        *out++ = (char)(0xf0 | c >> 18);
-        *out++ = (char)(0x80 | (c >> 12 & 63));
-        *out++ = (char)(0x80 | (c >> 6 & 63));
-        *out++ = (char)(0x80 | (c & 63));
-    }
-    return out;
-}
-
 /* *p stands after "\u". */
 static unsigned unicode(const char **p, const char *end) {
     if (end - *p < 4) {
@@ -167,7 +148,7 @@ const char *raw_string(struct arena *a, struct slice value) {
         p += 2;
         const char *at = strchr(from, c);
         if (c == 'u')
-            out = put_utf8(out, unicode(&p, end));
+            out += utf8_put(out, unicode(&p, end));
         else if (at && c)
             *out++ = to[at - from];
     }

@@ -413,15 +413,8 @@ void eviction_create(struct call *c) {
     struct err err;
     struct slice json;
     struct api_object *eviction, *pod;
-    if (!str_eq(c->route.verb, "create")) {
-        reply_method_not_allowed(c);
-        return;
-    }
-    struct object *o = resource_get(c->resource, c->route.ns, c->route.name);
-    if (!o) {
-        reply_not_found(c, c->route.name);
-        return;
-    }
+    struct object *o = named_object_to_create(c);
+    if (!o) return;
     if (body_options(c, &err) < 0 || body_json(c, &json, &err) < 0 ||
         body_object(c, eviction_kind(json), json, &eviction, &err) < 0 ||
         api_object_decode(c->a, c->kind, object_json(o), &pod, &err) < 0) {

@@ -174,11 +174,8 @@ static void answer(struct write *w, struct slice json) {
 void scale_handle(struct call *c) {
     struct err err;
     if (str_eq(c->route.verb, "get")) {
-        struct object *o = resource_get(c->resource, c->route.ns, c->route.name);
-        if (o)
-            reply_json(c, 200, scale_json(c->a, c->kind, object_json(o)));
-        else
-            reply_not_found(c, c->route.name);
+        struct object *o = named_object(c);
+        if (o) reply_json(c, 200, scale_json(c->a, c->kind, object_json(o)));
         return;
     }
     if (!str_eq(c->route.verb, "update") && !str_eq(c->route.verb, "patch")) {

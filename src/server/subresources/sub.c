@@ -71,13 +71,10 @@ static void go_stream(struct call *c, void *user) {
 /* The paths of the kubelet's server: PREFIX/NAMESPACE/POD[/CONTAINER]?query as the client sent it.
  */
 static void stream(struct call *c, const char *prefix, bool with_container, bool any_first) {
-    struct object *o = resource_get(c->resource, c->route.ns, c->route.name);
+    struct object *o = named_object(c);
     struct api_object *decoded;
     struct err err;
-    if (!o) {
-        reply_not_found(c, c->route.name);
-        return;
-    }
+    if (!o) return;
     if (api_object_decode(c->a, c->kind, object_json(o), &decoded, &err) < 0) {
         reply_error(c, &err);
         return;

@@ -18,12 +18,12 @@ TEST(work_goes_round_and_waits_when_all_are_full) {
     assert_false(fixture_say(push, "1"));
     struct fake *a = fixture_join(t, SP_PULL), *b = fixture_join(t, SP_PULL);
     assert_false(push->paused);
-    for (const char *s = "23456"; *s; s++) fixture_say(push, (char[]){*s, 0});
+    fixture_say_each(push, "23456");
     assert_string_equal(fixture_heard(a), "1|3|5");
     assert_string_equal(fixture_heard(b), "2|4|6");
     fixture_block(a, true);
     fixture_block(b, true);
-    for (const char *s = "abcd"; *s; s++) assert_true(fixture_say(push, (char[]){*s, 0}));
+    assert_int_equal(fixture_say_each(push, "abcd"), 4);
     assert_false(fixture_say(push, "e"));
     fixture_block(b, false);
     assert_string_equal(fixture_heard(b), "b|d|e");
@@ -37,10 +37,10 @@ TEST(local_pullers_come_before_peers_and_these_by_priority) {
     struct fake *here = fixture_join(t, SP_PULL);
     fixture_say(push, "1");
     fixture_block(here, true);
-    for (const char *s = "23"; *s; s++) fixture_say(push, (char[]){*s, 0});
+    fixture_say_each(push, "23");
     fixture_say(push, "4");
     fixture_block(near, true);
-    for (const char *s = "567"; *s; s++) fixture_say(push, (char[]){*s, 0});
+    fixture_say_each(push, "567");
     assert_string_equal(fixture_heard(near), "4");
     assert_string_equal(fixture_heard(far), "7");
     fixture_block(here, false);
@@ -52,7 +52,7 @@ TEST(what_waits_for_a_lost_puller_goes_to_others_in_order) {
     struct sp_topology *t = fixture_topology(SP_PIPELINE, NULL);
     struct fake *push = fixture_join(t, SP_PUSH), *lost = fixture_join(t, SP_PULL);
     fixture_block(lost, true);
-    for (const char *s = "123"; *s; s++) fixture_say(push, (char[]){*s, 0});
+    fixture_say_each(push, "123");
     fixture_leave(lost);
     fixture_say(push, "4");
     struct fake *other = fixture_join(t, SP_PULL);
@@ -227,7 +227,7 @@ TEST(an_end_that_has_left_stays_while_its_messages_wait) {
     struct sp_topology *t = fixture_topology(SP_PAIRS, small);
     struct fake *a = fixture_join(t, SP_PAIR), *b = fixture_join(t, SP_PAIR);
     fixture_block(b, true);
-    for (const char *s = "123"; *s; s++) fixture_say(a, (char[]){*s, 0});
+    fixture_say_each(a, "123");
     a->gone = true;
     assert_null(fixture_join(t, SP_PAIR));
     fixture_block(b, false);
