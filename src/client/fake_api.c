@@ -6,6 +6,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/map.h"
 #include "base/own.h"
 #include "base/vec.h"
 #include "client/path.h"
@@ -43,6 +44,7 @@ struct fake_api {
     enum err_reason fail_reason;
     struct fake_api_counts counts;
     char *last_watch;
+    struct map canned; /* target → JSON, malloc'd */
 };
 
 static uint64_t revision_of(const struct api_object *o) {
@@ -241,7 +243,10 @@ static int on_end(void *user) {
     const struct api_kind *k = route(a, c->target, &ns, &name, &subresource);
     struct err err;
     err_set(&err, ERR_NOT_FOUND, "no such resource");
-    if (!k)
+    const char *canned = map_gets(&c->api->canned, c->target);
+    if (canned)
+        respond(c, 200, slice_of(canned));
+    else if (!k)
         respond_error(c, &err);
     else if (!str_eq(c->method, "GET"))
         serve_write(c, k, ns, name, subresource);
@@ -364,6 +369,13 @@ void fake_api_compact(struct fake_api *f) {
     vec_done(&f->events);
 }
 
+void fake_api_answer(struct fake_api *f, const char *target, const char *json) {
+    if (json)
+        free(map_put(&f->canned, slice_of(target), strdup(json)));
+    else
+        free(map_del(&f->canned, slice_of(target)));
+}
+
 void fake_api_cut(struct fake_api *f, bool refuse) {
     f->refuse = refuse;
     while (f->conns.n) conn_drop(f->conns.v[0]);
@@ -411,5 +423,8 @@ void fake_api_free(struct fake_api *f) {
     rmdir(f->dir);
     world_free(f->world);
     free(f->last_watch);
+    struct map_entry *e;
+    for (size_t i = 0; (e = map_next(&f->canned, &i));) free(e->value);
+    map_done(&f->canned);
     free(f);
 }

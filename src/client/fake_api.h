@@ -14,6 +14,8 @@ struct world *fake_api_world(struct fake_api *f); /* changes reach the watches *
 void fake_api_cut(struct fake_api *f, bool refuse);
 /* Watches that start behind this revision get 410. */
 void fake_api_compact(struct fake_api *f);
+/* GET of this target (all of it, as it is sent) answers with that JSON; NULL: 404 again. */
+void fake_api_answer(struct fake_api *f, const char *target, const char *json);
 /* Events are held back until released. */
 void fake_api_hold_events(struct fake_api *f, bool hold);
 /* Sends a bookmark with a fresh revision to every watch; returns the revision. */

@@ -10,7 +10,7 @@
 #include "image/digest.h"
 #include "proto/json.h"
 
-enum { CONNECT_TIMEOUT_S = 15, STALL_S = 60, REDIRECTS_MAX = 5 };
+enum { CONNECT_TIMEOUT_S = 15, STALL_S = 60, REDIRECTS_MAX = 5, REFUSAL_BYTES_MAX = 1 << 20 };
 
 static bool is_loopback(const char *host) {
     return str_starts(host, "localhost:") || str_eq(host, "localhost") ||
@@ -46,16 +46,30 @@ void registry_close(struct registry *r) {
 }
 
 struct transfer {
+    const struct registry *registry;
     struct buf *body; /* or … */
     int fd;
     struct digest *digest;
-    uint64_t got, limit;
+    uint64_t got, limit, refusal;
     char challenge[2048];
 };
 
+/* What comes with another status than 200 is a page about it: neither content nor as small as
+ * that, but bounded all the same. */
+static bool is_content(struct transfer *t, size_t bytes, size_t *ret_taken) {
+    const struct registry *r = t->registry;
+    long status = 0;
+    r->lib->curl_easy_getinfo_p(r->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (status == 200) return true;
+    t->refusal += bytes;
+    *ret_taken = t->refusal > REFUSAL_BYTES_MAX ? 0 : bytes;
+    return false;
+}
+
 static size_t on_body(char *p, size_t size, size_t n, void *user) {
     struct transfer *t = user;
-    size_t bytes = size * n;
+    size_t bytes = size * n, taken;
+    if (!is_content(t, bytes, &taken)) return taken;
     t->got += bytes;
     if (t->got > t->limit) return 0; /* ends the transfer */
     if (t->digest) digest_add(t->digest, slice_from(p, bytes));
@@ -84,6 +98,8 @@ static size_t on_header(char *p, size_t size, size_t n, void *user) {
 
 static int get(struct registry *r, const char *url, const char *accept, const char *authorization,
                struct transfer *t, long *ret_status, struct err *err) {
+    t->registry = r;
+    t->refusal = 0;
     struct curl_slist *headers = r->lib->curl_slist_append_p(NULL, accept);
     if (authorization) headers = r->lib->curl_slist_append_p(headers, authorization);
     SET(r, CURLOPT_URL, url);
@@ -105,7 +121,7 @@ static int get(struct registry *r, const char *url, const char *accept, const ch
     r->lib->curl_slist_free_all_p(headers);
     *ret_status = 0;
     r->lib->curl_easy_getinfo_p(r->curl, CURLINFO_RESPONSE_CODE, ret_status);
-    if (code == CURLE_WRITE_ERROR && t->got > t->limit)
+    if (code == CURLE_WRITE_ERROR && (t->got > t->limit || t->refusal > REFUSAL_BYTES_MAX))
         return err_set(err, ERR_TOO_LARGE, "%s: the answer is larger than announced", url);
     if (code == CURLE_WRITE_ERROR)
         return err_set(err, ERR_UNAVAILABLE, "%s: cannot be written, is the disk full?", url);
@@ -194,10 +210,7 @@ static int authenticate(struct registry *r, const char *challenge, struct err *e
 static int fetch(struct registry *r, const char *url, const char *accept, struct transfer *t,
                  struct err *err) {
     long status;
-    uint64_t limit = t->limit;
     for (int round = 0;; round++) {
-        t->got = 0;
-        t->limit = limit;
         t->challenge[0] = 0;
         int e = get(r, url, accept, r->authorization, t, &status, err);
         if (e < 0) return e;
@@ -205,14 +218,6 @@ static int fetch(struct registry *r, const char *url, const char *accept, struct
         if (status != 401 || round || !*t->challenge) break;
         e = authenticate(r, t->challenge, err);
         if (e < 0) return e;
-        if (t->body)
-            buf_clear(t->body);
-        else if (ftruncate(t->fd, 0) < 0 || lseek(t->fd, 0, SEEK_SET) < 0)
-            return err_set(err, ERR_INTERNAL, "spool file");
-        if (t->digest) {
-            digest_free(t->digest);
-            t->digest = digest_new();
-        }
     }
     if (status == 404) return err_set(err, ERR_NOT_FOUND, "%s: not found", url);
     if (status == 401 || status == 403)

@@ -71,6 +71,15 @@ static int by_address(const void *x, const void *y) {
     return (int)a->port - (int)b->port;
 }
 
+/* An endpoint that moves from one slice to another may stand in both for a while. */
+static void sort_unique(struct backends *b) {
+    size_t n = 0;
+    if (b->n) qsort(b->v, b->n, sizeof *b->v, by_address);
+    for (size_t i = 0; i < b->n; i++)
+        if (!n || by_address(&b->v[n - 1], &b->v[i]) != 0) b->v[n++] = b->v[i];
+    b->n = n;
+}
+
 static void external_ips(struct arena *a, const struct core_v1_service *s, struct rules_port *p) {
     struct {
         uint32_t *v;
@@ -107,7 +116,7 @@ static void add_service(struct arena *a, const struct core_v1_service *s,
         struct backends ready = {0};
         collect(a, list, sp->name, WANT_READY, &ready);
         if (!ready.n) collect(a, list, sp->name, WANT_SERVING, &ready);
-        if (ready.n) qsort(ready.v, ready.n, sizeof *ready.v, by_address);
+        sort_unique(&ready);
         struct rules_port p = {
             .id = arena_printf(a, "%s/%s/%s", str_or(s->metadata.namespace, ""), s->metadata.name,
                                str_or(sp->name, "")),

@@ -195,13 +195,16 @@ static bool has_rate(const struct sp_edge *e) {
 
 /* Tokens for one second are kept at most. */
 static int64_t refilled(int64_t tokens, uint64_t per_second, uint64_t span_ms) {
-    int64_t most = (int64_t)MIN_OF(per_second, (uint64_t)INT64_MAX / 4 / BURST_MS) * BURST_MS;
-    return MIN_OF(tokens + most / BURST_MS * (int64_t)span_ms, most);
+    int64_t each_ms = (int64_t)MIN_OF(per_second, (uint64_t)INT64_MAX / 4 / BURST_MS), come;
+    int64_t most = each_ms * BURST_MS;
+    if (__builtin_mul_overflow(each_ms, span_ms, &come) ||
+        __builtin_add_overflow(tokens, come, &tokens))
+        return most;
+    return MIN_OF(tokens, most);
 }
 
 static void refill(struct sp_edge *e) {
-    uint64_t now = sp_topology_now_ms(e->topology);
-    uint64_t span = MIN_OF(now - e->rate_at_ms, (uint64_t)BURST_MS);
+    uint64_t now = sp_topology_now_ms(e->topology), span = now - e->rate_at_ms;
     e->rate_at_ms = now;
     e->rate_messages = refilled(e->rate_messages, e->config->rate.messages_per_second, span);
     e->rate_bytes = refilled(e->rate_bytes, e->config->rate.bytes_per_second, span);

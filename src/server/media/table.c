@@ -1,8 +1,8 @@
 #include "server/media/table.h"
 
 #include "api/custom/custom.h"
+#include "api/kinds/kinds.h"
 #include "base/own.h"
-#include "base/times.h"
 #include "server/media/convert.h"
 #include "server/storage/raw.h"
 
@@ -108,23 +108,6 @@ static void put_cells(struct buf *b, const struct api_cell *cells, size_t n) {
     buf_char(b, ']');
 }
 
-/* Age as upstream's duration.HumanDuration writes it: two units while the first is small. */
-static const char *age_text(struct arena *a, const char *since, int64_t now_ns) {
-    int64_t then_ns;
-    if (str_empty(since) || time_parse(since, &then_ns) < 0) return "<unknown>";
-    int64_t s = (now_ns - then_ns) / 1000000000;
-    if (s < 0) return s > -2 ? "0s" : "<invalid>";
-    int64_t m = s / 60, h = m / 60, d = h / 24;
-    if (s < 120) return arena_printf(a, "%llds", (long long)s);
-    if (m < 10 && s % 60) return arena_printf(a, "%lldm%llds", (long long)m, (long long)(s % 60));
-    if (m < 180) return arena_printf(a, "%lldm", (long long)m);
-    if (h < 8 && m % 60) return arena_printf(a, "%lldh%lldm", (long long)h, (long long)(m % 60));
-    if (h < 48) return arena_printf(a, "%lldh", (long long)h);
-    if (d < 8 && h % 24) return arena_printf(a, "%lldd%lldh", (long long)d, (long long)(h % 24));
-    if (d < 730) return arena_printf(a, "%lldd", (long long)d);
-    return arena_printf(a, "%lldy%lldd", (long long)(d / 365), (long long)(d % 365));
-}
-
 static void row_cells(struct call *c, struct arena *scratch, struct slice json, struct buf *b) {
     int64_t now_ns = loop_wall_ns(c->api->loop);
     if (c->kind && c->kind->custom) {
@@ -144,7 +127,7 @@ static void row_cells(struct call *c, struct arena *scratch, struct slice json, 
     const char *since = raw_path_string(scratch, json, "metadata.creationTimestamp");
     struct api_cell plain[2] = {
         {CELL_STRING, str_or(raw_path_string(scratch, json, "metadata.name"), ""), 0},
-        {CELL_STRING, age_text(scratch, since, now_ns), 0}};
+        {CELL_STRING, time_since(scratch, since, now_ns), 0}};
     put_cells(b, plain, 2);
 }
 

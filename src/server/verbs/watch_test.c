@@ -1,0 +1,131 @@
+/* What a watcher gets to see, and how a watch ends. */
+#include <string.h>
+
+#include "base/own.h"
+#include "base/test.h"
+#include "server/fixture.h"
+
+static void put_map(struct fixture *f, const char *ns, const char *name, const char *team) {
+    fixture_put(f, "configmaps",
+                arena_printf(f->arena,
+                             "{\"metadata\":{\"namespace\":\"%s\",\"name\":\"%s\","
+                             "\"labels\":{\"team\":\"%s\"}}}",
+                             ns, name, team));
+}
+
+static void begin(struct fixture *f, const char *query, int *status) {
+    ask_begin(f, verb_watch,
+              &(struct asked){.verb = "watch", .plural = "configmaps", .ns = "a", .query = query},
+              status);
+}
+
+/* "ADDED x, DELETED y" of the frames so far; forgets them. */
+static const char *frames(struct fixture *f) {
+    static const char type_key[] = "{\"type\":\"", name_key[] = "\"name\":\"";
+    const char *text = "";
+    for (int i = 0; i < 20; i++) loop_run_once(f->loop, 1);
+    buf_char(&f->answer, 0);
+    for (const char *p = f->answer.p; (p = strstr(p, type_key)); p++) {
+        const char *type = p + strlen(type_key), *end = strchr(p, '\n'),
+                   *name = strstr(type, name_key);
+        assert_non_null(end); /* one frame, one line */
+        bool named = name && name < end;
+        name = named ? name + strlen(name_key) : "";
+        text = arena_printf(f->arena, "%s%s%.*s%s%.*s", text, *text ? ", " : "",
+                            (int)strcspn(type, "\""), type, named ? " " : "",
+                            (int)strcspn(name, "\""), name);
+    }
+    buf_clear(&f->answer);
+    return text;
+}
+
+TEST(a_watch_shows_the_state_and_then_the_changes_of_its_namespace) {
+    struct fixture f;
+    int status;
+    fixture_open(&f);
+    put_map(&f, "a", "x", "red");
+    put_map(&f, "b", "elsewhere", "red");
+    begin(&f, "watch=1", &status);
+    assert_string_equal(frames(&f), "ADDED x");
+    put_map(&f, "a", "y", "red");
+    put_map(&f, "b", "elsewhere", "blue");
+    put_map(&f, "a", "x", "blue");
+    assert_string_equal(frames(&f), "ADDED y, MODIFIED x");
+    watches_end(&f.api);
+    ask_wait(&f, &status);
+    assert_int_equal(status, 200);
+    fixture_done(&f);
+}
+
+TEST(a_watch_from_a_revision_shows_what_came_after_it) {
+    struct fixture f;
+    int status;
+    fixture_open(&f);
+    put_map(&f, "a", "x", "red");
+    uint64_t revision = f.revision;
+    put_map(&f, "a", "y", "red");
+    begin(&f, arena_printf(f.arena, "resourceVersion=%llu", (unsigned long long)revision), &status);
+    assert_string_equal(frames(&f), "ADDED y");
+    watches_end(&f.api);
+    ask_wait(&f, &status);
+    fixture_done(&f);
+}
+
+TEST(what_enters_a_selection_is_new_and_what_leaves_it_is_gone) {
+    struct fixture f;
+    int status;
+    fixture_open(&f);
+    put_map(&f, "a", "x", "red");
+    begin(&f, "labelSelector=team%3Dred", &status);
+    assert_string_equal(frames(&f), "ADDED x");
+    put_map(&f, "a", "x", "blue");
+    put_map(&f, "a", "y", "blue");
+    put_map(&f, "a", "y", "red");
+    assert_string_equal(frames(&f), "DELETED x, ADDED y");
+    watches_end(&f.api);
+    ask_wait(&f, &status);
+    fixture_done(&f);
+}
+
+TEST(the_end_of_the_state_is_marked_for_who_asks) {
+    struct fixture f;
+    int status;
+    fixture_open(&f);
+    put_map(&f, "a", "x", "red");
+    begin(&f, "allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan",
+          &status);
+    for (int i = 0; i < 20; i++) loop_run_once(f.loop, 1);
+    assert_answer(&f, "k8s.io/initial-events-end");
+    assert_string_equal(frames(&f), "ADDED x, BOOKMARK");
+    watches_end(&f.api);
+    ask_wait(&f, &status);
+    fixture_done(&f);
+}
+
+TEST(a_watch_is_refused_with_the_reason) {
+    static const struct {
+        const char *query, *message;
+        int status;
+    } cases[] = {
+        {"resourceVersion=x", "invalid resource version", 400},
+        {"resourceVersionMatch=Exact",
+         "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided", 422},
+        {"sendInitialEvents=true",
+         "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan", 422},
+        {"timeoutSeconds=-1", "timeoutSeconds", 400},
+        {"labelSelector=%3D%3D", "found '=='", 400},
+        {"sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=999999",
+         "Too large resource version", 504},
+    };
+    struct fixture f;
+    fixture_open(&f);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        int status;
+        begin(&f, cases[i].query, &status);
+        ask_wait(&f, &status);
+        assert_answer(&f, cases[i].message);
+        assert_int_equal(status, cases[i].status);
+    }
+    assert_int_equal(f.api.watchers, 0);
+    fixture_done(&f);
+}
