@@ -12,6 +12,7 @@
 #include "base/own.h"
 #include "base/test.h"
 #include "image/digest.h"
+#include "proc/child.h"
 
 struct page {
     const char *path;   /* how a request's target begins */
@@ -59,7 +60,7 @@ static void bind_server(void) {
 }
 
 static void serve(const struct page *pages) {
-    server = fork();
+    server = child_fork(); /* not even a test that failed leaves it behind */
     if (server) return;
     for (;;) {
         int c = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
