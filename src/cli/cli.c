@@ -73,15 +73,24 @@ int cli_err(const struct verb *v, const struct err *err) {
 
 /* ---- arguments ---- */
 
+/* What is longer than its column has a line of its own. */
+static void print_option(const char *name, const char *argument, const char *help) {
+    enum { COLUMN = 26 };
+    int n = printf("  %s%s%s", name, argument ? " " : "", str_or(argument, ""));
+    bool fits = n <= 2 + COLUMN;
+    printf("%s%*s  %s\n", fits ? "" : "\n", fits ? 2 + COLUMN - n : 2 + COLUMN, "", help);
+}
+
 static void print_help(const struct verb *v, const struct cli_option *options, size_t n) {
     printf("usage: atoll %s [--root DIR]%s%s\n\n%s\n\n", v->name, *v->usage ? " " : "", v->usage,
            v->summary);
+    if (v->more) printf("%s\n", v->more);
     for (size_t i = 0; i < n; i++)
-        printf("  %s%s%-*s  %s\n", options[i].name, options[i].argument ? " " : "",
-               MAX_OF(26 - (int)strlen(options[i].name) - (options[i].argument ? 1 : 0), 0),
-               str_or(options[i].argument, ""), options[i].help);
-    printf("  %-26s  %s\n", "--root DIR", "directory of this Atoll; default /");
-    printf("  %-26s  %s\n", "--help", "this text");
+        print_option(options[i].name, options[i].argument, options[i].help);
+    print_option("--root", "DIR", "directory of this Atoll; default /");
+    print_option("--help", NULL, "this text");
+    printf("\nexit status: 0 done; 1 it did not work, a line on standard error says why; "
+           "2 bad arguments\n");
 }
 
 static const struct cli_option *option_find(const struct cli_option *options, size_t n,

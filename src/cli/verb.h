@@ -17,6 +17,7 @@ struct verb {
     const char *usage;   /* arguments, as shown after the name */
     const char *summary; /* one line */
     int (*run)(const struct verb *v, int argc, char **argv); /* argv[0] is the verb */
+    const char *more; /* of --help, lines "  %-26s  %s" about words; NULL: no more to say */
 };
 
 #define VERB(sym)                                                                                  \

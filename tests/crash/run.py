@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Crash consistency, all of it: `make crash` (about 30 minutes on two cores); --short is the slice that `make test` runs.
+"""Crash consistency, all of it: `make crash` (well over an hour on two cores); --short is the slice that `make test` runs.
 
 On a disk in memory (disk.h): kill -9 at every persistent call of a 200-operation workload, power failures, and every failing
 call. On a running Atoll whose services are killed and paused: linearizable histories, and watches that equal the log.

@@ -39,6 +39,21 @@ def test_every_folder_has_its_place():
     assert {folder_of(p) for p in files("src/*.c", "src/*.h")} <= set(ALLOWED), "give a new folder its layer in ALLOWED"
 
 
+def test_every_folder_says_what_it_is_who_calls_it_and_which_rooms_it_has():
+    wrong = []
+    for folder in sorted({folder_of(p) for p in files("src/*.c", "src/*.h")} - {"main"}):
+        path = TOP / "src" / folder / "README.md"
+        readme = path.read_text() if path.is_file() else ""
+        rooms = {p.split("/")[2] for p in files(f"src/{folder}/*") if len(p.split("/")) > 3}
+        includes = re.search(r"^Includes: (.*)$", readme, re.M)
+        named = set(includes.group(1).split()) if includes else set()
+        wrong += [f"{folder}: no line {line!r}" for line in ("Called by: ", "Begin with: ") if f"\n{line}" not in readme]
+        wrong += [f"{folder}: the room {r} is not named" for r in sorted(rooms) if f"| [{r}]({r}) |" not in readme]
+        if ALLOWED[folder] and named != ALLOWED[folder]:
+            wrong.append(f"{folder}: Includes: {sorted(named)}, allowed are {sorted(ALLOWED[folder])}")
+    assert not wrong, "src/FOLDER/README.md:\n" + "\n".join(wrong)
+
+
 def test_includes_point_downwards():
     wrong = [f"{p} includes {i}: {folder} may include {sorted(ALLOWED[folder])}" for p, folder, i in includes()
              if i.split("/")[0] != folder and i.split("/")[0] not in ALLOWED[folder]]

@@ -72,6 +72,7 @@ def test_every_verb_answers_help(atoll):
         r = run(atoll, verb, "--help")
         assert r.returncode == 0 and r.stderr == "", verb
         assert r.stdout.startswith(f"usage: atoll {verb}") and "--root DIR" in r.stdout, verb
+        assert "\nexit status: 0 " in r.stdout or verb == "sp", verb  # `atoll sp` lists its verbs; each of these has it
 
 
 def test_every_verb_refuses_what_it_does_not_know(atoll):

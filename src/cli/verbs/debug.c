@@ -56,5 +56,8 @@ static int debug_run(const struct verb *v, int argc, char **argv) {
 }
 
 static const struct verb debug_verb = {"debug", "authority|leaks",
-                                       "show the authority table, or leftovers of pods", debug_run};
+                                       "show the authority table, or leftovers of pods", debug_run,
+                                       "  authority                   what each service may do\n"
+                                       "  leaks                       what pods that do not run "
+                                       "left behind; status 1 when there is any\n"};
 VERB(debug_verb);

@@ -197,5 +197,11 @@ static int image_run(const struct verb *v, int argc, char **argv) {
 static const struct verb image_verb = {
     "image",
     "import FILE [--name REF] | from-dir DIR --name REF [--config JSON] | pull REF | ls | rm REF",
-    "the images of this node", image_run};
+    "the images of this node", image_run,
+    "  import FILE                 takes the images of an archive (OCI layout, docker save; - is "
+    "standard input)\n"
+    "  from-dir DIR                makes an image of one layer from a directory\n"
+    "  pull REF                    fetches an image from its registry\n"
+    "  ls                          lists the images with their sizes\n"
+    "  rm REF                      removes an image that no container uses\n"};
 VERB(image_verb);

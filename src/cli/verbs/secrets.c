@@ -188,6 +188,7 @@ static int secrets_run(const struct verb *v, int argc, char **argv) {
 }
 
 static const struct verb secrets_verb = {
-    "secrets", "rotate", "seal secrets at rest with a new key and destroy the old one",
-    secrets_run};
+    "secrets", "rotate", "seal secrets at rest with a new key and destroy the old one", secrets_run,
+    "  rotate                      makes a new key, seals every Secret with it, then destroys the "
+    "old key\n"};
 VERB(secrets_verb);

@@ -25,8 +25,8 @@ static int sim_run(const struct verb *v, int argc, char **argv) {
     bool scale = false;
     struct sim_options o = {.seed = 1, .seeds = 1};
     const struct cli_option options[] = {
-        {"--seed", "N", "the first seed (1)", &seed, NULL},
-        {"--plans", "N", "plans, one per seed (1)", &plans, NULL},
+        {"--seed", "N", "the first seed; default 1", &seed, NULL},
+        {"--plans", "N", "how many plans, one per seed; default 1", &plans, NULL},
         {"--each", "N", "then more, until each controller has had N", &each, NULL},
         {"--controller", "NAME", "only plans that exercise this controller", &o.controller, NULL},
         {"--scenarios", "A+B", "exactly these, as a failure names them", &o.scenarios, NULL},
@@ -35,7 +35,7 @@ static int sim_run(const struct verb *v, int argc, char **argv) {
         {"--scale", NULL, "measure cost and memory over sizes instead", NULL, &scale},
         {"--nodes", "FILE.csv", "replay a trace: its nodes", &o.nodes_csv, NULL},
         {"--pods", "FILE.csv", "replay a trace: its pods", &o.pods_csv, NULL},
-        {"--mode", "NAME", "replay a trace: the scores that decide", &o.mode, NULL},
+        {"--mode", "NAME", "replay a trace: the scores that decide; default atoll", &o.mode, NULL},
     };
     struct cli_args args;
     int status = cli_parse(v, argc, argv, options, ARRAY_LEN(options), 0, &args);
@@ -48,6 +48,8 @@ static int sim_run(const struct verb *v, int argc, char **argv) {
     return run ? run(&o) : cli_fail(v, "this build replays traces only");
 }
 
-static const struct verb sim_verb = {"sim", "[--seed N] [--plans N] [--controller NAME]",
-                                     "simulate a cluster in virtual time and check it", sim_run};
+static const struct verb sim_verb = {
+    "sim", "[--seed N] [--plans N] [--controller NAME]",
+    "simulate a cluster in virtual time and check it", sim_run,
+    "Status 1 when a plan fails; its line says how to run it again.\n"};
 VERB(sim_verb);
