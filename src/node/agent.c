@@ -39,7 +39,10 @@ static void record(struct pod *p, const char *field, const char *type, const cha
 void container_event(struct container *c, const char *type, const char *reason, const char *fmt,
                      ...) {
     OWN(buf_done) struct buf field = {0};
-    buf_printf(&field, "spec.%s{%s}", c->kind == CONTAINER_MAIN ? "containers" : "initContainers",
+    buf_printf(&field, "spec.%s{%s}",
+               c->kind == CONTAINER_MAIN        ? "containers"
+               : c->kind == CONTAINER_EPHEMERAL ? "ephemeralContainers"
+                                                : "initContainers",
                c->name);
     va_list ap;
     va_start(ap, fmt);
@@ -205,7 +208,7 @@ static void on_container_event(struct agent *g, struct ipc_msg *m) {
     if (unpack_end(&u) < 0) return;
     struct pod *p = map_get(&g->workers, slice_of(s.uid));
     for (size_t i = 0; p && i < p->n_containers; i++)
-        if (str_eq(p->containers[i].id, s.id)) container_exited(&p->containers[i], &s);
+        if (str_eq(p->containers[i]->id, s.id)) container_exited(p->containers[i], &s);
 }
 
 static void on_broker_message(void *user, struct ipc_msg *m) {

@@ -255,6 +255,10 @@ def test_one_autoscaler_in_two_versions(api):
         status, old = api("GET", path.format("v1") + "/two")
         assert status == 200 and old["apiVersion"] == "autoscaling/v1"
         assert old["spec"]["targetCPUUtilizationPercentage"] == 50
+        carried = {k.rpartition("/")[2]: json.loads(v) for k, v in old["metadata"]["annotations"].items()}
+        assert carried["metrics"] == [{"type": "Resource", "resource": {"name": "memory", "targetAverageUtilization": 50}}]
+        assert carried["behavior"]["ScaleDown"]["StabilizationWindowSeconds"] == 60
+        assert all(c["type"] for c in carried.get("conditions", []))
         old["spec"]["maxReplicas"] = 9
         status = api("PUT", path.format("v1") + "/two", old)[0]
         if status != 409:

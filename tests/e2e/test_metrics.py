@@ -72,6 +72,18 @@ def test_metrics_are_an_api_of_their_own(atoll, busy):
     assert "MethodNotAllowed" in r.stderr
 
 
+def test_metrics_are_a_table_too(atoll, busy):
+    lines = ac.until(lambda: (t := atoll.kubectl("get", "pods.metrics.k8s.io", "-n", busy).stdout.splitlines()) and len(t) > 1 and t,
+                     what="a row")
+    assert lines[0].split() == ["NAME", "CPU", "MEMORY", "WINDOW"]
+    for line in lines[1:]:
+        name, cpu, memory, window = line.split()
+        assert cpu.rstrip("n").isdigit() and memory.endswith("Ki") and window.endswith("s"), line
+    name, cpu, memory, _ = atoll.kubectl("get", "nodes.metrics.k8s.io", atoll.node, "--no-headers").stdout.split()
+    assert name == atoll.node and int(memory[:-2]) > 0
+    assert atoll.kubectl("get", "nodes.metrics.k8s.io", atoll.node, "-o", "jsonpath={.kind}").stdout == "NodeMetrics"
+
+
 def test_who_may_not_read_metrics_gets_none(atoll, busy):
     r = atoll.kubectl("get", "--raw", f"/apis/metrics.k8s.io/v1beta1/namespaces/{busy}/pods", "--as", "nobody", check=False)
     assert 'cannot list resource "pods" in API group "metrics.k8s.io"' in r.stderr

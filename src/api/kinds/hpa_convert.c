@@ -3,41 +3,46 @@
  * no field for is carried in annotations, so that a client that reads and writes v1 loses nothing.
  */
 #include "api/codec/convert.h"
+#include "api/kinds/hpa_annotations.h"
 #include "api/kinds/kinds.h"
+#include "api/patch/patch.h"
+#include "base/own.h"
+#include "proto/json.h"
 
-#define METRICS_KEY "autoscaling.alpha.kubernetes.io/metrics"
-#define BEHAVIOR_KEY "autoscaling.alpha.kubernetes.io/behavior"
-#define CONDITIONS_KEY "autoscaling.alpha.kubernetes.io/conditions"
-#define CURRENT_KEY "autoscaling.alpha.kubernetes.io/current-metrics"
-
-/* One JSON text: a spec (metrics, behavior) or a status (currentMetrics, conditions) that holds
- * nothing but the part in question. */
-static const char *spec_text(struct arena *a,
-                             const struct autoscaling_v2_horizontal_pod_autoscaler_spec *s) {
+/* `part` of an encoded spec or status becomes an annotation, unless there is nothing of it. */
+static void carry(struct arena *a, const struct api_type *t, const void *obj, const char *part,
+                  const char *key, struct str_map *annotations) {
     OWN(buf_done) struct buf b = {0};
-    api_encode(&b, &autoscaling_v2_horizontal_pod_autoscaler_spec_type, s);
-    return arena_strn(a, buf_view(&b));
-}
-static const char *status_text(struct arena *a,
-                               const struct autoscaling_v2_horizontal_pod_autoscaler_status *s) {
-    OWN(buf_done) struct buf b = {0};
-    api_encode(&b, &autoscaling_v2_horizontal_pod_autoscaler_status_type, s);
-    return arena_strn(a, buf_view(&b));
+    OWN(json_decref_p) json_t *all = NULL, *value = NULL;
+    api_encode(&b, t, obj);
+    if (json_parse(buf_view(&b), &all, NULL) < 0) return;
+    value = hpa_annotation_from(key, json_object_get(all, part));
+    if (!value) return;
+    OWN(buf_done) struct buf text = {0};
+    json_write(&text, value);
+    str_map_set(a, annotations, key, arena_strn(a, buf_view(&text)));
 }
 
+/* A spec or status with nothing but this part; NULL: there is no such annotation. */
 static void *carried(struct arena *a, const struct api_type *t, const struct str_map *annotations,
-                     const char *key) {
+                     const char *part, const char *key) {
     const char *text = str_map_get(annotations, key);
+    OWN(json_decref_p) json_t *value = NULL, *all = json_object();
+    OWN(buf_done) struct buf b = {0};
     void *p = NULL;
-    if (!text || api_decode(a, t, slice_of(text), NULL, &p, NULL) < 0) return NULL;
-    return p;
+    if (!text || json_parse(slice_of(text), &value, NULL) < 0) return NULL;
+    json_t *back = hpa_annotation_to(key, value);
+    if (!back) return NULL;
+    json_object_set_new(all, part, back);
+    json_write(&b, all);
+    return api_decode(a, t, buf_view(&b), NULL, &p, NULL) < 0 ? NULL : p;
 }
 
 static void annotations_without(struct arena *a, struct str_map *m) {
     struct str_map kept = {0};
     for (size_t i = 0; i < m->n; i++)
-        if (!str_eq(m->v[i].key, METRICS_KEY) && !str_eq(m->v[i].key, BEHAVIOR_KEY) &&
-            !str_eq(m->v[i].key, CONDITIONS_KEY) && !str_eq(m->v[i].key, CURRENT_KEY))
+        if (!str_eq(m->v[i].key, HPA_METRICS) && !str_eq(m->v[i].key, HPA_BEHAVIOR) &&
+            !str_eq(m->v[i].key, HPA_CONDITIONS) && !str_eq(m->v[i].key, HPA_CURRENT))
             *ARENA_PUSH(a, &kept) = m->v[i];
     *m = kept;
 }
@@ -70,16 +75,16 @@ static void spec_to_v1(struct arena *a,
         else
             *ARENA_PUSH(a, &more.metrics) = from->metrics.v[i];
     }
-    if (more.metrics.n) str_map_set(a, &to->metadata.annotations, METRICS_KEY, spec_text(a, &more));
-    if (!from->behavior) return;
-    more = (struct autoscaling_v2_horizontal_pod_autoscaler_spec){.behavior = from->behavior};
-    str_map_set(a, &to->metadata.annotations, BEHAVIOR_KEY, spec_text(a, &more));
+    more.behavior = from->behavior;
+    const struct api_type *t = &autoscaling_v2_horizontal_pod_autoscaler_spec_type;
+    carry(a, t, &more, "metrics", HPA_METRICS, &to->metadata.annotations);
+    carry(a, t, &more, "behavior", HPA_BEHAVIOR, &to->metadata.annotations);
 }
 
 static void status_to_v1(struct arena *a,
                          const struct autoscaling_v2_horizontal_pod_autoscaler_status *from,
                          struct autoscaling_v1_horizontal_pod_autoscaler *to) {
-    struct autoscaling_v2_horizontal_pod_autoscaler_status more = {0};
+    const struct api_type *t = &autoscaling_v2_horizontal_pod_autoscaler_status_type;
     to->status.observed_generation = from->observed_generation;
     to->status.last_scale_time = from->last_scale_time;
     to->status.current_replicas = from->current_replicas;
@@ -88,13 +93,9 @@ static void status_to_v1(struct arena *a,
         const int32_t *now = cpu_current(&from->current_metrics.v[i]);
         if (now && !to->status.current_cpu_utilization_percentage)
             to->status.current_cpu_utilization_percentage = arena_copy(a, now, sizeof *now);
-        *ARENA_PUSH(a, &more.current_metrics) = from->current_metrics.v[i];
     }
-    if (more.current_metrics.n)
-        str_map_set(a, &to->metadata.annotations, CURRENT_KEY, status_text(a, &more));
-    if (!from->conditions.n) return;
-    more = (struct autoscaling_v2_horizontal_pod_autoscaler_status){.conditions = from->conditions};
-    str_map_set(a, &to->metadata.annotations, CONDITIONS_KEY, status_text(a, &more));
+    carry(a, t, from, "currentMetrics", HPA_CURRENT, &to->metadata.annotations);
+    carry(a, t, from, "conditions", HPA_CONDITIONS, &to->metadata.annotations);
 }
 
 static void *to_v1(struct arena *a, const void *obj) {
@@ -122,7 +123,7 @@ static void spec_to_v2(struct arena *a, const struct autoscaling_v1_horizontal_p
     const struct str_map *annotations = &from->metadata.annotations;
     const struct api_type *t = &autoscaling_v2_horizontal_pod_autoscaler_spec_type;
     const struct autoscaling_v2_horizontal_pod_autoscaler_spec *more =
-        carried(a, t, annotations, METRICS_KEY);
+        carried(a, t, annotations, "metrics", HPA_METRICS);
     to->scale_target_ref = (struct autoscaling_v2_cross_version_object_reference){
         from->spec.scale_target_ref.kind, from->spec.scale_target_ref.name,
         from->spec.scale_target_ref.api_version};
@@ -132,7 +133,7 @@ static void spec_to_v2(struct arena *a, const struct autoscaling_v1_horizontal_p
         cpu_metric(a, *from->spec.target_cpu_utilization_percentage, &to->metrics);
     for (size_t i = 0; more && i < more->metrics.n; i++)
         *ARENA_PUSH(a, &to->metrics) = more->metrics.v[i];
-    more = carried(a, t, annotations, BEHAVIOR_KEY);
+    more = carried(a, t, annotations, "behavior", HPA_BEHAVIOR);
     if (more) to->behavior = more->behavior;
 }
 
@@ -148,9 +149,9 @@ static void *to_v2(struct arena *a, const void *obj) {
     to->status.last_scale_time = from->status.last_scale_time;
     to->status.current_replicas = from->status.current_replicas;
     to->status.desired_replicas = from->status.desired_replicas;
-    more = carried(a, t, &from->metadata.annotations, CURRENT_KEY);
+    more = carried(a, t, &from->metadata.annotations, "currentMetrics", HPA_CURRENT);
     if (more) to->status.current_metrics = more->current_metrics;
-    more = carried(a, t, &from->metadata.annotations, CONDITIONS_KEY);
+    more = carried(a, t, &from->metadata.annotations, "conditions", HPA_CONDITIONS);
     if (more) to->status.conditions = more->conditions;
     annotations_without(a, &to->metadata.annotations);
     return to;

@@ -164,11 +164,8 @@ static int build(struct arena *a, struct pod **pod, const char *pod_part, const 
     struct pod_facts facts = {.pod = p->object, .host_ip = "10.0.0.1", .memory_bytes = 1LL << 30};
     const char *cmd[] = {"/bin/sh"};
     struct image_info im = {.user = user, .n_cmd = 1, .cmd = cmd};
-    struct container_input in = {.container = &p->containers[0],
-                                 .id = "x",
-                                 .facts = &facts,
-                                 .source = &source,
-                                 .image = &im};
+    struct container_input in = {
+        .container = p->containers[0], .id = "x", .facts = &facts, .source = &source, .image = &im};
     return container_spec_build(a, &in, ret, err);
 }
 
@@ -261,7 +258,7 @@ TEST(container_gets_the_topologies_it_was_granted) {
     struct pod_facts facts = {.pod = &object, .memory_bytes = 1LL << 30};
     const char *cmd[] = {"/bin/sh"};
     struct image_info im = {.n_cmd = 1, .cmd = cmd};
-    struct container_input in = {.container = &p->containers[0],
+    struct container_input in = {.container = p->containers[0],
                                  .id = "x",
                                  .facts = &facts,
                                  .source = &source,

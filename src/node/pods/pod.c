@@ -13,20 +13,30 @@ static char *copy(const char *s) {
     return r;
 }
 
+static const struct core_v1_container *ephemeral_spec(const struct container *c) {
+    const struct core_v1_container_list *l = &c->pod->ephemeral;
+    for (size_t i = 0; i < l->n; i++)
+        if (str_eq(l->v[i].name, c->name)) return &l->v[i];
+    assert(!"an ephemeral container is never taken away");
+    return NULL;
+}
+
 const struct core_v1_container *container_spec(const struct container *c) {
     const struct core_v1_pod_spec *s = &c->pod->object->spec;
+    if (c->kind == CONTAINER_EPHEMERAL) return ephemeral_spec(c);
     if (c->kind == CONTAINER_MAIN) return &s->containers.v[c->index];
     return &s->init_containers.v[c->index];
 }
 
 struct container *pod_container(const struct pod *p, const char *name) {
     for (size_t i = 0; i < p->n_containers; i++)
-        if (str_eq(p->containers[i].name, name)) return &p->containers[i];
+        if (str_eq(p->containers[i]->name, name)) return p->containers[i];
     return NULL;
 }
 
 bool container_restarts(const struct container *c) {
     if (c->kind == CONTAINER_SIDECAR) return true;
+    if (c->kind == CONTAINER_EPHEMERAL) return false;
     const char *policy = str_or(c->pod->object->spec.restart_policy, "Always");
     bool failed = c->now.exit_code != 0;
     if (c->kind == CONTAINER_INIT) return failed && !str_eq(policy, "Never");
@@ -67,16 +77,55 @@ static void container_done(struct container *c) {
     free(c->stop_signal);
     termination_done(&c->now);
     termination_done(&c->last);
+    free(c);
 }
 
-static void add_containers(struct pod *p, const struct core_v1_container_list *l, bool init) {
+/* There is room in p->containers. */
+static void add_container(struct pod *p, const struct core_v1_container *spec,
+                          enum container_kind kind, size_t index) {
+    struct container *c = calloc(1, sizeof *c);
+    if (!c) abort();
+    *c = (struct container){
+        .pod = p, .name = copy(str_or(spec->name, "")), .kind = kind, .index = index};
+    p->containers[p->n_containers++] = c;
+}
+
+static void make_room(struct pod *p, size_t n) {
+    p->containers = realloc(p->containers, MAX_OF(n, (size_t)1) * sizeof(struct container *));
+    if (!p->containers) abort();
+}
+
+static void add_containers(struct pod *p) {
+    const struct core_v1_pod_spec *s = &p->object->spec;
+    const struct core_v1_container_list *init = &s->init_containers;
+    make_room(p, init->n + s->containers.n);
+    for (size_t i = 0; i < init->n; i++)
+        add_container(
+            p, &init->v[i],
+            str_eq(init->v[i].restart_policy, "Always") ? CONTAINER_SIDECAR : CONTAINER_INIT, i);
+    for (size_t i = 0; i < s->containers.n; i++)
+        add_container(p, &s->containers.v[i], CONTAINER_MAIN, i);
+}
+
+/* They come while the pod runs, and stay. */
+static void add_ephemeral(struct pod *p) {
+    for (size_t i = 0; i < p->ephemeral.n && p->n_containers < LIMIT_CONTAINERS_PER_POD; i++) {
+        if (pod_container(p, p->ephemeral.v[i].name)) continue;
+        make_room(p, p->n_containers + 1);
+        add_container(p, &p->ephemeral.v[i], CONTAINER_EPHEMERAL, i);
+    }
+}
+
+/* All that they have besides is the container that they look into. */
+static void read_ephemeral(struct pod *p) {
+    const struct core_v1_ephemeral_container_list *l = &p->object->spec.ephemeral_containers;
+    p->ephemeral = (struct core_v1_container_list){0};
     for (size_t i = 0; i < l->n; i++) {
-        struct container *c = &p->containers[p->n_containers++];
-        bool sidecar = init && str_eq(l->v[i].restart_policy, "Always");
-        c->pod = p;
-        c->name = copy(str_or(l->v[i].name, ""));
-        c->kind = !init ? CONTAINER_MAIN : sidecar ? CONTAINER_SIDECAR : CONTAINER_INIT;
-        c->index = i;
+        OWN(buf_done) struct buf json = {0};
+        void *c = NULL;
+        api_encode(&json, &core_v1_ephemeral_container_type, &l->v[i]);
+        if (api_decode(p->arena, &core_v1_container_type, buf_view(&json), NULL, &c, NULL) == 0)
+            *ARENA_PUSH(p->arena, &p->ephemeral) = *(const struct core_v1_container *)c;
     }
 }
 
@@ -90,12 +139,8 @@ struct pod *pod_model_new(const struct core_v1_pod *object) {
     p->name = copy(str_or(object->metadata.name, ""));
     pod_set_object(p, object);
     p->host_network = p->object->spec.host_network;
-    const struct core_v1_pod_spec *s = &p->object->spec;
-    size_t n = s->init_containers.n + s->containers.n;
-    p->containers = calloc(n ? n : 1, sizeof *p->containers);
-    if (!p->containers) abort();
-    add_containers(p, &s->init_containers, true);
-    add_containers(p, &s->containers, false);
+    add_containers(p);
+    add_ephemeral(p);
     return p;
 }
 
@@ -106,6 +151,8 @@ void pod_set_object(struct pod *p, const struct core_v1_pod *object) {
     for (size_t i = 0; i < p->volumes.n; i++)
         p->volumes.v[i].name = arena_str(a, p->volumes.v[i].name);
     arena_free(old);
+    read_ephemeral(p);
+    if (p->containers) add_ephemeral(p);
 }
 
 void pod_ref(struct pod *p) { p->refs++; }
@@ -113,7 +160,7 @@ void pod_ref(struct pod *p) { p->refs++; }
 void pod_unref(struct pod *p) {
     assert(p->refs > 0);
     if (--p->refs) return;
-    for (size_t i = 0; i < p->n_containers; i++) container_done(&p->containers[i]);
+    for (size_t i = 0; i < p->n_containers; i++) container_done(p->containers[i]);
     free(p->containers);
     timer_free(p->wake);
     close_p(&p->netns_fd);

@@ -19,7 +19,7 @@ struct hook;
 struct pod_token;
 struct pod_claim;
 
-enum container_kind { CONTAINER_INIT, CONTAINER_SIDECAR, CONTAINER_MAIN };
+enum container_kind { CONTAINER_INIT, CONTAINER_SIDECAR, CONTAINER_MAIN, CONTAINER_EPHEMERAL };
 enum container_state {
     CONTAINER_WAITING,  /* not there */
     CONTAINER_STARTING, /* the runtime is at work */
@@ -48,7 +48,7 @@ struct container {
     struct pod *pod;
     char *name;
     enum container_kind kind;
-    size_t index; /* in spec.initContainers or spec.containers */
+    size_t index; /* in spec.initContainers or spec.containers; of ephemeral ones the name counts */
 
     enum container_state state;
     bool busy; /* image or configuration is being fetched for the next start */
@@ -122,8 +122,9 @@ struct pod {
     struct agent *agent;
     unsigned refs; /* the agent's and one per operation in flight */
     char *uid, *ns, *name;
-    struct arena *arena;              /* of object */
-    const struct core_v1_pod *object; /* last version seen */
+    struct arena *arena;                     /* of object */
+    const struct core_v1_pod *object;        /* last version seen */
+    struct core_v1_container_list ephemeral; /* its ephemeral containers, as others are */
 
     enum pod_state state;
     bool busy;         /* an operation of the present state is in flight */
@@ -149,7 +150,8 @@ struct pod {
     int netns_fd, netlink_fd; /* -1 = none */
     char *ip;
 
-    struct container *containers; /* init containers first, each list in spec order */
+    /* Init containers first, each list in spec order; ephemeral ones last, as they come. */
+    struct container **containers;
     size_t n_containers;
     bool initialized;
     int64_t start_ns; /* wall clock; status.startTime */
@@ -184,7 +186,8 @@ bool container_restarts(const struct container *c);
 struct pod *pod_model_new(const struct core_v1_pod *object); /* copies; one reference */
 void pod_ref(struct pod *p);
 void pod_unref(struct pod *p);
-void pod_set_object(struct pod *p, const struct core_v1_pod *object); /* copies */
+/* Copies. Ephemeral containers that are new join the others. */
+void pod_set_object(struct pod *p, const struct core_v1_pod *object);
 
 void termination_set(struct termination *t, const char *id, uint32_t exit_code, const char *reason,
                      const char *message, int64_t started_ns, int64_t finished_ns);

@@ -31,14 +31,14 @@ TEST(plan_runs_init_containers_in_order_then_sidecars_then_main) {
     assert_int_equal(plan.actions[0], ACTION_START);
     assert_int_equal(plan.actions[1], ACTION_NONE);
     assert_int_equal(plan.actions[2], ACTION_NONE);
-    end_run(&p->containers[0], 0);
+    end_run(p->containers[0], 0);
     pod_plan(p, 0, &plan);
     assert_int_equal(plan.actions[1], ACTION_START);
     assert_false(plan.initialized);
-    p->containers[1].state = CONTAINER_RUNNING;
+    p->containers[1]->state = CONTAINER_RUNNING;
     pod_plan(p, 0, &plan);
     assert_false(plan.initialized); /* its startup probe has not passed */
-    p->containers[1].started = true;
+    p->containers[1]->started = true;
     pod_plan(p, 0, &plan);
     assert_true(plan.initialized);
     assert_int_equal(plan.actions[2], ACTION_START);
@@ -48,7 +48,7 @@ TEST(plan_runs_init_containers_in_order_then_sidecars_then_main) {
 TEST(plan_ends_the_pod_when_init_fails_and_nothing_restarts) {
     OWN(unref_p) struct pod *p = three("Never");
     struct pod_plan plan;
-    end_run(&p->containers[0], 3);
+    end_run(p->containers[0], 3);
     pod_plan(p, 0, &plan);
     assert_true(plan.finished);
     assert_int_equal(plan.actions[2], ACTION_NONE);
@@ -57,8 +57,8 @@ TEST(plan_ends_the_pod_when_init_fails_and_nothing_restarts) {
 TEST(plan_waits_for_the_restart_delay) {
     OWN(unref_p) struct pod *p = three("Always");
     struct pod_plan plan;
-    end_run(&p->containers[0], 1);
-    p->containers[0].restart.until_ms = 5000;
+    end_run(p->containers[0], 1);
+    p->containers[0]->restart.until_ms = 5000;
     pod_plan(p, 1000, &plan);
     assert_int_equal(plan.actions[0], ACTION_NONE);
     assert_int_equal(plan.wake_ms, 5000);
@@ -69,11 +69,11 @@ TEST(plan_waits_for_the_restart_delay) {
 TEST(plan_restarts_only_failed_containers_on_failure) {
     OWN(unref_p) struct pod *p = three("OnFailure");
     struct pod_plan plan;
-    end_run(&p->containers[0], 0);
-    p->containers[1].state = CONTAINER_RUNNING;
-    p->containers[1].started = p->initialized = true;
-    end_run(&p->containers[2], 0);
-    end_run(&p->containers[3], 1);
+    end_run(p->containers[0], 0);
+    p->containers[1]->state = CONTAINER_RUNNING;
+    p->containers[1]->started = p->initialized = true;
+    end_run(p->containers[2], 0);
+    end_run(p->containers[3], 1);
     pod_plan(p, 0, &plan);
     assert_int_equal(plan.actions[2], ACTION_NONE);
     assert_int_equal(plan.actions[3], ACTION_START);
@@ -83,18 +83,18 @@ TEST(plan_restarts_only_failed_containers_on_failure) {
 TEST(plan_stops_sidecars_after_the_last_main_container) {
     OWN(unref_p) struct pod *p = three("Never");
     struct pod_plan plan;
-    end_run(&p->containers[0], 0);
-    p->containers[1].state = CONTAINER_RUNNING;
-    p->containers[1].started = p->initialized = true;
-    end_run(&p->containers[2], 0);
-    p->containers[3].state = CONTAINER_RUNNING;
+    end_run(p->containers[0], 0);
+    p->containers[1]->state = CONTAINER_RUNNING;
+    p->containers[1]->started = p->initialized = true;
+    end_run(p->containers[2], 0);
+    p->containers[3]->state = CONTAINER_RUNNING;
     pod_plan(p, 0, &plan);
     assert_int_equal(plan.actions[1], ACTION_NONE);
-    end_run(&p->containers[3], 0);
+    end_run(p->containers[3], 0);
     pod_plan(p, 0, &plan);
     assert_int_equal(plan.actions[1], ACTION_STOP);
     assert_false(plan.finished);
-    end_run(&p->containers[1], 0);
+    end_run(p->containers[1], 0);
     pod_plan(p, 0, &plan);
     assert_true(plan.finished);
 }
@@ -105,8 +105,8 @@ TEST(plan_of_a_stopping_pod_starts_nothing) {
     p->stopping = true;
     pod_plan(p, 0, &plan);
     assert_true(plan.finished);
-    p->containers[2].state = CONTAINER_RUNNING;
-    p->containers[1].state = CONTAINER_RUNNING;
+    p->containers[2]->state = CONTAINER_RUNNING;
+    p->containers[1]->state = CONTAINER_RUNNING;
     pod_plan(p, 0, &plan);
     assert_int_equal(plan.actions[2], ACTION_STOP);
     assert_int_equal(plan.actions[1], ACTION_NONE);
@@ -116,7 +116,54 @@ TEST(plan_of_a_stopping_pod_starts_nothing) {
 TEST(plan_leaves_a_container_alone_whose_image_is_being_fetched) {
     OWN(unref_p) struct pod *p = three("Always");
     struct pod_plan plan;
-    p->containers[0].busy = true;
+    p->containers[0]->busy = true;
     pod_plan(p, 0, &plan);
     assert_int_equal(plan.actions[0], ACTION_NONE);
+}
+
+#define LOOKED_INTO                                                                                \
+    "\"spec\":{\"restartPolicy\":\"Never\",\"containers\":[{\"name\":\"a\",\"image\":\"i\"}]%s}"
+
+static struct pod *looked_into(void) {
+    OWN(buf_done) struct buf b = {0};
+    buf_printf(&b, LOOKED_INTO,
+               ",\"ephemeralContainers\":[{\"name\":\"look\",\"image\":\"j\",\"stdin\":true,"
+               "\"targetContainerName\":\"a\"}]");
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct pod *p =
+        test_pod("\"spec\":{\"restartPolicy\":\"Never\",\"containers\":[{\"name\":\"a\","
+                 "\"image\":\"i\"}]}");
+    pod_set_object(p, test_object(a, b.p));
+    return p;
+}
+
+TEST(an_ephemeral_container_joins_the_others_and_is_as_any_container) {
+    OWN(unref_p) struct pod *p = looked_into();
+    struct container *c = pod_container(p, "look");
+    assert_int_equal(p->n_containers, 2);
+    assert_int_equal(c->kind, CONTAINER_EPHEMERAL);
+    assert_string_equal(container_spec(c)->image, "j");
+    assert_true(container_spec(c)->stdin);
+    OWN(arena_free_p) struct arena *a = arena_new();
+    pod_set_object(p, api_copy(a, &core_v1_pod_type, p->object));
+    assert_int_equal(p->n_containers, 2);
+    assert_ptr_equal(pod_container(p, "look"), c);
+}
+
+TEST(plan_starts_an_ephemeral_container_once_and_waits_for_none) {
+    OWN(unref_p) struct pod *p = looked_into();
+    struct pod_plan plan;
+    pod_plan(p, 0, &plan);
+    assert_int_equal(plan.actions[1], ACTION_START);
+    end_run(p->containers[1], 1);
+    pod_plan(p, 0, &plan);
+    assert_int_equal(plan.actions[1], ACTION_NONE);
+    assert_false(plan.finished);
+    p->containers[1]->state = CONTAINER_RUNNING;
+    end_run(p->containers[0], 0);
+    pod_plan(p, 0, &plan);
+    assert_int_equal(plan.actions[1], ACTION_STOP);
+    p->containers[1]->state = CONTAINER_TERMINATED;
+    pod_plan(p, 0, &plan);
+    assert_true(plan.finished);
 }

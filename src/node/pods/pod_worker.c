@@ -41,7 +41,7 @@ static bool is_finished(const struct pod *p) {
 
 static bool anything_alive(const struct pod *p) {
     for (size_t i = 0; i < p->n_containers; i++)
-        if (container_alive(&p->containers[i])) return true;
+        if (container_alive(p->containers[i])) return true;
     return false;
 }
 
@@ -116,7 +116,7 @@ static uint64_t stop_grace(const struct pod *p, const struct container *c, uint6
 
 static void apply(struct pod *p, const struct pod_plan *plan, uint64_t now_ms, uint64_t *wake) {
     for (size_t i = 0; i < p->n_containers; i++) {
-        struct container *c = &p->containers[i];
+        struct container *c = p->containers[i];
         if (c->adopt_probes && c->state == CONTAINER_RUNNING) {
             c->adopt_probes = false;
             probes_start(c);
@@ -275,8 +275,8 @@ static void note_deletion(struct pod *p) {
 void pod_configuration_changed(struct pod *p) {
     p->volumes_stale = true;
     for (size_t i = 0; i < p->n_containers; i++)
-        if (str_eq(p->containers[i].wait_reason, "CreateContainerConfigError"))
-            backoff_reset(&p->containers[i].image);
+        if (str_eq(p->containers[i]->wait_reason, "CreateContainerConfigError"))
+            backoff_reset(&p->containers[i]->image);
     pod_kick(p);
 }
 

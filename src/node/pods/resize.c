@@ -89,7 +89,7 @@ static void send_pod(struct pod *p, bool before) {
     resources_pod(p->object, &r);
     pod = resize_amounts(&r);
     for (size_t i = 0; before && i < p->n_containers; i++) {
-        const struct container *c = &p->containers[i];
+        const struct container *c = p->containers[i];
         if (!container_alive(c) || !c->applied_known) continue;
         sum.cpu_quota_us += c->applied.cpu_quota_us > 0 ? c->applied.cpu_quota_us : no_quota_us;
         sum.memory_bytes += c->applied.memory_bytes > 0 ? c->applied.memory_bytes : 1ll << 50;
@@ -112,7 +112,7 @@ uint64_t resize_step(struct pod *p, uint64_t now_ms) {
     bool any = false, known = false;
     struct err err = {0};
     for (size_t i = 0; i < p->n_containers; i++) {
-        const struct container *c = &p->containers[i];
+        const struct container *c = p->containers[i];
         if (c->resize_busy || !resize_differs(c, memory)) continue;
         any = true;
         known |= c->applied_known;
@@ -124,7 +124,7 @@ uint64_t resize_step(struct pod *p, uint64_t now_ms) {
     if (!any) return 0;
     send_pod(p, true);
     for (size_t i = 0; i < p->n_containers; i++) {
-        struct container *c = &p->containers[i];
+        struct container *c = p->containers[i];
         if (c->resize_busy || !resize_differs(c, memory)) continue;
         struct container_amounts want = resize_wanted(c, memory);
         if (resize_restarts(c, &want)) {

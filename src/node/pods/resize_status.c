@@ -45,7 +45,7 @@ bool resize_restarts(const struct container *c, const struct container_amounts *
 
 void resize_status(struct arena *a, const struct pod *p, struct core_v1_pod_status *s) {
     for (size_t i = 0; i < p->n_containers; i++)
-        if (p->containers[i].resize_busy) s->resize = "InProgress";
+        if (p->containers[i]->resize_busy) s->resize = "InProgress";
     if (!p->resize_pending) return;
     char text[TIME_TEXT_MAX];
     time_format(text, p->resize_since_ns);

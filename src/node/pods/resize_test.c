@@ -17,7 +17,7 @@ static void unref_p(struct pod **p) {
 static const int64_t gib = 1 << 30;
 
 static struct container *running(struct pod *p) {
-    struct container *c = &p->containers[0];
+    struct container *c = p->containers[0];
     c->state = CONTAINER_RUNNING;
     c->applied = resize_wanted(c, gib);
     c->applied_known = true;

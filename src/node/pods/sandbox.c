@@ -152,7 +152,7 @@ static void on_unlinked(void *user, struct ipc_msg *m, const struct err *err) {
 
 void sandbox_remove(struct pod *p) {
     OWN(buf_done) struct buf b = {0};
-    for (size_t i = 0; i < p->n_containers; i++) probes_stop(&p->containers[i]);
+    for (size_t i = 0; i < p->n_containers; i++) probes_stop(p->containers[i]);
     objects_release(p->agent->objects, p);
     pod_tokens_done(p);
     pod_claims_done(p);
@@ -223,7 +223,9 @@ static const struct broker_container_state *newest(const struct pod *p, const st
 static const struct core_v1_container_status *api_status(const struct container *c) {
     const struct core_v1_pod_status *s = &c->pod->object->status;
     const struct core_v1_container_status_list *l =
-        c->kind == CONTAINER_MAIN ? &s->container_statuses : &s->init_container_statuses;
+        c->kind == CONTAINER_MAIN        ? &s->container_statuses
+        : c->kind == CONTAINER_EPHEMERAL ? &s->ephemeral_container_statuses
+                                         : &s->init_container_statuses;
     for (size_t i = 0; i < l->n; i++)
         if (str_eq(l->v[i].name, c->name)) return &l->v[i];
     return NULL;
@@ -263,7 +265,7 @@ static void forget_run(struct container *c) {
 void sandbox_adopt(struct pod *p, const struct broker_container_state *list, size_t n) {
     bool any = false;
     for (size_t i = 0; i < p->n_containers; i++) {
-        struct container *c = &p->containers[i];
+        struct container *c = p->containers[i];
         const struct broker_container_state *s = newest(p, c, list, n);
         if (!s) continue;
         any = true;
@@ -273,7 +275,7 @@ void sandbox_adopt(struct pod *p, const struct broker_container_state *list, siz
     const char *phase = p->object->status.phase;
     if (any || str_eq(phase, "Succeeded") || str_eq(phase, "Failed")) {
         for (size_t i = 0; any && i < p->n_containers; i++)
-            if (!newest(p, &p->containers[i], list, n)) forget_run(&p->containers[i]);
+            if (!newest(p, p->containers[i], list, n)) forget_run(p->containers[i]);
         if (!p->host_network && p->object->status.pod_ip) {
             free(p->ip);
             p->ip = strdup(p->object->status.pod_ip);
@@ -284,15 +286,15 @@ void sandbox_adopt(struct pod *p, const struct broker_container_state *list, siz
     p->adopted_lost = p->object->status.container_statuses.n > 0;
     p->initialized = false;
     for (size_t i = 0; i < p->n_containers; i++) {
-        forget_run(&p->containers[i]);
-        if (p->containers[i].kind == CONTAINER_INIT) p->containers[i].state = CONTAINER_WAITING;
+        forget_run(p->containers[i]);
+        if (p->containers[i]->kind == CONTAINER_INIT) p->containers[i]->state = CONTAINER_WAITING;
     }
 }
 
 void sandbox_resync(struct pod *p, const struct broker_container_state *list, size_t n) {
     if (p->state >= POD_TEARDOWN) return;
     for (size_t i = 0; i < p->n_containers; i++) {
-        struct container *c = &p->containers[i];
+        struct container *c = p->containers[i];
         const struct broker_container_state *s = newest(p, c, list, n);
         if (!s) {
             if (c->state == CONTAINER_RUNNING) container_lost(c);

@@ -20,6 +20,7 @@ struct tally {
 };
 
 static void tally_container(const struct container *c, struct tally *t) {
+    if (c->kind == CONTAINER_EPHEMERAL) return;
     if (c->kind != CONTAINER_MAIN) {
         if (c->kind == CONTAINER_SIDECAR) {
             if (!c->started && !c->pod->initialized) t->init_pending = true;
@@ -49,7 +50,7 @@ const char *status_phase(const struct pod *p) {
     if (str_eq(known, "Failed") || str_eq(known, "Succeeded")) return known; /* for good */
     if (p->fail_reason && (p->state >= POD_TEARDOWN || p->state == POD_NEW)) return "Failed";
     struct tally t = {0};
-    for (size_t i = 0; i < p->n_containers; i++) tally_container(&p->containers[i], &t);
+    for (size_t i = 0; i < p->n_containers; i++) tally_container(p->containers[i], &t);
     const char *policy = str_or(p->object->spec.restart_policy, "Always");
     if (t.init_failed && !p->initialized) return "Failed";
     if (t.init_pending && !p->initialized && !p->stopping) return "Pending";
@@ -77,7 +78,7 @@ static void state_waiting(struct arena *a, const struct container *c,
     const struct pod *p = c->pod;
     bool has_init = false;
     for (size_t i = 0; i < p->n_containers; i++)
-        has_init |= p->containers[i].kind != CONTAINER_MAIN;
+        has_init |= p->containers[i]->kind < CONTAINER_MAIN;
     s->waiting = ARENA_NEW(a, struct core_v1_container_state_waiting);
     s->waiting->reason = arena_str(a, c->wait_reason ? c->wait_reason
                                       : has_init     ? "PodInitializing"
@@ -140,8 +141,9 @@ static const char *names_list(struct arena *a, const struct pod *p, bool init, c
     OWN(buf_done) struct buf b = {0};
     *ret_n = 0;
     for (size_t i = 0; i < p->n_containers; i++) {
-        const struct container *c = &p->containers[i];
+        const struct container *c = p->containers[i];
         bool ok = container_ready(c);
+        if (c->kind == CONTAINER_EPHEMERAL) continue;
         if (init && (c->kind == CONTAINER_MAIN || p->initialized)) continue;
         if (init && c->kind == CONTAINER_SIDECAR) ok = c->started;
         if (!init && c->kind == CONTAINER_INIT) continue;
@@ -234,12 +236,16 @@ void status_compute(struct arena *a, struct pod *p, const struct status_host *h,
     ret->start_time = time_text(a, p->start_ns);
     ret->qos_class = str_or(p->object->status.qos_class, resources_qos(&p->object->spec));
     for (size_t i = 0; !p->rejected && i < p->n_containers; i++) {
-        const struct container *c = &p->containers[i];
-        bool init = c->kind != CONTAINER_MAIN;
+        const struct container *c = p->containers[i];
         struct core_v1_container_status *s =
-            ARENA_PUSH(a, init ? &ret->init_container_statuses : &ret->container_statuses);
+            ARENA_PUSH(a, c->kind == CONTAINER_MAIN        ? &ret->container_statuses
+                          : c->kind == CONTAINER_EPHEMERAL ? &ret->ephemeral_container_statuses
+                                                           : &ret->init_container_statuses);
         container_status(a, h->runtime, c, s);
-        resize_container_status(a, c, s);
+        if (c->kind == CONTAINER_EPHEMERAL)
+            s->ready = false, s->started = NULL;
+        else
+            resize_container_status(a, c, s);
     }
 }
 
@@ -289,12 +295,12 @@ void status_adopt(struct pod *p, const struct core_v1_pod_status *s) {
             time_parse(c->last_transition_time, &p->conditions[i].since_ns);
     }
     p->initialized = p->conditions[CONDITION_INITIALIZED].status && s->container_statuses.n;
-    for (size_t i = 0; i < s->container_statuses.n; i++) {
-        struct container *c = pod_container(p, s->container_statuses.v[i].name);
-        if (c) adopt_container(c, &s->container_statuses.v[i]);
-    }
-    for (size_t i = 0; i < s->init_container_statuses.n; i++) {
-        struct container *c = pod_container(p, s->init_container_statuses.v[i].name);
-        if (c) adopt_container(c, &s->init_container_statuses.v[i]);
+    const struct core_v1_container_status_list *const lists[] = {
+        &s->container_statuses, &s->init_container_statuses, &s->ephemeral_container_statuses};
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        for (size_t j = 0; j < lists[i]->n; j++) {
+            struct container *c = pod_container(p, lists[i]->v[j].name);
+            if (c) adopt_container(c, &lists[i]->v[j]);
+        }
     }
 }

@@ -49,7 +49,7 @@ TEST(status_of_a_new_pod_is_pending_and_creating) {
 TEST(status_of_a_running_pod_is_ready) {
     OWN(unref_p) struct pod *p = test_pod(one);
     OWN(buf_done) struct buf b = {0};
-    struct container *c = &p->containers[0];
+    struct container *c = p->containers[0];
     p->state = POD_RUN;
     p->initialized = p->sandbox_ready = true;
     p->ip = strdup("10.244.0.5");
@@ -67,7 +67,7 @@ TEST(status_of_a_running_pod_is_ready) {
 TEST(status_of_a_crash_loop_shows_the_last_end) {
     OWN(unref_p) struct pod *p = test_pod(one);
     OWN(buf_done) struct buf b = {0};
-    struct container *c = &p->containers[0];
+    struct container *c = p->containers[0];
     p->state = POD_RUN;
     p->initialized = true;
     c->state = CONTAINER_TERMINATED;
@@ -98,8 +98,8 @@ TEST(phase_follows_the_restart_policy) {
         OWN(unref_p) struct pod *p = test_pod(b.p);
         p->state = POD_RUN;
         p->initialized = true;
-        p->containers[0].state = CONTAINER_TERMINATED;
-        termination_set(&p->containers[0].now, "", cases[i].code, "x", NULL, 1, 2);
+        p->containers[0]->state = CONTAINER_TERMINATED;
+        termination_set(&p->containers[0]->now, "", cases[i].code, "x", NULL, 1, 2);
         assert_string_equal(status_phase(p), cases[i].phase);
     }
 }
@@ -121,8 +121,8 @@ TEST(condition_times_change_only_with_the_status) {
     status_compute(a, p, &host, 9000000000, &s);
     assert_string_equal(s.conditions.v[2].last_transition_time, "1970-01-01T00:00:01Z");
     p->initialized = true;
-    p->containers[0].state = CONTAINER_RUNNING;
-    p->containers[0].started = p->containers[0].ready = true;
+    p->containers[0]->state = CONTAINER_RUNNING;
+    p->containers[0]->started = p->containers[0]->ready = true;
     status_compute(a, p, &host, 9000000000, &s);
     assert_string_equal(s.conditions.v[2].last_transition_time, "1970-01-01T00:00:09Z");
 }
@@ -137,8 +137,8 @@ TEST(status_keeps_conditions_of_others_and_honours_readiness_gates) {
     OWN(buf_done) struct buf b = {0};
     p->state = POD_RUN;
     p->initialized = true;
-    p->containers[0].state = CONTAINER_RUNNING;
-    p->containers[0].started = p->containers[0].ready = true;
+    p->containers[0]->state = CONTAINER_RUNNING;
+    p->containers[0]->started = p->containers[0]->ready = true;
     const char *s = patch(&b, p);
     assert_non_null(strstr(s, "\"type\":\"PodScheduled\""));
     assert_non_null(strstr(s, "ReadinessGatesNotReady"));
@@ -153,10 +153,10 @@ TEST(adoption_takes_restart_counts_and_ends_from_the_api) {
         "\"state\":{\"terminated\":{\"exitCode\":2,\"reason\":\"Error\",\"containerID\":"
         "\"crun://beef\"}}}]}");
     status_adopt(p, &p->object->status);
-    assert_int_equal(p->containers[0].attempt, 4);
-    assert_int_equal(p->containers[0].state, CONTAINER_TERMINATED);
-    assert_int_equal(p->containers[0].now.exit_code, 2);
-    assert_string_equal(p->containers[0].id, "beef");
+    assert_int_equal(p->containers[0]->attempt, 4);
+    assert_int_equal(p->containers[0]->state, CONTAINER_TERMINATED);
+    assert_int_equal(p->containers[0]->now.exit_code, 2);
+    assert_string_equal(p->containers[0]->id, "beef");
     assert_true(p->start_ns > 0);
 }
 

@@ -171,7 +171,7 @@ static void look_container(struct usage_wish *w, const struct container *c, stru
 static void look_pod(struct usage_wish *w, const struct pod *pod) {
     size_t running = 0;
     for (size_t i = 0; i < pod->n_containers; i++)
-        running += pod->containers[i].state == CONTAINER_RUNNING;
+        running += pod->containers[i]->state == CONTAINER_RUNNING;
     if (!running) return;
     struct usage_pod *p = &w->report.v[w->report.n++];
     *p = (struct usage_pod){.ns = arena_str(w->arena, pod->ns),
@@ -181,8 +181,8 @@ static void look_pod(struct usage_wish *w, const struct pod *pod) {
     p->v = ARENA_ARRAY(w->arena, struct usage_container, running);
     ask(w, p->uid, "", &p->u);
     for (size_t i = 0; i < pod->n_containers; i++)
-        if (pod->containers[i].state == CONTAINER_RUNNING)
-            look_container(w, &pod->containers[i], p);
+        if (pod->containers[i]->state == CONTAINER_RUNNING)
+            look_container(w, pod->containers[i], p);
 }
 
 static void look(struct usage_wish *w) {

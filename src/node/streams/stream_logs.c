@@ -307,7 +307,7 @@ static int choose_run(const struct container *c, bool previous, uint32_t *ret, s
             str_eq(c->wait_reason, "ErrImagePull") || str_eq(c->wait_reason, "ImagePullBackOff");
         const char *why = c->wait_reason ? c->wait_reason
                           : c->kind == CONTAINER_MAIN && !c->pod->initialized &&
-                                  c->pod->containers[0].kind != CONTAINER_MAIN
+                                  c->pod->containers[0]->kind != CONTAINER_MAIN
                               ? "PodInitializing"
                               : "ContainerCreating";
         if (pulling)

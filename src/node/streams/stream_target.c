@@ -16,17 +16,19 @@ static const char *segment(struct arena *a, struct slice *rest) {
 
 static void choose(const struct pod *p, struct buf *b) {
     for (size_t i = 0, n = 0; i < p->n_containers; i++) {
-        if (p->containers[i].kind == CONTAINER_INIT) continue;
-        buf_printf(b, "%s%s", n++ ? " " : "", p->containers[i].name);
+        if (p->containers[i]->kind == CONTAINER_INIT ||
+            p->containers[i]->kind == CONTAINER_EPHEMERAL)
+            continue;
+        buf_printf(b, "%s%s", n++ ? " " : "", p->containers[i]->name);
     }
 }
 
 static struct container *default_container(struct pod *p) {
     struct container *only = NULL;
     for (size_t i = 0; i < p->n_containers; i++) {
-        if (p->containers[i].kind != CONTAINER_MAIN) continue;
+        if (p->containers[i]->kind != CONTAINER_MAIN) continue;
         if (only) return NULL;
-        only = &p->containers[i];
+        only = p->containers[i];
     }
     return only;
 }

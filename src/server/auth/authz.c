@@ -231,11 +231,20 @@ const char *authz_reason(struct authz *z, struct arena *a, const struct user *u)
 struct visit {
     authz_rule_fn *fn;
     void *user;
+    bool master; /* who may do everything has been told so */
 };
+
+static bool is_any(const struct str_list *l) { return l->n == 1 && str_eq(l->v[0], "*"); }
+
+static bool allows_all(const struct rbac_v1_policy_rule *r) {
+    return is_any(&r->verbs) &&
+           (is_any(&r->non_resource_urls) || (is_any(&r->api_groups) && is_any(&r->resources)));
+}
 
 static bool grant_visit(const struct grant *g, void *arg) {
     struct visit *v = arg;
-    for (size_t i = 0; i < g->rules->n; i++) v->fn(v->user, &g->rules->v[i]);
+    for (size_t i = 0; i < g->rules->n; i++)
+        if (!v->master || !allows_all(&g->rules->v[i])) v->fn(v->user, &g->rules->v[i]);
     return false;
 }
 
@@ -247,7 +256,7 @@ void authz_rules(struct authz *z, const struct user *u, const char *ns, authz_ru
         fn(user, &(struct rbac_v1_policy_rule){.verbs = any, .api_groups = any, .resources = any});
         fn(user, &(struct rbac_v1_policy_rule){.verbs = any, .non_resource_urls = any});
     }
-    struct visit v = {fn, user};
+    struct visit v = {fn, user, authz_is_master(u)};
     each_grant(z, u, ns, grant_visit, &v);
 }
 

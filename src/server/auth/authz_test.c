@@ -131,3 +131,40 @@ TEST(the_reason_of_a_permission_names_its_binding) {
     arena_free(a);
     stop(api);
 }
+
+struct told {
+    size_t all, some;
+};
+
+static void count_rule(void *user, const struct rbac_v1_policy_rule *r) {
+    struct told *t = user;
+    if (str_eq(r->verbs.v[0], "*") && r->resources.n && str_eq(r->resources.v[0], "*"))
+        t->all++;
+    else if (!r->non_resource_urls.n)
+        t->some++;
+}
+
+TEST(who_may_do_everything_is_told_so_once) {
+    struct api *api = start();
+    static const char *const rows[][2] = {
+        {"/clusterroles." RBAC "//all",
+         "{\"metadata\":{\"name\":\"all\"},\"rules\":[{\"verbs\":[\"*\"],\"apiGroups\":[\"*\"],"
+         "\"resources\":[\"*\"]},{\"verbs\":[\"get\"],\"apiGroups\":[\"\"],\"resources\":[\"pods\"]"
+         "}]}"},
+        {"/clusterrolebindings." RBAC "//all",
+         "{\"metadata\":{\"name\":\"all\"},\"roleRef\":{\"kind\":\"ClusterRole\",\"name\":\"all\"},"
+         "\"subjects\":[{\"kind\":\"Group\",\"name\":\"system:masters\"},{\"kind\":\"User\","
+         "\"name\":\"u\"}]}"}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        cache_row(&api->cache, slice_of(rows[i][0]), 20 + i, slice_of(rows[i][1]));
+    const char *groups[] = {"system:masters"};
+    struct told t = {0};
+    authz_rules(api->authz, &(struct user){.name = "root", .groups = {groups, 1}}, "a", count_rule,
+                &t);
+    assert_int_equal(t.all, 1);
+    assert_int_equal(t.some, 1);
+    t = (struct told){0};
+    authz_rules(api->authz, &(struct user){.name = "u"}, "a", count_rule, &t);
+    assert_int_equal(t.all, 1);
+    stop(api);
+}

@@ -139,12 +139,14 @@ static void answer(struct wish *w, const json_t *root) {
                 .kind = c->route.plural});
         return;
     }
-    if (!*c->route.name)
+    if (c->form == ANSWER_TABLE)
+        metrics_table(&list, c->form_version, buf_view(&items));
+    else if (!*c->route.name)
         buf_printf(&list,
                    "{\"kind\":\"%sMetricsList\",\"apiVersion\":\"" API_VERSION
                    "\",\"metadata\":{},\"items\":[%s]}\n",
                    w->nodes ? "Node" : "Pod", str_or(items.p, ""));
-    request_respond(c->r, 200, "application/json", buf_view(*c->route.name ? &items : &list), NULL);
+    request_respond(c->r, 200, content_type(c), buf_view(list.n ? &list : &items), NULL);
 }
 
 static void on_summary(void *user, const struct egress_result *r) {
@@ -185,9 +187,12 @@ static void ask_node(struct call *c, bool nodes) {
                           on_summary, w);
 }
 
-/* There is no other form of these. */
-static bool takes_json(const struct call *c) {
+/* There is no other form of these but a table. */
+static bool takes_json(struct call *c) {
     const char *accept = http_header(&c->r->headers, "accept");
+    struct err err;
+    if (reply_negotiate(c, &err) < 0 || c->form != ANSWER_TABLE) c->form = ANSWER_OBJECT;
+    c->media = MEDIA_JSON;
     return str_empty(accept) || strstr(accept, "json") || strstr(accept, "/*");
 }
 

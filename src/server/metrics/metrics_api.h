@@ -12,6 +12,8 @@
 extern const char metrics_api_resources[]; /* the APIResourceList */
 
 void metrics_api_serve(struct call *c);
+/* metrics_table.c: objects, with commas between them, as a Table of meta.k8s.io. */
+void metrics_table(struct buf *b, const char *version, struct slice items);
 /* metrics_openapi.c: its OpenAPI document, version 3. */
 void metrics_api_openapi(struct buf *b);
 /* What /openapi/v2 says of it. */

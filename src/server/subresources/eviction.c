@@ -385,8 +385,7 @@ static void on_admitted(struct admission *ad, int answer) {
         e->o.uid = d->preconditions->uid;
         e->asked_version = d->preconditions->resource_version;
     }
-    for (size_t i = 0; d && i < d->dry_run.n; i++)
-        if (str_eq(d->dry_run.v[i], "All")) e->o.dry_run = true;
+    if (d && d->dry_run.n) e->o.dry_run = true; /* All, as was checked */
     attempt(e);
 }
 
@@ -409,6 +408,11 @@ static const struct api_kind *eviction_kind(struct slice json) {
     return &kinds[beta];
 }
 
+static int check_dry_run(const struct policy_v1_eviction *e, struct err *err) {
+    bool asked;
+    return e->delete_options ? remove_dry_run(&e->delete_options->dry_run, &asked, err) : 0;
+}
+
 void eviction_create(struct call *c) {
     struct err err;
     struct slice json;
@@ -417,6 +421,7 @@ void eviction_create(struct call *c) {
     if (!o) return;
     if (body_options(c, &err) < 0 || body_json(c, &json, &err) < 0 ||
         body_object(c, eviction_kind(json), json, &eviction, &err) < 0 ||
+        check_dry_run((const void *)eviction, &err) < 0 ||
         api_object_decode(c->a, c->kind, object_json(o), &pod, &err) < 0) {
         reply_error(c, &err);
         return;

@@ -245,6 +245,27 @@ static int take_query(struct call *c, struct remove_options *o, struct err *err)
 
 int64_t remove_grace_s(int64_t asked_s) { return asked_s < 0 ? 1 : MIN_OF(asked_s, INT32_MAX); }
 
+int remove_dry_run(const struct str_list *asked, bool *ret, struct err *err) {
+    for (size_t i = 0; i < asked->n; i++) {
+        if (!str_eq(asked->v[i], "All"))
+            return err_field(
+                err, ERR_INVALID, "dryRun",
+                "DeleteOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: "
+                "\"%s\": supported values: \"All\"",
+                str_or(asked->v[i], ""));
+        *ret = true;
+    }
+    return 0;
+}
+
+/* Every group calls them by its own version. */
+static int check_kind(const struct meta_v1_delete_options *d, struct err *err) {
+    if (str_empty(d->kind) || str_eq(d->kind, "DeleteOptions")) return 0;
+    return err_set(err, ERR_BAD_REQUEST,
+                   "%s in version \"%s\" cannot be handled as a DeleteOptions: unknown conversion",
+                   d->kind, str_or(d->api_version, ""));
+}
+
 static int take_body(struct call *c, struct remove_options *o, struct err *err) {
     struct slice json;
     if (!slice_trim(c->r->body).n) return 0;
@@ -253,6 +274,8 @@ static int take_body(struct call *c, struct remove_options *o, struct err *err) 
     if (rc == 0) rc = api_decode(c->a, &meta_v1_delete_options_type, json, NULL, &p, err);
     if (rc < 0) return rc;
     const struct meta_v1_delete_options *d = p;
+    if ((rc = check_kind(d, err)) < 0 || (rc = remove_dry_run(&d->dry_run, &o->dry_run, err)) < 0)
+        return rc;
     if (d->grace_period_seconds) o->grace_s = remove_grace_s(*d->grace_period_seconds);
     if (d->preconditions) {
         o->uid = d->preconditions->uid;
@@ -261,8 +284,6 @@ static int take_body(struct call *c, struct remove_options *o, struct err *err) 
     if (d->orphan_dependents &&
         (rc = take_orphans(o, *d->orphan_dependents, d->propagation_policy, err)) < 0)
         return rc;
-    for (size_t i = 0; i < d->dry_run.n; i++)
-        if (str_eq(d->dry_run.v[i], "All")) o->dry_run = true;
     return str_empty(d->propagation_policy) ? 0 : take_policy(o, d->propagation_policy, err);
 }
 

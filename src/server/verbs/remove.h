@@ -27,5 +27,7 @@ bool remove_object(struct api *api, const struct api_kind *storage, const char *
 
 /* Of a gracePeriodSeconds as sent: less than nothing is a second, as upstream takes it. */
 int64_t remove_grace_s(int64_t asked_s);
+/* Of DeleteOptions: nothing but All may be asked for. */
+int remove_dry_run(const struct str_list *asked, bool *ret, struct err *err);
 /* DeleteOptions from the body and the query. */
 int remove_options_parse(struct call *c, struct remove_options *ret, struct err *err);

@@ -61,6 +61,9 @@ TEST(a_deletion_of_another_pod_or_by_nonsense_is_refused) {
         {NULL, "{\"preconditions\":{\"uid\":\"two\"}}", "UID in precondition: two", 409},
         {NULL, "{\"preconditions\":{\"resourceVersion\":\"1\"}}", "ResourceVersion in", 409},
         {"gracePeriodSeconds=soon", NULL, "gracePeriodSeconds", 400},
+        {NULL, "{\"dryRun\":[\"Foo\"]}", "dryRun: Unsupported value: \\\"Foo\\\"", 422},
+        {NULL, "{\"kind\":\"Pod\",\"apiVersion\":\"v1\"}",
+         "Pod in version \\\"v1\\\" cannot be handled as a DeleteOptions", 400},
         {"propagationPolicy=Sideways", NULL, "Unsupported value: \\\"Sideways\\\"", 422},
     };
     struct fixture f;
