@@ -272,6 +272,17 @@ def test_one_autoscaler_in_two_versions(api):
     assert new["spec"]["maxReplicas"] == 9 and len(new["spec"]["metrics"]) == 2
     assert new["spec"]["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == 60
     assert "annotations" not in new["metadata"]
+    versions = {e["apiVersion"] for e in new["metadata"]["managedFields"] if "f:metrics" in e["fieldsV1"].get("f:spec", {})}
+    assert versions == {"autoscaling/v2"}  # whose fields they are, whatever version was written
+
+
+def test_fields_that_were_written_in_another_version_are_named_as_they_are_stored(api):
+    path = f"/apis/autoscaling/{{}}/namespaces/{NS}/horizontalpodautoscalers"
+    spec = {"maxReplicas": 3, "targetCPUUtilizationPercentage": 50, "scaleTargetRef": {"kind": "Deployment", "name": "none", "apiVersion": "apps/v1"}}
+    assert api("POST", path.format("v1") + "?fieldManager=me", {"metadata": {"name": "older"}, "spec": spec})[0] == 201
+    _, new = api("GET", path.format("v2") + "/older")
+    (mine,) = [e for e in new["metadata"]["managedFields"] if e["manager"] == "me"]
+    assert mine["apiVersion"] == "autoscaling/v2" and "f:metrics" in mine["fieldsV1"]["f:spec"], mine
 
 
 def test_an_empty_budget_selector_means_nothing_in_beta(api):

@@ -81,6 +81,8 @@ void write_track(struct write *w) {
         managed_list was = entries_before(w);
         if (w->current) by.before = object_json(w->current);
         by.shape = shape_of_kind(storage_kind(c->kind));
+        if (!c->kind->custom)
+            by.api_version = storage_kind(c->kind)->api_version; /* of the fields */
         m->managed_fields = (managed_list){0};
         api_object_encode(&json, storage_kind(c->kind), w->object);
         managed_update(&by, &was, buf_view(&json), &w->managed);
