@@ -1,6 +1,8 @@
 /*
- * Events: the same one (object, field, type, reason, message) again only counts up. One object may
- * cause EVENTS_BURST of them at once and one more every EVENTS_REFILL_MS, as upstream's client does
+ * Events: the same one (object, field, type, reason, message) again only counts up; of those that
+ * differ in their message alone, the tenth and all that follow within ten minutes are one Event
+ * that shows the newest message ("(combined from similar events): …"). One object may cause
+ * EVENTS_BURST of them at once and one more every EVENTS_REFILL_MS, as upstream's client does
  * (client-go tools/record: burst 25, 1/300 per second). What is over is dropped: Events are hints.
  */
 #include <stdio.h>
@@ -20,6 +22,17 @@ enum {
     RETRIES_MAX = 5,
     RETRY_MS = 1000,
     MESSAGE_BYTES_MAX = 1024, /* core/v1 Event validation */
+    SIMILAR_MAX = 9,          /* Events of their own; client-go's aggregator: fewer than 10 */
+    SIMILAR_MS = 600 * 1000,
+};
+
+#define COMBINED "(combined from similar events): "
+
+/* Events of one object that differ in their message alone. */
+struct similar {
+    uint64_t last_ms;
+    size_t n;
+    uint64_t messages[SIMILAR_MAX]; /* their hashes */
 };
 
 struct event_entry {
@@ -27,6 +40,7 @@ struct event_entry {
     struct arena *a;
     struct core_v1_event event;
     char *last_time; /* the text of event.lastTimestamp */
+    char *message;   /* the text of event.message of MESSAGE_BYTES_MAX, when it changes; or NULL */
     uint64_t last_ms;
     bool created, busy, dirty;
     unsigned retries;
@@ -42,9 +56,11 @@ struct event_recorder {
     struct loop *loop;
     const struct api_kind *kind;
     char *component, *host;
-    struct map entries;                  /* key → struct event_entry */
-    struct map buckets;                  /* object uid → struct bucket */
-    size_t entries_limit, buckets_limit; /* looked through when there are as many */
+    struct map entries; /* key → struct event_entry */
+    struct map buckets; /* object uid → struct bucket */
+    struct map similar; /* key without its message → struct similar */
+    /* Looked through when there are as many. */
+    size_t entries_limit, buckets_limit, similar_limit;
     VEC(struct event_entry *) retry;
     struct timer *retry_timer;
     uint64_t sequence;
@@ -99,8 +115,10 @@ void event_recorder_free(struct event_recorder *r) {
             entry_free(entry);
     }
     for (size_t i = 0; (e = map_next(&r->buckets, &i));) free(e->value);
+    for (size_t i = 0; (e = map_next(&r->similar, &i));) free(e->value);
     map_done(&r->entries);
     map_done(&r->buckets);
+    map_done(&r->similar);
     vec_done(&r->retry);
     timer_free(r->retry_timer);
     free(r->component);
@@ -149,8 +167,13 @@ static void entry_send(struct event_entry *e) {
         return;
     }
     OWN(buf_done) struct buf patch = {0};
-    buf_printf(&patch, "{\"count\":%d,\"lastTimestamp\":\"%s\"}", e->event.count,
+    buf_printf(&patch, "{\"count\":%d,\"lastTimestamp\":\"%s\"", e->event.count,
                e->event.last_timestamp);
+    if (e->message) {
+        buf_str(&patch, ",\"message\":");
+        buf_json_str(&patch, slice_of(e->message));
+    }
+    buf_char(&patch, '}');
     api_patch(r->client, r->kind, m->namespace, m->name, "", "application/merge-patch+json",
               buf_view(&patch), on_answer, e);
 }
@@ -207,6 +230,14 @@ static bool bucket_left(const void *value, uint64_t now_ms) {
     return ((const struct bucket *)value)->tokens > 0;
 }
 
+static bool similar_old(const void *value, uint64_t now_ms) {
+    return now_ms - ((const struct similar *)value)->last_ms > SIMILAR_MS;
+}
+static bool similar_few(const void *value, uint64_t now_ms) {
+    (void)now_ms;
+    return ((const struct similar *)value)->n < SIMILAR_MAX;
+}
+
 /* Where many remain, the next look waits until there are twice as many: each event pays for a few.
  */
 static void make_room(struct event_recorder *r, uint64_t now_ms) {
@@ -220,6 +251,30 @@ static void make_room(struct event_recorder *r, uint64_t now_ms) {
         if (r->buckets.n >= ENTRIES_MAX) forget_map(&r->buckets, bucket_left, free, now_ms);
         r->buckets_limit = 2 * r->buckets.n;
     }
+    if (r->similar.n >= MAX_OF(r->similar_limit, (size_t)ENTRIES_MAX)) {
+        forget_map(&r->similar, similar_old, free, now_ms);
+        if (r->similar.n >= ENTRIES_MAX) forget_map(&r->similar, similar_few, free, now_ms);
+        r->similar_limit = 2 * r->similar.n;
+    }
+}
+
+/* The message is one too many of its sort. The key is that of the event but for the message. */
+static bool is_combined(struct event_recorder *r, struct slice key, const char *message,
+                        uint64_t now_ms) {
+    struct similar *s = map_get(&r->similar, key);
+    uint64_t hash = map_hash(slice_of(message));
+    if (!s) {
+        s = calloc(1, sizeof *s);
+        if (!s) abort();
+        map_put(&r->similar, key, s);
+    }
+    if (now_ms - s->last_ms > SIMILAR_MS) s->n = 0;
+    s->last_ms = now_ms;
+    for (size_t i = 0; i < s->n; i++)
+        if (s->messages[i] == hash) return false;
+    if (s->n == SIMILAR_MAX) return true;
+    s->messages[s->n++] = hash;
+    return false;
 }
 
 /* ---- recording ---- */
@@ -267,18 +322,22 @@ record(struct event_recorder *r, const struct api_object *about, const char *fie
     vsnprintf(message, sizeof message, fmt, ap);
     uint64_t now_ms = loop_now_ms(r->loop);
     OWN(buf_done) struct buf key = {0};
-    buf_printf(&key, "%s\n%s\n%s\n%s\n%s\n%s", str_or(about->metadata.uid, ""),
-               str_or(about->metadata.name, ""), str_or(field_path, ""), type, reason, message);
-    struct event_entry *e = map_get(&r->entries, buf_view(&key));
+    buf_printf(&key, "%s\n%s\n%s\n%s\n%s\n", str_or(about->metadata.uid, ""),
+               str_or(about->metadata.name, ""), str_or(field_path, ""), type, reason);
     if (!bucket_take(r, str_or(about->metadata.uid, str_or(about->metadata.name, "")), now_ms))
         return;
+    make_room(r, now_ms);
+    bool combined = is_combined(r, buf_view(&key), message, now_ms);
+    if (!combined) buf_str(&key, message);
+    struct event_entry *e = map_get(&r->entries, buf_view(&key));
     if (!e) {
-        make_room(r, now_ms);
         e = entry_new(r, about, field_path, type, reason, message);
+        if (combined) e->event.message = e->message = arena_alloc(e->a, MESSAGE_BYTES_MAX);
         map_put(&r->entries, buf_view(&key), e);
     } else {
         time_format(e->last_time, loop_wall_ns(r->loop));
     }
+    if (combined) snprintf(e->message, MESSAGE_BYTES_MAX, COMBINED "%s", message);
     e->event.count++;
     e->last_ms = now_ms;
     if (e->busy)

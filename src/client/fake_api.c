@@ -6,6 +6,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "api/patch/patch.h"
 #include "base/map.h"
 #include "base/own.h"
 #include "base/vec.h"
@@ -174,6 +175,21 @@ static void serve_plan(struct peer_conn *c, struct plan *p, const struct api_kin
     respond(c, str_eq(c->method, "POST") ? 201 : 200, buf_view(&b));
 }
 
+/* The object with the merge patch in it, in the body's place. */
+static int apply_patch(struct peer_conn *c, const struct api_kind *k,
+                       const struct api_object *known, struct err *err) {
+    OWN(buf_done) struct buf text = {0};
+    OWN(json_decref_p) json_t *doc = NULL, *merged = NULL;
+    api_object_encode(&text, k, known);
+    int r = patch_parse(buf_view(&text), &doc, err);
+    if (r == 0) r = patch_merge(doc, buf_view(&c->body), &merged, err);
+    if (r < 0) return r;
+    OWN(free_p) char *json = json_dumps(merged, JSON_COMPACT);
+    c->body.n = 0;
+    buf_str(&c->body, json);
+    return 0;
+}
+
 static void serve_write(struct peer_conn *c, const struct api_kind *k, const char *ns,
                         const char *name, const char *subresource) {
     struct fake_api *f = c->api;
@@ -189,14 +205,21 @@ static void serve_write(struct peer_conn *c, const struct api_kind *k, const cha
     }
     OWN(plan_free_p) struct plan *p = plan_new();
     struct api_object *o = NULL;
-    if (str_eq(c->method, "DELETE")) {
-        const struct api_object *known = world_get(f->world, kind_name(k, kind), ns, name);
-        if (known) plan_delete(p, known, NULL);
-        if (!known) err_set(&err, ERR_NOT_FOUND, "%s not found", name);
-        if (known)
-            serve_plan(c, p, k, ns, name);
-        else
-            respond_error(c, &err);
+    const struct api_object *known =
+        name ? world_get(f->world, kind_name(k, kind), ns, name) : NULL;
+    bool deletes = str_eq(c->method, "DELETE"), patches = str_eq(c->method, "PATCH");
+    if ((deletes || patches) && !known) {
+        err_set(&err, ERR_NOT_FOUND, "%s not found", name);
+        respond_error(c, &err);
+        return;
+    }
+    if (deletes) {
+        plan_delete(p, known, NULL);
+        serve_plan(c, p, k, ns, name);
+        return;
+    }
+    if (patches && apply_patch(c, k, known, &err) < 0) {
+        respond_error(c, &err);
         return;
     }
     if (api_object_decode(plan_arena(p), k, buf_view(&c->body), &o, &err) < 0) {

@@ -61,6 +61,7 @@ static void roll_out(struct sim *s, unsigned which) {
 }
 
 char *run_speed(unsigned nodes, unsigned pods, unsigned virtual_s, struct sim_speed *ret) {
+    unsigned deployments = pods / PODS_EACH;
     struct sim *s = sim_new(1);
     s->news_us = SIM_SECOND_US / 10; /* a busy API tells several events at once */
     store_new(s);
@@ -73,7 +74,7 @@ char *run_speed(unsigned nodes, unsigned pods, unsigned virtual_s, struct sim_sp
     uint64_t began = cpu_ns(), from_us = s->now_us;
     for (unsigned done_s = 0, n = 0; done_s < virtual_s && !s->violation;
          done_s += ROLLOUT_EVERY_S, n++) {
-        if (pods >= PODS_EACH) roll_out(s, n % (pods / PODS_EACH));
+        if (deployments) roll_out(s, n % deployments);
         sim_run_until(s, s->now_us + (uint64_t)ROLLOUT_EVERY_S * SIM_SECOND_US);
     }
     *ret = (struct sim_speed){.events = s->n_events,

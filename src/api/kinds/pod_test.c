@@ -37,6 +37,19 @@ static const struct {
     {POD("'volumes':[{'name':'v','configMap':{'name':'m','items':[{'key':'k','path':'../x'}]}}"
          "],'containers':[{'name':'c','image':'i'}]"),
      "spec.volumes[0].configMap.items[0].path: Invalid value: \"../x\": must not contain '..'"},
+    {POD("'topologySpreadConstraints':[{'topologyKey':'a','whenUnsatisfiable':'DoNotSchedule',"
+         "'minDomains':0,'matchLabelKeys':['k']},{'maxSkew':-1,'topologyKey':'a',"
+         "'whenUnsatisfiable':'DoNotSchedule','labelSelector':{'matchLabels':{'k':'v'}},"
+         "'matchLabelKeys':['k']}],'containers':[{'name':'c','image':'i'}]"),
+     "spec.topologySpreadConstraints[0].maxSkew: Invalid value: 0: must be greater than zero\n"
+     "spec.topologySpreadConstraints[0].minDomains: Invalid value: 0: must be greater than zero\n"
+     "spec.topologySpreadConstraints[0].matchLabelKeys: Forbidden: must not be specified when "
+     "labelSelector is not set\n"
+     "spec.topologySpreadConstraints[1].maxSkew: Invalid value: -1: must be greater than zero\n"
+     "spec.topologySpreadConstraints[1].matchLabelKeys[0]: Invalid value: \"k\": exists in both "
+     "matchLabelKeys and labelSelector\n"
+     "spec.topologySpreadConstraints[1].{topologyKey, whenUnsatisfiable}: Duplicate value: "
+     "\"{a, DoNotSchedule}\""},
     {ONE(",'livenessProbe':{}"),
      "spec.containers[0].livenessProbe: Required value: must specify a handler type"},
     {ONE(",'livenessProbe':{'successThreshold':2,'exec':{'command':['x']}}"),
