@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "api/patch/patch.h"
-#include "api/patch/patch.h"
 #include "base/map.h"
 #include "base/own.h"
 #include "base/vec.h"
