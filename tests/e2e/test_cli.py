@@ -48,8 +48,7 @@ def test_without_a_verb_it_says_how(root):
     assert r.returncode == 0 and "up" in r.stdout
     assert "image" in run(ATOLL, "help").stdout and "image" in run(ATOLL, "--help").stdout
     for verb in ("up", "down", "status", "image", "version", "debug"):
-        said = run(ATOLL, verb, "--help").stdout
-        assert verb in said and "   kubeconfig of" not in said, said
+        assert verb in run(ATOLL, verb, "--help").stdout
 
 
 def test_version_and_authority_need_no_root_user():
