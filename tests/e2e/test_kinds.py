@@ -305,6 +305,9 @@ def test_scale_of_every_workload(api, resources, version, kind):
     one = f"{path}/{body['metadata']['name']}"
     status, scale = api("GET", one + "/scale")
     assert status == 200 and scale["spec"].get("replicas", 0) == 0 and scale["status"]["selector"] == "app=kinds"
+    status, table = api("GET", one + "/scale", Accept=TABLE)
+    assert status == 200 and [c["name"] for c in table["columnDefinitions"]] == ["Name", "Desired", "Available", "Age"], table
+    assert table["rows"][0]["cells"][:3] == [body["metadata"]["name"], 0, 0]
     assert api("PATCH", one + "/scale", {"spec": {"replicas": 0}}, content=MERGE)[0] == 200
     scale["spec"]["replicas"] = -1
     assert api("PUT", one + "/scale", scale)[0] == 422

@@ -3,6 +3,7 @@
 #include "base/own.h"
 #include "server/media/body.h"
 #include "server/media/convert.h"
+#include "server/media/table.h"
 #include "server/storage/raw.h"
 #include "server/verbs/write.h"
 
@@ -171,11 +172,32 @@ static void answer(struct write *w, struct slice json) {
     reply_json(w->c, 200, scale_json(w->c->a, w->c->kind, json));
 }
 
+/* Also as a table; all other forms are reply_json()'s. */
+static void reply_scale(struct call *c, struct slice json) {
+    static const struct api_kind scale = {.group = "autoscaling",
+                                          .version = "v1",
+                                          .kind = "Scale",
+                                          .type = &autoscaling_v1_scale_type,
+                                          .api_version = "autoscaling/v1"};
+    struct err err;
+    bool table = reply_negotiate(c, &err) == 0 && c->form == ANSWER_TABLE;
+    if (!table) {
+        c->form = ANSWER_OBJECT;
+        c->media = MEDIA_UNDECIDED;
+        reply_json(c, 200, json);
+        return;
+    }
+    OWN(buf_done) struct buf b = {0};
+    c->kind = &scale;
+    table_object(&b, c, json);
+    request_respond(c->r, 200, content_type(c), buf_view(&b), NULL);
+}
+
 void scale_handle(struct call *c) {
     struct err err;
     if (str_eq(c->route.verb, "get")) {
         struct object *o = named_object(c);
-        if (o) reply_json(c, 200, scale_json(c->a, c->kind, object_json(o)));
+        if (o) reply_scale(c, scale_json(c->a, c->kind, object_json(o)));
         return;
     }
     if (!str_eq(c->route.verb, "update") && !str_eq(c->route.verb, "patch")) {
