@@ -160,3 +160,8 @@ def test_python_parses():
     assert len(found) > 5
     for p in found:
         compile(text(p), p, "exec")
+
+
+def test_nothing_lies_about_at_the_top():
+    top = {p for p in files("*") if "/" not in p}
+    assert top == {".clang-format", ".clang-tidy", ".gitignore", "LICENSE", "Makefile", "README.md", "meson.build", "meson_options.txt"}
