@@ -149,7 +149,7 @@ TEST(addresses_from_outside_lead_to_the_same_backends) {
     "},\"status\":{\"phase\":\"" phase "\",\"podIP\":\"" ip "\"}}"
 #define HOST_PORT(more)                                                                            \
     "\"containers\":[{\"name\":\"c\",\"ports\":[{\"containerPort\":80,\"hostPort\":8080" more "}]" \
-                                                                                              "}]"
+    "}]"
 
 TEST(host_ports_of_pods_that_run_lead_to_them) {
     static const char *const objects[] = {

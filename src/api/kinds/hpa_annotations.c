@@ -96,7 +96,9 @@ static json_t *recased(const json_t *v, bool upper, int depth) {
     if (depth == BEHAVIOR_DEPTH) return json_null();
     if (json_is_array(v)) {
         json_t *out = json_array();
-        json_array_foreach(v, i, one) json_array_append_new(out, recased(one, upper, depth + 1));
+        json_array_foreach(v, i, one) {
+            json_array_append_new(out, recased(one, upper, depth + 1));
+        }
         return out;
     }
     json_t *out = json_object();
