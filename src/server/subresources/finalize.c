@@ -3,8 +3,7 @@
 #include "base/own.h"
 #include "server/storage/store_link.h"
 
-/* An object of the namespace, as "pods./default/x" without its prefix's slash; NULL: there is none.
- */
+/* The store's key of an object of the namespace, "/pods./default/x"; NULL: there is none. */
 static const char *first_in(struct call *c, const char *ns) {
     const char *prefix = arena_printf(c->a, "%s/", ns);
     const struct map *resources = &c->api->cache.resources;
@@ -18,8 +17,11 @@ static const char *first_in(struct call *c, const char *ns) {
     return NULL;
 }
 
-static bool wants_empty(const struct call *c) {
-    return str_eq(http_query_get(&c->r->query, "whenEmpty"), "true");
+/* What keeps the namespace from being empty; NULL: nothing. */
+static const char *held(struct call *c, const char *ns) {
+    const char *first = first_in(c, ns);
+    if (first) return first;
+    return store_link_creates_in(c->api->store, ns) ? "an object that is being created" : NULL;
 }
 
 void finalize_subresource(struct call *c) {
@@ -27,10 +29,9 @@ void finalize_subresource(struct call *c) {
         reply_method_not_allowed(c);
         return;
     }
-    const char *left = NULL, *ns = c->route.name;
-    if (wants_empty(c)) left = first_in(c, ns);
-    if (wants_empty(c) && !left && store_link_creates_in(c->api->store, ns))
-        left = "an object that is being created";
+    const char *ns = c->route.name;
+    bool when_empty = str_eq(http_query_get(&c->r->query, "whenEmpty"), "true");
+    const char *left = when_empty ? held(c, ns) : NULL;
     if (left)
         reply_conflict(c, ns, arena_printf(c->a, "the namespace still holds %s", left));
     else
