@@ -1,8 +1,6 @@
 #include "server/transport/conn.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -13,9 +11,8 @@
 
 enum {
     IOV_MAX_PIECES = 64,
-    READ_TURNS = 4,    /* TLS records per event: one busy peer must not starve the others */
-    FLUSH_RECORDS = 8, /* of TLS */
-    FLUSH_TURNS = 2,   /* each as much as the socket takes */
+    READ_TURNS = 4,  /* TLS records per event: one busy peer must not starve the others */
+    FLUSH_TURNS = 2, /* each as much as the socket takes */
     LINGER_MS = 2000,
 };
 
@@ -27,7 +24,7 @@ static void watch(struct conn *c) {
     if (c->dead || c->corked || c->queued) return;
     unsigned want = c->paused && !c->handshaking ? 0 : FD_READ;
     if (c->at_eof) want &= ~(unsigned)FD_READ;
-    if (c->out.bytes > 0 || c->owes_drain) want |= FD_WRITE;
+    if (conn_queued(c) > 0 || c->owes_drain) want |= FD_WRITE;
     if (want == c->watching) return;
     c->watching = want;
     fd_watch_set(c->watch, want);
@@ -42,6 +39,7 @@ struct conn *conn_open(struct listener *l, int fd, SSL *ssl) {
     c->fd = fd;
     c->ssl = ssl;
     c->handshaking = ssl != NULL;
+    if (ssl) tls_out_attach(c);
     return c;
 }
 
@@ -96,6 +94,7 @@ void conn_kill(struct conn *c) {
     if (c->ssl) SSL_free(c->ssl);
     close(c->fd);
     outq_done(&c->out);
+    tls_out_done(&c->tls_out);
     buf_done(&c->preface);
     c->server = NULL;
     c->fd = -1;
@@ -131,6 +130,7 @@ static ssize_t send_plain(struct conn *c) {
 static ssize_t send_tls(struct conn *c) {
     struct iovec first = {0};
     size_t n = MIN_OF(c->out.bytes, (size_t)SERVER_RECORD_BYTES), sent = 0;
+    if (c->out.bytes > n) tls_out_gather(c);
     outq_iov(&c->out, &first, 1);
     const char *record = first.iov_base;
     if (first.iov_len < n) record = server_record(c->server);
@@ -159,33 +159,36 @@ static void after_sending(struct conn *c) {
     if (c->at_eof) conn_fail(c);
 }
 
-/* Several records leave in packets as large as there are, not in one each. */
-static void tcp_cork(const struct conn *c, bool on) {
-    int value = on;
-    setsockopt(c->fd, IPPROTO_TCP, TCP_CORK, &value, sizeof value);
-}
-
-static void send_queue(struct conn *c) {
-    if (c->dead || c->broken || c->handshaking || c->flushing || c->corked) return;
-    c->flushing = true;
-    bool large = c->ssl && c->out.bytes > SERVER_RECORD_BYTES;
-    if (large) tcp_cork(c, true);
-    uint64_t before = c->stalled_ms;
+static bool send_turns(struct conn *c) {
+    bool progress = false;
     for (int turn = 0;; turn++) {
         if (c->protocol && c->protocol->fill) c->protocol->fill(c);
-        if (turn == (c->ssl ? FLUSH_RECORDS : FLUSH_TURNS))
+        if (turn == (c->ssl ? TLS_OUT_RECORDS : FLUSH_TURNS))
             break; /* what is left waits for the next event */
         if (c->broken || c->out.bytes == 0) break;
         ssize_t n = c->ssl ? send_tls(c) : send_plain(c);
         if (n < 0) conn_fail(c);
         if (n <= 0) break;
         outq_consume(&c->out, (size_t)n);
-        before = 0;
+        progress = true;
     }
-    if (large) tcp_cork(c, false);
+    return progress;
+}
+
+static void send_queue(struct conn *c) {
+    if (c->dead || c->broken || c->handshaking || c->flushing || c->corked) return;
+    c->flushing = true;
+    uint64_t before = c->stalled_ms;
+    bool waits = tls_out_bytes(&c->tls_out) > 0, broken = waits && tls_out_send(c) < 0;
+    if (waits && c->tls_out.moved) before = 0;
+    if (!broken && tls_out_bytes(&c->tls_out) == 0) {
+        if (send_turns(c)) before = 0;
+        broken = c->ssl && tls_out_send(c) < 0;
+    }
+    if (broken) conn_fail(c);
     c->flushing = false;
-    c->stalled_ms = c->out.bytes == 0 ? 0 : before ? before : loop_now_ms(c->loop);
-    if (c->out.bytes == 0 && !c->broken) after_sending(c);
+    c->stalled_ms = conn_queued(c) == 0 ? 0 : before ? before : loop_now_ms(c->loop);
+    if (conn_queued(c) == 0 && !c->broken) after_sending(c);
 }
 
 void conn_flush(struct conn *c) {
@@ -210,7 +213,7 @@ void conn_flush_soon(struct conn *c) {
 /* Event context: may call the protocol back. */
 static void flush_and_drain(struct conn *c) {
     send_queue(c);
-    if (c->owes_drain && c->out.bytes == 0 && !c->broken && !c->dead && !c->corked) {
+    if (c->owes_drain && conn_queued(c) == 0 && !c->broken && !c->dead && !c->corked) {
         c->owes_drain = false;
         c->protocol->drained(c);
         send_queue(c);

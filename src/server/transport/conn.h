@@ -14,6 +14,7 @@
 
 #include "server/transport/outq.h"
 #include "server/transport/request.h"
+#include "server/transport/tls_out.h"
 
 struct conn;
 struct listener;
@@ -43,10 +44,11 @@ struct conn {
     const struct conn_protocol *protocol; /* NULL until it is known */
     void *state;
     struct outq out;
-    struct buf preface;   /* unix: the first bytes, until the protocol is known */
-    uint64_t deadline_ms; /* 0: none */
-    uint64_t stalled_ms;  /* since when output waits without progress; 0: it does not */
-    unsigned holds;       /* requests and deferred calls that still point here */
+    struct tls_out tls_out; /* what has left `out` already, as records */
+    struct buf preface;     /* unix: the first bytes, until the protocol is known */
+    uint64_t deadline_ms;   /* 0: none */
+    uint64_t stalled_ms;    /* since when output waits without progress; 0: it does not */
+    unsigned holds;         /* requests and deferred calls that still point here */
     struct peer peer;
     struct arena *arena; /* the peer's strings */
     unsigned place;      /* its peer's in listener->peers */
@@ -76,6 +78,10 @@ void conn_finish(struct conn *c); /* sends the queue, then closes; lets the peer
 void conn_half_close(struct conn *c);
 void conn_pause(struct conn *c, bool paused); /* stops reading */
 void conn_owe_drain(struct conn *c);
+/* Bytes that the kernel has not taken yet. */
+static inline size_t conn_queued(const struct conn *c) {
+    return c->out.bytes + tls_out_bytes(&c->tls_out);
+}
 void conn_hold(struct conn *c);
 void conn_release(struct conn *c);
 void conn_tick(struct conn *c, uint64_t now_ms); /* every second */

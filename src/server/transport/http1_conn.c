@@ -17,6 +17,7 @@ enum {
     STOP_TOO_LARGE = 2,
     STOP_BUSY = 3,                  /* too many bodies are under way */
     EARLY_MAX_BYTES = 64 * 1024,    /* input kept while a request runs; then reading stops */
+    LEND_MIN_BYTES = 4096,          /* below, a copy costs less than it saves */
     UNREAD_MAX_BYTES = 1024 * 1024, /* answers that wait before further requests are taken */
     UNREAD_SHORT_BYTES = 16 * 1024, /* the same when memory is short */
 };
@@ -139,18 +140,19 @@ static void begin(struct request *r, int status, const char *content_type,
     conn_flush(h->c);
 }
 
-/* Sends, and promises a drained call when something had to wait. */
-static size_t flush_stream(struct h1 *h) {
-    conn_flush(h->c);
-    if (h->c->out.bytes > 0) conn_owe_drain(h->c);
-    return h->c->out.bytes;
+/* What has to wait; then a drained call is promised. */
+static size_t promise_drained(struct h1 *h) {
+    size_t queued = conn_queued(h->c);
+    if (queued > 0) conn_owe_drain(h->c);
+    return queued;
 }
 
 static size_t write_piece(struct request *r, struct slice data, struct bytes *shared) {
     struct h1 *h = of(r);
     struct conn *c = h->c;
+    bool lend = !shared && data.n >= LEND_MIN_BYTES && c->out.bytes == 0 && !c->corked;
     if (c->dead || c->broken || h->bodyless || h->timed_out) return 0;
-    if (data.n == 0) return c->out.bytes;
+    if (data.n == 0) return conn_queued(c);
     if (h->chunked) {
         char size[24];
         int n = snprintf(size, sizeof size, "%zx\r\n", data.n);
@@ -158,10 +160,14 @@ static size_t write_piece(struct request *r, struct slice data, struct bytes *sh
     }
     if (shared)
         outq_share(&c->out, shared);
+    else if (lend)
+        outq_lend(&c->out, data);
     else
         outq_copy(&c->out, data);
     if (h->chunked) outq_copy(&c->out, SLICE("\r\n"));
-    return flush_stream(h);
+    conn_flush(c);
+    if (lend) outq_keep(&c->out);
+    return promise_drained(h);
 }
 
 static void end(struct request *r) {
@@ -211,7 +217,8 @@ static size_t tunnel_write(struct request *r, struct slice data) {
     struct h1 *h = of(r);
     if (h->c->dead || h->c->broken) return 0;
     outq_copy(&h->c->out, data);
-    return flush_stream(h);
+    conn_flush(h->c);
+    return promise_drained(h);
 }
 
 static void tunnel_pause(struct request *r, bool paused) {
@@ -321,7 +328,7 @@ static void http1_run(struct h1 *h, struct slice s) {
     struct conn *c = h->c;
     h->running = true;
     while (s.n > 0 && !h->active && !c->finishing && !c->dead && !c->broken &&
-           c->out.bytes < (budget_is_short() ? UNREAD_SHORT_BYTES : UNREAD_MAX_BYTES)) {
+           conn_queued(c) < (budget_is_short() ? UNREAD_SHORT_BYTES : UNREAD_MAX_BYTES)) {
         if (!h->in_message) {
             h->in_message = true;
             c->idle = false;
@@ -391,7 +398,7 @@ static void eof(struct conn *c) {
     struct h1 *h = c->state;
     if (h->tunnel)
         h->tunnel->eof(h->tunnel_user);
-    else if (!h->active && c->out.bytes > 0)
+    else if (!h->active && conn_queued(c) > 0)
         conn_finish(c);
     else
         conn_kill(c);
@@ -411,7 +418,7 @@ static void expired(struct conn *c) {
     struct h1 *h = c->state;
     if (h->active && !h->streaming && !h->tunnel && h->r.deadline_ms)
         time_out(h);
-    else if (c->out.bytes > 0)
+    else if (conn_queued(c) > 0)
         c->deadline_ms += LIMIT_HTTP_IDLE_MS; /* still sending; stalled_ms watches over that */
     else if (h->in_message && !c->finishing)
         refuse(h, 408, ERR_TIMEOUT, "the request did not arrive in time");

@@ -23,13 +23,13 @@ void outq_done(struct outq *q) {
     *q = (struct outq){0};
 }
 
-static void push(struct outq *q, struct bytes *shared, size_t n) {
+static void push(struct outq *q, struct outq_piece piece) {
     if (q->head > 64 && q->head * 2 > q->n) {
         memmove(q->v, q->v + q->head, (q->n - q->head) * sizeof *q->v);
         q->n -= q->head;
         q->head = 0;
     }
-    vec_push(q, (struct outq_piece){shared, n});
+    vec_push(q, piece);
 }
 
 void outq_copy(struct outq *q, struct slice s) {
@@ -42,10 +42,11 @@ void outq_copy(struct outq *q, struct slice s) {
     if (!q->copy.cap) q->copy = buf_take();
     buf_slice(&q->copy, s);
     q->bytes += s.n;
-    if (q->n > q->head && !q->v[q->n - 1].shared)
+    const struct outq_piece *last = q->n > q->head ? &q->v[q->n - 1] : NULL;
+    if (last && !last->shared && !last->lent)
         q->v[q->n - 1].n += s.n;
     else
-        push(q, NULL, s.n);
+        push(q, (struct outq_piece){.n = s.n});
 }
 
 void outq_share(struct outq *q, struct bytes *b) {
@@ -53,17 +54,35 @@ void outq_share(struct outq *q, struct bytes *b) {
         outq_copy(q, slice_from(b->p, b->n));
         return;
     }
-    push(q, bytes_ref(b), b->n);
+    push(q, (struct outq_piece){.shared = bytes_ref(b), .n = b->n});
     q->bytes += b->n;
+}
+
+void outq_lend(struct outq *q, struct slice s) {
+    push(q, (struct outq_piece){.lent = s.p, .n = s.n});
+    q->bytes += s.n;
 }
 
 /* Where the bytes of piece i stand; *copy_at walks along the copied ones. */
 static const char *piece_at(const struct outq *q, size_t i, size_t *copy_at) {
     const struct outq_piece *piece = &q->v[i];
     if (piece->shared) return piece->shared->p + (piece->shared->n - piece->n);
+    if (piece->lent) return piece->lent;
     const char *p = q->copy.p + *copy_at;
     *copy_at += piece->n;
     return p;
+}
+
+void outq_keep(struct outq *q) {
+    struct outq kept = {0};
+    size_t copy_at = q->copy_at;
+    if (q->bytes == 0) return;
+    for (size_t i = q->head; i < q->n; i++) {
+        assert(!q->v[i].shared);
+        outq_copy(&kept, slice_from(piece_at(q, i, &copy_at), q->v[i].n));
+    }
+    outq_done(q);
+    *q = kept;
 }
 
 int outq_iov(const struct outq *q, struct iovec *iov, int max) {
@@ -97,7 +116,10 @@ void outq_consume(struct outq *q, size_t n) {
         size_t part = MIN_OF(piece->n, n);
         piece->n -= part;
         n -= part;
-        if (!piece->shared) q->copy_at += part;
+        if (piece->lent)
+            piece->lent += part;
+        else if (!piece->shared)
+            q->copy_at += part;
         if (piece->n > 0) break;
         bytes_unref(piece->shared);
         q->head++;

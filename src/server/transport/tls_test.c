@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "base/own.h"
 #include "server/transport/tls.h"
 
@@ -236,6 +237,78 @@ TEST(tls_buffers_are_kept_while_a_connection_is_busy) {
     client_free(&d);
     world_free(w);
     assert_int_equal(conns_warm(), 0);
+}
+
+/* A stream of numbered lines, from one place that changes as soon as a piece is written, until the
+ * socket is full. Returns how many lines there are. */
+static unsigned fill_with_lines(struct world *w, unsigned lines_a_piece) {
+    enum { LINE_BYTES = 100 };
+    size_t piece_n = (size_t)lines_a_piece * LINE_BYTES;
+    char *piece = malloc(piece_n + 1);
+    unsigned line = 0;
+    request_stream_begin(w->f->last, 200, "text/plain", NULL);
+    for (size_t queued = 0; queued == 0 && line < 1000 * lines_a_piece;) {
+        for (unsigned i = 0; i < lines_a_piece; i++)
+            snprintf(piece + (size_t)i * LINE_BYTES, LINE_BYTES + 1, "%098u\r\n", line++);
+        queued = request_stream_write(w->f->last, slice_from(piece, piece_n));
+        memset(piece, '!', piece_n);
+    }
+    free(piece);
+    return line;
+}
+
+static void expect_lines(struct buf *got, unsigned lines) {
+    char want[101];
+    const char *at = strstr(got->p, "\r\n\r\n");
+    for (unsigned i = 0; i < lines; i++) {
+        snprintf(want, sizeof want, "%098u\r\n", i);
+        const char *next = at ? strstr(at, want) : NULL;
+        if (!next || next - at > 120) fail_msg("line %u is not where it should be", i);
+        at = next + 98;
+    }
+}
+
+TEST(tls_slow_reader_gets_every_record_once) {
+    static const unsigned lines_a_piece[] = {20, 700, 3000}; /* less than a record, and several */
+    for (unsigned i = 0; i < 3; i++) {
+        struct world *w = world_new();
+        struct client c = client_new(w, NULL, i == 1 ? TLS1_2_VERSION : 0);
+        assert_int_equal(client_connect(w, &c), 1);
+        client_send(w, &c, HOLD);
+        unsigned lines = fill_with_lines(w, lines_a_piece[i]);
+        request_stream_write(w->f->last, SLICE("the end"));
+        request_stream_end(w->f->last);
+        OWN(buf_done) struct buf got = {0};
+        char part[5000];
+        while (!got.n || !strstr(got.p + (got.n > 30 ? got.n - 30 : 0), "the end\r\n0\r\n\r\n")) {
+            int n = SSL_read(c.ssl, part, sizeof part);
+            if (n > 0)
+                buf_append(&got, part, (size_t)n);
+            else
+                assert_int_equal(SSL_get_error(c.ssl, n), SSL_ERROR_WANT_READ);
+            fixture_turn(w->f);
+        }
+        expect_lines(&got, lines);
+        client_send(w, &c, HOLD);
+        assert_int_equal(w->f->requests, 2);
+        request_respond(w->f->last, 200, "text/plain", SLICE("hello"), NULL);
+        client_free(&c);
+        world_free(w);
+    }
+}
+
+TEST(tls_reader_that_stops_is_cut_off) {
+    struct world *w = world_new();
+    struct client c = client_new(w, NULL, 0);
+    assert_int_equal(client_connect(w, &c), 1);
+    client_send(w, &c, "GET /hold/told HTTP/1.1\r\nHost: x\r\n\r\n");
+    fill_with_lines(w, 700);
+    fixture_pass(w->f, LIMIT_HTTP_REQUEST_MS - 2000);
+    assert_int_equal(w->f->closed, 0);
+    fixture_pass(w->f, 4000);
+    assert_int_equal(w->f->closed, 1);
+    client_free(&c);
+    world_free(w);
 }
 
 TEST(tls_version_1_1_is_refused) {

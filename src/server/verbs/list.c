@@ -13,7 +13,7 @@
 #include "server/verbs/list_impl.h"
 
 enum {
-    PIECE_BYTES = 64 * 1024,
+    PIECE_BYTES = 120 * 1024, /* with an object more about what one flush of TLS seals */
     MEASURE_BYTES = 64 * 1024,
     SHORT_BYTES = 16 * 1024,
     SHARE_BYTES = 16 * 1024,
