@@ -6,8 +6,10 @@ Each part prints a line when it starts and one when it ends; the last line of th
 import argparse
 import os
 import re
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -17,6 +19,7 @@ GCC, CLANG, ASAN = TOP / "build", TOP / "build-clang", TOP / "build-asan"
 # One tree serves the sanitizers and the fuzz targets.
 ASAN_FLAGS = ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dfuzz=true"]
 ENV = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
+PYTEST_S = 1500
 
 
 class Totals:
@@ -37,9 +40,32 @@ class Totals:
             print("\n".join("    " + line for line in output.strip().splitlines()[-60:]), flush=True)
 
 
-def call(args, timeout=1500, **kw):
-    return subprocess.run([str(a) for a in args], cwd=TOP, env=kw.pop("env", ENV), timeout=timeout,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", **kw)
+def call(args, timeout=1500, env=ENV, input=None):
+    """Runs a command to its end, or ends it with all that it started: what takes too long is a failure like any other (exit 124).
+
+    The output goes through a file, since what a command leaves running would keep a pipe open.
+    """
+    with tempfile.TemporaryFile("w+", errors="replace") as out, tempfile.TemporaryFile("w+") as given:
+        given.write(input or "")
+        given.seek(0)
+        p = subprocess.Popen([str(a) for a in args], cwd=TOP, env=env, stdin=given, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            code = p.wait(timeout)
+        except subprocess.TimeoutExpired:
+            code = 124
+            print(f"  {args[0]} took longer than {timeout} s", flush=True)
+        finally:
+            end_group(p)
+        out.seek(0)
+        return subprocess.CompletedProcess(args, code, out.read())
+
+
+def end_group(p):
+    try:
+        os.killpg(p.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    p.wait()
 
 
 def configure(build, flags, cc):
@@ -73,9 +99,10 @@ def run_units(totals, build, env=ENV):
     if not programs:
         totals.fail(f"no unit test programs in {build.name}")
     for p in programs:
-        r = call([p], env=env, timeout=600)
+        r = call([p], env=env, timeout=300)
         passed = len(re.findall(r"^\[       OK \]", r.stdout, re.M))
         failed = re.findall(r"^\[  FAILED  \] ([a-z]\w+)$", r.stdout, re.M)
+        begun = re.findall(r"^\[ RUN      \] (\w+)$", r.stdout, re.M)
         skipped = set(re.findall(r"^\[  SKIPPED \] ([a-z]\w+)$", r.stdout, re.M))  # each stands there twice
         totals.skipped += len(skipped)
         if skipped:
@@ -84,7 +111,7 @@ def run_units(totals, build, env=ENV):
         for name in sorted(set(failed)):
             totals.fail(f"{p.name} {name}")
         if r.returncode and not failed:
-            totals.fail(f"{p.name} (exit {r.returncode})")
+            totals.fail(f"{p.name} (exit {r.returncode}, in {begun[-1] if begun else 'no test'})")
         if r.returncode:
             print(r.stdout[-4000:], flush=True)
 
@@ -102,10 +129,16 @@ def part_sanitize(totals, _):
 
 def pytest(totals, folder, extra=()):
     report = TOP / f".pytest-{folder.replace('/', '-')}.xml"
-    r = subprocess.run(["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", f"--junitxml={report}",
-                        *extra, f"tests/{folder}"], cwd=TOP, env=ENV)
+    p = subprocess.Popen(["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", f"--junitxml={report}",
+                          *extra, f"tests/{folder}"], cwd=TOP, env=ENV)
+    try:
+        p.wait(PYTEST_S)
+    except subprocess.TimeoutExpired:
+        totals.fail(f"pytest {folder} took longer than {PYTEST_S} s")
+        p.send_signal(signal.SIGINT)  # fixtures still clean up
+        p.wait()
     if not report.exists():
-        totals.fail(f"pytest {folder} (exit {r.returncode})")
+        totals.fail(f"pytest {folder} (exit {p.returncode})")
         return
     for suite in ET.parse(report).getroot().iter("testsuite"):
         bad = int(suite.get("failures")) + int(suite.get("errors"))

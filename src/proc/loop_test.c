@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/test.h"
+#include "base/times.h"
 
 struct trace {
     struct loop *l;
@@ -169,5 +171,32 @@ TEST(one_turn_does_not_wait_past_a_timer_that_is_due) {
     loop_run_once(l, 60 * 1000);
     assert_int_equal(ticks, 1);
     timer_free(t);
+    loop_free(l);
+}
+
+/* ---- one turn on a busy machine: somebody else gets the processor in between ---- */
+
+static uint64_t turn_until_ms;
+
+static void take_processor(int signum) {
+    uint64_t now = clock_mono_ms();
+    static const char late[] = "a turn waited longer than it was told\n";
+    if (now > turn_until_ms) _exit(write(STDERR_FILENO, late, sizeof late - 1) ? 1 : 2);
+    while (clock_mono_ms() < now + 3) continue;
+}
+
+/* Interrupts every instruction of a turn, sooner or later. */
+TEST(one_turn_ends_in_time_on_a_busy_machine) {
+    struct loop *l = loop_new(NULL);
+    struct sigaction busy = {.sa_handler = take_processor, .sa_flags = SA_RESTART}, before;
+    turn_until_ms = clock_mono_ms() + 60 * 1000;
+    sigaction(SIGALRM, &busy, &before);
+    for (int i = 0; i < 300; i++) {
+        struct itimerval soon = {{1, 0}, {0, 1 + i % 20}};
+        setitimer(ITIMER_REAL, &soon, NULL);
+        loop_run_once(l, 1);
+    }
+    setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
+    sigaction(SIGALRM, &before, NULL);
     loop_free(l);
 }
