@@ -51,6 +51,12 @@ def test_without_a_verb_it_says_how(root):
         assert verb in run(ATOLL, verb, "--help").stdout
 
 
+def test_closed_standard_descriptors_are_no_files_of_ours():
+    """What is opened first would be standard error otherwise, or end the event loop."""
+    r = subprocess.run(["sh", "-c", 'exec "$0" sim --plans 1 <&- >&- 2>&-', ATOLL], timeout=60)
+    assert r.returncode == 0
+
+
 def test_version_and_authority_need_no_root_user():
     assert "v1.32" in run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", ATOLL, "version").stdout if readable() else True
     table = run(ATOLL, "debug", "authority").stdout
