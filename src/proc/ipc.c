@@ -33,6 +33,7 @@ struct ipc {
     struct ipc_handler handler;
     unsigned refs; /* the owner's, one per running callback, one per scheduled flush */
     bool closed, broken, flush_scheduled;
+    bool full; /* the socket took no more; the next flush tries again */
     uint32_t id_bit, last_id;
     VEC(struct pending_call) calls; /* by id, oldest first */
     struct buf in;
@@ -47,6 +48,7 @@ enum {
     READ_BYTES = 16 * 1024,
     READS_PER_TURN = 16,
     FRAMES_PER_WRITE = 32,
+    EARLY_BYTES = 32 * 1024, /* what waits no longer for the end of the turn */
 };
 
 static void ipc_unref(struct ipc *c) {
@@ -264,13 +266,17 @@ static bool ipc_write(struct ipc *c) {
         }
         ssize_t n = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return errno == EAGAIN;
+        if (n < 0) {
+            c->full = true;
+            return errno == EAGAIN;
+        }
         frames_sent(c, (size_t)n);
     }
     return true;
 }
 
 static void ipc_flush(struct ipc *c) {
+    c->full = false;
     if (c->broken || !ipc_write(c)) {
         ipc_lost(c);
         return;
@@ -285,7 +291,8 @@ static void flush_deferred(void *user) {
     ipc_unref(c);
 }
 
-/* Messages of one turn of the loop leave in one system call; nothing fails inside ipc_send. */
+/* Messages of one turn of the loop leave in one system call, unless they are many: then the peer
+ * begins with the first ones meanwhile. Nothing fails inside ipc_send. */
 static void flush_schedule(struct ipc *c) {
     if (c->flush_scheduled) return;
     c->flush_scheduled = true;
@@ -331,6 +338,7 @@ void ipc_send(struct ipc *c, uint16_t type, uint32_t id, struct slice body, cons
     f->n += bytes;
     c->out_bytes += bytes;
     if (!fits && !frame_queue(c, f, fds, n_fds)) c->broken = true;
+    if (c->out_bytes >= EARLY_BYTES && !c->full && !c->broken && !ipc_write(c)) c->broken = true;
 }
 
 size_t ipc_queued_bytes(const struct ipc *c) { return c->out_bytes; }

@@ -176,6 +176,22 @@ TEST(a_large_message_arrives_whole) {
     pair_done(&p);
 }
 
+TEST(the_first_of_many_messages_leave_before_the_turn_ends) {
+    enum { MESSAGES = 40, BYTES = 2000 };
+    static char body[BYTES];
+    struct pair p;
+    pair_init(&p, NULL, 0);
+    pair_connect(&p);
+    ipc_send(p.client.c, 7, 0, slice_from(body, sizeof body), NULL, 0);
+    assert_true(ipc_queued_bytes(p.client.c) > 0); /* a single one waits */
+    for (int i = 1; i < MESSAGES; i++)
+        ipc_send(p.client.c, 7, 0, slice_from(body, sizeof body), NULL, 0);
+    assert_true(ipc_queued_bytes(p.client.c) < MESSAGES * BYTES / 2);
+    turn_until(p.l, &p.server.messages, MESSAGES);
+    assert_int_equal(p.client.closed + p.server.closed, 0);
+    pair_done(&p);
+}
+
 TEST(pending_calls_learn_of_a_lost_connection) {
     struct pair p;
     pair_init(&p, NULL, 0);
@@ -221,7 +237,7 @@ TEST(a_reader_that_is_too_slow_is_cut_off) {
     assert_int_equal(unix_connect(p.path, false, &fd, NULL), 0);
     for (int i = 0; i < 100 && !p.server.c; i++) loop_run_once(p.l, 10);
     struct slice body = {calloc(1, LIMIT_IPC_BYTES), LIMIT_IPC_BYTES};
-    for (int i = 0; i < LIMIT_IPC_QUEUE_BYTES / LIMIT_IPC_BYTES + 1; i++)
+    for (int i = 0; i < LIMIT_IPC_QUEUE_BYTES / LIMIT_IPC_BYTES + 2; i++)
         ipc_send(p.server.c, 7, 0, body, NULL, 0);
     assert_int_equal(p.server.closed, 0); /* never from inside ipc_send */
     turn_until(p.l, &p.server.closed, 1);
