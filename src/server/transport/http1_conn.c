@@ -3,7 +3,6 @@
  * the parser, which is not fed again before the request is over.
  */
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/limits.h"
@@ -147,6 +146,19 @@ static size_t promise_drained(struct h1 *h) {
     return queued;
 }
 
+enum { CHUNK_HEAD_BYTES = 2 * sizeof(size_t) + 2 };
+
+/* In its last bytes. Written for every event to every watcher: printf would take longer than the
+ * rest of the way to the socket. */
+static struct slice chunk_head(char to[CHUNK_HEAD_BYTES], size_t n) {
+    char *at = to + CHUNK_HEAD_BYTES;
+    *--at = '\n';
+    *--at = '\r';
+    do *--at = "0123456789abcdef"[n & 15];
+    while (n >>= 4);
+    return slice_from(at, (size_t)(to + CHUNK_HEAD_BYTES - at));
+}
+
 static size_t write_piece(struct request *r, struct slice data, struct bytes *shared) {
     struct h1 *h = of(r);
     struct conn *c = h->c;
@@ -154,9 +166,8 @@ static size_t write_piece(struct request *r, struct slice data, struct bytes *sh
     if (c->dead || c->broken || h->bodyless || h->timed_out) return 0;
     if (data.n == 0) return conn_queued(c);
     if (h->chunked) {
-        char size[24];
-        int n = snprintf(size, sizeof size, "%zx\r\n", data.n);
-        outq_copy(&c->out, slice_from(size, (size_t)n));
+        char head[CHUNK_HEAD_BYTES];
+        outq_copy(&c->out, chunk_head(head, data.n));
     }
     if (shared)
         outq_share(&c->out, shared);

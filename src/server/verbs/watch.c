@@ -8,9 +8,8 @@
 #include "server/custom/conversion_watch.h"
 #include "server/media/convert.h"
 #include "server/media/protobuf.h"
-#include "server/media/table.h"
 #include "server/verbs/continue.h"
-#include "server/verbs/select.h"
+#include "server/verbs/watch_impl.h"
 
 enum {
     ROOM_BYTES = 512 * 1024, /* queued past this: wait for the connection to drain */
@@ -20,26 +19,6 @@ enum {
     BOOKMARK_MS = 60 * 1000,
     TIMEOUT_MIN_S = 1800, /* upstream: between one and two times this when the client names none */
 };
-
-struct watch {
-    struct watch *next, *prev; /* of the api */
-    struct call *c;
-    struct selection select;
-    struct arena *scratch;
-    struct key_snapshot initial; /* what is still to come of the state at the beginning, as ADDED */
-    struct object *held;         /* the next of it, which had no room in its piece; borrowed */
-    uint64_t sent_revision;
-    bool bookmarks, end_of_initial; /* the annotated bookmark is still due */
-    bool blocked, pumping, columns_sent;
-    bool dirty; /* in api->dirty_watches */
-    bool over;  /* ends when all events are sent */
-    struct watch_conversion
-        *conversion; /* of the events to come next; NULL: none has been needed */
-    struct timer *timer;
-    uint64_t bookmark_at_ms, end_at_ms;
-};
-
-static const char *const type_names[] = {"ADDED", "MODIFIED", "DELETED"};
 
 static void pump(struct watch *w);
 
@@ -61,71 +40,6 @@ static void watch_free(struct watch *w) {
     timer_free(w->timer);
     arena_free(w->scratch);
     free(w);
-}
-
-static void put_object(struct watch *w, struct buf *b, struct slice stored) {
-    struct slice json = convert_json(w->scratch, w->c->kind, stored);
-    if (w->c->form == ANSWER_PARTIAL) {
-        partial_encode(b, json, NULL, w->c->form_version);
-    } else if (w->c->form == ANSWER_TABLE) {
-        table_head(b, w->c, &(struct list_meta){.remaining = -1}, !w->columns_sent);
-        table_row(b, w->c, w->scratch, json);
-        table_tail(b);
-        b->n--; /* the newline belongs to the frame */
-        w->columns_sent = true;
-    } else {
-        buf_slice(b, json);
-    }
-}
-
-/* A frame in protobuf of an object that json is or, as a whole object, stands for. */
-static void put_protobuf_frame(struct watch *w, struct buf *b, const char *event,
-                               struct slice json) {
-    const struct call *c = w->c;
-    bool partial = c->form == ANSWER_PARTIAL;
-    const char *version =
-        partial ? str_eq(c->form_version, "v1beta1") ? "meta.k8s.io/v1beta1" : "meta.k8s.io/v1"
-                : api_kind_api_version(c->kind);
-    protobuf_watch_frame(b, w->scratch, event, partial ? &protobuf_partial_type : c->kind->type,
-                         version, partial ? "PartialObjectMetadata" : c->kind->kind, json);
-}
-
-static void put_frame(struct watch *w, struct buf *b, enum event_type type, struct slice stored) {
-    arena_reset(w->scratch);
-    if (w->c->media == MEDIA_PROTOBUF) {
-        put_protobuf_frame(w, b, type_names[type], convert_json(w->scratch, w->c->kind, stored));
-        return;
-    }
-    buf_printf(b, "{\"type\":\"%s\",\"object\":", type_names[type]);
-    put_object(w, b, stored);
-    buf_str(b, "}\n");
-}
-
-static void put_bookmark(struct watch *w, struct buf *b, bool end_of_initial) {
-    const struct api_kind *k = w->c->kind;
-    OWN(buf_done) struct buf meta = {0};
-    buf_printf(&meta, "{\"resourceVersion\":\"%llu\",\"creationTimestamp\":null%s}",
-               (unsigned long long)w->sent_revision,
-               end_of_initial ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" : "");
-    if (w->c->media == MEDIA_PROTOBUF) {
-        OWN(buf_done) struct buf object = {0};
-        buf_printf(&object, "{\"metadata\":%s}", meta.p);
-        put_protobuf_frame(w, b, "BOOKMARK", buf_view(&object));
-        return;
-    }
-    buf_str(b, "{\"type\":\"BOOKMARK\",\"object\":");
-    if (w->c->form == ANSWER_PARTIAL) {
-        partial_encode(b, SLICE("{}"), meta.p, w->c->form_version);
-    } else if (w->c->form == ANSWER_TABLE) {
-        buf_printf(b,
-                   "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/%s\",\"metadata\":%s,"
-                   "\"columnDefinitions\":null,\"rows\":[]}",
-                   str_or(w->c->form_version, "v1"), meta.p);
-    } else {
-        buf_printf(b, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":%s}", k->kind,
-                   api_kind_api_version(k), meta.p);
-    }
-    buf_str(b, "}\n");
 }
 
 /* The change as this watcher sees it; false: not at all. An object that leaves the selection is
@@ -192,7 +106,7 @@ static bool put_next(struct watch *w, struct next_frames *n, enum event_type typ
     if (!o) n->wait = true;
     if (!o) return false;
     if (!is_shared(w, o)) {
-        put_frame(w, n->b, type, object_json(o));
+        watch_put_frame(w, n->b, type, object_json(o));
         return true;
     }
     if (n->b->n) return false;
@@ -220,7 +134,7 @@ static bool put_initial(struct watch *w, struct next_frames *n) {
     }
     if (w->initial.left || n->large) return false;
     key_snapshot_done(&w->initial);
-    if (w->end_of_initial) put_bookmark(w, n->b, true);
+    if (w->end_of_initial) watch_put_bookmark(w, n->b, true);
     w->end_of_initial = false;
     return true;
 }
@@ -243,7 +157,8 @@ static void put_events(struct watch *w, struct next_frames *n) {
 /* A frame whose object all its watchers share. */
 static size_t write_large(struct watch *w, enum event_type type, struct object *o) {
     struct request *r = w->c->r;
-    const char *head = arena_printf(w->scratch, "{\"type\":\"%s\",\"object\":", type_names[type]);
+    const char *head =
+        arena_printf(w->scratch, "{\"type\":\"%s\",\"object\":", watch_type_names[type]);
     request_stream_write(r, slice_of(head));
     request_stream_write_bytes(r, o->json);
     object_unref(o);
@@ -289,12 +204,14 @@ static void pump_dirty(void *user) {
     struct api *api = user;
     uint64_t until = clock_span_ns() + CLOCK_SLICE_NS;
     size_t n = api->dirty_watches.n, i = 0;
+    watch_shared_begin();
     for (; i < n && (i == 0 || clock_span_ns() < until); i++) {
         struct watch *w = api->dirty_watches.v[i];
         if (!w) continue;
         w->dirty = false;
         if (!w->blocked) pump(w);
     }
+    watch_shared_end();
     __auto_type dirty = &api->dirty_watches;
     memmove(dirty->v, dirty->v + i, (dirty->n - i) * sizeof *dirty->v);
     dirty->n -= i;
@@ -314,6 +231,14 @@ static void pump_later(struct watch *w) {
     dirty_deferred = true;
 }
 
+static struct slice put_frames(struct watch *w, struct next_frames *n) {
+    bool initial = w->initial.left || w->held || w->end_of_initial;
+    uint64_t from = w->sent_revision;
+    buf_clear(n->b);
+    if (put_initial(w, n)) put_events(w, n);
+    return initial ? buf_view(n->b) : watch_shared_keep(w, from, n->b);
+}
+
 static void pump(struct watch *w) {
     uint64_t until = clock_span_ns() + CLOCK_SLICE_NS;
     bool later = false;
@@ -325,14 +250,14 @@ static void pump(struct watch *w) {
             finish_expired(w, res->floor);
             return;
         }
-        buf_clear(b);
         struct next_frames n = {.b = b, .until_ns = until};
-        if (put_initial(w, &n)) put_events(w, &n);
-        if (!b->n && !n.large && n.wait) convert_next(w);
+        struct slice frames;
+        if (!watch_shared_take(w, &frames)) frames = put_frames(w, &n);
+        if (!frames.n && !n.large && n.wait) convert_next(w);
         later = n.later;
-        if (!b->n && !n.large) break;
+        if (!frames.n && !n.large) break;
         size_t queued =
-            n.large ? write_large(w, n.type, n.large) : request_stream_write(w->c->r, buf_view(b));
+            n.large ? write_large(w, n.type, n.large) : request_stream_write(w->c->r, frames);
         if (queued > (request_memory_is_short() ? 0 : ROOM_BYTES)) {
             w->blocked = true;
             break;
@@ -381,7 +306,7 @@ static void on_timer(void *user) {
         /* All events up to the cache's revision have been looked at, but for those that wait. */
         if (!w->dirty) w->sent_revision = MAX_OF(w->sent_revision, api->cache.revision);
         OWN(buf_done) struct buf b = {0};
-        put_bookmark(w, &b, false);
+        watch_put_bookmark(w, &b, false);
         request_stream_write(w->c->r, buf_view(&b));
     }
     if (due) w->bookmark_at_ms = now + BOOKMARK_MS; /* a slow reader gets the next one */

@@ -71,6 +71,42 @@ TEST(a_watch_from_a_revision_shows_what_came_after_it) {
     fixture_done(&f);
 }
 
+/* What is put together for one of them is sent to those that see the same, and to no others. */
+TEST(watchers_side_by_side_see_each_what_it_asked_for) {
+    static const struct {
+        const char *ns, *query;
+    } watchers[] = {{"a", ""},
+                    {"b", ""},
+                    {"a", ""},
+                    {"a", "labelSelector=team%3Dred"},
+                    {"", ""},
+                    {"", ""},
+                    {"", "fieldSelector=metadata.name%3Dy"},
+                    {"b", ""},
+                    {"a", ""}};
+    int status[ARRAY_LEN(watchers)];
+    struct fixture f;
+    fixture_open(&f);
+    for (size_t i = 0; i < ARRAY_LEN(watchers); i++)
+        ask_begin(&f, verb_watch,
+                  &(struct asked){.verb = "watch",
+                                  .plural = "configmaps",
+                                  .ns = watchers[i].ns,
+                                  .query = watchers[i].query},
+                  &status[i]);
+    frames(&f);
+    put_map(&f, "a", "x", "red");
+    assert_string_equal(frames(&f), "ADDED x, ADDED x, ADDED x, ADDED x, ADDED x, ADDED x");
+    put_map(&f, "b", "y", "blue");
+    assert_string_equal(frames(&f), "ADDED y, ADDED y, ADDED y, ADDED y, ADDED y");
+    put_map(&f, "a", "x", "blue");
+    assert_string_equal(frames(&f),
+                        "MODIFIED x, MODIFIED x, DELETED x, MODIFIED x, MODIFIED x, MODIFIED x");
+    watches_end(&f.api);
+    for (size_t i = 0; i < ARRAY_LEN(watchers); i++) ask_wait(&f, &status[i]);
+    fixture_done(&f);
+}
+
 TEST(what_enters_a_selection_is_new_and_what_leaves_it_is_gone) {
     struct fixture f;
     int status;
