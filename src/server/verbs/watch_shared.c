@@ -1,3 +1,4 @@
+/* Bytes that many watchers send: kept for one pass over those that a change concerns. */
 #include "server/verbs/watch_impl.h"
 
 static struct {
