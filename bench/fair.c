@@ -4,6 +4,7 @@
  *   ask     by N connections, again as soon as it has been answered
  *   drop    by N connections, closed and opened again when the first bytes of the answer come
  *   hold    by N connections that never read
+ *   burn    not at all: the processor is kept busy, N is ignored
  * on a unix socket. In the request a run of eight # becomes its number. Prints one JSON line.
  */
 #include "load.h"
@@ -14,13 +15,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-enum mode { STEADY, ASK, DROP, HOLD };
+enum mode { STEADY, ASK, DROP, HOLD, BURN };
 enum { STEADY_CLIENTS = 64, PART_BYTES = 256 * 1024 };
 #define LATE_NS 5000000000u
+#define PAUSE_NS 20000000u
 
 struct caller {
     struct caller *next_idle;
@@ -129,17 +132,21 @@ static void on_readable(struct caller *c) {
     if (r > 0) answered(c);
 }
 
-/* Returns how long to wait for events. */
-static int send_due(void) {
+/* Returns how long to wait for events, in ns. */
+static uint64_t send_due(void) {
     uint64_t now = now_ns(), step = 1000000000 / f.rate;
-    if (now >= f.end_ns) return 20;
+    if (now >= f.end_ns) return PAUSE_NS;
     for (; f.idle && f.begin_ns + f.sent * step <= now; now = now_ns()) {
         struct caller *c = f.idle;
         f.idle = c->next_idle;
         begin(c, f.begin_ns + f.sent * step);
     }
     uint64_t next = f.begin_ns + f.sent * step;
-    return next <= now ? 0 : (int)((next - now) / 1000000);
+    return next <= now ? 0 : next - now;
+}
+
+static void burn(void) {
+    while (now_ns() < f.end_ns) continue;
 }
 
 static uint64_t outstanding(void) { return f.sent - f.answered - f.refused - f.lost; }
@@ -151,9 +158,9 @@ static void run(void) {
     /* Who has been asked by the end is waited for: the slowest answers count most. */
     while (now_ns() < f.end_ns ||
            (f.mode == STEADY && outstanding() && now_ns() < f.end_ns + LATE_NS)) {
-        /* Below a millisecond it polls: the neighbour must not measure his own clock. */
-        int wait_ms = f.mode == STEADY ? send_due() : 20;
-        int n = epoll_wait(f.epoll, ready, 128, wait_ms);
+        uint64_t wait_ns = f.mode == STEADY ? send_due() : PAUSE_NS;
+        struct timespec wait = {0, (long)wait_ns};
+        int n = epoll_pwait2(f.epoll, ready, 128, &wait, NULL);
         for (int i = 0; i < n; i++) {
             struct caller *c = ready[i].data.ptr;
             if (ready[i].events & EPOLLOUT) go_on(c);
@@ -172,9 +179,10 @@ static double percentile_us(double part) {
 }
 
 static void prepare(char **argv) {
-    static const char *const modes[] = {"steady", "ask", "drop", "hold"};
-    for (f.mode = STEADY; f.mode <= HOLD && strcmp(modes[f.mode], argv[1]); f.mode++) continue;
-    if (f.mode > HOLD) die("mode");
+    static const char *const modes[] = {"steady", "ask", "drop", "hold", "burn"};
+    for (f.mode = STEADY; f.mode <= BURN && strcmp(modes[f.mode], argv[1]); f.mode++) continue;
+    if (f.mode > BURN) die("mode");
+    prctl(PR_SET_TIMERSLACK, 1); /* the neighbour must not measure his own clock */
     f.path = argv[2];
     f.request = file_read(argv[3], &f.request_n);
     const char *number = memmem(f.request, f.request_n, "########", 8);
@@ -183,8 +191,8 @@ static void prepare(char **argv) {
     long n = strtol(argv[4], NULL, 10), ms = strtol(argv[5], NULL, 10);
     if (n < 1 || n > 100000 || ms < 1 || ms > 600000) die("numbers");
     f.rate = (uint64_t)n;
-    f.callers_n = f.mode == STEADY ? STEADY_CLIENTS : n;
-    f.callers = calloc((size_t)f.callers_n, sizeof *f.callers);
+    f.callers_n = f.mode == STEADY ? STEADY_CLIENTS : f.mode == BURN ? 0 : n;
+    f.callers = calloc((size_t)f.callers_n + 1, sizeof *f.callers);
     f.took_max = 4000000;
     f.took_ns = malloc(f.took_max * sizeof *f.took_ns);
     f.epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -204,12 +212,15 @@ static void prepare(char **argv) {
 
 int main(int argc, char **argv) {
     if (argc != 6) {
-        fprintf(stderr, "usage: bench_fair steady|ask|drop|hold SOCKET REQUEST-FILE N MS\n"
+        fprintf(stderr, "usage: bench_fair steady|ask|drop|hold|burn SOCKET REQUEST-FILE N MS\n"
                         "N: requests per second (steady) or connections\n");
         return 2;
     }
     prepare(argv);
-    run();
+    if (f.mode == BURN)
+        burn();
+    else
+        run();
     qsort(f.took_ns, f.took_n, sizeof *f.took_ns, compare);
     printf("{\"sent\":%llu,\"answered\":%llu,\"refused\":%llu,\"lost\":%llu,\"p50_us\":%.1f,"
            "\"p99_us\":%.1f,\"max_us\":%.1f}\n",

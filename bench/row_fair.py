@@ -1,7 +1,10 @@
 """Fairness: what a neighbour's GETs wait for while another client does what it likes. Both are service accounts on the unix socket.
 The neighbour sends at a fixed rate, and his latency counts from when each request was due. Rounds of quiet and of each attack
-alternate in one run. Since everybody shares the machine's cores, the turns of the api service's loop are told beside it, out of
-its own atoll_loop_turn_seconds, and so is how long it was ready to run and did not get a processor.
+alternate in one run. Clients of a cluster have processors of their own; here they share the machine's cores with the server. So the
+neighbour's generator, which needs little, comes first on them (SCHED_FIFO) and the attacker's last (nice 19): a server that wants all
+of a core gets it, and the attacker always has as many requests open as he has connections. The round "busy" is what the machine
+makes of that by itself: the attacker's generator only computes. The turns of the api service's loop are told beside it, out of its
+own atoll_loop_turn_seconds, and so is how long it was ready to run and did not get a processor.
 
   bench/row_fair.py --build DIR [--rounds N] [--ms N] [ATTACK…]      by itself, as root, in network and mount namespaces
 """
@@ -20,8 +23,9 @@ from instance import Instance
 from measure import Measure, percentile, say
 
 RATE, CONNECTIONS = 500, 1000
+BUSY = "busy"
 PODS, BIG_BYTES = 10_000, 1_000_000
-ROUNDS, SHORT = 3, ["GET", "LIST", "create", "patch", "watch"]  # of `make bench`
+ROUNDS, SHORT = 3, [BUSY, "GET", "LIST", "create", "patch", "watch"]  # of `make bench`
 NEIGHBOUR = "/api/v1/namespaces/default/configmaps/fair"
 CONFIG_MAPS = "/api/v1/namespaces/abuse/configmaps"
 PODS_PATH = "/api/v1/namespaces/abuse/pods"
@@ -36,6 +40,7 @@ ATTACKS = {
     "patch": ("ask", "PATCH", CONFIG_MAPS + "/big", "application/merge-patch+json", {"data": {"k": "########" + "y" * BIG_BYTES}}, 100),
     "watch": ("drop", "GET", PODS_PATH + "?watch=1&resourceVersion=0", None, None, CONNECTIONS),
     "unread lists": ("hold", "GET", PODS_PATH, None, None, CONNECTIONS),
+    BUSY: ("burn", "GET", NEIGHBOUR, None, None, 1),
 }
 
 
@@ -87,16 +92,16 @@ class Turns:
 
 
 def steady(program, sock, file, ms):
-    cores = os.cpu_count() or 1
     return subprocess.Popen([program, "steady", sock, file, str(RATE), str(ms)], stdout=subprocess.PIPE, text=True,
-                            preexec_fn=lambda: os.sched_setaffinity(0, {cores - 1}))
+                            preexec_fn=lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)))
 
 
 def one_round(program, a, turns, files, attack, ms):
     evil = None
     if attack:
         mode, n = ATTACKS[attack][0], ATTACKS[attack][-1]
-        evil = subprocess.Popen([program, mode, a.sock, files[attack], str(n), str(ms + 1500)], stdout=subprocess.PIPE, text=True)
+        evil = subprocess.Popen([program, mode, a.sock, files[attack], str(n), str(ms + 1500)], stdout=subprocess.PIPE, text=True,
+                                preexec_fn=lambda: os.nice(19))
         try:
             evil.wait(timeout=0.7)  # all have connected and asked
         except subprocess.TimeoutExpired:

@@ -31,9 +31,10 @@ struct ipc {
     int fd;
     struct fd_watch *watch;
     struct ipc_handler handler;
-    unsigned refs; /* the owner's, one per running callback, one per scheduled flush */
-    bool closed, broken, flush_scheduled;
+    unsigned refs; /* the owner's, one per running callback, one per scheduled flush or rest */
+    bool closed, broken, flush_scheduled, rest_scheduled;
     bool full; /* the socket took no more; the next flush tries again */
+    uint64_t until_ns; /* what has been read is handled so long; the rest of it in the next turn */
     uint32_t id_bit, last_id;
     VEC(struct pending_call) calls; /* by id, oldest first */
     struct buf in;
@@ -144,6 +145,23 @@ static void dispatch(struct ipc *c, struct ipc_msg *m) {
     }
 }
 
+static bool bytes_handle(struct ipc *c, char *p, size_t n);
+
+static void rest_handle(void *user) {
+    struct ipc *c = user;
+    c->rest_scheduled = false;
+    c->until_ns = loop_slice_end(c->loop, CLOCK_SLICE_NS);
+    if (!c->closed && c->in.n) bytes_handle(c, c->in.p, c->in.n);
+    ipc_unref(c);
+}
+
+static void rest_schedule(struct ipc *c) {
+    if (c->rest_scheduled) return;
+    c->rest_scheduled = true;
+    c->refs++;
+    loop_after_events(c->loop, rest_handle, c);
+}
+
 /* Handles the whole frames in (p, n). Returns the bytes used, or -1 when the framing is broken. */
 static long frames_handle(struct ipc *c, char *p, size_t n) {
     size_t at = 0;
@@ -164,6 +182,10 @@ static long frames_handle(struct ipc *c, char *p, size_t n) {
         for (size_t i = 0; i < h.n_fds; i++)
             if (fds[i] >= 0) close(fds[i]);
         at += IPC_HEADER_BYTES + h.body_bytes;
+        if (c->until_ns && clock_span_ns() >= c->until_ns && !c->closed) {
+            rest_schedule(c);
+            break;
+        }
     }
     return c->broken ? -1 : (long)at;
 }
@@ -361,9 +383,9 @@ static void on_ready(void *user, unsigned events) {
     if (events & FD_WRITE) ipc_flush(c);
     if (events & FD_READ) {
         /* What comes in a burst is handled in several turns: others wait for each one's end. */
-        uint64_t until = clock_span_ns() + CLOCK_SLICE_NS;
-        for (int i = 0; i < READS_PER_TURN && !c->closed && ipc_read(c); i++)
-            if (clock_span_ns() >= until) break;
+        c->until_ns = loop_slice_end(c->loop, CLOCK_SLICE_NS);
+        for (int i = 0; i < READS_PER_TURN && !c->closed && !c->rest_scheduled && ipc_read(c); i++)
+            if (clock_span_ns() >= c->until_ns) break;
     }
     ipc_unref(c);
 }
@@ -462,24 +484,4 @@ void ipc_listener_free(struct ipc_listener *l) {
     timer_free(l->pause);
     free(l->allowed);
     free(l);
-}
-
-/* ---- errors as messages ---- */
-
-void ipc_send_error(struct ipc *c, uint32_t id, const struct err *err) {
-    OWN(buf_done) struct buf b = {0};
-    pack_u16(&b, (uint16_t)err->reason);
-    pack_str(&b, err->field);
-    pack_str(&b, err->text);
-    ipc_send(c, IPC_ERROR, id, buf_view(&b), NULL, 0);
-}
-
-int ipc_decode_error(struct slice body, struct err *err) {
-    OWN(arena_free_p) struct arena *a = arena_new();
-    struct unpack u = unpack_init(body);
-    uint16_t reason = unpack_u16(&u);
-    const char *field = unpack_str(&u, a), *text = unpack_str(&u, a);
-    if (unpack_end(&u) < 0 || reason == ERR_NONE || reason >= ERR_REASON_COUNT)
-        return err_set(err, ERR_INTERNAL, "malformed error message from a service");
-    return err_field(err, (enum err_reason)reason, field, "%s", text);
 }

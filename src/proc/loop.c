@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <uv.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/times.h"
 #include "base/vec.h"
@@ -48,13 +49,15 @@ struct loop {
     uv_timer_t wake;
     uv_idle_t idle;
     uv_prepare_t prepare;
+    uv_check_t check;
+    bool polling; /* events are being waited for or handed out */
     void (*on_turn)(void *user, uint64_t busy_ns);
     void *on_turn_user;
     uint64_t turn_began_ns; /* when the first callback of this turn was called; 0: none was */
     const struct loop_env *env;
     VEC(struct timer *) heap;
     uint64_t next_order;
-    VEC(struct deferred) deferred;
+    VEC(struct deferred) deferred, after_events;
     struct signal_watch *signals;
     uint64_t random_state[4]; /* xoshiro256** (Blackman, Vigna 2018) */
     uint64_t until_ms;        /* loop_run_once waits no longer; UINT64_MAX: loop_run */
@@ -62,6 +65,8 @@ struct loop {
 };
 
 enum { IDLE_WAKE_MS = 3600 * 1000 };
+/* A turn of several slices is about so long, and each of them has so much at least. */
+enum { TURN_NS = 2 * CLOCK_SLICE_NS, LEAST_NS = CLOCK_SLICE_NS / 4 };
 #define NOT_IN_HEAP SIZE_MAX
 
 static void *zalloc(size_t size) {
@@ -98,23 +103,29 @@ uint64_t loop_random(struct loop *l) {
 /* ---- turns ---- */
 
 static void turn_mark(struct loop *l) {
-    if (l->on_turn && !l->turn_began_ns) l->turn_began_ns = uv_hrtime();
+    if (!l->turn_began_ns) l->turn_began_ns = clock_span_ns();
 }
 
 /* Just before the loop asks for new events: who has come since the last time waits no longer. */
 static void on_prepare(uv_prepare_t *p) {
     struct loop *l = p->data;
-    if (!l->turn_began_ns) return;
-    uint64_t busy = uv_hrtime() - l->turn_began_ns;
+    l->polling = true;
+    if (l->turn_began_ns && l->on_turn)
+        l->on_turn(l->on_turn_user, clock_span_ns() - l->turn_began_ns);
     l->turn_began_ns = 0;
-    l->on_turn(l->on_turn_user, busy);
+}
+
+uint64_t loop_turn_began_ns(const struct loop *l) { return l->turn_began_ns; }
+
+uint64_t loop_slice_end(const struct loop *l, uint64_t slice_ns) {
+    uint64_t now = clock_span_ns(), end = now + slice_ns;
+    if (l->turn_began_ns && end > l->turn_began_ns + TURN_NS) end = l->turn_began_ns + TURN_NS;
+    return end > now + LEAST_NS ? end : now + LEAST_NS;
 }
 
 void loop_on_turn(struct loop *l, void (*fn)(void *user, uint64_t busy_ns), void *user) {
     l->on_turn = fn;
     l->on_turn_user = user;
-    uv_prepare_start(&l->prepare, on_prepare);
-    uv_unref((uv_handle_t *)&l->prepare);
 }
 
 /* ---- timers ---- */
@@ -245,6 +256,27 @@ void loop_defer(struct loop *l, void (*fn)(void *user), void *user) {
     uv_idle_start(&l->idle, on_idle);
 }
 
+static void on_check(uv_check_t *check) {
+    struct loop *l = check->data;
+    l->polling = false;
+    if (!l->after_events.n) return;
+    __auto_type run = l->after_events;
+    memset(&l->after_events, 0, sizeof l->after_events);
+    turn_mark(l);
+    for (size_t i = 0; i < run.n; i++) run.v[i].fn(run.v[i].user);
+    if (!l->after_events.v) {
+        run.n = 0;
+        l->after_events = run;
+    } else {
+        vec_done(&run);
+    }
+}
+
+void loop_after_events(struct loop *l, void (*fn)(void *user), void *user) {
+    vec_push(&l->after_events, (struct deferred){fn, user});
+    if (!l->polling) uv_idle_start(&l->idle, on_idle);
+}
+
 /* ---- descriptors ---- */
 
 static void on_poll(uv_poll_t *p, int status, int events) {
@@ -320,7 +352,13 @@ struct loop *loop_new(const struct loop_env *env) {
     uv_timer_init(&l->uv, &l->wake);
     uv_idle_init(&l->uv, &l->idle);
     uv_prepare_init(&l->uv, &l->prepare);
+    uv_check_init(&l->uv, &l->check);
     l->prepare.data = l;
+    l->check.data = l;
+    uv_prepare_start(&l->prepare, on_prepare);
+    uv_check_start(&l->check, on_check);
+    uv_unref((uv_handle_t *)&l->prepare);
+    uv_unref((uv_handle_t *)&l->check);
     l->wake.data = l;
     l->idle.data = l;
     if (getrandom(l->random_state, sizeof l->random_state, 0) != sizeof l->random_state) abort();
@@ -338,6 +376,7 @@ void loop_free(struct loop *l) {
     uv_close((uv_handle_t *)&l->wake, NULL);
     uv_close((uv_handle_t *)&l->idle, NULL);
     uv_close((uv_handle_t *)&l->prepare, NULL);
+    uv_close((uv_handle_t *)&l->check, NULL);
     uv_run(&l->uv, UV_RUN_DEFAULT);
     assert(l->heap.n == 0);
     int r = uv_loop_close(&l->uv);
@@ -345,6 +384,7 @@ void loop_free(struct loop *l) {
     (void)r;
     vec_done(&l->heap);
     vec_done(&l->deferred);
+    vec_done(&l->after_events);
     free(l);
 }
 

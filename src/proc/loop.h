@@ -44,6 +44,18 @@ void loop_trim(const struct loop *l);
 /* Calls fn soon, from the loop, after what runs now; order is kept. Cannot be cancelled. */
 void loop_defer(struct loop *l, void (*fn)(void *user), void *user);
 
+/* Calls fn once the events of this turn have all been handed out, or of the next one, which does
+ * not wait then: for who collects events and chooses between them. */
+void loop_after_events(struct loop *l, void (*fn)(void *user), void *user);
+
+/* When the first callback of this turn was called, by clock_span_ns; 0: none was. */
+uint64_t loop_turn_began_ns(const struct loop *l);
+
+/* Until when work of one kind that can be cut, and begins now, may go on in this turn:
+ * CLOCK_SLICE_NS (or what else is given), less if others have had much of the turn, but never
+ * nothing. By clock_span_ns. */
+uint64_t loop_slice_end(const struct loop *l, uint64_t slice_ns);
+
 /* Told at the end of each turn in which something ran how long that was: what whoever came
  * meanwhile has waited. At most one listener. */
 void loop_on_turn(struct loop *l, void (*fn)(void *user, uint64_t busy_ns), void *user);

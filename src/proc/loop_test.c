@@ -7,6 +7,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/test.h"
 #include "base/times.h"
 
@@ -198,5 +199,65 @@ TEST(one_turn_ends_in_time_on_a_busy_machine) {
     }
     setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
     sigaction(SIGALRM, &before, NULL);
+    loop_free(l);
+}
+
+/* ---- after the events ---- */
+
+struct both {
+    struct loop *l;
+    char order[8];
+    int fds[2];
+};
+
+static void note_in(struct both *b, char c) { b->order[strlen(b->order)] = c; }
+
+static void note_after(void *user) { note_in(user, '.'); }
+
+static void note_event(void *user, unsigned events) {
+    struct both *b = user;
+    if (!strchr(b->order, 'e')) loop_after_events(b->l, note_after, b);
+    note_in(b, 'e');
+}
+
+TEST(after_events_is_when_all_events_were_handed_out) {
+    struct both b = {.l = loop_new(NULL)};
+    struct fd_watch *watches[2];
+    assert_int_equal(pipe(b.fds), 0);
+    int copy = dup(b.fds[0]);
+    watches[0] = fd_watch_new(b.l, b.fds[0], FD_READ, note_event, &b);
+    watches[1] = fd_watch_new(b.l, copy, FD_READ, note_event, &b);
+    assert_int_equal(write(b.fds[1], "x", 1), 1);
+    loop_run_once(b.l, 1000);
+    assert_string_equal(b.order, "ee.");
+    fd_watch_free(watches[0]);
+    fd_watch_free(watches[1]);
+    loop_after_events(b.l, note_after, &b); /* of a turn without any, which does not wait */
+    loop_run_once(b.l, 60 * 1000);
+    assert_string_equal(b.order, "ee..");
+    loop_free(b.l);
+    close(b.fds[0]);
+    close(b.fds[1]);
+    close(copy);
+}
+
+static uint64_t slices[2];
+
+static void measure_slices(void *user) {
+    struct loop *l = user;
+    uint64_t now = clock_span_ns();
+    slices[0] = loop_slice_end(l, CLOCK_SLICE_NS) - now;
+    while (clock_span_ns() < now + 4 * CLOCK_SLICE_NS) continue;
+    now = clock_span_ns();
+    slices[1] = loop_slice_end(l, CLOCK_SLICE_NS) - now;
+}
+
+TEST(slices_of_a_long_turn_are_short_and_never_nothing) {
+    struct loop *l = loop_new(NULL);
+    loop_defer(l, measure_slices, l);
+    loop_run_once(l, 0);
+    assert_true(slices[0] > slices[1]);
+    assert_true(slices[1] >= CLOCK_SLICE_NS / 4);
+    assert_true(slices[0] <= CLOCK_SLICE_NS * 2);
     loop_free(l);
 }

@@ -178,6 +178,7 @@ static void on_authenticated(struct call *c, int result, const struct err *why) 
         reply_failure(c, ERR_UNAUTHORIZED, &(struct failure){.message = err.text});
         return;
     }
+    request_identify(c->r, slice_of(c->user.name));
     if (authn_impersonate(c, &err) < 0) {
         audit_decision(c, false);
         reply_failure(c, err.reason, &(struct failure){.message = err.text});

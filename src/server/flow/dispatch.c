@@ -12,11 +12,10 @@
 enum {
     WINDOW_NS = 4 * 1000 * 1000, /* a flow that has had CREDIT_NS of it waits in its queue */
     CREDIT_NS = 2 * 1000 * 1000,
-    TURN_NS = CLOCK_SLICE_NS, /* what the queues get in one turn of the loop */
-    LEAST_NS = 20 * 1000,     /* every request counts for so much at least: reading and answering */
-    WAIT_MS = 15 * 1000,      /* upstream: a quarter of the request time-out */
-    REFUSE_MS = 250,  /* refusals take their time: who asks again at once would keep us busy */
-    STREAM_MS = 2000, /* a list that is sent for so long waits for its reader, not for us */
+    LEAST_NS = 20 * 1000, /* every request counts for so much at least: reading and answering */
+    WAIT_MS = 15 * 1000,  /* upstream: a quarter of the request time-out */
+    REFUSE_MS = 250,      /* refusals take their time: who asks again at once would keep us busy */
+    STREAM_MS = 2000,     /* a list that is sent for so long waits for its reader, not for us */
     TICK_MS = 50,
     REFUSALS_PER_TICK = 32,
 };
@@ -115,6 +114,7 @@ static void leave_queue(struct flow_ticket *t) {
     if (!q) return;
     list_take(&q->waiting, t);
     t->queue = NULL;
+    t->credit->waiting--;
     l->waiting--;
     l->waiting_bytes -= t->bytes;
     t->flow->waiting--;
@@ -175,12 +175,12 @@ void flow_level_release_all(struct flow *f, struct flow_level *l) {
     while (l->active.n) start_waiting(l->queues[l->active.v[0]].waiting.first);
 }
 
-/* The queue that has had least, of those whose next request has seats. */
+/* The queue that has had least, of those whose next request has seats; of two, who came last. */
 static struct flow_queue *next_queue(const struct flow *f, const struct flow_level *l) {
     struct flow_queue *least = NULL;
     for (size_t i = 0; i < l->active.n; i++) {
         struct flow_queue *q = &l->queues[l->active.v[i]];
-        if ((!least || q->virtual_ns < least->virtual_ns) && has_seats(f, l, q->waiting.first))
+        if ((!least || q->virtual_ns <= least->virtual_ns) && has_seats(f, l, q->waiting.first))
             least = q;
     }
     return least;
@@ -201,7 +201,7 @@ static bool dispatch_one(struct flow *f) {
 
 static void dispatch(void *user) {
     struct flow *f = user;
-    uint64_t until = now_ns() + TURN_NS;
+    uint64_t until = loop_slice_end(f->api->loop, CLOCK_SLICE_NS);
     bool more = true;
     f->dispatching = false;
     while (f->waiting && (more = dispatch_one(f)) && now_ns() < until)
@@ -290,6 +290,13 @@ static unsigned choose_queue(const struct flow_level *l, uint64_t hash) {
     return best;
 }
 
+static uint64_t least_active(const struct flow_level *l) {
+    uint64_t least = UINT64_MAX;
+    for (size_t i = 0; i < l->active.n; i++)
+        least = MIN_OF(least, l->queues[l->active.v[i]].virtual_ns);
+    return l->active.n ? least : l->virtual_ns;
+}
+
 static void enqueue(struct flow_ticket *t, struct call *c, uint64_t hash) {
     struct flow_level *l = t->level;
     c->r->on_close = on_close;
@@ -305,11 +312,13 @@ static void enqueue(struct flow_ticket *t, struct call *c, uint64_t hash) {
     }
     struct flow_queue *q = &l->queues[at];
     if (q->waiting.n == 0) {
+        /* Having asked for nothing saves nothing up, but who comes is not behind anybody. */
+        uint64_t least = least_active(l);
+        if (q->virtual_ns < least) q->virtual_ns = least;
         vec_push(&l->active, at);
-        /* Having asked for nothing saves nothing up. */
-        if (q->virtual_ns < l->virtual_ns) q->virtual_ns = l->virtual_ns;
     }
     t->queue = q;
+    t->credit->waiting++;
     list_add(&q->waiting, t);
     l->waiting++;
     l->waiting_bytes += t->bytes;
@@ -320,6 +329,7 @@ static void enqueue(struct flow_ticket *t, struct call *c, uint64_t hash) {
 
 static bool has_credit(struct flow_credit *credit) {
     uint64_t now = now_ns();
+    if (credit->waiting) return false; /* not before those of the same flow */
     if (now - credit->window_ns < WINDOW_NS) return credit->spent_ns < CREDIT_NS;
     *credit = (struct flow_credit){.window_ns = now};
     return true;
@@ -352,8 +362,8 @@ void flow_run(struct call *c, void (*run)(struct call *c)) {
     t->credit = &f->credits[hash % FLOW_CREDITS];
     c->r->on_over = on_over;
     c->r->on_over_user = t;
-    if (t->level->waiting == 0 && has_seats(f, t->level, t) &&
-        (has_credit(t->credit) || t->level->reject)) {
+    bool at_once = t->level->reject ? t->level->waiting == 0 : has_credit(t->credit);
+    if (at_once && has_seats(f, t->level, t)) {
         start(t, c);
         tick_if_needed(f);
     } else {

@@ -67,6 +67,7 @@ struct flow_schema {
 /* How much time a flow had lately. */
 struct flow_credit {
     uint64_t window_ns, spent_ns;
+    unsigned waiting; /* tickets in queues */
 };
 
 struct flow {

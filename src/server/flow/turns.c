@@ -17,9 +17,8 @@
 enum {
     SLOTS = 1024,
     WINDOW_NS = 4 * 1000 * 1000,
-    CREDIT_NS = 1000 * 1000,   /* of each window, without waiting */
-    SLICE_NS = CLOCK_SLICE_NS, /* of each turn of the loop, for those who wait */
-    LEAST_NS = 10 * 1000,      /* reading and answering, which are not measured */
+    CREDIT_NS = 1000 * 1000, /* of each window, without waiting */
+    LEAST_NS = 10 * 1000,    /* reading and answering, which are not measured */
 };
 
 struct waiting { /* in the request's arena */
@@ -102,7 +101,7 @@ static void run(struct slot *s, struct request *r, uint64_t began) {
 }
 
 static void slice(void *user) {
-    uint64_t began = now_ns(), until = began + SLICE_NS;
+    uint64_t began = now_ns(), until = loop_slice_end(turns.api->loop, CLOCK_SLICE_NS);
     turns.deferred = false;
     while (turns.active.n && began < until) {
         struct slot *least = turns.active.v[0];

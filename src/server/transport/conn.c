@@ -21,7 +21,7 @@ static void reread_later(struct conn *c);
 
 /* Not while input is handled: most changes would be taken back before the next event. */
 static void watch(struct conn *c) {
-    if (c->dead || c->corked || c->queued) return;
+    if (c->dead || c->corked || c->queued || c->ready.waits) return;
     unsigned want = c->paused && !c->handshaking ? 0 : FD_READ;
     if (c->at_eof) want &= ~(unsigned)FD_READ;
     if (conn_queued(c) > 0 || c->owes_drain) want |= FD_WRITE;
@@ -87,6 +87,7 @@ void conn_kill(struct conn *c) {
     if (c->dead) return;
     c->dead = true;
     conn_hold(c);
+    ready_forget(server_ready(c->server), c);
     fd_watch_free(c->watch);
     listener_forget(c);
     if (c->protocol) c->protocol->closed(c);
@@ -362,14 +363,20 @@ static void reread_later(struct conn *c) {
     loop_defer(c->loop, reread, c);
 }
 
-static void conn_event(void *user, unsigned events) {
-    struct conn *c = user;
+void conn_serve(struct conn *c, unsigned events) {
     conn_hold(c);
-    if (c->handshaking && !c->queued) server_handshake(c);
     if (!c->dead && !c->handshaking && (events & FD_READ)) read_some(c);
     if (!c->dead && !c->handshaking && (events & FD_WRITE)) flush_and_drain(c);
     if (!c->dead && !c->handshaking) watch(c);
     conn_release(c);
+}
+
+static void conn_event(void *user, unsigned events) {
+    struct conn *c = user;
+    if (!c->handshaking)
+        ready_event(server_ready(c->server), c, events);
+    else if (!c->queued)
+        server_handshake(c);
 }
 
 void conn_tick(struct conn *c, uint64_t now_ms) {

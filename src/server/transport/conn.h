@@ -52,8 +52,14 @@ struct conn {
     struct peer peer;
     struct arena *arena; /* the peer's strings */
     unsigned place;      /* its peer's in listener->peers */
-    bool served;         /* a whole request has arrived on it */
-    bool queued;         /* waits for its part of a turn to shake hands */
+    struct {             /* ready.c */
+        struct conn *next, *prev;
+        unsigned client; /* who takes turns with others */
+        unsigned events; /* that wait to be handled; FD_* */
+        bool waits;
+    } ready;
+    bool served; /* a whole request has arrived on it */
+    bool queued; /* waits for its part of a turn to shake hands */
     bool handshaking, corked, flushing, paused, idle;
     bool finishing;  /* close once the queue is sent */
     bool lingering;  /* sent and shut down; reads and drops until the peer closes */
@@ -88,6 +94,17 @@ void conn_tick(struct conn *c, uint64_t now_ms); /* every second */
 /* Connections that keep the buffers of their TLS, since they are busy; a few at most. */
 enum { CONNS_WARM_MAX = 64, CONN_WARM_READS = 8 };
 unsigned conns_warm(void);
+
+/* Handles events, now; in event context. */
+void conn_serve(struct conn *c, unsigned events);
+
+/* ready.c: in which order. */
+struct ready *ready_new(struct loop *l);
+void ready_free(struct ready *r);
+/* Has conn_serve called, now or in its turn. */
+void ready_event(struct ready *r, struct conn *c, unsigned events);
+void ready_forget(struct ready *r, struct conn *c);
+struct ready *server_ready(struct server *s);
 
 /* listener.c */
 void listener_forget(struct conn *c);

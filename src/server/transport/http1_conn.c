@@ -286,8 +286,8 @@ static void dispatch(struct h1 *h) {
     struct conn *c = h->c;
     const struct http1_head *m = h->message;
     struct arena *a = h->r.arena ? h->r.arena : server_arena_take();
-    h->impl =
-        (struct request_impl){.ops = &ops, .loop = c->loop, .owner = h, .upgrade = m->upgrade};
+    h->impl = (struct request_impl){
+        .ops = &ops, .loop = c->loop, .owner = h, .conn = c, .upgrade = m->upgrade};
     h->r = (struct request){
         .arena = a,
         .method = m->method,

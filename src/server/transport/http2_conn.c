@@ -217,7 +217,7 @@ static void *on_head(void *user, int32_t id, const struct http1_head *m, struct 
     st->id = id;
     st->since_ms = loop_now_ms(c->loop);
     st->bodyless = strcmp(m->method, "HEAD") == 0;
-    st->impl = (struct request_impl){.ops = &ops, .loop = c->loop, .owner = st};
+    st->impl = (struct request_impl){.ops = &ops, .loop = c->loop, .owner = st, .conn = c};
     st->r = (struct request){
         .arena = a,
         .method = m->method,

@@ -31,6 +31,7 @@ struct server {
     request_fn *fn;
     void *user;
     struct listener *listeners;
+    struct ready *ready;
     struct timer *tick; /* runs only while there are connections */
     bool closing;
     struct {
@@ -47,6 +48,10 @@ struct server {
     char scratch[SCRATCH_BYTES];
     char record[SERVER_RECORD_BYTES];
 };
+
+struct ready *server_ready(struct server *s) {
+    return s->ready;
+}
 
 char *server_record(struct server *s) { return s->record; }
 
@@ -124,6 +129,7 @@ struct server *server_new(struct loop *l, request_fn *fn, void *user) {
     s->loop = l;
     s->fn = fn;
     s->user = user;
+    s->ready = ready_new(l);
     s->tick = timer_new(l, on_tick, s);
     return s;
 }
@@ -150,7 +156,7 @@ static unsigned place_of(struct slice who) {
 
 void listener_identify(struct conn *c, struct slice who) {
     c->listener->peers[c->place]--;
-    c->place = place_of(who);
+    c->place = c->ready.client = place_of(who);
     c->listener->peers[c->place]++;
 }
 
@@ -210,7 +216,7 @@ static struct conn *next_handshake(struct server *s) {
 
 static void run_handshakes(void *user) {
     struct server *s = user;
-    uint64_t until = clock_span_ns() + CLOCK_SLICE_NS;
+    uint64_t until = loop_slice_end(s->loop, CLOCK_SLICE_NS);
     s->handshakes.deferred = false;
     do {
         struct conn *c = next_handshake(s);
@@ -287,7 +293,7 @@ static void admit(struct listener *l, int fd_in, const struct sockaddr_storage *
     if (l->conns) l->conns->prev = c;
     l->conns = c;
     l->n_conns++;
-    c->place = place;
+    c->place = c->ready.client = place;
     l->peers[place]++;
     struct server *s = l->server;
     if (!timer_active(s->tick)) {
@@ -301,12 +307,14 @@ static void admit(struct listener *l, int fd_in, const struct sockaddr_storage *
 
 static void on_accept(void *user, unsigned events) {
     struct listener *l = user;
+    uint64_t until = loop_slice_end(l->server->loop, CLOCK_SLICE_NS);
     for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
         struct sockaddr_storage from = {0};
         socklen_t n = sizeof from;
         int fd = accept4(l->fd, (struct sockaddr *)&from, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0) {
             admit(l, fd, &from);
+            if (clock_span_ns() >= until) return;
             continue;
         }
         /* Out of descriptors: the tick tries again, instead of a busy loop. */
@@ -361,6 +369,7 @@ void server_free(struct server *s) {
     }
     for (size_t i = 0; i < s->handshakes.waiting.n; i++) conn_release(s->handshakes.waiting.v[i].c);
     vec_done(&s->handshakes.waiting);
+    ready_free(s->ready);
     timer_free(s->tick);
     arenas_free(0);
     free(s);

@@ -119,6 +119,10 @@ struct proxy_plan {
 };
 void request_proxy_to(struct request *r, const struct proxy_plan *plan);
 
+/* The sender is known: from now on his part of the loop's turns is shared between all connections
+ * of this name, not between all of this address. */
+void request_identify(struct request *r, struct slice name);
+
 typedef void request_fn(struct request *r, void *user);
 
 struct server;

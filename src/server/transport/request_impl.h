@@ -33,8 +33,9 @@ struct request_impl {
     const struct request_ops *ops;
     struct loop *loop;
     void *owner;
-    bool upgrade;  /* the client asked for one */
-    bool must_end; /* the connection cannot be used again after this request */
+    struct conn *conn; /* what it came on */
+    bool upgrade;      /* the client asked for one */
+    bool must_end;     /* the connection cannot be used again after this request */
 };
 
 /* Before any answer: calls on_answer. */

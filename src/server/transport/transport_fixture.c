@@ -9,6 +9,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 static void on_close(struct request *r) {
     struct fixture *f = r->handler_data;
     f->closed++;
@@ -17,13 +19,26 @@ static void on_close(struct request *r) {
 
 static void on_drain(struct request *r) { ((struct fixture *)r->handler_data)->drained++; }
 
+/* /work/X: X is who asks; takes a while. */
+static void work(struct fixture *f, struct request *r) {
+    enum { WORK_NS = 100 * 1000 };
+    const char *who = r->path + strlen("/work/");
+    size_t n = strlen(f->order);
+    if (n + 1 < sizeof f->order) f->order[n] = *who;
+    request_identify(r, slice_of(who));
+    for (uint64_t until = clock_span_ns() + WORK_NS; clock_span_ns() < until;) continue;
+    request_respond(r, 204, NULL, (struct slice){0}, NULL);
+}
+
 /* /echo: the body back; /hold…: left to the test; /hold/told with on_close; else 404. */
 static void handle(struct request *r, void *user) {
     struct fixture *f = user;
     f->requests++;
     free(f->last_body);
     f->last_body = strndup(r->body.n ? r->body.p : "", r->body.n);
-    if (str_starts(r->path, "/hold")) {
+    if (str_starts(r->path, "/work/")) {
+        work(f, r);
+    } else if (str_starts(r->path, "/hold")) {
         f->last = r;
         r->handler_data = f;
         if (str_eq(r->path, "/hold/told")) {

@@ -18,6 +18,7 @@ struct fixture {
     struct request *last; /* requests under /hold wait here for the test */
     unsigned requests, closed, drained;
     char *last_body;
+    char order[256]; /* of requests under /work: the letters of who asked */
 };
 
 struct fixture *fixture_new(struct server_tls *tls);

@@ -1,0 +1,82 @@
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "server/transport/transport_fixture.h"
+
+enum { MANY = 40 };
+
+static const char as_a[] = "GET /work/a HTTP/1.1\r\nHost: x\r\n\r\n";
+static const char as_b[] = "GET /work/b HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/* Without a turn of the server's loop. */
+static void ask(int fd, const char *text) {
+    assert_int_equal(send(fd, text, strlen(text), 0), (ssize_t)strlen(text));
+}
+
+/* MANY connections that have asked as a, then one that has asked as b. */
+static struct fixture *crowd_new(int fds[MANY + 1]) {
+    struct fixture *f = fixture_new(NULL);
+    for (int i = 0; i <= MANY; i++) fds[i] = fixture_connect(f);
+    for (int i = 0; i <= MANY; i++) ask(fds[i], i < MANY ? as_a : as_b);
+    while (f->requests < MANY + 1) fixture_turn(f);
+    memset(f->order, 0, sizeof f->order);
+    f->requests = 0;
+    return f;
+}
+
+static void crowd_free(struct fixture *f, const int fds[MANY + 1]) {
+    for (int i = 0; i <= MANY; i++) close(fds[i]);
+    fixture_free(f);
+}
+
+TEST(ready_connections_of_a_crowd_take_several_turns) {
+    int fds[MANY + 1];
+    struct fixture *f = crowd_new(fds);
+    for (int i = 0; i < MANY; i++) ask(fds[i], as_a);
+    loop_run_once(f->loop, 0);
+    assert_in_range(f->requests, 1, MANY / 2); /* 0.1 ms each */
+    unsigned before = f->requests;
+    loop_run_once(f->loop, 0);
+    assert_in_range(f->requests - before, 1, MANY / 2);
+    for (int i = 0; i < MANY && f->requests < MANY; i++) loop_run_once(f->loop, 0);
+    assert_int_equal(f->requests, MANY);
+    crowd_free(f, fds);
+}
+
+TEST(ready_connections_of_a_crowd_do_not_stand_before_another) {
+    int fds[MANY + 1];
+    struct fixture *f = crowd_new(fds);
+    for (int i = 0; i < MANY; i++) ask(fds[i], as_a);
+    ask(fds[MANY], as_b); /* the last to be heard of */
+    fixture_turn(f);
+    while (f->requests < MANY + 1) fixture_turn(f);
+    const char *b = strchr(f->order, 'b');
+    assert_non_null(b);
+    assert_in_range(b - f->order, 0, MANY / 4);
+    crowd_free(f, fds);
+}
+
+TEST(ready_connections_are_asked_about_no_more_and_yet_answered) {
+    enum { CROWD = 200 }; /* more than are watched while they wait */
+    int fds[CROWD];
+    struct fixture *f = fixture_new(NULL);
+    for (int i = 0; i < CROWD; i++) fds[i] = fixture_connect(f);
+    for (unsigned round = 1; round <= 3; round++) {
+        for (int i = 0; i < CROWD; i++) ask(fds[i], as_a);
+        for (int i = 0; i < 100 && f->requests < round * CROWD; i++) fixture_turn(f);
+        assert_int_equal(f->requests, round * CROWD);
+    }
+    for (int i = 0; i < CROWD; i++) close(fds[i]);
+    fixture_turn(f);
+    fixture_free(f);
+}
+
+TEST(ready_connections_may_end_while_they_wait) {
+    int fds[MANY + 1];
+    struct fixture *f = crowd_new(fds);
+    for (int i = 0; i < MANY; i++) ask(fds[i], as_a);
+    loop_run_once(f->loop, 0);
+    assert_in_range(f->requests, 1, MANY - 1);
+    crowd_free(f, fds);
+}
