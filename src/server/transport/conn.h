@@ -100,7 +100,7 @@ void conn_serve(struct conn *c, unsigned events);
 
 /* ready.c: in which order. */
 struct ready *ready_new(struct loop *l);
-void ready_free(struct ready *r);
+void ready_free(struct ready *r); /* without connections */
 /* Has conn_serve called, now or in its turn. */
 void ready_event(struct ready *r, struct conn *c, unsigned events);
 void ready_forget(struct ready *r, struct conn *c);

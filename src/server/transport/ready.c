@@ -38,7 +38,7 @@ struct ready {
     size_t waiting;
     uint64_t virtual_ns;        /* of the client served last */
     uint64_t turn_ns, until_ns; /* the slice for those with credit: of which turn, and its end */
-    bool scheduled;
+    bool scheduled, over;       /* run will be called; and frees it */
 };
 
 struct ready *ready_new(struct loop *l) {
@@ -50,7 +50,8 @@ struct ready *ready_new(struct loop *l) {
 
 void ready_free(struct ready *r) {
     vec_done(&r->active);
-    free(r);
+    r->over = true;
+    if (!r->scheduled) free(r);
 }
 
 static uint64_t least_active(const struct ready *r) {
@@ -116,6 +117,10 @@ static uint64_t serve(struct client *k, struct conn *c, unsigned events, uint64_
 
 static void run(void *user) {
     struct ready *r = user;
+    if (r->over) {
+        free(r);
+        return;
+    }
     uint64_t now = clock_span_ns(), until = loop_slice_end(r->loop, SLICE_NS);
     for (bool first = true; r->active.n && (first || now < until); first = false) {
         struct client *least = r->active.v[0];
