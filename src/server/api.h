@@ -65,6 +65,7 @@ struct call {
     struct resource *resource;   /* NULL for virtual kinds */
     enum answer_form form;
     enum answer_media media;    /* by reply_negotiate, or at the first answer */
+    bool pretty;                /* indented JSON; decided with media */
     const char *form_version;   /* v1 or v1beta1 of meta.k8s.io for tables and partial objects */
     const char *include_object; /* of a table: None, Metadata, Object */
     bool dry_run;

@@ -217,6 +217,24 @@ def test_a_body_in_an_encoding_is_refused_as_that(api, ns, method, content):
     assert status == 201, e
 
 
+@pytest.mark.parametrize("accept", [None, "application/json;as=Table;v=v1;g=meta.k8s.io", "application/json;as=PartialObjectMetadata{};v=v1;g=meta.k8s.io"])
+def test_who_reads_with_his_eyes_gets_indented_json(api, ns, accept):
+    """By ?pretty=, or as curl, Wget and browsers name themselves; everybody else's answers are compact."""
+    big = {"metadata": {"name": "big"}, "data": {"k": 'a "quoted" \\ text {[,:]} ' * 2000, "empty": ""}}
+    assert api("POST", maps(ns), big)[0] == 201
+    for path, form in ((maps(ns), "List"), (maps(ns) + "/big", ""), (maps(ns) + "/none", "")):
+        headers = {"Accept": accept.format(form)} if accept else {}
+        compact = api.raw("GET", path, **headers)[2].decode()
+        assert "\n" not in compact.rstrip("\n")
+        for query, agent in (("?pretty=true", "x"), ("?pretty=1", "x"), ("", "curl/8.0"), ("", "Mozilla/5.0 (X11)")):
+            pretty = api.raw("GET", path + query, User_Agent=agent, **headers)[2].decode()
+            assert pretty == json.dumps(json.loads(pretty), indent=2, ensure_ascii=False)
+            assert form or accept or json.loads(pretty) == json.loads(compact)  # lists and ages move on
+        assert b"\n" not in api.raw("GET", path + "?pretty=false", User_Agent="curl/8.0", **headers)[2].rstrip(b"\n")
+    status, _, made = api.raw("POST", maps(ns) + "?pretty=true", json.dumps({"metadata": {"name": "new"}}))
+    assert status == 201 and b'\n  "metadata": {' in made
+
+
 def test_kubectl_reconciles_roles(atoll, namespace, tmp_path):
     group, file = "rbac.authorization.k8s.io", tmp_path / "roles.json"
     objects = [

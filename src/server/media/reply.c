@@ -1,5 +1,6 @@
 /* Answers: objects, lists, Status and Table in the form that was asked for. */
 #include "base/own.h"
+#include "proto/json_indent.h"
 #include "proto/yaml_write.h"
 #include "server/api.h"
 #include "server/media/protobuf.h"
@@ -123,12 +124,27 @@ static bool accept_best(struct call *c, const char *accept, struct accepted *ret
     return ret->quality > 0;
 }
 
+/* ?pretty=, or who reads with his eyes. */
+static bool wants_pretty(const struct call *c) {
+    static const char *const yes[] = {"1", "t", "T", "TRUE", "true", "True"};
+    static const char *const people[] = {"curl", "Wget", "Mozilla/5.0"};
+    const char *told = http_query_get(&c->r->query, "pretty");
+    for (size_t i = 0; !str_empty(told) && i < ARRAY_LEN(yes); i++)
+        if (str_eq(told, yes[i])) return true;
+    if (!str_empty(told)) return false;
+    const char *agent = http_header(&c->r->headers, "user-agent");
+    for (size_t i = 0; agent && i < ARRAY_LEN(people); i++)
+        if (str_starts(agent, people[i])) return true;
+    return false;
+}
+
 int reply_negotiate(struct call *c, struct err *err) {
     const char *accept = http_header(&c->r->headers, "accept");
     const char *include = http_query_get(&c->r->query, "includeObject");
     struct accepted best;
     c->include_object = str_or(include, "Metadata");
     c->media = MEDIA_JSON;
+    c->pretty = wants_pretty(c);
     if (str_empty(accept)) return 0;
     bool any = accept_best(c, accept, &best);
     c->media = best.media;
@@ -147,6 +163,7 @@ static enum answer_media media(struct call *c) {
     struct accepted best;
     if (c->media != MEDIA_UNDECIDED) return c->media;
     c->media = MEDIA_JSON;
+    c->pretty = wants_pretty(c);
     if (!str_empty(accept) && accept_best(c, accept, &best)) c->media = best.media;
     return c->media;
 }
@@ -169,6 +186,13 @@ static void respond_yaml(struct call *c, int status, struct slice json,
     request_respond(c->r, status, YAML, buf_view(&b), h);
 }
 
+static void respond_pretty(struct call *c, int status, const char *type, struct slice json,
+                           const struct http_headers *h) {
+    OWN(buf_done) struct buf b = {0};
+    json_indent(&(struct json_indent){0}, &b, json);
+    request_respond(c->r, status, type, buf_view(&b), h);
+}
+
 /* The JSON of an object, or its form in protobuf or YAML where that is wanted and there is one. */
 static void respond(struct call *c, int status, struct slice json, const struct http_headers *h) {
     if (media(c) == MEDIA_PROTOBUF) {
@@ -180,6 +204,10 @@ static void respond(struct call *c, int status, struct slice json, const struct 
     }
     if (media(c) == MEDIA_YAML) {
         respond_yaml(c, status, json, h);
+        return;
+    }
+    if (c->pretty) {
+        respond_pretty(c, status, "application/json", json, h);
         return;
     }
     struct object *latest = c->api->cache.latest;
@@ -407,5 +435,8 @@ void reply_object(struct call *c, int status, struct slice json) {
     else
         partial_encode(&b, json, NULL, c->form_version);
     struct http_headers h = reply_warnings(c);
-    request_respond(c->r, status, content_type(c), buf_view(&b), &h);
+    if (c->pretty && c->media == MEDIA_JSON)
+        respond_pretty(c, status, content_type(c), buf_view(&b), &h);
+    else
+        request_respond(c->r, status, content_type(c), buf_view(&b), &h);
 }

@@ -33,7 +33,7 @@ void verb_get(struct call *c) {
         revision_refuse(c, text, rv);
         return;
     }
-    if (c->form == ANSWER_OBJECT && c->media == MEDIA_JSON &&
+    if (c->form == ANSWER_OBJECT && c->media == MEDIA_JSON && !c->pretty &&
         convert_is_stored(c->kind, object_json(o)))
         request_respond_bytes(c->r, 200, "application/json", o->json, NULL);
     else
@@ -182,11 +182,11 @@ static void put_item(struct list *l, struct buf *b, const struct object *o) {
  * bytes are there once. */
 static bool is_shared(const struct list *l, const struct object *o) {
     return o->json->n >= SHARE_BYTES && l->c->form == ANSWER_OBJECT && l->c->media == MEDIA_JSON &&
-           storage_kind(l->c->kind) == l->c->kind;
+           !l->c->pretty && storage_kind(l->c->kind) == l->c->kind;
 }
 
 /* Fills one piece, up to the next shared object; true when the list is complete. */
-static bool put_piece(struct list *l, struct buf *b) {
+static bool put_compact(struct list *l, struct buf *b) {
     size_t enough = request_memory_is_short() ? SHORT_BYTES : PIECE_BYTES;
     uint64_t until = clock_span_ns() + CLOCK_SLICE_NS;
     while (l->sent < l->items.n && b->n < enough) {
@@ -200,6 +200,15 @@ static bool put_piece(struct list *l, struct buf *b) {
     if (l->sent < l->items.n) return false;
     if (l->c->media == MEDIA_JSON) buf_str(b, "]}\n");
     return true;
+}
+
+static bool put_piece(struct list *l, struct buf *b) {
+    bool complete = put_compact(l, b);
+    if (!l->c->pretty || l->c->media != MEDIA_JSON) return complete;
+    OWN(buf_done) struct buf compact = *b;
+    *b = (struct buf){0};
+    json_indent(&l->indent, b, buf_view(&compact));
+    return complete;
 }
 
 static size_t write_shared(struct list *l, struct request *r) {

@@ -1,6 +1,7 @@
 /* What the files of LIST share: list.c (entry, forms, sending), list_collect.c (which objects). */
 #pragma once
 
+#include "proto/json_indent.h"
 #include "server/media/table.h"
 #include "server/verbs/select.h"
 
@@ -12,7 +13,8 @@ struct list {
     struct arena *scratch;
     VEC(struct object *) items;
     size_t sent;
-    uint64_t limit; /* 0 = all */
+    struct json_indent indent; /* of what was sent, when that is wanted */
+    uint64_t limit;            /* 0 = all */
     struct list_meta meta;
     bool more; /* there are objects past the limit */
     enum list_state { LIST_COLLECTS, LIST_MEASURES, LIST_STREAMS } state;
