@@ -136,6 +136,15 @@ static int take_version(struct call *c, struct list_position *p, const char *ver
     return 0;
 }
 
+/* Upstream takes a negative one as none. */
+static int limit_parse(const char *text, uint64_t *ret) {
+    if (str_empty(text)) return 0;
+    bool negative = *text == '-';
+    int rc = slice_u64(slice_of(text + negative), ret);
+    if (negative) *ret = 0;
+    return rc;
+}
+
 int list_position_parse(struct call *c, struct list_position *ret) {
     const struct http_query *q = &c->r->query;
     const char *limit = http_query_get(q, "limit"), *token = http_query_get(q, "continue");
@@ -143,8 +152,8 @@ int list_position_parse(struct call *c, struct list_position *ret) {
     const char *match = http_query_get(q, "resourceVersionMatch");
     *ret = (struct list_position){.revision = c->api->cache.revision};
     if (check_options(c, version, match, token) < 0) return -EINVAL;
-    if (!str_empty(limit) && slice_u64(slice_of(limit), &ret->limit) < 0)
-        return refuse(c, arena_printf(c->a, "limit: \"%s\" is not a number ≥ 0", limit));
+    if (limit_parse(limit, &ret->limit) < 0)
+        return refuse(c, arena_printf(c->a, "limit: \"%s\" is not a number", limit));
     if (str_empty(token)) return take_version(c, ret, version, match);
     if (!str_empty(version) && !str_eq(version, "0"))
         return refuse(c, "specifying resource version is not allowed when using continue");

@@ -36,6 +36,7 @@ TEST(lists_are_refused_where_the_query_contradicts_itself) {
         int status;
     } cases[] = {
         {"limit=many", "limit: \\\"many\\\" is not a number", 400},
+        {"limit=-x", "limit: \\\"-x\\\" is not a number", 400},
         {"resourceVersion=x", "invalid resource version \\\"x\\\"", 400},
         {"resourceVersion=99", "Too large resource version: 99, current: 7", 504},
         {"resourceVersion=6&resourceVersionMatch=Some", "Unsupported value: \\\"Some\\\"", 422},
@@ -66,6 +67,7 @@ TEST(a_list_is_exact_when_a_version_is_asked_for_by_name_or_with_a_limit) {
         {"resourceVersion=6", 7, 0, false},
         {"resourceVersion=0&limit=3", 7, 3, false},
         {"resourceVersion=6&limit=3", 6, 3, true},
+        {"resourceVersion=6&limit=-1", 7, 0, false}, /* no limit */
         {"resourceVersion=6&resourceVersionMatch=Exact", 6, 0, true},
         {"resourceVersion=6&resourceVersionMatch=NotOlderThan&limit=3", 7, 3, false},
     };
