@@ -158,6 +158,7 @@ void rules_base(struct buf *out, const char *table, const char *bridge, const ch
         "chain refuse_forward { type filter hook forward priority 0;"
         " ip daddr . meta l4proto . th dport vmap @refused; }\n"
         "chain refuse_output { type filter hook output priority 0;"
+        " ip daddr 127.0.0.0/8 return;" /* what programs here send each other */
         " ip daddr . meta l4proto . th dport vmap @refused; }\n");
     buf_printf(out,
                "chain postrouting { type nat hook postrouting priority 100;\n"

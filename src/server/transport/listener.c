@@ -263,6 +263,21 @@ static unsigned place_of_address(const struct sockaddr_storage *from) {
     return place_of(mapped ? slice_from(p + 12, 4) : slice_from(p, NETWORK_BYTES));
 }
 
+static bool is_here(const struct sockaddr_storage *from) {
+    const struct sockaddr_in6 *six = (const void *)from;
+    const struct sockaddr_in *four = (const void *)from;
+    enum { LOOPBACK = 127 };
+    if (from->ss_family != AF_INET6) return *(const unsigned char *)&four->sin_addr == LOOPBACK;
+    if (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr)) return six->sin6_addr.s6_addr[12] == LOOPBACK;
+    return IN6_IS_ADDR_LOOPBACK(&six->sin6_addr);
+}
+
+/* There is no path to measure and nothing to pace: the simplest control costs least. */
+static void without_pacing(const struct conn *c) {
+    static const char simplest[] = "reno";
+    setsockopt(c->fd, IPPROTO_TCP, TCP_CONGESTION, simplest, sizeof simplest - 1);
+}
+
 static void set_tcp_peer(struct conn *c, const struct sockaddr_storage *from) {
     char text[INET6_ADDRSTRLEN] = "";
     const void *address = from->ss_family == AF_INET6
@@ -272,6 +287,7 @@ static void set_tcp_peer(struct conn *c, const struct sockaddr_storage *from) {
     int on = 1;
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(c->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    if (is_here(from)) without_pacing(c);
     c->arena = arena_new();
     c->peer.kind = PEER_TLS;
     c->peer.uid = (uid_t)-1;
