@@ -1,5 +1,6 @@
 #include "proc/loop.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -223,8 +224,8 @@ static void note_event(void *user, unsigned events) {
 TEST(after_events_is_when_all_events_were_handed_out) {
     struct both b = {.l = loop_new(NULL)};
     struct fd_watch *watches[2];
-    assert_int_equal(pipe(b.fds), 0);
-    int copy = dup(b.fds[0]);
+    assert_int_equal(pipe2(b.fds, O_CLOEXEC), 0);
+    int copy = fcntl(b.fds[0], F_DUPFD_CLOEXEC, 0);
     watches[0] = fd_watch_new(b.l, b.fds[0], FD_READ, note_event, &b);
     watches[1] = fd_watch_new(b.l, copy, FD_READ, note_event, &b);
     assert_int_equal(write(b.fds[1], "x", 1), 1);
