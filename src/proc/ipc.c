@@ -33,7 +33,7 @@ struct ipc {
     struct ipc_handler handler;
     unsigned refs; /* the owner's, one per running callback, one per scheduled flush or rest */
     bool closed, broken, flush_scheduled, rest_scheduled;
-    bool full; /* the socket took no more; the next flush tries again */
+    bool full;         /* the socket took no more; the next flush tries again */
     uint64_t until_ns; /* what has been read is handled so long; the rest of it in the next turn */
     uint32_t id_bit, last_id;
     VEC(struct pending_call) calls; /* by id, oldest first */

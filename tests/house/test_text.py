@@ -98,7 +98,7 @@ def test_no_banned_calls():
 
 
 # Standard streams of a process that is about to be started.
-MEANT_FOR_A_CHILD = {"src/broker/shim_link.c": [r"O_RDWR\)$"], "src/proc/init.c": [r"STDERR_FILENO, 0\)$"]}
+MEANT_FOR_A_CHILD = {"src/main.c": [r"O_RDWR\)$"], "src/broker/shim_link.c": [r"O_RDWR\)$"], "src/proc/init.c": [r"STDERR_FILENO, 0\)$"]}
 
 
 def test_descriptors_are_closed_on_exec():
