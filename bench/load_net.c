@@ -13,6 +13,8 @@
 
 #include "load.h"
 
+enum { READ_AHEAD_BYTES = 128 * 1024 };
+
 uint64_t now_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -28,6 +30,7 @@ SSL_CTX *tls_client(bool h2, const char *cert, const char *key) {
     SSL_CTX *x = SSL_CTX_new(TLS_client_method());
     if (!x || !SSL_CTX_set_min_proto_version(x, TLS1_3_VERSION)) die("TLS");
     SSL_CTX_set_read_ahead(x, 1); /* a record by one system call, not by two */
+    SSL_CTX_set_default_read_buffer_len(x, READ_AHEAD_BYTES); /* … and many by one */
     if (cert && (SSL_CTX_use_certificate_chain_file(x, cert) != 1 ||
                  SSL_CTX_use_PrivateKey_file(x, key, SSL_FILETYPE_PEM) != 1))
         die(cert);

@@ -1,18 +1,42 @@
 """Row 5: LIST of 10,000 pods, one and 16 at once, then of 100,000, and what memory the server takes to serve them."""
 import json
+import socket
+import subprocess
 import time
 from pathlib import Path
 
 from measure import Measure, say
-from peers import KUBERNETES
+from peers import KUBERNETES, wait_for
+from row_get import certificate
 from row_idle import fake_pod
-from sides import Sides, memory_mib, memory_reset
+from sides import Side, Sides, memory_mib, memory_reset
 
 PODS, MANY = 10_000, 100_000
 PATH = "/api/v1/namespaces/default/pods"
-LISTS = {1: 3, 16: 16}  # clients: lists a round
+LISTS = {1: 6, 16: 32}  # clients: lists a round
 MANY_LISTS = 2  # of 100,000 pods, one after another, in one round
 CREATE_MS = 300_000
+FLOOR = "as many constant bytes"
+
+
+class Floor:
+    """The limit: a server that sends as many bytes as a list has out of one buffer, whatever it is asked."""
+    PORT = 9445
+
+    def __init__(self, build, directory, answer_bytes):
+        certificate(directory)
+        self.process = subprocess.Popen([f"{build}/bench/bench_bulk", str(self.PORT), str(answer_bytes), f"{directory}/server.crt",
+                                         f"{directory}/server.key"])
+        wait_for(self.listens, "bench_bulk does not start")
+        self.side = Side("limit", ["--port", str(self.PORT), "--tls"], [self.process.pid])
+
+    def listens(self):
+        with socket.socket() as s:
+            return s.connect_ex(("127.0.0.1", self.PORT)) == 0
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
 
 
 def store_pods(side, program, directory, first, n):
@@ -53,6 +77,16 @@ def one_round(m, sides, program, pods, n, lists, base, sizes):
         sizes[side.name] = one_side(side, program, path, n, lists, b, pids, add)
 
 
+def floor_round(m, build, directory, program, pods, n, lists, size):
+    floor = Floor(build, directory, int(size))
+    try:
+        r = floor.side.load(program, "--path", "/", "--clients", n, "--count", lists, "--ms", CREATE_MS)
+    finally:
+        floor.close()
+    m[pods, n, "mb"].add_limit(FLOOR, r["bytes"] / 1e6 / r["seconds"])
+    m[pods, n, "rate"].add_limit(FLOOR, r["requests"] / r["seconds"])
+
+
 def fill(sides, program, directory, first, n):
     for side, *_ in sides:
         say(f"row 5: {first + n:,} pods in {side.name}")
@@ -75,13 +109,16 @@ def measure(build, directory, rounds, limits, rows, notes):
             say(f"row 5: round {i + 1} of {rounds}")
             for n in LISTS:
                 one_round(m, sides, program, PODS, n, LISTS[n], base, sizes)
+                floor_round(m, build, directory, program, PODS, n, LISTS[n], sizes[s.ours_tls.name])
         told = ", ".join(f"{k} {v:,.0f}" for k, v in sizes.items())
         base = fill(sides, program, directory, PODS, MANY - PODS)
         say(f"row 5: {MANY_LISTS} lists of {MANY:,} pods")
         one_round(m, sides, program, MANY, 1, MANY_LISTS, base, sizes)
+        floor_round(m, build, directory, program, MANY, 1, MANY_LISTS, sizes[s.ours_tls.name])
     finally:
         s.close()
     notes.append(f"Row 5: kube-apiserver answers from its cache (resourceVersion=0), ours always with the latest state; bytes of one list of "
                  f"{PODS:,}: {told}. Growth: highest resident memory during the lists over that before the first one. The lists of {MANY:,} pods "
-                 f"are measured once, after all rounds of the others.")
+                 f"are measured once, after all rounds of the others. The limit ({FLOOR}) is one process that encrypts and sends them from one buffer "
+                 "to the same generator, which has the other core, and does nothing else.")
     return list(m.values())

@@ -54,7 +54,7 @@ def arguments():
 def prepare(o):
     subprocess.run([str(TOP / "tools/setup"), "bench"], check=True)
     subprocess.run(["ninja", "-C", o.build, "--quiet", "atoll", "shim/atoll-shim", "bench/bench_load", "bench/bench_watch",
-                    "bench/bench_constant", "bench/bench_limits", "bench/bench_place", "bench/bench_replay", "bench/bench_fair"], check=True)
+                    "bench/bench_constant", "bench/bench_bulk", "bench/bench_limits", "bench/bench_place", "bench/bench_replay", "bench/bench_fair"], check=True)
 
 
 def network():
