@@ -47,6 +47,7 @@ static void on_write(struct fixture *f, struct ipc_msg *m) {
     assert_int_equal(store_write_unpack(m->body, &w), 0);
     enum err_reason reason = verdict(f, &w);
     if (reason != ERR_NONE) {
+        f->refused++;
         err_set(&err, reason, "the store says no");
         ipc_send_error(f->store, m->id, &err);
         return;

@@ -26,7 +26,8 @@ struct fixture {
     char dir[64], path[96];
     struct map revisions; /* by store key; the value is the number itself */
     uint64_t revision;
-    unsigned writes; /* that the store has taken */
+    unsigned writes;  /* that the store has taken */
+    unsigned refused; /* that it has not */
     /* Called once, when the next write arrives: somebody else is faster. */
     void (*meanwhile)(struct fixture *f);
     bool synced;

@@ -184,6 +184,7 @@ static void write_commit(struct write *w) {
     }
     struct commit commit = {w->op, k, w->object, w->current ? w->current->revision : 0};
     w->sent = true;
+    if (w->op != STORE_CREATE) write_order_begin(w);
     commit_submit(w->api, &commit, w->op == STORE_CREATE ? on_created : write_changed, w);
 }
 

@@ -50,6 +50,9 @@ struct write {
     managed_list sent_fields; /* managedFields that the client sent */
     struct managed managed;   /* managedFields to be */
     bool applied;             /* build() has made them */
+    struct write *next_waiting;
+    struct order *order;   /* in which it waits */
+    struct order *ordered; /* in which it is on its way to the store */
 };
 
 /* For an object that exists: PUT, PATCH and subresources of c->route.name. */

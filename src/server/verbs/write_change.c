@@ -12,6 +12,7 @@
 
 void write_changed(void *user, struct slice json, const struct err *err) {
     struct write *w = user;
+    write_order_end(w);
     if (!err) {
         write_answer(w, json, true);
         return;
@@ -163,6 +164,7 @@ static void on_current_form(struct write *w, const struct err *err) {
 
 void write_attempt(struct write *w) {
     struct call *c = w->c;
+    if (write_waits(w)) return;
     struct object *current = resource_get(c->resource, c->route.ns, c->route.name);
     w->asked = NULL;
     if (!current) {

@@ -136,3 +136,35 @@ TEST(status_and_spec_are_written_apart) {
     assert_int_equal(d->metadata.generation, generation + 1);
     fixture_done(&f);
 }
+
+TEST(patches_of_one_object_come_one_after_the_other) {
+    enum { MANY = 5 };
+    static const char *const bodies[MANY] = {
+        "{\"data\":{\"a\":\"1\"}}",
+        "{\"data\":{\"k\":\"old\"}}", /* changes nothing: whoever is next need not wait for it */
+        "{\"data\":{\"b\":1}}",       /* invalid */
+        "{\"data\":{\"c\":\"1\"}}",
+        "{\"data\":{\"d\":\"1\"}}",
+    };
+    struct fixture f;
+    int status[MANY];
+    fixture_open(&f);
+    fixture_put(&f, "configmaps", MAP("", "\"k\":\"old\""));
+    for (int i = 0; i < MANY; i++)
+        ask_begin(&f, verb_patch,
+                  &(struct asked){.verb = "patch",
+                                  .plural = "configmaps",
+                                  .ns = "a",
+                                  .name = "x",
+                                  .body = bodies[i],
+                                  .content_type = "application/merge-patch+json"},
+                  &status[i]);
+    for (int i = 0; i < MANY; i++) ask_wait(&f, &status[i]);
+    for (int i = 0; i < MANY; i++) assert_int_equal(status[i], i == 2 ? 400 : 200);
+    assert_int_equal(f.writes, 3);
+    assert_int_equal(f.refused, 0); /* nobody started from a version that was gone */
+    assert_string_equal(str_map_get(&map_x(&f)->data, "a"), "1");
+    assert_string_equal(str_map_get(&map_x(&f)->data, "c"), "1");
+    assert_string_equal(str_map_get(&map_x(&f)->data, "d"), "1");
+    fixture_done(&f);
+}

@@ -18,6 +18,12 @@ void write_submit(struct write *w, enum store_op op);
 /* obj is what the client wants, in the form of its request. */
 void write_fresh(struct write *w, struct api_object *obj);
 
+/* write_order.c: changes of the same object, one after the other. */
+/* True: another one is on its way to the store; write_attempt is called when that is over. */
+bool write_waits(struct write *w);
+void write_order_begin(struct write *w); /* goes to the store */
+void write_order_end(struct write *w);   /* the store has answered */
+
 /* write_change.c */
 void write_attempt(struct write *w);      /* from the current object on, or from none */
 void write_store_change(struct write *w); /* validated: asks the store unless nothing changes */
