@@ -241,7 +241,7 @@ static void on_idle(uv_idle_t *idle) {
     turn_mark(l);
     __auto_type run = l->deferred;
     memset(&l->deferred, 0, sizeof l->deferred);
-    uv_idle_stop(idle);
+    if (!l->after_events.n) uv_idle_stop(idle); /* they come after a look that does not wait */
     for (size_t i = 0; i < run.n; i++) run.v[i].fn(run.v[i].user);
     if (!l->deferred.v) { /* keep the storage for the next turn */
         run.n = 0;
