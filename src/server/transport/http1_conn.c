@@ -151,12 +151,12 @@ enum { CHUNK_HEAD_BYTES = 2 * sizeof(size_t) + 2 };
 /* In its last bytes. Written for every event to every watcher: printf would take longer than the
  * rest of the way to the socket. */
 static struct slice chunk_head(char to[CHUNK_HEAD_BYTES], size_t n) {
-    char *at = to + CHUNK_HEAD_BYTES;
-    *--at = '\n';
-    *--at = '\r';
-    do *--at = "0123456789abcdef"[n & 15];
+    size_t at = CHUNK_HEAD_BYTES;
+    to[--at] = '\n';
+    to[--at] = '\r';
+    do to[--at] = "0123456789abcdef"[n & 15];
     while (n >>= 4);
-    return slice_from(at, (size_t)(to + CHUNK_HEAD_BYTES - at));
+    return slice_from(to + at, CHUNK_HEAD_BYTES - at);
 }
 
 static size_t write_piece(struct request *r, struct slice data, struct bytes *shared) {
