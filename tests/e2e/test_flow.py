@@ -59,11 +59,11 @@ def level(name, queue=None, shares=1):
         "nominalConcurrencyShares": shares, "borrowingLimitPercent": 0, "limitResponse": response}}}
 
 
-def schema(name, level, user, precedence=50):
+def schema(name, level, *users, precedence=50):
     return {"metadata": {"name": name}, "spec": {
         "priorityLevelConfiguration": {"name": level}, "matchingPrecedence": precedence, "distinguisherMethod": {"type": "ByUser"},
-        "rules": [{"subjects": [{"kind": "ServiceAccount", "serviceAccount": {"namespace": "default", "name": user}}],
-                   "resourceRules": [{"verbs": ["create"], "apiGroups": [""], "resources": ["configmaps"], "namespaces": ["*"]}]}]}}
+        "rules": [{"subjects": [{"kind": "ServiceAccount", "serviceAccount": {"namespace": "default", "name": u}} for u in users],
+                   "resourceRules": [{"verbs": ["create", "get"], "apiGroups": [""], "resources": ["configmaps"], "namespaces": ["*"]}]}]}}
 
 
 def test_the_default_objects(a):
@@ -111,8 +111,10 @@ def test_answers_name_schema_and_level(a, tokens):
         assert headers["X-Kubernetes-Pf-Prioritylevel-Uid"]
 
 
-def creates_while_the_store_stands(a, token, n, refused):
-    """Sends n creates at once while no write can end, until so many are refused; returns the statuses then and of all."""
+def creates_while_the_store_stands(a, token, n, refused, neighbour):
+    """Sends n creates at once while no write can end, until so many are refused; returns the statuses then and of all.
+
+    Reading from memory needs no seat: a neighbour of the same level is answered meanwhile."""
     results, store = [], a.pid("store")
     prefix = f"f{time.monotonic_ns()}"
 
@@ -127,6 +129,7 @@ def creates_while_the_store_stands(a, token, n, refused):
             t.start()
         until(lambda: len(results) >= refused, what=f"{refused} answers")
         time.sleep(0.5)  # there may be no more
+        assert ask(a, "GET", CONFIG_MAPS + "/kube-root-ca.crt", token=neighbour)[0] == 200
         meanwhile = list(results)
     finally:
         os.kill(store, signal.SIGCONT)
@@ -143,10 +146,10 @@ def seats(a, name):
 
 def test_who_finds_no_seat_is_refused(a, tokens):
     assert ask(a, "POST", f"{GROUP}/prioritylevelconfigurations", level("strict"))[0] == 201
-    assert ask(a, "POST", f"{GROUP}/flowschemas", schema("strict", "strict", "busy"))[0] == 201
+    assert ask(a, "POST", f"{GROUP}/flowschemas", schema("strict", "strict", "busy", "calm"))[0] == 201
     until(lambda: "strict" in a.kubectl("get", "--raw", "/metrics").stdout, what="the level")
     n = seats(a, "strict")
-    meanwhile, results = creates_while_the_store_stands(a, tokens["busy"], n + 4, 4)
+    meanwhile, results = creates_while_the_store_stands(a, tokens["busy"], n + 4, 4, tokens["calm"])
     assert sorted(s for s, _ in meanwhile) == [429] * 4 and all(r == "1" for _, r in meanwhile)
     assert sorted(s for s, _ in results) == [201] * n + [429] * 4
 
@@ -154,10 +157,10 @@ def test_who_finds_no_seat_is_refused(a, tokens):
 def test_who_finds_no_seat_waits_when_there_are_queues(a, tokens):
     queue = {"queues": 2, "handSize": 1, "queueLengthLimit": 3}
     assert ask(a, "POST", f"{GROUP}/prioritylevelconfigurations", level("patient", queue))[0] == 201
-    assert ask(a, "POST", f"{GROUP}/flowschemas", schema("patient", "patient", "calm"))[0] == 201
+    assert ask(a, "POST", f"{GROUP}/flowschemas", schema("patient", "patient", "calm", "busy", precedence=40))[0] == 201
     until(lambda: "patient" in a.kubectl("get", "--raw", "/metrics").stdout, what="the level")
     n = seats(a, "patient")
-    meanwhile, results = creates_while_the_store_stands(a, tokens["calm"], n + 3 + 2, 2)
+    meanwhile, results = creates_while_the_store_stands(a, tokens["calm"], n + 3 + 2, 2, tokens["busy"])
     assert [s for s, _ in meanwhile] == [429] * 2  # three wait, the rest is too much
     assert sorted(s for s, _ in results) == [201] * (n + 3) + [429] * 2
 

@@ -280,6 +280,16 @@ static unsigned width_of(const struct call *c) {
     return (unsigned)MIN_OF(n / FLOW_WIDTH_OBJECTS + 1, (size_t)FLOW_WIDTH_MAX);
 }
 
+/* What is read from memory is over before the next request begins. It needs no free seat: those may
+ * all be held by writes that wait for the disk. */
+static bool is_over_at_once(const struct call *c) {
+    if (!c->route.is_resource || !str_eq(c->route.verb, "get") || *c->route.subresource)
+        return false;
+    const struct api_kind *k =
+        api_kind_by_plural(c->route.group, c->route.version, c->route.plural);
+    return k && cache_of_kind(&c->api->cache, k);
+}
+
 /* The shortest of the flow's hand of queues. */
 static unsigned choose_queue(const struct flow_level *l, uint64_t hash) {
     unsigned hand[64];
@@ -363,7 +373,7 @@ void flow_run(struct call *c, void (*run)(struct call *c)) {
     c->r->on_over = on_over;
     c->r->on_over_user = t;
     bool at_once = t->level->reject ? t->level->waiting == 0 : has_credit(t->credit);
-    if (at_once && has_seats(f, t->level, t)) {
+    if (at_once && (has_seats(f, t->level, t) || is_over_at_once(c))) {
         start(t, c);
         tick_if_needed(f);
     } else {
