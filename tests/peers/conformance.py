@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -89,6 +90,7 @@ def main():
     print(f"== building the suite into {peer_home()} (what is there already stays)", flush=True)
     if call(KIT / "build.sh", *NEEDED):
         sys.exit(2)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("conformance: told to end"))  # what was made is cleaned up
     with contextlib.ExitStack() as stack:
         t = time.monotonic()
         atoll = cluster(stack, ac)
