@@ -19,7 +19,7 @@
 
 #include "base/own.h"
 
-enum { FILE_MAX = 64 * 1024, VERSION_WAIT_MS = 500 };
+enum { FILE_MAX = 64 * 1024, VERSION_WAIT_MS = 3000 };
 
 extern char **environ;
 
@@ -60,11 +60,12 @@ static char *os_image(void) {
     return copy("Linux");
 }
 
-/* The first line of `program --version`; empty when it does not answer. */
-static void ask_version(const char *program, char *text, size_t n_max) {
+/* The first line of `program --version`; empty when it does not answer in time. False: there is no
+ * such program. */
+static bool ask_version(const char *program, char *text, size_t n_max) {
     int pipes[2];
     text[0] = 0;
-    if (pipe2(pipes, O_CLOEXEC) < 0) return;
+    if (pipe2(pipes, O_CLOEXEC) < 0) return true;
     posix_spawn_file_actions_t fa;
     posix_spawn_file_actions_init(&fa);
     posix_spawn_file_actions_adddup2(&fa, pipes[1], STDOUT_FILENO);
@@ -84,6 +85,7 @@ static void ask_version(const char *program, char *text, size_t n_max) {
         waitpid(pid, NULL, 0);
     }
     text[strcspn(text, "\n")] = 0;
+    return rc == 0;
 }
 
 /* The runtime that the broker takes: the one named in the configuration, else crun, else runc. Its
@@ -94,10 +96,8 @@ static void runtime_read(struct host_info *h, const struct service_ctx *ctx) {
     const char *programs[] = {*chosen ? chosen : "crun", *chosen ? NULL : "runc"};
     char text[256] = "";
     size_t i = 0;
-    for (; i < ARRAY_LEN(programs) && programs[i]; i++) {
-        ask_version(programs[i], text, sizeof text);
-        if (*text) break;
-    }
+    while (i < ARRAY_LEN(programs) && programs[i] && !ask_version(programs[i], text, sizeof text))
+        i++;
     if (i == ARRAY_LEN(programs) || !programs[i]) i = 0;
     const char *slash = strrchr(programs[i], '/');
     const char *version = strstr(text, " version ");

@@ -659,12 +659,13 @@ def test_a_storm_of_hops_is_dropped(sp):
 def test_a_restart_ends_connections_but_loses_no_file(services):
     sp = services(topology("quotes", "pubsub"))
     sub = sp.connect("quotes", "sub@")
-    names = {f.name for f in sp.dir("quotes").iterdir()}
+    files = {"pub", "sub", "sub@", "pub.ipc", "sub.ipc"}
+    until(lambda: files <= {f.name for f in sp.dir("quotes").iterdir()})
     inode = os.stat(sp.path("quotes", "sub")).st_ino
     sp.stop(signal.SIGKILL)
     with contextlib.suppress(ConnectionResetError):
         assert sub.get() == b""
-    assert {"pub", "sub", "sub@", "pub.ipc", "sub.ipc"} <= {f.name for f in sp.dir("quotes").iterdir()} & names
+    assert files <= {f.name for f in sp.dir("quotes").iterdir()}
     with pytest.raises(ConnectionRefusedError):
         sp.connect("quotes", "sub")
     sp.start()
