@@ -158,7 +158,8 @@ def measure(build, directory, rounds, limits, rows, notes):
         out.append(m)
     worst = max(r["turns"]["bound"][0.99] for rs in results.values() for r in rs)
     notes.append(f"Row 19: one service account's {CONNECTIONS} connections against another's {RATE} GETs/s. On the server's cores the neighbour's "
-                 f"generator comes first (SCHED_FIFO) and the attacker's last (nice 19); busy is the machine itself: the attacker only computes. 99 % of the turns of the api service's loop were shorter than {worst:g} ms in every round.")
+                 "generator comes first (SCHED_FIFO) and the attacker's last (nice 19); busy is the machine itself: the attacker only computes. "
+                 f"99 % of the turns of the api service's loop were shorter than {worst:g} ms in every round.")
     return out
 
 

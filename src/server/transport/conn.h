@@ -111,6 +111,7 @@ void listener_forget(struct conn *c);
 /* Who is at the other end, as far as it has been verified: connections are counted by this, and
  * when there are too many, those go who have most. */
 void listener_identify(struct conn *c, struct slice who);
+unsigned listener_place(struct slice who); /* of the LISTENER_PEERS, where it is counted */
 /* Has conn_handshake called, now or in its turn: a handshake takes longer than most requests. */
 void server_handshake(struct conn *c);
 void conn_handshake(struct conn *c);

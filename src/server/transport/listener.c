@@ -148,7 +148,7 @@ void listener_forget(struct conn *c) {
     l->peers[c->place]--;
 }
 
-static unsigned place_of(struct slice who) {
+unsigned listener_place(struct slice who) {
     uint32_t h = 2166136261u; /* FNV-1a */
     for (size_t i = 0; i < who.n; i++) h = (h ^ (unsigned char)who.p[i]) * 16777619u;
     return (h ^ h >> 16) % LISTENER_PEERS;
@@ -156,7 +156,7 @@ static unsigned place_of(struct slice who) {
 
 void listener_identify(struct conn *c, struct slice who) {
     c->listener->peers[c->place]--;
-    c->place = c->ready.client = place_of(who);
+    c->place = c->ready.client = listener_place(who);
     c->listener->peers[c->place]++;
 }
 
@@ -257,10 +257,10 @@ static unsigned place_of_address(const struct sockaddr_storage *from) {
     const struct sockaddr_in6 *six = (const void *)from;
     const struct sockaddr_in *four = (const void *)from;
     enum { NETWORK_BYTES = 8 }; /* who has one address of IPv6 has all of its network */
-    if (from->ss_family != AF_INET6) return place_of(slice_from(&four->sin_addr, 4));
+    if (from->ss_family != AF_INET6) return listener_place(slice_from(&four->sin_addr, 4));
     bool mapped = IN6_IS_ADDR_V4MAPPED(&six->sin6_addr);
     const char *p = (const char *)&six->sin6_addr;
-    return place_of(mapped ? slice_from(p + 12, 4) : slice_from(p, NETWORK_BYTES));
+    return listener_place(mapped ? slice_from(p + 12, 4) : slice_from(p, NETWORK_BYTES));
 }
 
 static bool is_here(const struct sockaddr_storage *from) {
@@ -300,7 +300,7 @@ static void admit(struct listener *l, int fd_in, const struct sockaddr_storage *
     socklen_t cred_n = sizeof cred;
     if (!l->tls && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &cred_n) < 0) return;
     unsigned place =
-        l->tls ? place_of_address(from) : place_of(slice_from(&cred.uid, sizeof cred.uid));
+        l->tls ? place_of_address(from) : listener_place(slice_from(&cred.uid, sizeof cred.uid));
     if (l->n_conns >= LIMIT_HTTP_CONNECTIONS && !make_room(l, place)) return;
     SSL *ssl = l->tls ? tls_accept(l->tls, fd) : NULL;
     if (l->tls && !ssl) return;

@@ -164,8 +164,5 @@ void ready_event(struct ready *r, struct conn *c, unsigned events) {
 
 void request_identify(struct request *q, struct slice name) {
     struct conn *c = q->impl->conn;
-    uint32_t h = 2166136261u; /* FNV-1a */
-    for (size_t i = 0; i < name.n; i++) h = (h ^ (unsigned char)name.p[i]) * 16777619u;
-    unsigned client = (h ^ h >> 16) % LISTENER_PEERS;
-    if (c && !c->dead && !c->ready.waits) c->ready.client = client;
+    if (c && !c->dead && !c->ready.waits) c->ready.client = listener_place(name);
 }
