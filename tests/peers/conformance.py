@@ -74,6 +74,12 @@ def end(atoll):
         print(f"left behind: {e}", file=sys.stderr)
 
 
+def told_to_end(*_):
+    """What was made is cleaned up, even if it is said twice."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit("conformance: told to end")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--focus", default="", help="extended regular expression on the names of specs")
@@ -90,7 +96,7 @@ def main():
     print(f"== building the suite into {peer_home()} (what is there already stays)", flush=True)
     if call(KIT / "build.sh", *NEEDED):
         sys.exit(2)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("conformance: told to end"))  # what was made is cleaned up
+    signal.signal(signal.SIGTERM, told_to_end)
     with contextlib.ExitStack() as stack:
         t = time.monotonic()
         atoll = cluster(stack, ac)
