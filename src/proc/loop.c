@@ -44,6 +44,8 @@ struct deferred {
     void *user;
 };
 
+typedef VEC(struct deferred) deferred_list;
+
 struct loop {
     uv_loop_t uv;
     uv_timer_t wake;
@@ -57,7 +59,7 @@ struct loop {
     const struct loop_env *env;
     VEC(struct timer *) heap;
     uint64_t next_order;
-    VEC(struct deferred) deferred, after_events;
+    deferred_list deferred, after_events;
     struct signal_watch *signals;
     uint64_t random_state[4]; /* xoshiro256** (Blackman, Vigna 2018) */
     uint64_t until_ms;        /* loop_run_once waits no longer; UINT64_MAX: loop_run */
@@ -236,19 +238,24 @@ void timer_free(struct timer *t) {
 
 /* ---- deferred calls ---- */
 
-static void on_idle(uv_idle_t *idle) {
-    struct loop *l = idle->data;
-    turn_mark(l);
-    __auto_type run = l->deferred;
-    memset(&l->deferred, 0, sizeof l->deferred);
-    if (!l->after_events.n) uv_idle_stop(idle); /* they come after a look that does not wait */
+/* Calls all that are in the list now; what they add waits for the next turn. */
+static void run_all(deferred_list *list) {
+    deferred_list run = *list;
+    memset(list, 0, sizeof *list);
     for (size_t i = 0; i < run.n; i++) run.v[i].fn(run.v[i].user);
-    if (!l->deferred.v) { /* keep the storage for the next turn */
+    if (!list->v) { /* keep the storage for the next turn */
         run.n = 0;
-        l->deferred = run;
+        *list = run;
     } else {
         vec_done(&run);
     }
+}
+
+static void on_idle(uv_idle_t *idle) {
+    struct loop *l = idle->data;
+    turn_mark(l);
+    if (!l->after_events.n) uv_idle_stop(idle); /* they come after a look that does not wait */
+    run_all(&l->deferred);
 }
 
 void loop_defer(struct loop *l, void (*fn)(void *user), void *user) {
@@ -260,16 +267,8 @@ static void on_check(uv_check_t *check) {
     struct loop *l = check->data;
     l->polling = false;
     if (!l->after_events.n) return;
-    __auto_type run = l->after_events;
-    memset(&l->after_events, 0, sizeof l->after_events);
     turn_mark(l);
-    for (size_t i = 0; i < run.n; i++) run.v[i].fn(run.v[i].user);
-    if (!l->after_events.v) {
-        run.n = 0;
-        l->after_events = run;
-    } else {
-        vec_done(&run);
-    }
+    run_all(&l->after_events);
 }
 
 void loop_after_events(struct loop *l, void (*fn)(void *user), void *user) {
