@@ -3,7 +3,7 @@
 
 #include "cel/cel.h"
 #include "server/admission/authorizer.h"
-#include "server/admission/policy.h"
+#include "server/policy/policy.h"
 
 /* Expressions know: object, oldObject, request, authorizer. */
 struct webhook_conditions {

@@ -1,7 +1,7 @@
 /* A pod as the controls of the Pod Security Standards see it, and the words of their answers. */
 #pragma once
 
-#include "server/admission/pod_security_checks.h"
+#include "server/pod_security/checks.h"
 
 struct member {
     const char *name;

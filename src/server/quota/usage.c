@@ -1,4 +1,4 @@
-#include "server/admission/quota_usage.h"
+#include "server/quota/usage.h"
 
 #include "api/rules/pods.h"
 #include "base/own.h"

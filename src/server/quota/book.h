@@ -8,7 +8,7 @@
 
 #include "base/map.h"
 #include "base/vec.h"
-#include "server/admission/quota_usage.h"
+#include "server/quota/usage.h"
 
 struct quota_line {
     const char *resource;

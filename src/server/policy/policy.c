@@ -1,5 +1,5 @@
 /* ValidatingAdmissionPolicy: bound policies are asked one after the other (KEP-3488). */
-#include "server/admission/policy.h"
+#include "server/policy/policy.h"
 
 #include "base/own.h"
 #include "server/admission/authorizer.h"

@@ -1,6 +1,6 @@
 /* From the spec of a policy to programs: the environment that its expressions know. */
 #include "base/own.h"
-#include "server/admission/policy.h"
+#include "server/policy/policy.h"
 
 enum { KIND_BOOL = 1, KIND_STRING = 2, KIND_NULL = 4, KIND_ANY = 8 };
 

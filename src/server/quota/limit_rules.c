@@ -1,7 +1,7 @@
-#include "server/admission/limit_rules.h"
+#include "server/quota/limit_rules.h"
 
 #include "base/own.h"
-#include "server/admission/quota_usage.h"
+#include "server/quota/usage.h"
 
 /* ---- defaults ---- */
 

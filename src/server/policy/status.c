@@ -5,9 +5,9 @@
  * second plugin refuses webhook configurations whose matchConditions do not compile.
  */
 #include "base/own.h"
-#include "server/admission/policy.h"
 #include "server/commit.h"
 #include "server/custom/rules.h"
+#include "server/policy/policy.h"
 
 enum { KINDS_MAX = 10 }; /* looked at per policy, as upstream */
 

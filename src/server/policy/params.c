@@ -1,8 +1,8 @@
 /* The objects that are parameters of a policy. */
 #include "api/custom/custom.h"
 #include "base/own.h"
-#include "server/admission/policy.h"
 #include "server/media/convert.h"
+#include "server/policy/policy.h"
 #include "server/storage/raw.h"
 
 enum { PARAMS_MAX = 1000 };

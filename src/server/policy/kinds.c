@@ -1,7 +1,7 @@
 /* ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding: what may be written. Here and not
  * beside the other kinds, since expressions must compile. */
 #include "api/kinds/kinds.h"
-#include "server/admission/policy.h"
+#include "server/policy/policy.h"
 
 enum { CONDITIONS_MAX = 64, ANNOTATIONS_MAX = 20 };
 

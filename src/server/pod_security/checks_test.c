@@ -1,7 +1,7 @@
 #include "api/registry.h"
 #include "base/own.h"
 #include "base/test.h"
-#include "server/admission/pod_security_checks.h"
+#include "server/pod_security/checks.h"
 
 static const char *evaluate(struct arena *a, enum pod_security_level level, int minor,
                             const char *json) {

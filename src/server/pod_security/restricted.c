@@ -1,7 +1,7 @@
 /* Pod Security: the controls that only the restricted level has. */
 #include "api/table.h"
 #include "base/own.h"
-#include "server/admission/pod_security_words.h"
+#include "server/pod_security/words.h"
 
 bool restricted_escalation(struct subject *s, struct finding *f) {
     struct str_list bad = {0};

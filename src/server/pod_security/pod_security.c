@@ -6,8 +6,8 @@
 #include "base/map.h"
 #include "base/own.h"
 #include "server/admission/plugin.h"
-#include "server/admission/pod_security_checks.h"
 #include "server/auth/audit.h"
+#include "server/pod_security/checks.h"
 #include "server/storage/raw.h"
 
 enum { PODS_CHECKED_MAX = 3000, SHORT_MESSAGE = 900 };

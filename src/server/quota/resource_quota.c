@@ -3,7 +3,7 @@
  * last, so that what it promises is sent to the store in the same turn of the loop.
  */
 #include "base/own.h"
-#include "server/admission/quota_ledger.h"
+#include "server/quota/ledger.h"
 
 static bool is(const struct admission *ad, const char *plural) {
     return !*ad->kind->group && str_eq(ad->kind->plural, plural);

@@ -1,7 +1,7 @@
 #include "api/registry.h"
 #include "base/own.h"
 #include "base/test.h"
-#include "server/admission/limit_rules.h"
+#include "server/quota/limit_rules.h"
 
 static void *decode(struct arena *a, const char *plural, const char *json) {
     struct api_object *o;

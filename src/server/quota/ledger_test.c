@@ -1,4 +1,4 @@
-#include "server/admission/quota_ledger.h"
+#include "server/quota/ledger.h"
 
 #include "base/own.h"
 #include "base/test.h"

@@ -1,4 +1,4 @@
-#include "server/admission/quota_book.h"
+#include "server/quota/book.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* The policies and bindings of the cache. */
 #include "base/own.h"
-#include "server/admission/policy.h"
+#include "server/policy/policy.h"
 
 #define GROUP "admissionregistration.k8s.io"
 

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "server/admission/plugin.h"
-#include "server/admission/quota_book.h"
+#include "server/quota/book.h"
 
 /* Once, after the first snapshot: counts everything anew. */
 void quota_ledger_start(struct api *api);

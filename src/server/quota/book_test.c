@@ -1,6 +1,6 @@
 #include "base/own.h"
 #include "base/test.h"
-#include "server/admission/quota_book.h"
+#include "server/quota/book.h"
 
 static struct api_object *decode(struct arena *a, const char *plural, const char *json) {
     struct api_object *o;

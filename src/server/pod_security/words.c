@@ -1,4 +1,4 @@
-#include "server/admission/pod_security_words.h"
+#include "server/pod_security/words.h"
 
 #include "base/own.h"
 

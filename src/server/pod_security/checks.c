@@ -1,7 +1,7 @@
-#include "server/admission/pod_security_checks.h"
+#include "server/pod_security/checks.h"
 
 #include "base/own.h"
-#include "server/admission/pod_security_words.h"
+#include "server/pod_security/words.h"
 
 /* ---- baseline ---- */
 

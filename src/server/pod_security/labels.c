@@ -1,6 +1,6 @@
 /* The labels of a namespace: which level and version is asked for. */
 #include "base/own.h"
-#include "server/admission/pod_security_checks.h"
+#include "server/pod_security/checks.h"
 
 #define PREFIX "pod-security.kubernetes.io/"
 

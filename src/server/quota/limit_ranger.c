@@ -2,8 +2,8 @@
 #include "base/map.h"
 #include "base/own.h"
 #include "base/vec.h"
-#include "server/admission/limit_rules.h"
 #include "server/admission/plugin.h"
+#include "server/quota/limit_rules.h"
 
 /* All LimitRanges, decoded, by namespace. They change rarely: then everything is read anew. */
 struct ranges {
