@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/test.h"
@@ -189,6 +190,37 @@ TEST(the_first_of_many_messages_leave_before_the_turn_ends) {
     assert_true(ipc_queued_bytes(p.client.c) < MESSAGES * BYTES / 2);
     turn_until(p.l, &p.server.messages, MESSAGES);
     assert_int_equal(p.client.closed + p.server.closed, 0);
+    pair_done(&p);
+}
+
+/* Who takes longer than a slice for each message, and somebody else who waits for his turn. */
+struct slow {
+    struct loop *l;
+    int messages, others, others_at_third;
+};
+
+static void other_turn(void *user) { ((struct slow *)user)->others++; }
+
+static void on_slow_message(struct ipc *c, struct ipc_msg *m, void *user) {
+    struct slow *s = user;
+    if (++s->messages == 1) loop_defer(s->l, other_turn, s);
+    if (s->messages == 3) s->others_at_third = s->others;
+    uint64_t until = loop_slice_end(s->l, CLOCK_SLICE_NS);
+    while (clock_span_ns() < until)
+        ;
+}
+
+TEST(a_burst_of_slow_messages_lets_others_have_their_turn) {
+    struct pair p;
+    pair_init(&p, NULL, 0);
+    struct slow slow = {.l = p.l};
+    pair_connect(&p);
+    for (int i = 0; i < 100 && !p.server.c; i++) loop_run_once(p.l, 10);
+    ipc_set_handler(p.server.c, &(struct ipc_handler){on_slow_message, on_closed, &slow});
+    for (int i = 0; i < 4; i++) ipc_send(p.client.c, 7, 0, SLICE("x"), NULL, 0);
+    turn_until(p.l, &slow.messages, 4);
+    assert_int_equal(slow.others_at_third, 1);
+    ipc_set_handler(p.server.c, &(struct ipc_handler){on_message, on_closed, &p.server});
     pair_done(&p);
 }
 

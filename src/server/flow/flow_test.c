@@ -1,5 +1,8 @@
 #include "server/flow/flow_impl.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "base/own.h"
 #include "base/test.h"
 
@@ -92,4 +95,80 @@ TEST(flows_differ_by_what_distinguishes_them) {
     assert_true(flow_hash(&s, &x) == flow_hash(&s, &y));
     s.distinguisher = FLOW_ONE;
     assert_true(flow_hash(&s, &x) == 7);
+}
+
+/* A level with one queue, and who has been run. */
+struct served {
+    struct api api;
+    struct flow *f;
+    struct flow_level *level;
+    struct arena *a;
+    char order[16];
+};
+
+static struct served *served; /* of the test that runs */
+
+static void serve(struct call *c) {
+    snprintf(served->order + strlen(served->order), 3, "%s ", c->user.name);
+    c->r->on_over(c->r->on_over_user);
+}
+
+static void served_open(struct served *s) {
+    static const char *const everything = "{\"subjects\":[{\"kind\":\"Group\",\"group\":{\"name\":"
+                                          "\"*\"}}],\"nonResourceRules\":[{\"verbs\":[\"*\"],"
+                                          "\"nonResourceURLs\":[\"*\"]}]}";
+    *s = (struct served){.a = arena_new(), .api.loop = loop_new(NULL)};
+    s->f = s->api.flow = flow_new(&s->api);
+    s->level = ARENA_NEW(s->a, struct flow_level);
+    *s->level = (struct flow_level){.nominal = 2, .n_queues = 1, .hand = 1, .queue_limit = 10};
+    s->level->queues = ARENA_ARRAY(s->a, struct flow_queue, 1);
+    vec_push(&s->f->levels, s->level);
+    struct flow_schema one = {.object = schema(s->a, "s", 5, everything),
+                              .level = s->level,
+                              .distinguisher = FLOW_BY_USER};
+    vec_push(&s->f->schemas, one);
+    served = s;
+}
+
+static void served_done(struct served *s) {
+    timer_free(s->f->timer);
+    arena_free(s->f->arena);
+    while (s->f->free_tickets) {
+        struct flow_ticket *t = s->f->free_tickets;
+        s->f->free_tickets = t->next;
+        free(t);
+    }
+    vec_done(&s->level->active);
+    vec_done(&s->f->levels);
+    vec_done(&s->f->schemas);
+    free(s->f);
+    loop_free(s->api.loop);
+    arena_free(s->a);
+}
+
+static void arrives(struct served *s, const char *user) {
+    static const char *groups[] = {"all"};
+    struct call *c = ARENA_NEW(s->a, struct call);
+    *c = (struct call){.api = &s->api, .a = s->a, .user = {.name = user, .groups = {groups, 1}}};
+    c->r = ARENA_NEW(s->a, struct request);
+    c->r->path = "/x";
+    c->route.verb = "get";
+    flow_run(c, serve);
+}
+
+TEST(who_has_credit_passes_other_flows_but_not_his_own_requests) {
+    struct served s;
+    served_open(&s);
+    s.level->in_use = s.level->nominal;
+    arrives(&s, "x");
+    arrives(&s, "y");
+    assert_string_equal(s.order, ""); /* there was no seat */
+    s.level->in_use = 0;
+    arrives(&s, "x");
+    assert_string_equal(s.order, ""); /* x has one that waits */
+    arrives(&s, "z");
+    assert_string_equal(s.order, "z ");
+    for (int i = 0; i < 100 && s.f->waiting; i++) loop_run_once(s.api.loop, 10);
+    assert_string_equal(s.order, "z x y x ");
+    served_done(&s);
 }
