@@ -120,10 +120,18 @@ static const char *json_escape(unsigned char c) {
 }
 
 void buf_json_str(struct buf *b, struct slice s) {
-    size_t from = 0;
+    size_t from = 0, plain = plain_length(s.p, s.n, false);
     buf_reserve(b, s.n + 2);
+    if (plain == s.n) { /* as nearly all are */
+        char *out = b->p + b->n;
+        *out++ = '"';
+        if (s.n) memcpy(out, s.p, s.n);
+        memcpy(out + s.n, "\"", 2);
+        b->n += s.n + 2;
+        return;
+    }
     buf_char(b, '"');
-    for (size_t i = 0; i < s.n; i++) {
+    for (size_t i = plain; i < s.n; i++) {
         i += plain_length(s.p + i, s.n - i, false);
         if (i == s.n) break;
         unsigned char c = (unsigned char)s.p[i];

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static const int64_t NS = 1000000000;
@@ -22,21 +23,36 @@ static void format_far(char out[TIME_TEXT_MAX], const struct tm *tm, int64_t ns,
     snprintf(out + n, TIME_TEXT_MAX - (size_t)n, "Z");
 }
 
+/* Up to the mark behind the seconds; false: a year that four digits do not hold. */
+static bool put_seconds(char *p, const struct tm *tm) {
+    int64_t year = (int64_t)tm->tm_year + 1900;
+    if (year < 0 || year > 9999) return false;
+    p = put_digits(p, (unsigned)year, 4, '-');
+    p = put_digits(p, (unsigned)tm->tm_mon + 1, 2, '-');
+    p = put_digits(p, (unsigned)tm->tm_mday, 2, 'T');
+    p = put_digits(p, (unsigned)tm->tm_hour, 2, ':');
+    p = put_digits(p, (unsigned)tm->tm_min, 2, ':');
+    put_digits(p, (unsigned)tm->tm_sec, 2, 0);
+    return true;
+}
+
 void time_format_parts(char out[TIME_TEXT_MAX], int64_t wall_s, int64_t ns, bool micro) {
-    struct tm tm = {0};
-    time_t t = (time_t)wall_s;
-    gmtime_r(&t, &tm);
-    int64_t year = (int64_t)tm.tm_year + 1900;
-    if (year < 0 || year > 9999) {
-        format_far(out, &tm, ns, micro);
-        return;
+    /* The same second comes thousands of times. */
+    static _Thread_local char last[sizeof "2006-01-02T15:04:05"];
+    static _Thread_local int64_t last_s;
+    if (!*last || last_s != wall_s) {
+        struct tm tm = {0};
+        time_t t = (time_t)wall_s;
+        gmtime_r(&t, &tm);
+        if (!put_seconds(last, &tm)) {
+            format_far(out, &tm, ns, micro);
+            return;
+        }
+        last_s = wall_s;
     }
-    char *p = put_digits(out, (unsigned)year, 4, '-');
-    p = put_digits(p, (unsigned)tm.tm_mon + 1, 2, '-');
-    p = put_digits(p, (unsigned)tm.tm_mday, 2, 'T');
-    p = put_digits(p, (unsigned)tm.tm_hour, 2, ':');
-    p = put_digits(p, (unsigned)tm.tm_min, 2, ':');
-    p = put_digits(p, (unsigned)tm.tm_sec, 2, micro ? '.' : 'Z');
+    char *p = out + sizeof last - 1;
+    memcpy(out, last, sizeof last - 1);
+    *p++ = micro ? '.' : 'Z';
     if (micro) p = put_digits(p, (unsigned)(ns / 1000), 6, 'Z');
     *p = 0;
 }

@@ -6,7 +6,6 @@
 
 #include "api/table.h"
 #include "base/own.h"
-#include "base/plain.h"
 
 static void put(struct buf *b, const char *p, size_t n) {
     if (b->cap - b->n <= n) buf_reserve(b, n);
@@ -16,20 +15,7 @@ static void put(struct buf *b, const char *p, size_t n) {
 
 static void put_char(struct buf *b, char c) { put(b, &c, 1); }
 
-static void put_string(struct buf *b, const char *s) {
-    if (!s) s = "";
-    size_t n = strlen(s);
-    if (plain_length(s, n, false) < n) {
-        buf_json_str(b, slice_of(s));
-        return;
-    }
-    if (b->cap - b->n <= n + 2) buf_reserve(b, n + 2);
-    char *out = b->p + b->n;
-    *out++ = '"';
-    memcpy(out, s, n);
-    out[n] = '"';
-    b->n += n + 2;
-}
+static void put_string(struct buf *b, const char *s) { buf_json_str(b, slice_of(s)); }
 
 static void put_integer(struct buf *b, int64_t v) {
     char text[24], *p = text + sizeof text;

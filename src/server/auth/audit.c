@@ -44,19 +44,18 @@ void audit_start(struct api *api) {
 
 /* ---- one event ---- */
 
-/* Behind something else. Every write has such a line: no printf on its usual way. */
-static void put_key(struct buf *b, const char *key) {
-    buf_str(b, ",\"");
-    buf_str(b, key);
-    buf_str(b, "\":");
+/* Behind something else, or, without its comma, behind an opening bracket. Every write has such a
+ * line: no printf on its usual way. */
+#define KEY(name) SLICE(",\"" name "\":")
+
+static void put_key(struct buf *b, struct slice key) {
+    size_t comma = b->p[b->n - 1] == '{';
+    buf_append(b, key.p + comma, key.n - comma);
 }
 
-static void put_text(struct buf *b, const char *key, const char *value) {
+static void put_text(struct buf *b, struct slice key, const char *value) {
     if (str_empty(value)) return;
-    if (b->p[b->n - 1] != '{') buf_char(b, ',');
-    buf_char(b, '"');
-    buf_str(b, key);
-    buf_str(b, "\":");
+    put_key(b, key);
     buf_json_str(b, slice_of(value));
 }
 
@@ -69,13 +68,13 @@ static void put_texts(struct buf *b, const struct str_list *l) {
     buf_char(b, ']');
 }
 
-static void put_user(struct buf *b, const char *key, const struct user *u) {
+static void put_user(struct buf *b, struct slice key, const struct user *u) {
     put_key(b, key);
     buf_char(b, '{');
-    put_text(b, "username", u->name);
-    put_text(b, "uid", u->uid);
+    put_text(b, KEY("username"), u->name);
+    put_text(b, KEY("uid"), u->uid);
     if (u->groups.n) {
-        buf_str(b, b->p[b->n - 1] == '{' ? "\"groups\":" : ",\"groups\":");
+        put_key(b, KEY("groups"));
         put_texts(b, &u->groups);
     }
     if (u->extra.n) buf_str(b, ",\"extra\":{");
@@ -90,13 +89,13 @@ static void put_user(struct buf *b, const char *key, const struct user *u) {
 
 static void put_object_ref(struct buf *b, const struct route *r) {
     if (!r->is_resource) return;
-    buf_str(b, ",\"objectRef\":{");
-    put_text(b, "resource", r->plural);
-    put_text(b, "namespace", r->ns);
-    put_text(b, "name", r->name);
-    put_text(b, "apiGroup", r->group);
-    put_text(b, "apiVersion", r->version);
-    put_text(b, "subresource", r->subresource);
+    buf_slice(b, SLICE(",\"objectRef\":{"));
+    put_text(b, KEY("resource"), r->plural);
+    put_text(b, KEY("namespace"), r->ns);
+    put_text(b, KEY("name"), r->name);
+    put_text(b, KEY("apiGroup"), r->group);
+    put_text(b, KEY("apiVersion"), r->version);
+    put_text(b, KEY("subresource"), r->subresource);
     buf_char(b, '}');
 }
 
@@ -126,21 +125,21 @@ static void put_bodies(struct buf *b, const struct call *c, struct slice answer)
 }
 
 static void put_status(struct buf *b, int status, struct slice body) {
-    buf_str(b, ",\"responseStatus\":{\"metadata\":{}");
+    buf_slice(b, SLICE(",\"responseStatus\":{\"metadata\":{}"));
     if (status >= 400) {
         OWN(json_free) json_t *doc = NULL;
         buf_str(b, ",\"status\":\"Failure\"");
         if (body.n && json_parse(body, &doc, NULL) == 0) {
-            put_text(b, "message", json_string_value(json_object_get(doc, "message")));
-            put_text(b, "reason", json_string_value(json_object_get(doc, "reason")));
+            put_text(b, KEY("message"), json_string_value(json_object_get(doc, "message")));
+            put_text(b, KEY("reason"), json_string_value(json_object_get(doc, "reason")));
         }
     }
-    buf_str(b, ",\"code\":");
+    put_key(b, KEY("code"));
     buf_i64(b, status);
     buf_char(b, '}');
 }
 
-static void put_time(struct buf *b, const char *key, int64_t at_ns) {
+static void put_time(struct buf *b, struct slice key, int64_t at_ns) {
     char text[TIME_TEXT_MAX];
     time_format_micro(text, at_ns);
     put_key(b, key);
@@ -151,14 +150,19 @@ static void put_time(struct buf *b, const char *key, int64_t at_ns) {
 
 static void put_annotations(struct buf *b, const struct audit_record *a) {
     if (!a->decided && !a->annotations.n) return;
-    buf_str(b, ",\"annotations\":{");
+    buf_slice(b, SLICE(",\"annotations\":{"));
     if (a->decided) {
-        put_text(b, "authorization.k8s.io/decision", a->decided);
-        buf_str(b, ",\"authorization.k8s.io/reason\":");
+        put_text(b, KEY("authorization.k8s.io/decision"), a->decided);
+        put_key(b, KEY("authorization.k8s.io/reason"));
         buf_json_str(b, slice_of(str_or(a->reason, "")));
     }
-    for (size_t i = 0; i < a->annotations.n; i++)
-        put_text(b, a->annotations.v[i].key, a->annotations.v[i].value);
+    for (size_t i = 0; i < a->annotations.n; i++) {
+        if (str_empty(a->annotations.v[i].value)) continue;
+        if (b->p[b->n - 1] != '{') buf_char(b, ',');
+        buf_json_str(b, slice_of(a->annotations.v[i].key));
+        buf_char(b, ':');
+        buf_json_str(b, slice_of(a->annotations.v[i].value));
+    }
     buf_char(b, '}');
 }
 
@@ -167,25 +171,26 @@ static void write_event(const struct call *c, const char *stage, int status, str
     const struct request *r = c->r;
     OWN(buf_give) struct buf b = buf_take();
     enum audit_level level = a->decision.level ? a->decision.level : AUDIT_METADATA;
-    buf_str(&b, "{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\"");
-    put_text(&b, "level", audit_level_name(level));
-    put_text(&b, "auditID", r->audit_id);
-    put_text(&b, "stage", stage);
-    put_text(&b, "requestURI", r->target);
-    put_text(&b, "verb", c->route.verb);
-    put_user(&b, "user", &a->user);
-    if (c->impersonator) put_user(&b, "impersonatedUser", &c->user);
+    buf_slice(&b, SLICE("{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\""));
+    put_text(&b, KEY("level"), audit_level_name(level));
+    put_text(&b, KEY("auditID"), r->audit_id);
+    put_text(&b, KEY("stage"), stage);
+    put_text(&b, KEY("requestURI"), r->target);
+    put_text(&b, KEY("verb"), c->route.verb);
+    put_user(&b, KEY("user"), &a->user);
+    if (c->impersonator) put_user(&b, KEY("impersonatedUser"), &c->user);
     if (r->peer->kind == PEER_TLS && r->peer->address) {
-        buf_str(&b, ",\"sourceIPs\":[");
+        put_key(&b, KEY("sourceIPs"));
+        buf_char(&b, '[');
         buf_json_str(&b, slice_of(r->peer->address));
         buf_char(&b, ']');
     }
-    put_text(&b, "userAgent", http_header(&r->headers, "user-agent"));
+    put_text(&b, KEY("userAgent"), http_header(&r->headers, "user-agent"));
     put_object_ref(&b, &c->route);
     if (status) put_status(&b, status, body);
     put_bodies(&b, c, body);
-    put_time(&b, "requestReceivedTimestamp", a->received_ns);
-    put_time(&b, "stageTimestamp", loop_wall_ns(c->api->loop));
+    put_time(&b, KEY("requestReceivedTimestamp"), a->received_ns);
+    put_time(&b, KEY("stageTimestamp"), loop_wall_ns(c->api->loop));
     put_annotations(&b, a);
     buf_char(&b, '}');
     audit_log_line(buf_view(&b));

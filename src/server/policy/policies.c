@@ -93,7 +93,7 @@ static void add_binding(struct policies *all, const struct api_object *o, const 
 
 static struct resource *resource_of(struct api *api, const char *plural,
                                     const struct api_kind **ret) {
-    *ret = api_kind_by_plural(GROUP, "v1", plural);
+    if (!*ret) *ret = api_kind_by_plural(GROUP, "v1", plural);
     return *ret ? cache_of_kind(&api->cache, *ret) : NULL;
 }
 
@@ -128,7 +128,7 @@ void policies_unref(struct policies *p) {
 }
 
 struct policies *policies_get(struct api *api) {
-    const struct api_kind *policy_kind, *binding_kind;
+    static const struct api_kind *policy_kind, *binding_kind; /* every write asks for them */
     struct resource *from = resource_of(api, "validatingadmissionpolicies", &policy_kind);
     struct resource *bindings =
         resource_of(api, "validatingadmissionpolicybindings", &binding_kind);

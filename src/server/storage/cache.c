@@ -74,8 +74,12 @@ struct resource *cache_resource(const struct cache *c, const char *prefix) {
     return map_gets(&c->resources, prefix);
 }
 
-struct resource *cache_of_kind(const struct cache *c, const struct api_kind *k) {
-    return cache_resource(c, k->store_prefix);
+/* Every write asks for several kinds: each time the same text at the same place. */
+struct resource *cache_of_kind(struct cache *c, const struct api_kind *k) {
+    struct resource **last = &c->found[(uintptr_t)k->store_prefix / 8 % ARRAY_LEN(c->found)];
+    if (!*last || !str_eq((*last)->prefix, k->store_prefix))
+        *last = cache_resource(c, k->store_prefix);
+    return *last;
 }
 
 void resource_listen(struct resource *r, void (*fn)(void *, const struct event *), void *user) {

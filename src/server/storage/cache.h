@@ -45,8 +45,9 @@ struct resource {
 };
 
 struct cache {
-    struct map resources; /* by prefix */
-    uint64_t revision;    /* of the newest event of any resource */
+    struct map resources;       /* by prefix */
+    struct resource *found[64]; /* by cache_of_kind, lately */
+    uint64_t revision;          /* of the newest event of any resource */
     uint64_t compacted;
     bool synced;           /* the first snapshot is complete */
     struct object *latest; /* what the newest event left, or deleted; NULL: there was none */
@@ -61,7 +62,7 @@ struct resource *cache_resource(const struct cache *c, const char *prefix); /* N
 /* The same, made when there is none. Resources stay for the life of the cache: those of a kind that
  * is gone are empty. */
 struct resource *cache_resource_make(struct cache *c, const char *prefix);
-struct resource *cache_of_kind(const struct cache *c, const struct api_kind *k);
+struct resource *cache_of_kind(struct cache *c, const struct api_kind *k);
 void resource_listen(struct resource *r, void (*fn)(void *, const struct event *), void *user);
 void resource_unlisten(struct resource *r, void *user);
 /* A listener that also wants to know when watches of the resource end: its kind is gone, or has

@@ -118,7 +118,10 @@ void webhooks_unref(struct webhooks *w) {
 struct webhooks *webhooks_get(struct api *api, bool mutating) {
     const char *plural =
         mutating ? "mutatingwebhookconfigurations" : "validatingwebhookconfigurations";
-    const struct api_kind *k = api_kind_by_plural("admissionregistration.k8s.io", "v1", plural);
+    static const struct api_kind *kinds[2]; /* every write asks for both */
+    if (!kinds[mutating])
+        kinds[mutating] = api_kind_by_plural("admissionregistration.k8s.io", "v1", plural);
+    const struct api_kind *k = kinds[mutating];
     struct resource *res = k ? cache_of_kind(&api->cache, k) : NULL;
     if (!res || !res->index.n) return NULL;
     struct webhooks **now = &current[mutating];
