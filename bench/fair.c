@@ -93,7 +93,7 @@ static void go_on(struct caller *c) {
 static void begin(struct caller *c, uint64_t due_ns) {
     c->due_ns = due_ns;
     c->sent = 0;
-    c->answer = (struct answer){.state = ANSWER_HEAD};
+    answer_begin(&c->answer);
     f.sent++;
     if (f.numbered) digits_put(c->request + f.number_at, 8, f.sent);
     ssize_t n = send(c->fd, c->request, f.request_n, MSG_NOSIGNAL);

@@ -69,7 +69,7 @@ static void send_request(struct client *c) {
     struct load *l = c->load;
     c->sent_ns = now_ns();
     c->number = (uint64_t)l->first + l->sent++;
-    c->answer = (struct answer){.state = ANSWER_HEAD};
+    answer_begin(&c->answer);
     if (c->h2) {
         h2_client_request(c);
         return;
@@ -141,7 +141,7 @@ static void on_readable(struct client *c) {
 static void greet(struct client *c) {
     static const char hello[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
     static char part[64 * 1024];
-    struct answer answer = {.state = ANSWER_HEAD};
+    struct answer answer = {0};
     struct pollfd ready = {.fd = c->fd, .events = POLLIN};
     int done = client_write(c, hello, sizeof hello - 1) < 0 ? -1 : 0;
     while (done == 0) {

@@ -12,24 +12,28 @@
 struct load;
 struct h2_client;
 
-/* An HTTP/1.1 answer while it arrives: its head is kept, its body is counted and thrown away. */
+/* An HTTP/1.1 answer while it arrives: the lines of its head are looked at where they lie, its body
+ * is counted and thrown away. */
 struct answer {
-    char head[4096];
-    size_t head_n;
     enum {
-        ANSWER_HEAD,
+        ANSWER_STATUS,
+        ANSWER_HEADER,
         ANSWER_LENGTH,
         ANSWER_CHUNK_HEAD,
         ANSWER_CHUNK,
         ANSWER_CHUNK_TAIL,
         ANSWER_LAST_TAIL
     } state;
+    bool ok; /* 200 or 201 */
+    bool sized, chunked;
     uint64_t left;  /* of the body or of the chunk */
     uint64_t bytes; /* of body so far */
-    bool ok;        /* 200 or 201 */
+    size_t line_n;
+    char line[1024]; /* the first line_n bytes of one whose end has not come */
 };
 
-/* 1: complete, 0: more is to come, −1: not HTTP. Set to {0} before the next one. */
+void answer_begin(struct answer *a);
+/* 1: complete, 0: more is to come, −1: not HTTP. */
 int answer_feed(struct answer *a, const char *p, size_t n);
 
 struct client {

@@ -109,36 +109,61 @@ void digits_put(char *p, size_t n, uint64_t value) {
 
 /* ---- answers ---- */
 
-static bool head_end(struct answer *a) {
-    const char *length = strcasestr(a->head, "\r\ncontent-length:");
-    bool chunked = strcasestr(a->head, "\r\ntransfer-encoding: chunked") != NULL;
-    if (memcmp(a->head, "HTTP/1.1 ", 9) != 0 || (!chunked && !length)) return false;
-    a->ok = memcmp(a->head + 9, "200", 3) == 0 || memcmp(a->head + 9, "201", 3) == 0;
-    a->state = chunked ? ANSWER_CHUNK_HEAD : ANSWER_LENGTH;
-    a->left = chunked ? 0 : strtoul(length + 17, NULL, 10);
-    return true;
+void answer_begin(struct answer *a) {
+    a->state = ANSWER_STATUS;
+    a->ok = a->sized = a->chunked = false;
+    a->left = a->bytes = a->line_n = 0;
 }
 
-/* Collects up to and with end in a->head. Returns the bytes used, *ret tells whether it is there;
- * then the next call begins anew. */
-static size_t collect(struct answer *a, const char *p, size_t n, const char *end, bool *ret) {
-    size_t end_n = strlen(end), before = a->head_n, room = sizeof a->head - 1 - before;
-    size_t from = before < end_n ? 0 : before - end_n + 1; /* where the end may have begun */
-    if (n > room) n = room;
-    memcpy(a->head + before, p, n);
-    a->head_n += n;
-    const char *found = memmem(a->head + from, a->head_n - from, end, end_n);
-    if (!found) return n;
-    size_t used = (size_t)(found - a->head) + end_n;
-    a->head[used] = 0;
-    a->head_n = 0;
-    *ret = true;
-    return used - before;
+/* A line with its end, where it lies or put together. 1: there it is, 0: more is to come, −1: not
+ * HTTP. */
+static int take_line(struct answer *a, const char **p, size_t *n, const char **ret, size_t *ret_n) {
+    const char *end = memchr(*p, '\n', *n);
+    size_t part = end ? (size_t)(end - *p) + 1 : *n;
+    *ret = *p;
+    *ret_n = part;
+    if (!end || a->line_n) {
+        if (part > sizeof a->line - a->line_n) return -1;
+        memcpy(a->line + a->line_n, *p, part);
+        *ret = a->line;
+        *ret_n = a->line_n += part;
+    }
+    *p += part;
+    *n -= part;
+    if (!end) return 0;
+    a->line_n = 0;
+    return *ret_n >= 2 && (*ret)[*ret_n - 2] == '\r' ? 1 : -1;
 }
 
-static void line_end(struct answer *a) {
+static bool starts(const char *p, size_t n, const char *name) {
+    size_t name_n = strlen(name);
+    return n > name_n && strncasecmp(p, name, name_n) == 0;
+}
+
+/* Of the head. The numbers end where the line does. */
+static int head_line(struct answer *a, const char *p, size_t n) {
+    static const char length[] = "content-length:", chunked[] = "transfer-encoding: chunked";
+    if (a->state == ANSWER_STATUS) {
+        a->state = ANSWER_HEADER;
+        a->ok = starts(p, n, "HTTP/1.1 200") || starts(p, n, "HTTP/1.1 201");
+        return starts(p, n, "HTTP/1.1 ") ? 0 : -1;
+    }
+    if (n == 2) {
+        a->state = a->chunked ? ANSWER_CHUNK_HEAD : ANSWER_LENGTH;
+        return a->chunked || a->sized ? 0 : -1;
+    }
+    if ((*p | 32) == 'c' && starts(p, n, length)) {
+        a->sized = true;
+        a->left = strtoul(p + sizeof length - 1, NULL, 10);
+    } else if ((*p | 32) == 't' && starts(p, n, chunked)) {
+        a->chunked = true;
+    }
+    return 0;
+}
+
+static void chunk_line(struct answer *a, const char *p) {
     if (a->state == ANSWER_CHUNK_HEAD) {
-        a->left = strtoul(a->head, NULL, 16);
+        a->left = strtoul(p, NULL, 16);
         a->state = a->left ? ANSWER_CHUNK : ANSWER_LAST_TAIL;
     } else {
         a->state = ANSWER_CHUNK_HEAD;
@@ -155,15 +180,22 @@ static size_t skip(struct answer *a, size_t n) {
 
 int answer_feed(struct answer *a, const char *p, size_t n) {
     while (n) {
-        bool end = false, body = a->state == ANSWER_LENGTH || a->state == ANSWER_CHUNK;
-        size_t used = body ? skip(a, n)
-                           : collect(a, p, n, a->state == ANSWER_HEAD ? "\r\n\r\n" : "\r\n", &end);
-        if (!body && !end && a->head_n + 1 >= sizeof a->head) return -1;
-        p += used;
-        n -= used;
-        if (end && a->state == ANSWER_LAST_TAIL) return n ? -1 : 1;
-        if (end && a->state != ANSWER_HEAD) line_end(a);
-        if (end && a->state == ANSWER_HEAD && !head_end(a)) return -1;
+        if (a->state == ANSWER_LENGTH || a->state == ANSWER_CHUNK) {
+            size_t used = skip(a, n);
+            p += used;
+            n -= used;
+        } else {
+            const char *line;
+            size_t line_n;
+            int r = take_line(a, &p, &n, &line, &line_n);
+            if (r <= 0) return r;
+            if (a->state == ANSWER_LAST_TAIL) return n ? -1 : 1;
+            if (a->state == ANSWER_STATUS || a->state == ANSWER_HEADER)
+                r = head_line(a, line, line_n);
+            else
+                chunk_line(a, line);
+            if (r < 0) return r;
+        }
         if (a->state == ANSWER_LENGTH && a->left == 0) return n ? -1 : 1;
     }
     return 0;
