@@ -42,7 +42,12 @@ int slice_u64(struct slice s, uint64_t *ret) {
     return 0;
 }
 
-bool str_eq(const char *a, const char *b) { return strcmp(a ? a : "", b ? b : "") == 0; }
+/* Most comparisons are between words of a table: the first byte tells. */
+bool str_eq(const char *a, const char *b) {
+    if (!a) a = "";
+    if (!b) b = "";
+    return *a == *b && strcmp(a, b) == 0;
+}
 
 bool str_starts(const char *s, const char *prefix) {
     return s && strncmp(s, prefix, strlen(prefix)) == 0;

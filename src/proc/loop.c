@@ -125,6 +125,11 @@ uint64_t loop_slice_end(const struct loop *l, uint64_t slice_ns) {
     return end > now + LEAST_NS ? end : now + LEAST_NS;
 }
 
+uint64_t loop_turn_ms(const struct loop *l) {
+    enum { NS_PER_MS = 1000000 };
+    return l->turn_began_ns && !virtual_time(l) ? l->turn_began_ns / NS_PER_MS : loop_now_ms(l);
+}
+
 void loop_on_turn(struct loop *l, void (*fn)(void *user, uint64_t busy_ns), void *user) {
     l->on_turn = fn;
     l->on_turn_user = user;

@@ -31,6 +31,9 @@ void loop_run_once(struct loop *l,
 void loop_stop(struct loop *l);
 
 uint64_t loop_now_ms(const struct loop *l); /* monotonic milliseconds */
+/* The same when this turn began, without asking the clock: for what may be some milliseconds off.
+ */
+uint64_t loop_turn_ms(const struct loop *l);
 int64_t loop_wall_ns(const struct loop *l); /* nanoseconds since 1970 */
 uint64_t loop_random(struct loop *l);       /* 64 uniform bits; not for keys */
 

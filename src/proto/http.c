@@ -4,7 +4,7 @@
 
 const char *http_header(const struct http_headers *h, const char *lower_name) {
     for (size_t i = 0; i < h->n; i++)
-        if (strcmp(h->v[i].name, lower_name) == 0) return h->v[i].value;
+        if (str_eq(h->v[i].name, lower_name)) return h->v[i].value;
     return NULL;
 }
 
@@ -17,7 +17,11 @@ static int hex_digit(char c) {
 
 static int percent_decode(struct arena *a, struct slice s, bool plus_is_space, const char **ret,
                           struct err *err) {
-    char *out = arena_alloc(a, s.n + 1);
+    if (!s.n || (!memchr(s.p, '%', s.n) && !(plus_is_space && memchr(s.p, '+', s.n)))) {
+        *ret = arena_strn(a, s);
+        return 0;
+    }
+    char *out = arena_text(a, s.n);
     size_t n = 0;
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
@@ -51,6 +55,19 @@ static int split_query(struct arena *a, struct slice s, struct http_query *q, st
         if (r < 0) return r;
     }
     return 0;
+}
+
+bool http_target_is_clean(const char *target) {
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+    size_t n = strlen(target), i = 0;
+    for (uint64_t x; n - i >= 8; i += 8) { /* eight bytes at a time */
+        memcpy(&x, target + i, sizeof x);
+        uint64_t del = x ^ ones * 0x7f;
+        if ((((x - ones * 0x21) & ~x) | ((del - ones) & ~del) | x) & high) return false;
+    }
+    for (; i < n; i++)
+        if ((unsigned char)target[i] <= 0x20 || (unsigned char)target[i] >= 0x7f) return false;
+    return true;
 }
 
 /* Absolute form (RFC 9112 section 3.2.2): what stands after the authority. */

@@ -32,6 +32,7 @@ struct http_query { /* decoded query parameters, in order */
 int http_split_target(struct arena *a, const char *target, const char **ret_path,
                       struct http_query *ret_query, struct err *err);
 const char *http_query_get(const struct http_query *q, const char *key); /* first value, or NULL */
+bool http_target_is_clean(const char *target); /* visible ASCII, no blanks */
 
 /* ---- HTTP/1.1 ---- */
 enum http1_role { HTTP1_REQUESTS, HTTP1_RESPONSES }; /* what is parsed */

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
-#include "base/plain.h"
+#include "base/own.h"
 #include "base/vec.h"
 #include "proto/http.h"
 
@@ -58,10 +58,30 @@ void http1_expect_no_body(struct http1 *p) { p->no_body = true; }
 
 /* ---- Syntax (RFC 9110 section 5.6.2, RFC 9112 sections 2 to 5) ---- */
 
+/* Letters, digits, and !#$%&'*+-.^_`|~ as bits. */
 static bool is_token(char c) {
-    static const char marks[] = "!#$%&'*+-.^_`|~";
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) return true;
-    return c && memchr(marks, c, sizeof marks - 1);
+    static const uint64_t set[] = {0x03ff6cfa00000000, 0x57ffffffc7fffffe};
+    unsigned char u = (unsigned char)c;
+    return u < 128 && set[u >> 6] >> (u & 63) & 1;
+}
+
+/* No control bytes but tabs; eight bytes at a time. */
+static bool is_clean(const char *p, size_t n) {
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+    size_t i = 0;
+    while (i < n) {
+        uint64_t x, del, found = high;
+        if (n - i >= 8) {
+            memcpy(&x, p + i, sizeof x);
+            del = x ^ ones * 0x7f;
+            found = ((x - ones * 0x20) & ~x) | ((del - ones) & ~del);
+        }
+        size_t stop = found & high ? MIN_OF(i + 8, n) : i;
+        for (size_t j = i; j < stop; j++)
+            if (((unsigned char)p[j] < 0x20 && p[j] != '\t') || p[j] == 0x7f) return false;
+        i += 8;
+    }
+    return true;
 }
 
 /* From now on the parser refuses everything: after a framing error no byte can be trusted. */
@@ -92,9 +112,7 @@ static int parse_request_line(struct http1 *p, char *line, bool *ret_is_11, stru
     size_t n = 0;
     while (is_token(line[n])) n++;
     if (n == 0 || n > 32 || line[n]) return bad(p, err, "method");
-    for (const char *c = target; *c; c++)
-        if ((unsigned char)*c <= 0x20 || (unsigned char)*c >= 0x7f)
-            return bad(p, err, "byte in request target");
+    if (!http_target_is_clean(target)) return bad(p, err, "byte in request target");
     if (!*target) return bad(p, err, "empty request target");
     if (!parse_version(version, ret_is_11)) return bad(p, err, "version");
     p->h.method = line;
@@ -124,9 +142,7 @@ static int parse_header(struct http1 *p, char *line, size_t n, struct err *err) 
     char *value = line + i;
     while (n > i && (line[n - 1] == ' ' || line[n - 1] == '\t')) n--;
     line[n] = 0;
-    for (; i < n; i++)
-        if (((unsigned char)line[i] < 0x20 && line[i] != '\t') || line[i] == 0x7f)
-            return bad(p, err, "control byte in a header value");
+    if (!is_clean(value, n - i)) return bad(p, err, "control byte in a header value");
     if (p->h.headers.n == LIMIT_HTTP_HEADERS) return too_large(p, err, "too many headers");
     struct http_headers *h = &p->h.headers;
     h->v = vec_grow(h->v, h->n, &p->headers_cap, sizeof *h->v);
@@ -151,19 +167,19 @@ static int read_framing(struct http1 *p, struct framing *f, struct err *err) {
     for (size_t i = 0; i < p->h.headers.n; i++) {
         const char *name = p->h.headers.v[i].name;
         const char *value = p->h.headers.v[i].value;
-        if (strcmp(name, "content-length") == 0) {
+        if (str_eq(name, "content-length")) {
             if (slice_u64(slice_of(value), &p->h.content_length) < 0 ||
                 p->h.content_length > INT64_MAX)
                 return bad(p, err, "Content-Length");
             f->lengths++;
-        } else if (strcmp(name, "transfer-encoding") == 0) {
+        } else if (str_eq(name, "transfer-encoding")) {
             if (!slice_ieq(slice_of(value), "chunked")) return bad(p, err, "Transfer-Encoding");
             f->codings++;
-        } else if (strcmp(name, "host") == 0) {
+        } else if (str_eq(name, "host")) {
             f->hosts++;
-        } else if (strcmp(name, "upgrade") == 0) {
+        } else if (str_eq(name, "upgrade")) {
             f->upgrade_to = true;
-        } else if (strcmp(name, "connection") == 0) {
+        } else if (str_eq(name, "connection")) {
             f->close |= list_has(value, "close");
             f->keep |= list_has(value, "keep-alive");
             f->upgrade |= list_has(value, "upgrade");
@@ -227,15 +243,15 @@ static int parse_head(struct http1 *p, struct err *err) {
 
 /* Moves one line with its LF from *in to b. 1: complete, 0: more bytes needed. A bare LF is an
  * error. */
-static int take_line(struct http1 *p, struct buf *b, size_t line_start, size_t max,
-                     struct slice *in, struct err *err) {
+static int take_line(struct http1 *p, struct buf *b, size_t max, struct slice *in,
+                     struct err *err) {
     const char *lf = memchr(in->p, '\n', in->n);
     size_t n = lf ? (size_t)(lf - in->p) + 1 : in->n;
-    if (b->n - line_start + n > max) return too_large(p, err, "line too long");
+    if (b->n + n > max) return too_large(p, err, "line too long");
     buf_append(b, in->p, n);
     *in = slice_from(in->p + n, in->n - n);
     if (!lf) return 0;
-    if (b->n - line_start < 2 || b->p[b->n - 2] != '\r') return bad(p, err, "bare line feed");
+    if (b->n < 2 || b->p[b->n - 2] != '\r') return bad(p, err, "bare line feed");
     return 1;
 }
 
@@ -245,22 +261,39 @@ static void start_head(struct http1 *p) {
     p->line_start = 0;
 }
 
+/* *ret_n: how much of `in` belongs to the head. 1: it ends there, with its empty line, 0: more is
+ * to come. */
+static int scan_head(struct http1 *p, struct slice in, size_t *ret_n, struct err *err) {
+    for (size_t at = 0; at < in.n;) {
+        const char *lf = memchr(in.p + at, '\n', in.n - at);
+        at = *ret_n = lf ? (size_t)(lf - in.p) + 1 : in.n;
+        size_t line_n = p->head.n + at - p->line_start;
+        if (line_n > LIMIT_HTTP_LINE_BYTES) return too_large(p, err, "line too long");
+        if (p->head.n + at > LIMIT_HTTP_HEADER_BYTES) return too_large(p, err, "head too large");
+        if (!lf) return 0;
+        char before = at > 1 ? lf[-1] : p->head.n ? p->head.p[p->head.n - 1] : 0;
+        if (line_n < 2 || before != '\r') return bad(p, err, "bare line feed");
+        p->line_start += line_n;
+        if (line_n == 2) return 1;
+    }
+    return 0;
+}
+
 static int step_head(struct http1 *p, struct slice *in, struct err *err) {
     while (in->n > 0) {
-        int r = take_line(p, &p->head, p->line_start, LIMIT_HTTP_LINE_BYTES, in, err);
+        size_t n = 0;
+        int r = scan_head(p, *in, &n, err);
         if (r < 0) return r;
-        if (p->head.n > LIMIT_HTTP_HEADER_BYTES) return too_large(p, err, "head too large");
+        buf_append(&p->head, in->p, n);
+        *in = slice_from(in->p + n, in->n - n);
         if (r == 0) return 0;
-        bool empty = p->head.n - p->line_start == 2;
         /* One empty line before a request line is forgiven (RFC 9112 section 2.2). */
-        if (empty && p->line_start == 0) {
+        if (p->head.n == 2) {
             if (p->role == HTTP1_RESPONSES || p->blank_seen) return bad(p, err, "empty head");
             p->blank_seen = true;
-            buf_clear(&p->head);
+            start_head(p);
             continue;
         }
-        p->line_start = p->head.n;
-        if (!empty) continue;
         if ((r = parse_head(p, err)) < 0) return r;
         if (p->role == HTTP1_RESPONSES && p->h.status < 200 && p->h.status != 101) {
             p->state = AT_HEAD; /* interim answers are not reported */
@@ -285,7 +318,7 @@ static int step_data(struct http1 *p, struct slice *in, struct err *err) {
 }
 
 static int step_size(struct http1 *p, struct slice *in, struct err *err) {
-    int r = take_line(p, &p->line, 0, CHUNK_LINE_BYTES, in, err);
+    int r = take_line(p, &p->line, CHUNK_LINE_BYTES, in, err);
     if (r <= 0) return r;
     uint64_t size = 0;
     size_t i = 0;
@@ -316,7 +349,7 @@ static int step_chunk_end(struct http1 *p, struct slice *in, struct err *err) {
 }
 
 static int step_trailer(struct http1 *p, struct slice *in, struct err *err) {
-    int r = take_line(p, &p->line, 0, LIMIT_HTTP_LINE_BYTES, in, err);
+    int r = take_line(p, &p->line, LIMIT_HTTP_LINE_BYTES, in, err);
     if (r <= 0) return r;
     p->trailer_bytes += p->line.n;
     if (p->trailer_bytes > LIMIT_HTTP_HEADER_BYTES) return too_large(p, err, "trailer too large");
@@ -379,12 +412,17 @@ int http1_eof(struct http1 *p) {
 
 /* ---- Writing ---- */
 
+/* A value can never start another header. */
+static void one_line(char *p, size_t n) {
+    if (!n || (!memchr(p, '\r', n) && !memchr(p, '\n', n))) return;
+    for (size_t i = 0; i < n; i++)
+        if (p[i] == '\r' || p[i] == '\n') p[i] = ' ';
+}
+
 static void write_field(struct buf *b, const char *s) {
     size_t start = b->n, n = s ? strlen(s) : 0;
     buf_append(b, s, n);
-    if (plain_length(b->p + start, n, false) == n) return;
-    for (size_t i = start; i < b->n; i++) /* a value can never start another header */
-        if (b->p[i] == '\r' || b->p[i] == '\n') b->p[i] = ' ';
+    one_line(b->p + start, n);
 }
 
 static char *put_bytes(char *at, const char *p, size_t n) {
@@ -400,8 +438,7 @@ static void write_header(struct buf *b, const char *name, const char *value) {
     char *start = b->p + b->n;
     char *end = put_bytes(start, name, name_n);
     end = put_bytes(put_bytes(end, ": ", 2), value, value_n);
-    for (size_t i = plain_length(start, n, false); i < n; i++) /* never the start of another one */
-        if (start[i] == '\r' || start[i] == '\n') start[i] = ' ';
+    one_line(start, n);
     memcpy(end, "\r\n", 3);
     b->n += n + 2;
 }

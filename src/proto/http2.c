@@ -3,10 +3,10 @@
 #include <assert.h>
 #include <errno.h>
 #include <nghttp2/nghttp2.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "base/unset.h"
 
 enum {
     WINDOW_BYTES = 2 * LIMIT_BODY_BYTES, /* request bodies in flight on one connection */
@@ -114,14 +114,8 @@ static void refuse_head(struct http2 *s, int32_t id, struct stream *st, int stat
     http2_respond(s, id, status, NULL, false);
 }
 
-static bool target_is_clean(const char *target) {
-    for (const char *c = target; *c; c++)
-        if ((unsigned char)*c <= 0x20 || (unsigned char)*c >= 0x7f) return false;
-    return true;
-}
-
 static void head_complete(struct http2 *s, int32_t id, struct stream *st, bool end) {
-    bool clean = st->h.method && st->h.target && target_is_clean(st->h.target);
+    bool clean = st->h.method && st->h.target && http_target_is_clean(st->h.target);
     if (st->too_large || !clean) {
         refuse_head(s, id, st, st->too_large ? 431 : 400);
         return;
@@ -290,21 +284,25 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *out, size_
 static bool only_http1(const char *name) {
     static const char *const names[] = {"connection", "keep-alive", "proxy-connection",
                                         "transfer-encoding", "upgrade"};
+    enum { CASE = 0x20 };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (slice_ieq(slice_of(name), names[i])) return true;
+        if ((*name | CASE) == *names[i] && slice_ieq(slice_of(name), names[i])) return true;
     return false;
 }
 
 static nghttp2_nv pair(const char *name, const char *value) {
+    /* No answer has the id of another one: it would push what repeats out of the peer's table. */
+    bool once = str_eq(name, "audit-id");
     return (nghttp2_nv){(uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, strlen(name),
-                        strlen(value), NGHTTP2_NV_FLAG_NONE};
+                        strlen(value), once ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE};
 }
 
 void http2_respond(struct http2 *s, int32_t id, int status, const struct http_headers *h,
                    bool has_body) {
-    nghttp2_nv nv[LIMIT_HTTP_HEADERS + 1];
-    char status_text[12];
-    snprintf(status_text, sizeof status_text, "%d", status);
+    assert(status >= 100 && status <= 999);
+    UNSET nghttp2_nv nv[LIMIT_HTTP_HEADERS + 1];
+    const char status_text[] = {(char)('0' + status / 100), (char)('0' + status / 10 % 10),
+                                (char)('0' + status % 10), 0};
     size_t n = 0;
     nv[n++] = pair(":status", status_text);
     for (size_t i = 0; h && i < h->n && n <= LIMIT_HTTP_HEADERS; i++)

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/own.h"
+#include "base/unset.h"
 #include "server/admission/allocator.h"
 #include "server/admission/plugin.h"
 #include "server/aggregation/aggregation.h"
@@ -93,7 +94,7 @@ static void run_verb(struct call *c) {
 }
 
 static void run_resource(struct call *c) {
-    struct err err;
+    UNSET struct err err;
     c->kind = api_kind_by_plural(c->route.group, c->route.version, c->route.plural);
     if (!c->kind) {
         unknown_resource(c);
@@ -172,10 +173,10 @@ static void proceed(struct call *c) {
 }
 
 static void on_authenticated(struct call *c, int result, const struct err *why) {
-    struct err err = *why;
+    UNSET struct err err;
     audit_begin(c);
     if (result < 0) {
-        reply_failure(c, ERR_UNAUTHORIZED, &(struct failure){.message = err.text});
+        reply_failure(c, ERR_UNAUTHORIZED, &(struct failure){.message = why->text});
         return;
     }
     request_identify(c->r, slice_of(c->user.name));
@@ -196,8 +197,11 @@ static void on_authenticated(struct call *c, int result, const struct err *why) 
 
 void api_handle(struct request *r, void *user) {
     struct call *c = ARENA_NEW(r->arena, struct call);
-    struct err err = {0};
-    *c = (struct call){.api = user, .r = r, .a = r->arena, .unknown = API_UNKNOWN_WARN};
+    UNSET struct err err;
+    c->api = user;
+    c->r = r;
+    c->a = r->arena;
+    c->unknown = API_UNKNOWN_WARN;
     c->api->requests++;
     route_parse(r, &c->route);
     meter_begin(c);

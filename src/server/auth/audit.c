@@ -20,8 +20,8 @@ static struct {
 
 struct audit_record {
     struct audit_decision decision;
-    struct user user; /* before impersonation */
-    int64_t received_ns;
+    struct user user;    /* before impersonation */
+    int64_t received_ns; /* 0: only the request knows, to the millisecond */
     const char *decided, *reason;
     int status; /* of a long answer */
     struct str_map annotations;
@@ -43,6 +43,8 @@ void audit_start(struct api *api) {
 }
 
 /* ---- one event ---- */
+
+enum { NS_PER_MS = 1000000 };
 
 /* Behind something else, or, without its comma, behind an opening bracket. Every write has such a
  * line: no printf on its usual way. */
@@ -189,8 +191,11 @@ static void write_event(const struct call *c, const char *stage, int status, str
     put_object_ref(&b, &c->route);
     if (status) put_status(&b, status, body);
     put_bodies(&b, c, body);
-    put_time(&b, KEY("requestReceivedTimestamp"), a->received_ns);
-    put_time(&b, KEY("stageTimestamp"), loop_wall_ns(c->api->loop));
+    int64_t now = loop_wall_ns(c->api->loop);
+    uint64_t ago_ms = loop_now_ms(c->api->loop) - r->received_ms;
+    put_time(&b, KEY("requestReceivedTimestamp"),
+             a->received_ns ? a->received_ns : now - (int64_t)ago_ms * NS_PER_MS);
+    put_time(&b, KEY("stageTimestamp"), now);
     put_annotations(&b, a);
     buf_char(&b, '}');
     audit_log_line(buf_view(&b));
@@ -278,8 +283,8 @@ static const char *id_of(struct call *c) {
 void audit_begin(struct call *c) {
     struct audit_record *a = ARENA_NEW(c->a, struct audit_record);
     a->user = c->user;
-    a->received_ns = loop_wall_ns(c->api->loop);
     a->decision = decide(c);
+    if (a->decision.level) a->received_ns = loop_wall_ns(c->api->loop);
     c->audit = a;
     c->r->audit_id = id_of(c);
     c->r->audit_data = c;

@@ -51,9 +51,8 @@ static int by_uid(struct call *c, uid_t uid, struct user *ret, struct err *err) 
 static int by_certificate(struct call *c, struct user *ret, struct err *err) {
     const struct peer *p = c->r->peer;
     if (str_empty(p->common_name)) return unauthorized(err);
-    ret->name = arena_str(c->a, p->common_name);
-    for (const char *const *o = p->organizations; o && *o; o++)
-        authn_add_group(c->a, ret, arena_str(c->a, *o));
+    ret->name = p->common_name; /* the connection lives as long as its requests */
+    for (const char *const *o = p->organizations; o && *o; o++) authn_add_group(c->a, ret, *o);
     authn_add_group(c->a, ret, "system:authenticated");
     return 0;
 }

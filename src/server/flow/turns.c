@@ -3,7 +3,8 @@
  * them but their credentials: to verify a token costs more than most requests, so that a thousand
  * connections of one client would keep everybody else waiting before any level or queue is asked.
  * Who has had more than his part of the last milliseconds waits; those who wait get a bounded slice
- * of each turn, the one that has had least first.
+ * of each turn, the one that has had least first. What the transport has chosen in the same way has
+ * waited there.
  */
 #include <stdlib.h>
 #include <time.h>
@@ -93,11 +94,13 @@ static void take(struct waiting *w) {
 
 static void on_close(struct request *r) { take(r->handler_data); }
 
-static void run(struct slot *s, struct request *r, uint64_t began) {
+/* Returns the time at its end. */
+static uint64_t run(struct slot *s, struct request *r, uint64_t began) {
     api_handle(r, turns.api);
-    uint64_t took = now_ns() - began + LEAST_NS;
+    uint64_t now = now_ns(), took = now - began + LEAST_NS;
     s->spent_ns += took;
     s->virtual_ns += took;
+    return now;
 }
 
 static void slice(void *user) {
@@ -112,8 +115,7 @@ static void slice(void *user) {
         r->on_close = NULL;
         r->handler_data = NULL;
         turns.virtual_ns = least->virtual_ns;
-        run(least, r, began);
-        began = now_ns();
+        began = run(least, r, began);
     }
     if (!turns.active.n || turns.deferred) return;
     turns.deferred = true;
@@ -148,7 +150,7 @@ void flow_take(struct request *r, void *user) {
         s->window_ns = now;
         s->spent_ns = 0;
     }
-    if (!s->first && s->spent_ns < CREDIT_NS)
+    if (r->chosen || (!s->first && s->spent_ns < CREDIT_NS))
         run(s, r, now);
     else if (turns.waiting < LIMIT_FLOW_WAITING)
         wait(s, r);

@@ -8,7 +8,7 @@
 
 #include "base/own.h"
 
-enum { CODES_MAX = 24, KEY_BYTES = 256, SERIES_MAX = 4000, STATUS_SWITCHED = 101 };
+enum { CODES_MAX = 24, KEY_BYTES = 256, SERIES_MAX = 4000, STATUS_SWITCHED = 101, MEMO_SLOTS = 64 };
 
 /* Upper bounds of the histogram, in milliseconds. */
 static const unsigned bounds_ms[] = {5,    25,    50,    100,   200,   400,   600,  800,
@@ -53,17 +53,20 @@ static const struct {
     {"delete", "DELETE"}, {"deletecollection", "DELETECOLLECTION"},
 };
 
-static bool is_stream(const struct route *r) {
+static const char *among(const char *word, const char *const *words, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(word, words[i])) return words[i];
+    return NULL;
+}
+
+static const char *stream_of(const struct route *r) {
     static const char *const streams[] = {"exec", "attach", "portforward", "proxy"};
-    if (!*r->subresource) return false;
-    for (size_t i = 0; i < ARRAY_LEN(streams); i++)
-        if (str_eq(r->subresource, streams[i])) return true;
-    return false;
+    return *r->subresource ? among(r->subresource, streams, ARRAY_LEN(streams)) : NULL;
 }
 
 static const char *verb_name(const struct call *c) {
     const struct route *r = &c->route;
-    if (r->is_resource && is_stream(r)) return "CONNECT";
+    if (r->is_resource && stream_of(r)) return "CONNECT";
     for (size_t i = 0; r->verb && i < ARRAY_LEN(verbs); i++)
         if (str_eq(verbs[i].verb, r->verb)) {
             bool apply = str_eq(r->verb, "patch") &&
@@ -80,25 +83,43 @@ static const char *scope_of(const struct route *r) {
     return *r->ns ? "namespace" : "cluster";
 }
 
-/* Names that clients make up do not become series: only kinds that there are. */
-static void key_of(const struct call *c, char key[KEY_BYTES]) {
+/* Names that clients make up do not become series: only kinds and subresources that there are. All
+ * but the kinds are literals: those that are the same lie at the same place. */
+struct look {
+    const struct api_kind *kind;
+    const char *dry_run, *scope, *subresource, *verb;
+};
+
+static struct look look_of(const struct call *c) {
+    static const char *const others[] = {"status", "scale", "log"};
     const struct route *r = &c->route;
-    const struct api_kind *k =
-        r->is_resource ? api_kind_by_plural(r->group, r->version, r->plural) : NULL;
-    bool known_sub = !*r->subresource || is_stream(r) || str_eq(r->subresource, "status") ||
-                     str_eq(r->subresource, "scale") || str_eq(r->subresource, "log");
+    struct look l = {.dry_run = http_query_get(&c->r->query, "dryRun") ? "All" : "",
+                     .scope = "",
+                     .subresource = "",
+                     .verb = verb_name(c)};
+    if (r->is_resource) l.kind = api_kind_by_plural(r->group, r->version, r->plural);
+    if (!l.kind) return l;
+    l.scope = scope_of(r);
+    const char *sub = stream_of(r);
+    if (!sub && *r->subresource) sub = among(r->subresource, others, ARRAY_LEN(others));
+    if (sub) l.subresource = sub;
+    return l;
+}
+
+static void key_of(const struct look *l, char key[KEY_BYTES]) {
+    const struct api_kind *k = l->kind;
     const char *const parts[] = {"component=\"apiserver\",dry_run=\"",
-                                 http_query_get(&c->r->query, "dryRun") ? "All" : "",
+                                 l->dry_run,
                                  "\",group=\"",
                                  k ? k->group : "",
                                  "\",resource=\"",
                                  k ? k->plural : "",
                                  "\",scope=\"",
-                                 k ? scope_of(r) : "",
+                                 l->scope,
                                  "\",subresource=\"",
-                                 k && known_sub ? r->subresource : "",
+                                 l->subresource,
                                  "\",verb=\"",
-                                 verb_name(c),
+                                 l->verb,
                                  "\",version=\"",
                                  k ? k->version : "",
                                  "\""};
@@ -111,20 +132,33 @@ static void key_of(const struct call *c, char key[KEY_BYTES]) {
     key[n] = 0;
 }
 
-static struct series *series_of(const struct call *c) {
-    static struct series *last; /* requests that look the same often follow each other */
+static struct series *find_series(const struct look *l) {
     char key[KEY_BYTES];
-    key_of(c, key);
-    if (last && str_eq(last->labels, key)) return last;
+    key_of(l, key);
     struct series *s = map_gets(&meter.series, key);
-    if (s) last = s;
     if (s || meter.series.n >= SERIES_MAX) return s;
     s = calloc(1, sizeof *s);
     if (!s) abort();
     s->labels = strdup(key);
     if (!s->labels) abort();
-    s->long_running = str_eq(verb_name(c), "WATCH") || str_eq(verb_name(c), "CONNECT");
+    s->long_running = str_eq(l->verb, "WATCH") || str_eq(l->verb, "CONNECT");
     map_put(&meter.series, slice_of(key), s);
+    return s;
+}
+
+static struct series *series_of(const struct call *c) {
+    static struct {
+        struct look look;
+        struct series *series;
+    } memo[MEMO_SLOTS];
+    struct look l = look_of(c);
+    __auto_type m = &memo[((uintptr_t)l.kind / sizeof *l.kind ^ (uintptr_t)l.verb) % MEMO_SLOTS];
+    if (m->series && l.kind == m->look.kind && l.verb == m->look.verb && l.scope == m->look.scope &&
+        l.subresource == m->look.subresource && l.dry_run == m->look.dry_run)
+        return m->series;
+    struct series *s = find_series(&l);
+    m->look = l;
+    m->series = l.kind && l.kind->custom ? NULL : s; /* those go, and others may take the place */
     return s;
 }
 

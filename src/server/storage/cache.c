@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "base/own.h"
+#include "base/unset.h"
 #include "server/storage/cold.h"
 #include "wire/store.h"
 
@@ -111,7 +112,7 @@ void resource_unlisten(struct resource *r, void *user) {
 }
 
 struct object *resource_get(const struct resource *r, const char *ns, const char *name) {
-    char key[2 * LIMIT_NAME_BYTES + 2];
+    UNSET char key[2 * LIMIT_NAME_BYTES + 2];
     size_t ns_n = strlen(ns), name_n = strlen(name);
     if (ns_n > LIMIT_NAME_BYTES || name_n > LIMIT_NAME_BYTES) return NULL;
     memcpy(key, ns, ns_n);

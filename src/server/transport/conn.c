@@ -116,6 +116,12 @@ void conn_fail(struct conn *c) {
     loop_defer(c->loop, kill_later, c);
 }
 
+/* What others have left would be taken for errors of the next call. To clear where there is nothing
+ * takes OpenSSL as long as a small record. */
+static void forget_errors(void) {
+    if (ERR_peek_error()) ERR_clear_error();
+}
+
 /* ---- Sending ---- */
 
 /* Bytes taken, 0: the socket is full, -errno: broken. */
@@ -136,7 +142,7 @@ static ssize_t send_tls(struct conn *c) {
     const char *record = first.iov_base;
     if (first.iov_len < n) record = server_record(c->server);
     if (first.iov_len < n) n = outq_peek(&c->out, server_record(c->server), n);
-    ERR_clear_error();
+    forget_errors();
     int r = SSL_write_ex(c->ssl, record, n, &sent);
     if (r == 1) return (ssize_t)sent;
     int why = SSL_get_error(c->ssl, r);
@@ -312,7 +318,7 @@ static ssize_t receive(struct conn *c, char *p, size_t size) {
         return n < 0 ? (errno == EINTR ? -EAGAIN : -errno) : n;
     }
     size_t n = 0;
-    ERR_clear_error();
+    forget_errors();
     int r = SSL_read_ex(c->ssl, p, size, &n);
     c->records = r == 1 && SSL_has_pending(c->ssl);
     if (r == 1) {
@@ -368,6 +374,7 @@ void conn_serve(struct conn *c, unsigned events) {
     if (!c->dead && !c->handshaking && (events & FD_READ)) read_some(c);
     if (!c->dead && !c->handshaking && (events & FD_WRITE)) flush_and_drain(c);
     if (!c->dead && !c->handshaking) watch(c);
+    c->ready.chosen = false;
     conn_release(c);
 }
 

@@ -57,6 +57,7 @@ struct conn {
         unsigned client; /* who takes turns with others */
         unsigned events; /* that wait to be handled; FD_* */
         bool waits;
+        bool chosen; /* is served because its client has had least; no request knows of it yet */
     } ready;
     bool served; /* a whole request has arrived on it */
     bool queued; /* waits for its part of a turn to shake hands */
@@ -104,6 +105,12 @@ void ready_free(struct ready *r); /* without connections */
 /* Has conn_serve called, now or in its turn. */
 void ready_event(struct ready *r, struct conn *c, unsigned events);
 void ready_forget(struct ready *r, struct conn *c);
+/* Whether a request that is read now has had its wait here: one of each time c is served. */
+static inline bool conn_was_chosen(struct conn *c) {
+    bool chosen = c->ready.chosen;
+    c->ready.chosen = false;
+    return chosen;
+}
 struct ready *server_ready(struct server *s);
 
 /* listener.c */

@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/own.h"
+#include "base/unset.h"
 #include "server/transport/budget.h"
 #include "server/transport/conn.h"
 #include "server/transport/request_impl.h"
@@ -57,14 +58,11 @@ enum { LENGTH_NONE = -1 }; /* or the number of bytes */
 static void queue_head(struct h1 *h, int status, const char *content_type, int64_t length,
                        const struct http_headers *extra) {
     struct arena *a = h->r.arena;
+    char digits[REQUEST_DIGITS];
     size_t n_extra = extra ? extra->n : 0;
     struct http_headers all = {ARENA_ARRAY(a, struct http_header, n_extra + h->r.always.n + 5), 0};
     if (content_type) put(&all, "content-type", content_type);
-    if (length >= 0) {
-        buf_clear(&h->head);
-        buf_u64(&h->head, (uint64_t)length);
-        put(&all, "content-length", arena_strn(a, buf_view(&h->head)));
-    }
+    if (length >= 0) put(&all, "content-length", request_digits(digits, (uint64_t)length));
     if (h->chunked) put(&all, "transfer-encoding", "chunked");
     put(&all, "date", server_date(h->c->server));
     if (!h->keep_alive) put(&all, "connection", "close");
@@ -96,7 +94,7 @@ static void request_over(struct h1 *h) {
     struct conn *c = h->c;
     if (!c->dead) {
         c->idle = h->keep_alive;
-        c->deadline_ms = loop_now_ms(c->loop) + LIMIT_HTTP_IDLE_MS;
+        c->deadline_ms = loop_turn_ms(c->loop) + LIMIT_HTTP_IDLE_MS;
         if (!h->keep_alive)
             conn_finish(c);
         else if (!h->running && (h->in.n > 0 || c->paused))
@@ -297,6 +295,7 @@ static void dispatch(struct h1 *h) {
         .peer = &c->peer,
         .received_ms = h->message_ms,
         .impl = &h->impl,
+        .chosen = conn_was_chosen(c),
     };
     h->in_message = false;
     h->active = true;
@@ -304,7 +303,7 @@ static void dispatch(struct h1 *h) {
     c->idle = false;
     c->served = true;
     c->deadline_ms = 0;
-    struct err err;
+    UNSET struct err err;
     if (http_split_target(a, m->target, &h->r.path, &h->r.query, &err) < 0)
         request_fail(&h->r, 0, err.reason, err.text);
     else
@@ -343,11 +342,11 @@ static void http1_run(struct h1 *h, struct slice s) {
         if (!h->in_message) {
             h->in_message = true;
             c->idle = false;
-            h->message_ms = loop_now_ms(c->loop);
+            h->message_ms = loop_turn_ms(c->loop);
             c->deadline_ms = h->message_ms + LIMIT_HTTP_HEAD_MS;
         }
         size_t used;
-        struct err err = {0};
+        UNSET struct err err;
         int r = http1_feed(h->parser, s, &used, &err);
         s = slice_from(s.p + used, s.n - used);
         if (r == STOP_REQUEST)

@@ -3,11 +3,11 @@
  * queue; the connection takes from the queues only what the socket is about to take.
  */
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/limits.h"
 #include "base/own.h"
+#include "base/unset.h"
 #include "proto/http2.h"
 #include "server/transport/budget.h"
 #include "server/transport/conn.h"
@@ -57,7 +57,7 @@ static void update_deadline(struct h2 *h) {
     bool idle = h->n_streams == 0;
     if (!idle && !c->idle && c->deadline_ms) return;
     c->idle = idle;
-    c->deadline_ms = loop_now_ms(c->loop) + (idle ? LIMIT_HTTP_IDLE_MS : LATE_CHECK_MS);
+    c->deadline_ms = loop_turn_ms(c->loop) + (idle ? LIMIT_HTTP_IDLE_MS : LATE_CHECK_MS);
 }
 
 /* ---- Streams ---- */
@@ -96,7 +96,7 @@ static void request_over(struct h2_stream *st) {
     assert(st->active);
     request_tell_over(&st->r);
     st->active = st->streaming = false;
-    if (!st->h->c->dead) st->since_ms = loop_now_ms(st->h->c->loop);
+    if (!st->h->c->dead) st->since_ms = loop_turn_ms(st->h->c->loop);
     release_body(st);
     struct conn *c = st->h->c;
     bool others = st->h->n_streams > 1;
@@ -113,12 +113,11 @@ static void send_head(struct h2_stream *st, int status, const char *content_type
     size_t n_extra = extra ? extra->n : 0;
     struct http_headers all = {
         ARENA_ARRAY(st->r.arena, struct http_header, n_extra + st->r.always.n + 3), 0};
-    char length_text[24];
+    char digits[REQUEST_DIGITS];
     if (content_type) all.v[all.n++] = (struct http_header){"content-type", content_type};
-    if (length >= 0) {
-        snprintf(length_text, sizeof length_text, "%lld", (long long)length);
-        all.v[all.n++] = (struct http_header){"content-length", length_text};
-    }
+    if (length >= 0)
+        all.v[all.n++] =
+            (struct http_header){"content-length", request_digits(digits, (uint64_t)length)};
     all.v[all.n++] = (struct http_header){"date", server_date(st->h->c->server)};
     for (size_t i = 0; i < st->r.always.n; i++) all.v[all.n++] = st->r.always.v[i];
     for (size_t i = 0; i < n_extra; i++) all.v[all.n++] = extra->v[i];
@@ -191,7 +190,7 @@ static void dispatch(struct h2_stream *st) {
     st->complete = st->active = true;
     st->h->c->served = true;
     update_deadline(st->h);
-    struct err err;
+    UNSET struct err err;
     if (http_split_target(r->arena, r->target, &r->path, &r->query, &err) < 0)
         request_fail(r, 0, err.reason, err.text);
     else
@@ -215,7 +214,7 @@ static void *on_head(void *user, int32_t id, const struct http1_head *m, struct 
     struct h2_stream *st = ARENA_NEW(a, struct h2_stream);
     st->h = h;
     st->id = id;
-    st->since_ms = loop_now_ms(c->loop);
+    st->since_ms = loop_turn_ms(c->loop);
     st->bodyless = strcmp(m->method, "HEAD") == 0;
     st->impl = (struct request_impl){.ops = &ops, .loop = c->loop, .owner = st, .conn = c};
     st->r = (struct request){
@@ -226,6 +225,7 @@ static void *on_head(void *user, int32_t id, const struct http1_head *m, struct 
         .peer = &c->peer,
         .received_ms = st->since_ms,
         .impl = &st->impl,
+        .chosen = conn_was_chosen(c),
     };
     st->next = h->streams;
     if (st->next) st->next->prev = st;
@@ -264,7 +264,7 @@ static size_t on_produce(void *user, void *stream, char *out, size_t max, bool *
     struct h2_stream *st = stream;
     size_t n = outq_peek(&st->out, out, max);
     outq_consume(&st->out, n);
-    if (n > 0) st->since_ms = loop_now_ms(st->h->c->loop);
+    if (n > 0) st->since_ms = loop_turn_ms(st->h->c->loop);
     if (st->out.bytes > 0) return n;
     *ret_end = st->ended;
     if (st->owes_drain && !st->ended) {
@@ -328,9 +328,9 @@ static void fill(struct conn *c) {
 
 static void input(struct conn *c, struct slice bytes) {
     struct h2 *h = c->state;
-    struct err err;
+    UNSET struct err err;
     if (c->finishing) return;
-    int r = http2_feed(h->session, bytes, loop_now_ms(c->loop), &err);
+    int r = http2_feed(h->session, bytes, loop_turn_ms(c->loop), &err);
     if (c->dead) return;
     bool over = r < 0 || http2_finished(h->session);
     if (over || (server_is_closing(c->server) && h->n_streams == 0)) {

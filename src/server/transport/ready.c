@@ -129,6 +129,7 @@ static void run(void *user) {
         struct conn *c = least->first;
         take(r, c);
         r->virtual_ns = least->virtual_ns;
+        c->ready.chosen = true;
         now = serve(least, c, c->ready.events, now);
     }
     r->scheduled = r->active.n > 0;
@@ -136,7 +137,6 @@ static void run(void *user) {
 }
 
 static bool has_credit(struct client *k, uint64_t now) {
-    if (k->first) return false; /* it has its order */
     if (now - k->window_ns >= WINDOW_NS) {
         k->window_ns = now;
         k->spent_ns = 0;
@@ -151,6 +151,10 @@ void ready_event(struct ready *r, struct conn *c, unsigned events) {
         return;
     }
     struct client *k = &r->clients[c->ready.client];
+    if (k->first) { /* it has its order */
+        put(r, c, events);
+        return;
+    }
     uint64_t now = clock_span_ns(), turn = loop_turn_began_ns(r->loop);
     if (turn != r->turn_ns) {
         r->turn_ns = turn;

@@ -32,7 +32,8 @@ struct request {
     struct http_headers headers;
     struct slice body;
     const struct peer *peer;
-    uint64_t received_ms;
+    uint64_t received_ms; /* when the turn of the loop began in which its first byte came */
+    bool chosen; /* its client was the one that has had least (ready.c): it has waited enough */
     void *handler_data; /* free for the handler */
     /* The client went away before the answer was complete; last callback, the request is freed
      * after it. Never called inside a request_… call. While it is NULL, the request outlives its
