@@ -13,7 +13,7 @@
 
 #include "load.h"
 
-enum { READ_AHEAD_BYTES = 128 * 1024 };
+enum { READ_BYTES = 256 * 1024 };
 
 uint64_t now_ns(void) {
     struct timespec t;
@@ -29,8 +29,6 @@ _Noreturn void die(const char *what) {
 SSL_CTX *tls_client(bool h2, const char *cert, const char *key) {
     SSL_CTX *x = SSL_CTX_new(TLS_client_method());
     if (!x || !SSL_CTX_set_min_proto_version(x, TLS1_3_VERSION)) die("TLS");
-    SSL_CTX_set_read_ahead(x, 1); /* a record by one system call, not by two */
-    SSL_CTX_set_default_read_buffer_len(x, READ_AHEAD_BYTES); /* … and many by one */
     if (cert && (SSL_CTX_use_certificate_chain_file(x, cert) != 1 ||
                  SSL_CTX_use_PrivateKey_file(x, key, SSL_FILETYPE_PEM) != 1))
         die(cert);
@@ -38,6 +36,59 @@ SSL_CTX *tls_client(bool h2, const char *cert, const char *key) {
     const unsigned char *p = h2 ? h2_name : h1_name;
     SSL_CTX_set_alpn_protos(x, p, p[0] + 1u);
     return x;
+}
+
+/*
+ * Many records come by one system call. OpenSSL takes them from here one by one: when it reads
+ * ahead itself, it moves all that is left to the front of its buffer for each record, which is
+ * three times what there is to decrypt. They are of one connection, which is read until nothing is
+ * left of them.
+ */
+static struct {
+    SSL *of;
+    size_t at, n;
+    char p[READ_BYTES];
+} arrived;
+
+static int in_read(BIO *b, char *p, int n) {
+    SSL *ssl = BIO_get_data(b);
+    BIO_clear_retry_flags(b);
+    if (arrived.at == arrived.n) {
+        ssize_t got = read(SSL_get_wfd(ssl), arrived.p, sizeof arrived.p);
+        if (got < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_retry_read(b);
+        if (got <= 0) return (int)got;
+        arrived.of = ssl;
+        arrived.at = 0;
+        arrived.n = (size_t)got;
+    } else if (arrived.of != ssl) {
+        errno = 0;
+        die("what has arrived on another connection is not read yet");
+    }
+    size_t part = arrived.n - arrived.at < (size_t)n ? arrived.n - arrived.at : (size_t)n;
+    memcpy(p, arrived.p + arrived.at, part);
+    arrived.at += part;
+    return (int)part;
+}
+
+static long in_control(BIO *b, int command, long number, void *pointer) { return 0; }
+
+static int in_create(BIO *b) {
+    BIO_set_init(b, 1);
+    return 1;
+}
+
+static void read_through_arrived(SSL *ssl) {
+    static BIO_METHOD *method;
+    if (!method) {
+        method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "arrived");
+        if (!method || !BIO_meth_set_read(method, in_read) ||
+            !BIO_meth_set_ctrl(method, in_control) || !BIO_meth_set_create(method, in_create))
+            die("BIO");
+    }
+    BIO *b = BIO_new(method);
+    if (!b) die("BIO");
+    BIO_set_data(b, ssl);
+    SSL_set0_rbio(ssl, b);
 }
 
 int dial(const struct place *p, SSL **ret_ssl) {
@@ -67,20 +118,24 @@ int dial(const struct place *p, SSL **ret_ssl) {
     if (p->tls) {
         SSL *ssl = *ret_ssl = SSL_new(p->tls);
         if (!ssl || SSL_set_fd(ssl, fd) != 1 || SSL_connect(ssl) != 1) die("TLS handshake");
+        read_through_arrived(ssl);
     }
     if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0) die("fcntl");
     return fd;
 }
 
 bool client_has_more(const struct client *c, size_t got, size_t wanted) {
-    return c->ssl ? SSL_has_pending(c->ssl) : got == wanted;
+    if (!c->ssl) return got == wanted;
+    return SSL_has_pending(c->ssl) || (arrived.of == c->ssl && arrived.at < arrived.n);
 }
 
 long client_read(struct client *c, void *p, size_t n) {
     if (c->ssl) {
         int got = SSL_read(c->ssl, p, (int)n);
         if (got > 0) return got;
-        return SSL_get_error(c->ssl, got) == SSL_ERROR_WANT_READ ? 0 : -1;
+        if (SSL_get_error(c->ssl, got) == SSL_ERROR_WANT_READ) return 0;
+        if (arrived.of == c->ssl) arrived.at = arrived.n;
+        return -1;
     }
     ssize_t got = read(c->fd, p, n);
     if (got > 0) return got;

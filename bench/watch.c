@@ -16,15 +16,13 @@
 
 #include "load.h"
 
-enum { SAMPLE = 16, LINE_MAX_BYTES = 8192 };
+enum { SAMPLE = 16 };
 
 struct watcher {
     struct client c;
     bool begun, looks;
     char before; /* the last byte of what was read before */
     uint64_t events;
-    char *line; /* of a watcher that looks */
-    size_t line_n;
 };
 
 struct watch_load {
@@ -39,26 +37,16 @@ struct watch_load {
     size_t lag_n, lag_max;
 };
 
-static void take_line(struct watch_load *l, const struct watcher *w, uint64_t now) {
-    const char *at = memmem(w->line, w->line_n, "bench-t:", 8);
-    if (!at || at + 24 > w->line + w->line_n || l->lag_n == l->lag_max) return;
-    uint64_t sent = 0;
-    for (int i = 8; i < 24; i++) { /* the head of a chunk may stand in between: one sample less */
-        if (at[i] < '0' || at[i] > '9') return;
-        sent = sent * 10 + (uint64_t)(at[i] - '0');
-    }
-    l->lag_us[l->lag_n++] = now / 1000 - sent;
-}
-
-static void collect(struct watch_load *l, struct watcher *w, const char *p, size_t n,
-                    uint64_t now) {
-    for (size_t i = 0; i < n; i++) {
-        bool end = p[i] == '\n' && (i ? p[i - 1] : w->before) != '\r';
-        if (w->line_n + 1 < LINE_MAX_BYTES) w->line[w->line_n++] = p[i];
-        if (!end) continue;
-        w->line[w->line_n] = 0;
-        take_line(l, w, now);
-        w->line_n = 0;
+/* An event that ends with the next read is one sample less. */
+static void look(struct watch_load *l, const char *p, size_t n, uint64_t now) {
+    const char *end = p + n;
+    for (const char *at; (at = memmem(p, (size_t)(end - p), "bench-t:", 8)); p = at + 8) {
+        uint64_t sent = 0;
+        int i = 8;
+        if (end - at < 24 || l->lag_n == l->lag_max) return;
+        for (; i < 24 && at[i] >= '0' && at[i] <= '9'; i++)
+            sent = sent * 10 + (uint64_t)(at[i] - '0');
+        if (i == 24) l->lag_us[l->lag_n++] = now / 1000 - sent;
     }
 }
 
@@ -78,7 +66,7 @@ static void take(struct watch_load *l, struct watcher *w, const char *p, size_t 
     }
     for (const char *at = p, *end = p + n; (at = memchr(at, '\n', (size_t)(end - at))); at++)
         events += (at > p ? at[-1] : w->before) != '\r';
-    if (w->looks) collect(l, w, p, n, now);
+    if (w->looks) look(l, p, n, now);
     if (n) w->before = p[n - 1];
     l->bytes += n;
     w->events += events;
@@ -103,7 +91,6 @@ static void on_readable(struct watch_load *l, struct watcher *w) {
 
 static void open_watcher(struct watch_load *l, struct watcher *w, const char *request, size_t n) {
     w->c.fd = dial(&l->place, &w->c.ssl);
-    if (w->looks && !(w->line = malloc(LINE_MAX_BYTES))) die("memory");
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = w};
     if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, w->c.fd, &e) < 0) die("epoll_ctl");
     if (client_write(&w->c, request, n) < 0) die("write");
@@ -208,7 +195,6 @@ int main(int argc, char **argv) {
     for (long i = 0; i < l.watchers_n; i++) {
         SSL_free(l.watchers[i].c.ssl);
         close(l.watchers[i].c.fd);
-        free(l.watchers[i].line);
     }
     SSL_CTX_free(l.place.tls);
     free(l.watchers);
