@@ -4,7 +4,7 @@
 #include <time.h>
 
 #include "base/own.h"
-#include "proto/sp_trie.h"
+#include "proto/sp/trie.h"
 
 enum { MATCHES = 2000000, SUBSCRIBERS = 1000, ROOM = 40 };
 

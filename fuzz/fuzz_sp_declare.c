@@ -5,7 +5,7 @@
 #include "api/rules/topology_grant.h"
 #include "base/own.h"
 #include "fuzz/fuzz.h"
-#include "proto/sp_address.h"
+#include "proto/sp/address.h"
 
 static void address(const char *text, bool listen) {
     struct sp_address a, again;

@@ -2,7 +2,7 @@
  * input is a list of u8 operation, u8 length, bytes. */
 #include "base/own.h"
 #include "fuzz/fuzz.h"
-#include "proto/sp_forward.h"
+#include "proto/sp/forward.h"
 
 enum { SUBSCRIPTIONS_MAX = 8 };
 

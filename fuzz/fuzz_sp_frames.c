@@ -2,7 +2,7 @@
  * memory than has arrived. First byte: framing and size of the pieces. */
 #include "base/own.h"
 #include "fuzz/fuzz.h"
-#include "proto/sp_wire.h"
+#include "proto/sp/wire.h"
 
 enum { LIMIT = 1000 };
 

@@ -1,6 +1,6 @@
 /* Handshake: what is refused early stays refused, and what is taken is written the same again. */
 #include "fuzz/fuzz.h"
-#include "proto/sp_wire.h"
+#include "proto/sp/wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint16_t type = 0;

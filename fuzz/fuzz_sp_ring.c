@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "fuzz/fuzz.h"
-#include "proto/sp_ring.h"
+#include "proto/sp/ring.h"
 
 static unsigned char text[512];
 

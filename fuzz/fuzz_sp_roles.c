@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include "fuzz/fuzz.h"
-#include "sp/endpoint.h"
+#include "sp/endpoints/endpoint.h"
 #include "sp/fixture.h"
-#include "sp/link.h"
+#include "sp/links/link.h"
 
 enum { FAKES = 8, MESSAGES = 4, TEXT_MAX = 40 };
 

@@ -1,6 +1,6 @@
 /* Tag stacks end where they should; hop counts are written as they were read. First byte: TTL. */
 #include "fuzz/fuzz.h"
-#include "proto/sp_wire.h"
+#include "proto/sp/wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size == 0) return 0;

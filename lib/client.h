@@ -11,10 +11,10 @@
 #include <stdbool.h>
 
 #include "atoll/sp.h"
-#include "proto/sp_ring.h"
-#include "proto/sp_session.h"
-#include "proto/sp_trie.h"
-#include "proto/sp_wire.h"
+#include "proto/sp/ring.h"
+#include "proto/sp/session.h"
+#include "proto/sp/trie.h"
+#include "proto/sp/wire.h"
 
 #define EXPORT __attribute__((visibility("default")))
 

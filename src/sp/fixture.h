@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/test.h"
-#include "sp/topology.h"
+#include "sp/declare/topology.h"
 
 enum { FAKE_MAX = 4096 };
 

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "sp/topology.h"
+#include "sp/declare/topology.h"
 
 bool sp_memory_short(void);
 /* Before reading from a peer. True: memory is short; the pipe is paused and gets its turn later. */

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
-#include "sp/edge.h"
+#include "sp/declare/topology.h"
+#include "sp/links/edge.h"
 #include "sp/sp_service.h"
-#include "sp/topology.h"
 
 enum { SLOT_BITS = 14, GENERATIONS = (1 << (31 - SLOT_BITS)) - 1 };
 _Static_assert(LIMIT_SP_PIPES <= 1 << SLOT_BITS, "an id has room for each slot");

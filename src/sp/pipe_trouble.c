@@ -1,5 +1,5 @@
 /* What goes wrong with a peer by its own doing is counted, and said once. */
-#include "sp/edge.h"
+#include "sp/links/edge.h"
 #include "sp/sp_service.h"
 
 static void say(const struct sp_pipe *p, const char *event, const char *why) {

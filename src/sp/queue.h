@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "sp/config.h"
+#include "sp/declare/config.h"
 #include "sp/message.h"
 
 struct sp_queue {

@@ -12,7 +12,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/own.h"
-#include "sp/endpoint.h"
+#include "sp/endpoints/endpoint.h"
 #include "sp/status.h"
 
 enum { WRITE_MS = 1000, SETTLE_MS = 10, STOP_CHECK_MS = 10, LOG_WINDOW_MS = 10000 };

@@ -6,7 +6,7 @@
 
 #include "base/map.h"
 #include "proc/service.h"
-#include "sp/topology.h"
+#include "sp/declare/topology.h"
 
 struct sp_service {
     struct service_ctx *ctx;

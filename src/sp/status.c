@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "base/own.h"
-#include "sp/edge.h"
-#include "sp/endpoint.h"
+#include "sp/endpoints/endpoint.h"
+#include "sp/links/edge.h"
 #include "sp/sp_service.h"
 
 typedef unsigned long long ull;

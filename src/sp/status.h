@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "sp/topology.h"
+#include "sp/declare/topology.h"
 
 struct sp_role_figures {
     uint64_t clients, messages, bytes, dropped, queued;

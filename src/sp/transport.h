@@ -11,7 +11,7 @@
 #include <sys/uio.h>
 
 #include "base/buf.h"
-#include "sp/config.h"
+#include "sp/declare/config.h"
 #include "sp/message.h"
 
 struct sp_link;

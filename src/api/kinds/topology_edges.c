@@ -3,7 +3,7 @@
 
 #include "api/kinds/topology.h"
 #include "base/buf.h"
-#include "proto/sp_address.h"
+#include "proto/sp/address.h"
 
 struct edge_rules { /* what the three lists differ in */
     const char *field;

@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "base/own.h"
 #include "base/vec.h"
-#include "proto/sp_address.h"
+#include "proto/sp/address.h"
 
 /* One side of an edge. Only two ends with the same key can meet. */
 struct end {

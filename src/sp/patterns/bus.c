@@ -1,7 +1,7 @@
 /* Everybody hears everybody else, but not himself. */
+#include "sp/declare/topology.h"
 #include "sp/pattern.h"
 #include "sp/patterns/fan_out.h"
-#include "sp/topology.h"
 
 struct bus {
     VEC(struct sp_pipe *) to; /* of the message that has come in */

@@ -3,8 +3,8 @@
 #include <errno.h>
 
 #include "base/own.h"
+#include "sp/declare/topology.h"
 #include "sp/pattern.h"
-#include "sp/topology.h"
 
 struct pair {
     struct sp_pipe *ends[2];

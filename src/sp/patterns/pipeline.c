@@ -4,9 +4,9 @@
  */
 #include <errno.h>
 
+#include "sp/declare/topology.h"
 #include "sp/pattern.h"
 #include "sp/patterns/choose.h"
-#include "sp/topology.h"
 
 enum { SHORT = 32 }; /* a puller with less than this waiting is as good as idle */
 

@@ -12,7 +12,7 @@
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/own.h"
-#include "sp/edge.h"
+#include "sp/links/edge.h"
 #include "sp/pattern.h"
 #include "sp/patterns/fan_out.h"
 

@@ -4,8 +4,8 @@
  */
 #pragma once
 
-#include "proto/sp_trie.h"
-#include "sp/topology.h"
+#include "proto/sp/trie.h"
+#include "sp/declare/topology.h"
 
 /* For a pipe of role sub. subscribe: 1 = new, 0 = it had it; -ENOSPC, -EMSGSIZE. Retained messages
  * that fit are put into its queue. */

@@ -12,9 +12,9 @@
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/own.h"
+#include "sp/declare/topology.h"
 #include "sp/pattern.h"
 #include "sp/patterns/choose.h"
-#include "sp/topology.h"
 
 enum { TICKS = 4, TICK_MAX_MS = 1000 };
 

@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "sp/declare/topology.h"
 #include "sp/pattern.h"
-#include "sp/topology.h"
 
 struct survey {
     uint32_t last_id;

@@ -11,7 +11,7 @@
 
 #include "base/own.h"
 #include "proc/loop.h"
-#include "sp/edge.h"
+#include "sp/links/edge.h"
 
 enum { WRITE_BYTES = 64 * 1024 };
 

@@ -10,7 +10,7 @@
 #include "base/own.h"
 #include "proc/ipc.h"
 #include "proto/delegated_key.h"
-#include "sp/edge.h"
+#include "sp/links/edge.h"
 #include "sp/sp_service.h"
 #include "sp/transports/tls.h"
 #include "wire/keys.h"

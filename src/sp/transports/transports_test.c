@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "base/own.h"
-#include "sp/edge.h"
 #include "sp/fixture.h"
+#include "sp/links/edge.h"
 
 enum { LARGE = 700000, TURNS = 5000 };
 

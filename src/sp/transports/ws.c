@@ -11,9 +11,9 @@
 #include "base/own.h"
 #include "proto/http.h"
 #include "proto/websocket.h"
-#include "sp/edge.h"
-#include "sp/link_private.h"
-#include "sp/topology.h"
+#include "sp/declare/topology.h"
+#include "sp/links/edge.h"
+#include "sp/links/link_private.h"
 #include "sp/transports/tls.h"
 
 enum { KEY_BYTES = 16, HEAD_MAX_BYTES = 16 * 1024 };
