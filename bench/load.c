@@ -159,7 +159,8 @@ static void open_client(struct load *l, long i) {
     c->fd = -1;
     if (c != first) return;
     c->fd = dial(&l->place, &c->ssl);
-    struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
+    /* Told once of what comes: on_readable leaves nothing behind. */
+    struct epoll_event e = {.events = EPOLLIN | EPOLLET, .data.ptr = c};
     if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, c->fd, &e) < 0) die("epoll_ctl");
     if (!l->h2 && !l->raw) greet(c);
     const struct h2_request request = {l->path, l->body, l->body_n, l->grpc};

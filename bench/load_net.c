@@ -126,7 +126,8 @@ int dial(const struct place *p, SSL **ret_ssl) {
 
 bool client_has_more(const struct client *c, size_t got, size_t wanted) {
     if (!c->ssl) return got == wanted;
-    return SSL_has_pending(c->ssl) || (arrived.of == c->ssl && arrived.at < arrived.n);
+    bool more = arrived.at < arrived.n || arrived.n == sizeof arrived.p; /* the socket has more */
+    return SSL_has_pending(c->ssl) || (arrived.of == c->ssl && more);
 }
 
 long client_read(struct client *c, void *p, size_t n) {

@@ -75,7 +75,8 @@ static void apply(void *user) {
     struct err err = {0};
     services_to_rules(net.services, net.slices, &wanted);
     host_ports_to_rules(net.pods, &wanted);
-    if (!net.table_made) rules_base(&commands, net.table, net.bridge, net.ctx->settings->pod_cidr);
+    const struct settings *s = net.ctx->settings;
+    if (!net.table_made) rules_base(&commands, net.table, net.bridge, s->pod_cidr, s->api_port);
     rules_diff(&commands, net.table, &net.applied, &wanted);
     if (commands.n && nft_run(net.nft, commands.p, &err) < 0) {
         log_error("rules_refused", "error=\"%s\"", err.text);

@@ -83,6 +83,17 @@ TEST(rules_without_backends_refuse) {
     rules_done(&r);
 }
 
+TEST(rules_base_does_not_track_who_asks_the_api_from_here) {
+    OWN(buf_done) struct buf out = {0};
+    rules_base(&out, "t", "b0", "10.244.0.0/24", 6443);
+    const char *chain = strstr(out.p, "chain untracked {");
+    assert_non_null(chain);
+    const char *only =
+        strstr(chain, "ip daddr != 127.0.0.0/8 return; ip saddr != 127.0.0.0/8 return;");
+    assert_non_null(only);
+    assert_true(strstr(only, "tcp dport 6443 notrack; tcp sport 6443 notrack; }"));
+}
+
 TEST(rules_diff_of_one_backend_touches_one_chain) {
     struct rules from = {0}, to = {0};
     OWN(buf_done) struct buf out = {0};

@@ -45,8 +45,9 @@ void rules_add(struct rules *r, const struct rules_port *p);
 void rules_done(struct rules *r);
 
 /* The empty table: names, hooks, static rules. table: "atoll_<instance>"; bridge: interface name.
- * Replaces one that exists. */
-void rules_base(struct buf *out, const char *table, const char *bridge, const char *pod_cidr);
+ * Replaces one that exists. Connections within 127.0.0.0/8 to api_port are not tracked. */
+void rules_base(struct buf *out, const char *table, const char *bridge, const char *pod_cidr,
+                unsigned api_port);
 /* Commands that turn `from` into `to`; empty when they are equal. */
 void rules_diff(struct buf *out, const char *table, const struct rules *from,
                 const struct rules *to);

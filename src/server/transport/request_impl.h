@@ -41,11 +41,11 @@ struct request_impl {
 /* A length as text: lies at the end of `to`. printf takes longer than the rest of a head. */
 enum { REQUEST_DIGITS = 21 };
 static inline const char *request_digits(char to[REQUEST_DIGITS], uint64_t n) {
-    char *at = to + REQUEST_DIGITS - 1;
-    *at = 0;
-    do *--at = (char)('0' + n % 10);
+    size_t at = REQUEST_DIGITS - 1;
+    to[at] = 0;
+    do to[--at] = (char)('0' + n % 10);
     while (n /= 10);
-    return at;
+    return to + at;
 }
 
 /* Before any answer: calls on_answer. */
