@@ -267,3 +267,19 @@ TEST(slices_of_a_long_turn_are_short_and_never_nothing) {
     assert_true(slices[0] <= CLOCK_SLICE_NS * 2);
     loop_free(l);
 }
+
+static void ask_the_time_twice(void *user) {
+    struct loop *l = user;
+    uint64_t before = loop_turn_ms(l), began = clock_span_ns();
+    while (clock_span_ns() < began + 12 * CLOCK_SLICE_NS) continue;
+    assert_int_equal(loop_turn_ms(l), before);
+    assert_true(loop_now_ms(l) > before);
+}
+
+TEST(a_turn_has_one_time) {
+    struct loop *l = loop_new(NULL);
+    assert_in_range(loop_now_ms(l) - loop_turn_ms(l), 0, UINT32_MAX);
+    loop_defer(l, ask_the_time_twice, l);
+    loop_run_once(l, 0);
+    loop_free(l);
+}

@@ -14,6 +14,8 @@ static const struct {
     {"GET", "/api/v1/namespaces/a/pods/p/log", true, "get", "", "v1", "a", "pods", "p", "log", ""},
     {"GET", "/api/v1/namespaces/a/services/s/proxy/x/y", true, "get", "", "v1", "a", "services",
      "s", "proxy", "/x/y"},
+    {"GET", "//api//v1/namespaces/a/services/s/proxy/1/2/3/4//5/6/7/", true, "get", "", "v1", "a",
+     "services", "s", "proxy", "/1/2/3/4//5/6/7/"},
     {"GET", "/api/v1/namespaces/a", true, "get", "", "v1", "a", "namespaces", "a", "", ""},
     {"PUT", "/api/v1/namespaces/a/finalize", true, "update", "", "v1", "a", "namespaces", "a",
      "finalize", ""},
