@@ -78,9 +78,10 @@ static int apply(struct slice body, const struct api_type *type, enum patch_kind
 }
 
 static struct slice tree_text(struct arena *a, const json_t *v) {
-    OWN(buf_done) struct buf b = {0};
+    struct buf b = {0};
     json_write(&b, v);
-    return slice_of(arena_strn(a, buf_view(&b)));
+    arena_finally(a, free, b.p);
+    return buf_view(&b);
 }
 
 /* A patch with a key twice: the last one counts, unless the client is strict. */
@@ -106,30 +107,62 @@ static int patched(struct call *c, const struct api_type *type, enum patch_kind 
     return rc < 0 ? rc : apply(body, type, kind, doc, ret, err);
 }
 
+static int before_patch(struct slice before, json_t **ret, struct err *err) {
+    struct err why;
+    if (json_parse_last(before, ret, &why) == 0) return 0;
+    return err_set(err, ERR_INTERNAL, "the stored object is not JSON: %s", why.text);
+}
+
 int update_patched(struct call *c, const struct api_type *type, struct slice before,
                    struct slice *ret, struct err *err) {
     enum patch_kind kind = PATCH_JSON;
-    struct err why;
-    int rc = body_patch_kind(c, &kind, err);
-    if (rc < 0) return rc;
     OWN(json_decref_p) json_t *doc = NULL, *result = NULL;
-    if (json_parse_last(before, &doc, &why) < 0)
-        return err_set(err, ERR_INTERNAL, "the stored object is not JSON: %s", why.text);
-    rc = patched(c, type, kind, doc, &result, err);
-    if (rc < 0) return rc;
-    *ret = tree_text(c->a, result);
+    int rc = body_patch_kind(c, &kind, err);
+    if (rc == 0) rc = before_patch(before, &doc, err);
+    if (rc == 0) rc = patched(c, type, kind, doc, &result, err);
+    if (rc == 0) *ret = tree_text(c->a, result);
+    return rc;
+}
+
+/* What the parts of a patch leave to the next one. */
+struct parts {
+    enum patch_kind kind;
+    json_t *doc, *result;
+    struct slice after;
+};
+
+static int patch_part(struct write *w, struct parts *p, struct slice before, struct err *err) {
+    struct call *c = w->c;
+    if (!p->doc) {
+        c->warnings = (struct str_list){0};
+        int rc = body_patch_kind(c, &p->kind, err);
+        return rc < 0 ? rc : before_patch(before, &p->doc, err);
+    }
+    if (!p->result) return patched(c, c->kind->type, p->kind, p->doc, &p->result, err);
+    p->after = tree_text(c->a, p->result);
     return 0;
 }
 
+static void parts_clear(struct parts *p) {
+    json_decref(p->doc);
+    json_decref(p->result);
+    *p = (struct parts){0};
+}
+
+/* In four parts. */
 static int build_patch(struct write *w, struct object *current, const struct api_object *old,
                        struct api_object **ret, struct err *err) {
     struct call *c = w->c;
     struct api_object *obj;
-    struct slice after;
-    c->warnings = (struct str_list){0};
-    int rc = update_patched(c, c->kind->type, convert_json(c->a, c->kind, object_json(current)),
-                            &after, err);
-    if (rc == 0) rc = body_object(c, c->kind, after, &obj, err);
+    struct parts *p = w->user;
+    if (!p->after.p) {
+        int rc = patch_part(w, p, convert_json(c->a, c->kind, object_json(current)), err);
+        if (rc == 0) return WRITE_MORE;
+        parts_clear(p);
+        return rc;
+    }
+    int rc = body_object(c, c->kind, p->after, &obj, err);
+    parts_clear(p);
     if (rc < 0) return rc;
     /* A version inside the patch is a precondition; else it is the current one's. */
     w->conditional = !str_eq(obj->metadata.resource_version, old->metadata.resource_version);
@@ -148,7 +181,8 @@ void verb_patch(struct call *c) {
         apply_handle(c);
         return;
     }
-    write_existing(
-        c,
-        &(struct write){.build = build_patch, .status = 200, .subresource = route_subresource(c)});
+    write_existing(c, &(struct write){.build = build_patch,
+                                      .status = 200,
+                                      .subresource = route_subresource(c),
+                                      .user = ARENA_NEW(c->a, struct parts)});
 }

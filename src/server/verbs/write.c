@@ -31,6 +31,7 @@ struct write *write_begin(struct call *c, const struct write *from) {
 void write_over(struct write *w, bool stored) {
     if (w->admission) admission_settle(w->admission, stored);
     w->admission = NULL;
+    write_order_end(w);
     object_unref(w->current);
     w->current = NULL;
 }
@@ -87,7 +88,7 @@ static void on_validated(struct admission *ad, int answer) {
     }
     struct api_causes causes = {.a = w->c->a};
     if (!*w->subresource) service_allocate(ad, &causes);
-    if (!write_invalid(w, &causes)) store_write(w);
+    if (!write_invalid(w, &causes)) write_next(w, store_write);
 }
 
 /* A form that is not the stored one may be stricter about itself (events.k8s.io). */
@@ -198,7 +199,7 @@ static void on_stored_form(struct write *w, const struct err *err) {
 
 void write_submit(struct write *w, enum store_op op) {
     w->op = op;
-    if (!write_stored_form(w, on_stored_form)) write_commit(w);
+    if (!write_stored_form(w, on_stored_form)) write_next(w, write_commit);
 }
 
 /* ---- create ---- */

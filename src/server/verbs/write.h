@@ -10,6 +10,8 @@
 
 struct write;
 
+enum { WRITE_MORE = 2 }; /* of build(): there is another part to do */
+
 /* What admission is shown instead of the object itself (a Scale of a Deployment). */
 struct write_view {
     const struct api_kind *kind;
@@ -22,8 +24,9 @@ struct write_view {
 struct write {
     struct call *c;
     struct api *api;
-    /* Builds the wanted object from the current one; < 0 with err, or 1 when it answered itself.
-     * Called again after a conflict with a write of somebody else. */
+    /* Builds the wanted object from the current one; < 0 with err, 1 when it answered itself, or
+     * WRITE_MORE to be called once more for the next part. Called again after a conflict with a
+     * write of somebody else. */
     int (*build)(struct write *w, struct object *current, const struct api_object *old,
                  struct api_object **ret, struct err *err);
     /* Replaces the usual answer; NULL = the object. */
@@ -39,6 +42,7 @@ struct write {
     /* The rest is write.c's; all of it lives in the arena of the request. */
     unsigned attempts;
     bool sent; /* the store has been asked */
+    bool cut;  /* a large object: in steps, see write_steps.c */
     const char *name;
     struct object *current;       /* with a reference; NULL on create */
     const struct api_object *old; /* current, decoded */
@@ -52,7 +56,7 @@ struct write {
     bool applied;             /* build() has made them */
     struct write *next_waiting;
     struct order *order;   /* in which it waits */
-    struct order *ordered; /* in which it is on its way to the store */
+    struct order *ordered; /* in which it is under way, for which others wait */
 };
 
 /* For an object that exists: PUT, PATCH and subresources of c->route.name. */

@@ -12,7 +12,6 @@
 
 void write_changed(void *user, struct slice json, const struct err *err) {
     struct write *w = user;
-    write_order_end(w);
     if (!err) {
         write_answer(w, json, true);
         return;
@@ -167,6 +166,7 @@ void write_attempt(struct write *w) {
     if (write_waits(w)) return;
     struct object *current = resource_get(c->resource, c->route.ns, c->route.name);
     w->asked = NULL;
+    w->cut = false;
     if (!current) {
         if (w->creates)
             attempt_create(w);
@@ -175,21 +175,22 @@ void write_attempt(struct write *w) {
         return;
     }
     w->current = object_ref(current);
+    write_cut(w);
     if (!write_current_form(w, on_current_form)) attempt_change(w);
 }
 
-/* w->current is in the version of the request, or in the stored one of a kind that needs no
- * webhook.
- */
-static void attempt_change(struct write *w) {
+static void build_wanted(struct write *w) {
     struct call *c = w->c;
     const struct api_kind *k = storage_kind(c->kind);
-    struct object *current = w->current;
+    const struct api_object *old = w->old;
     struct err err = {0};
-    struct api_object *old, *obj = NULL;
-    int rc = api_object_decode(c->a, k, object_json(current), &old, &err);
-    if (rc == 0) rc = w->build(w, current, old, &obj, &err);
-    if (rc == 0 && check_identity(w, current, old, obj)) rc = 1;
+    struct api_object *obj = NULL;
+    int rc = w->build(w, w->current, old, &obj, &err);
+    if (rc == WRITE_MORE) {
+        write_next(w, build_wanted);
+        return;
+    }
+    if (rc == 0 && check_identity(w, w->current, old, obj)) rc = 1;
     if (rc != 0) {
         write_over(w, false);
         if (rc < 0) reply_error(c, &err);
@@ -202,9 +203,25 @@ static void attempt_change(struct write *w) {
     if (b && b->prepare_subresource && *w->subresource)
         b->prepare_subresource(c->a, obj, old, w->subresource);
     w->object = obj;
-    w->old = old;
-    write_run(w);
+    write_next(w, write_run);
 }
+
+static void decode_current(struct write *w) {
+    struct call *c = w->c;
+    struct err err;
+    struct api_object *old;
+    if (api_object_decode(c->a, storage_kind(c->kind), object_json(w->current), &old, &err) < 0) {
+        write_fail(w, &err);
+        return;
+    }
+    w->old = old;
+    write_next(w, build_wanted);
+}
+
+/* w->current is in the version of the request, or in the stored one of a kind that needs no
+ * webhook.
+ */
+static void attempt_change(struct write *w) { write_next(w, decode_current); }
 
 void write_existing(struct call *c, const struct write *from) {
     struct write *w = write_begin(c, from);

@@ -21,8 +21,14 @@ void write_fresh(struct write *w, struct api_object *obj);
 /* write_order.c: changes of the same object, one after the other. */
 /* True: another one is on its way to the store; write_attempt is called when that is over. */
 bool write_waits(struct write *w);
-void write_order_begin(struct write *w); /* goes to the store */
-void write_order_end(struct write *w);   /* the store has answered */
+void write_order_begin(
+    struct write *w); /* goes to the store, or is large; more than once does no harm */
+void write_order_end(struct write *w); /* it is over; without a beginning, too */
+
+/* write_steps.c: changes of large objects take several turns of the loop. */
+void write_cut(struct write *w); /* w->current is there: finds out whether it is one */
+/* Calls fn, at once or as a later step. The request stays, even without its client. */
+void write_next(struct write *w, void (*fn)(struct write *w));
 
 /* write_change.c */
 void write_attempt(struct write *w);      /* from the current object on, or from none */
