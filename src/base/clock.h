@@ -13,4 +13,4 @@ static inline uint64_t clock_span_ns(void) {
 
 /* Work of one kind that can be cut takes at most so much of one turn of the loop: whoever sends a
  * request waits for the rest of the turn. */
-enum { CLOCK_SLICE_NS = 250 * 1000 };
+enum { CLOCK_SLICE_NS = 150 * 1000 };

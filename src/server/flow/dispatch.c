@@ -16,8 +16,8 @@ enum {
     WAIT_MS = 15 * 1000,  /* upstream: a quarter of the request time-out */
     REFUSE_MS = 250,      /* refusals take their time: who asks again at once would keep us busy */
     STREAM_MS = 2000,     /* a list that is sent for so long waits for its reader, not for us */
-    TICK_MS = 50,
-    REFUSALS_PER_TICK = 32,
+    TICK_MS = 10,
+    REFUSALS_PER_TICK = 6, /* together less than a slice */
 };
 
 static uint64_t now_ns(void) {

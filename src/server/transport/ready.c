@@ -37,7 +37,7 @@ struct ready {
     VEC(struct client *) active; /* connections wait there */
     size_t waiting;
     uint64_t virtual_ns;        /* of the client served last */
-    uint64_t turn_ns, until_ns; /* the slice for those with credit: of which turn, and its end */
+    uint64_t turn_ns, until_ns; /* the slice of what is done at once: of which turn, its end */
     bool scheduled, over;       /* run will be called; and frees it */
 };
 
@@ -144,10 +144,21 @@ static bool has_credit(struct client *k, uint64_t now) {
     return k->spent_ns < CREDIT_NS;
 }
 
+/* Whether something may be done at once, while events are still handed out. */
+static bool in_slice(struct ready *r, uint64_t now) {
+    uint64_t turn = loop_turn_began_ns(r->loop);
+    if (turn != r->turn_ns) {
+        r->turn_ns = turn;
+        r->until_ns = loop_slice_end(r->loop, CLOCK_SLICE_NS);
+    }
+    return now < r->until_ns;
+}
+
 void ready_event(struct ready *r, struct conn *c, unsigned events) {
     if (c->ready.waits) {
         c->ready.events |= events;
-        if (r->waiting > CROWD) fd_watch_set(c->watch, c->watching = 0);
+        if (r->waiting > CROWD && in_slice(r, clock_span_ns()))
+            fd_watch_set(c->watch, c->watching = 0);
         return;
     }
     struct client *k = &r->clients[c->ready.client];
@@ -155,12 +166,8 @@ void ready_event(struct ready *r, struct conn *c, unsigned events) {
         put(r, c, events);
         return;
     }
-    uint64_t now = clock_span_ns(), turn = loop_turn_began_ns(r->loop);
-    if (turn != r->turn_ns) {
-        r->turn_ns = turn;
-        r->until_ns = loop_slice_end(r->loop, CLOCK_SLICE_NS);
-    }
-    if (now < r->until_ns && has_credit(k, now))
+    uint64_t now = clock_span_ns();
+    if (in_slice(r, now) && has_credit(k, now))
         serve(k, c, events, now);
     else
         put(r, c, events);
