@@ -4,6 +4,8 @@
  *   ask     by N connections, again as soon as it has been answered
  *   drop    by N connections, closed and opened again when the first bytes of the answer come
  *   hold    by N connections that never read
+ *   drip    by N connections, byte by byte: the head, or of a request with a body, that
+ *   idle    not at all, by N connections that are only there
  *   burn    not at all: the processor is kept busy, N is ignored
  * on a unix socket. In the request a run of eight # becomes its number. Prints one JSON line.
  */
@@ -20,7 +22,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum mode { STEADY, ASK, DROP, HOLD, BURN };
+enum mode { STEADY, ASK, DROP, HOLD, DRIP, IDLE, BURN };
 enum { STEADY_CLIENTS = 64, PART_BYTES = 256 * 1024 };
 #define LATE_NS 5000000000u
 #define PAUSE_NS 20000000u
@@ -38,7 +40,7 @@ static struct fair {
     enum mode mode;
     const char *path;
     char *request;
-    size_t request_n, number_at;
+    size_t request_n, number_at, drip_at; /* what comes before that is sent at once */
     bool numbered;
     int epoll;
     long callers_n;
@@ -72,12 +74,13 @@ static void reopen(struct caller *c) {
     if (f.mode == STEADY) {
         c->next_idle = f.idle;
         f.idle = c;
-    } else {
+    } else if (f.mode != IDLE) {
         begin(c, now_ns());
     }
 }
 
 static void go_on(struct caller *c) {
+    if (f.mode == DRIP) return; /* drip() does */
     while (c->sent < f.request_n) {
         ssize_t n = send(c->fd, c->request + c->sent, f.request_n - c->sent, MSG_NOSIGNAL);
         if (n < 0 && errno == EAGAIN) {
@@ -96,7 +99,8 @@ static void begin(struct caller *c, uint64_t due_ns) {
     answer_begin(&c->answer);
     f.sent++;
     if (f.numbered) digits_put(c->request + f.number_at, 8, f.sent);
-    ssize_t n = send(c->fd, c->request, f.request_n, MSG_NOSIGNAL);
+    size_t first = f.mode == DRIP ? f.drip_at : f.request_n;
+    ssize_t n = send(c->fd, c->request, first, MSG_NOSIGNAL);
     if (n > 0) c->sent = (size_t)n;
     if (c->sent < f.request_n) go_on(c);
 }
@@ -109,7 +113,7 @@ static void answered(struct caller *c) {
         f.refused++;
     if (c->answer.ok && c->due_ns >= f.begin_ns && f.took_n < f.took_max)
         f.took_ns[f.took_n++] = now - c->due_ns;
-    if (f.mode == ASK) {
+    if (f.mode == ASK || f.mode == DRIP) {
         begin(c, now);
     } else {
         c->next_idle = f.idle;
@@ -145,6 +149,15 @@ static uint64_t send_due(void) {
     return next <= now ? 0 : next - now;
 }
 
+/* The next byte of each. */
+static void drip(void) {
+    for (long i = 0; i < f.callers_n; i++) {
+        struct caller *c = &f.callers[i];
+        if (c->sent < f.request_n && send(c->fd, c->request + c->sent, 1, MSG_NOSIGNAL) == 1)
+            c->sent++;
+    }
+}
+
 static void burn(void) {
     while (now_ns() < f.end_ns) continue;
 }
@@ -153,12 +166,13 @@ static uint64_t outstanding(void) { return f.sent - f.answered - f.refused - f.l
 
 static void run(void) {
     struct epoll_event ready[128];
-    if (f.mode != STEADY)
+    if (f.mode != STEADY && f.mode != IDLE)
         for (long i = 0; i < f.callers_n; i++) begin(&f.callers[i], now_ns());
     /* Who has been asked by the end is waited for: the slowest answers count most. */
     while (now_ns() < f.end_ns ||
            (f.mode == STEADY && outstanding() && now_ns() < f.end_ns + LATE_NS)) {
         uint64_t wait_ns = f.mode == STEADY ? send_due() : PAUSE_NS;
+        if (f.mode == DRIP) drip();
         struct timespec wait = {0, (long)wait_ns};
         int n = epoll_pwait2(f.epoll, ready, 128, &wait, NULL);
         for (int i = 0; i < n; i++) {
@@ -179,7 +193,7 @@ static double percentile_us(double part) {
 }
 
 static void prepare(char **argv) {
-    static const char *const modes[] = {"steady", "ask", "drop", "hold", "burn"};
+    static const char *const modes[] = {"steady", "ask", "drop", "hold", "drip", "idle", "burn"};
     for (f.mode = STEADY; f.mode <= BURN && strcmp(modes[f.mode], argv[1]); f.mode++) continue;
     if (f.mode > BURN) die("mode");
     prctl(PR_SET_TIMERSLACK, 1); /* the neighbour must not measure his own clock */
@@ -188,6 +202,8 @@ static void prepare(char **argv) {
     const char *number = memmem(f.request, f.request_n, "########", 8);
     f.numbered = number;
     if (number) f.number_at = (size_t)(number - f.request);
+    const char *body = memmem(f.request, f.request_n, "\r\n\r\n", 4);
+    if (body && body + 4 < f.request + f.request_n) f.drip_at = (size_t)(body + 4 - f.request);
     long n = strtol(argv[4], NULL, 10), ms = strtol(argv[5], NULL, 10);
     if (n < 1 || n > 100000 || ms < 1 || ms > 600000) die("numbers");
     f.rate = (uint64_t)n;
@@ -199,9 +215,9 @@ static void prepare(char **argv) {
     if (!f.callers || !f.took_ns || f.epoll < 0) die("memory");
     for (long i = 0; i < f.callers_n; i++) {
         struct caller *c = &f.callers[i];
-        c->request = malloc(f.request_n);
+        c->request = f.numbered ? malloc(f.request_n) : f.request;
         if (!c->request) die("memory");
-        memcpy(c->request, f.request, f.request_n);
+        if (f.numbered) memcpy(c->request, f.request, f.request_n);
         open_caller(c);
         c->next_idle = f.idle;
         f.idle = c;
@@ -212,8 +228,9 @@ static void prepare(char **argv) {
 
 int main(int argc, char **argv) {
     if (argc != 6) {
-        fprintf(stderr, "usage: bench_fair steady|ask|drop|hold|burn SOCKET REQUEST-FILE N MS\n"
-                        "N: requests per second (steady) or connections\n");
+        fprintf(stderr,
+                "usage: bench_fair steady|ask|drop|hold|drip|idle|burn SOCKET REQUEST-FILE N MS\n"
+                "N: requests per second (steady) or connections\n");
         return 2;
     }
     prepare(argv);
