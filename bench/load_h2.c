@@ -65,7 +65,10 @@ static int flush(struct h2_client *h) {
 struct h2_client *h2_client_new(struct client *owner, const struct h2_request *request) {
     struct h2_client *h = calloc(1, sizeof *h);
     nghttp2_session_callbacks *callbacks;
-    if (!h || nghttp2_session_callbacks_new(&callbacks) != 0) abort();
+    nghttp2_option *option;
+    if (!h || nghttp2_session_callbacks_new(&callbacks) != 0 || nghttp2_option_new(&option) != 0)
+        abort();
+    nghttp2_option_set_no_http_messaging(option, 1); /* it is not the servers' judge */
     h->owner = owner;
     h->out = malloc(OUT_BYTES);
     if (!h->out) abort();
@@ -73,8 +76,9 @@ struct h2_client *h2_client_new(struct client *owner, const struct h2_request *r
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
-    if (nghttp2_session_client_new(&h->session, callbacks, h) != 0) abort();
+    if (nghttp2_session_client_new2(&h->session, callbacks, h, option) != 0) abort();
     nghttp2_session_callbacks_del(callbacks);
+    nghttp2_option_del(option);
     nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, NULL, 0);
     nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0, WINDOW_BYTES);
     setsockopt(owner->fd, SOL_SOCKET, SO_SNDBUF, &(int){4 * OUT_BYTES}, sizeof(int));
@@ -90,7 +94,8 @@ void h2_client_free(struct h2_client *h) {
 
 static nghttp2_nv header(const char *name, const char *value) {
     return (nghttp2_nv){(uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, strlen(name),
-                        strlen(value), NGHTTP2_NV_FLAG_NONE};
+                        strlen(value),
+                        NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
 }
 
 static ssize_t read_body(nghttp2_session *s, int32_t id, uint8_t *to, size_t room, uint32_t *flags,
