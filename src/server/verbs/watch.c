@@ -13,7 +13,6 @@
 
 enum {
     ROOM_BYTES = 512 * 1024, /* queued past this: wait for the connection to drain */
-    PIECE_BYTES = 64 * 1024,
     CLOCK_EVERY = 16,        /* objects */
     SHARE_BYTES = 16 * 1024, /* objects from this size on are sent from where they lie */
     BOOKMARK_MS = 60 * 1000,
@@ -29,7 +28,8 @@ static void watch_free(struct watch *w) {
     struct api *api = w->c->api;
     for (size_t i = 0; w->dirty && i < api->dirty_watches.n; i++)
         if (api->dirty_watches.v[i] == w) api->dirty_watches.v[i] = NULL;
-    w->c->api->watchers--;
+    api->watchers--;
+    watch_shared_forget();
     if (w->prev)
         w->prev->next = w->next;
     else
@@ -92,11 +92,12 @@ static bool is_shared(const struct watch *w, const struct object *o) {
 /* What is to be written next: small frames together in a buffer, or one large object alone. */
 struct next_frames {
     struct buf *b;
-    struct object *large; /* a reference */
-    enum event_type type; /* of the large one */
-    bool wait;            /* what follows has to be converted first */
-    uint64_t until_ns;    /* then others get the loop */
-    bool later;           /* there is more to look at, in another turn */
+    struct watch_frames *shared; /* b is theirs; or NULL */
+    struct object *large;        /* a reference */
+    enum event_type type;        /* of the large one */
+    bool wait;                   /* what follows has to be converted first */
+    uint64_t until_ns;           /* then others get the loop */
+    bool later;                  /* there is more to look at, in another turn */
 };
 
 /* False: it is large and something stands before it, or has to be converted first. */
@@ -122,7 +123,7 @@ static bool is_late(struct next_frames *n, size_t done) {
 }
 
 static bool put_initial(struct watch *w, struct next_frames *n) {
-    for (size_t done = 1; n->b->n < PIECE_BYTES && !n->large; done++) {
+    for (size_t done = 1; n->b->n < WATCH_PIECE_BYTES && !n->large; done++) {
         struct object *o = w->held ? w->held : key_snapshot_next(&w->initial);
         if (!o) break;
         w->held = o;
@@ -142,7 +143,7 @@ static bool put_initial(struct watch *w, struct next_frames *n) {
 static void put_events(struct watch *w, struct next_frames *n) {
     struct resource *res = w->c->resource;
     for (size_t i = resource_event_after(res, w->sent_revision);
-         i < res->n && n->b->n < PIECE_BYTES && !n->large; i++) {
+         i < res->n && n->b->n < WATCH_PIECE_BYTES && !n->large; i++) {
         const struct event *e = resource_event(res, i);
         enum event_type type;
         if (visible(w, e, &type)) {
@@ -150,6 +151,7 @@ static void put_events(struct watch *w, struct next_frames *n) {
             if (!put_next(w, n, type, o)) return;
         }
         w->sent_revision = e->revision;
+        if (n->shared && !n->large) watch_shared_add(n->shared, e->revision);
         if (is_late(n, i)) return;
     }
 }
@@ -204,14 +206,12 @@ static void pump_dirty(void *user) {
     struct api *api = user;
     uint64_t until = clock_span_ns() + CLOCK_SLICE_NS;
     size_t n = api->dirty_watches.n, i = 0;
-    watch_shared_begin();
     for (; i < n && (i == 0 || clock_span_ns() < until); i++) {
         struct watch *w = api->dirty_watches.v[i];
         if (!w) continue;
         w->dirty = false;
         if (!w->blocked) pump(w);
     }
-    watch_shared_end();
     __auto_type dirty = &api->dirty_watches;
     memmove(dirty->v, dirty->v + i, (dirty->n - i) * sizeof *dirty->v);
     dirty->n -= i;
@@ -231,12 +231,28 @@ static void pump_later(struct watch *w) {
     dirty_deferred = true;
 }
 
+/* What follows where w stands, out of the frames that all share who see the same. */
+static struct slice put_shared(struct watch *w, struct next_frames *n) {
+    for (;;) {
+        struct watch_frames *f = watch_shared_at(w);
+        uint64_t stood = w->sent_revision;
+        n->shared = f;
+        n->b = &f->bytes;
+        w->sent_revision = f->upto;
+        put_events(w, n);
+        bool more = resource_event_after(w->c->resource, f->upto) < w->c->resource->n;
+        f->full = more && f->bytes.n && !n->later;
+        w->sent_revision = MAX_OF(w->sent_revision, stood);
+        struct slice frames = watch_shared_after(f, stood);
+        if (frames.n || !f->full) return frames;
+    }
+}
+
 static struct slice put_frames(struct watch *w, struct next_frames *n) {
-    bool initial = w->initial.left || w->held || w->end_of_initial;
-    uint64_t from = w->sent_revision;
+    if (watch_shares(w)) return put_shared(w, n);
     buf_clear(n->b);
     if (put_initial(w, n)) put_events(w, n);
-    return initial ? buf_view(n->b) : watch_shared_keep(w, from, n->b);
+    return buf_view(n->b);
 }
 
 static void pump(struct watch *w) {
@@ -251,8 +267,7 @@ static void pump(struct watch *w) {
             return;
         }
         struct next_frames n = {.b = b, .until_ns = until};
-        struct slice frames;
-        if (!watch_shared_take(w, &frames)) frames = put_frames(w, &n);
+        struct slice frames = put_frames(w, &n);
         if (!frames.n && !n.large && n.wait) convert_next(w);
         later = n.later;
         if (!frames.n && !n.large) break;

@@ -29,12 +29,31 @@ extern const char *const watch_type_names[]; /* by enum event_type */
 void watch_put_frame(struct watch *w, struct buf *b, enum event_type type, struct slice stored);
 void watch_put_bookmark(struct watch *w, struct buf *b, bool end_of_initial);
 
-/* While the watchers of one change take their turns, what one of them has put together is kept for
- * those that stand where it stood and see the same: in a cluster, most. */
-void watch_shared_begin(void);
-void watch_shared_end(void);
-/* The frames that come next for w, and that they are sent; false: they have to be put together. */
-bool watch_shared_take(struct watch *w, struct slice *ret);
-/* w has put together b since it had sent up to `from`. Returns its bytes, which stay as they are
- * until the next call of these; b may be used for others. */
-struct slice watch_shared_keep(const struct watch *w, uint64_t from, struct buf *b);
+enum { WATCH_PIECE_BYTES = 120 * 1024 }; /* with an event more about what one flush of TLS seals */
+
+/* The frames of some of a resource's events in a row, put together once for all watchers that see
+ * all of them in the same form: in a cluster, most. */
+struct watch_frames {
+    const struct resource *resource; /* NULL: none */
+    const struct api_kind *kind;
+    enum answer_media media;
+    struct buf ns;
+    uint64_t from, upto; /* revisions of events; those after `from` are in it */
+    struct buf bytes;
+    VEC(struct watch_mark {
+        uint64_t revision;
+        size_t end; /* of its frame */
+    })
+    marks;
+    bool full; /* what follows has to stand elsewhere */
+};
+
+bool watch_shares(const struct watch *w);
+/* Those that w can go on with, perhaps new ones without any. They stay until the next call, or
+ * until watch_shared_forget. Only when it shares. */
+struct watch_frames *watch_shared_at(struct watch *w);
+/* The bytes now reach up to the end of this event, which may have none. */
+void watch_shared_add(struct watch_frames *f, uint64_t revision);
+struct slice watch_shared_after(const struct watch_frames *f, uint64_t revision);
+/* Nothing stays: a watcher goes, and perhaps its resource after it. */
+void watch_shared_forget(void);

@@ -107,6 +107,41 @@ TEST(watchers_side_by_side_see_each_what_it_asked_for) {
     fixture_done(&f);
 }
 
+/* What is put together once for all has every event once, wherever who asks for it stands, and
+ * large objects, which are sent by themselves, in their place. */
+TEST(a_watch_goes_on_from_any_place_of_what_others_have_seen) {
+    enum { EVENTS = 6, LARGE = 3, LARGE_BYTES = 20000 };
+    struct fixture f;
+    int status[EVENTS + 2];
+    uint64_t after[EVENTS + 1];
+    fixture_open(&f);
+    put_map(&f, "b", "elsewhere", "red");
+    after[0] = f.revision;
+    for (int i = 0; i < EVENTS; i++) {
+        char *text = ARENA_ARRAY(f.arena, char, LARGE_BYTES);
+        memset(text, 'x', LARGE_BYTES - 1);
+        fixture_put(&f, "configmaps",
+                    arena_printf(f.arena,
+                                 "{\"metadata\":{\"namespace\":\"a\",\"name\":\"m%d\"},"
+                                 "\"data\":{\"page\":\"%s\"}}",
+                                 i, i == LARGE ? text : "x"));
+        put_map(&f, "b", "elsewhere", i % 2 ? "red" : "blue");
+        after[i + 1] = f.revision - i % 2; /* its own event, or that of the other namespace */
+    }
+    for (int i = 0; i <= EVENTS + 1; i++) {
+        int from = i > EVENTS ? 0 : (i * 5) % (EVENTS + 1);
+        const char *expected = "";
+        for (int k = from; k < EVENTS; k++)
+            expected = arena_printf(f.arena, "%s%sADDED m%d", expected, k > from ? ", " : "", k);
+        begin(&f, arena_printf(f.arena, "resourceVersion=%llu", (unsigned long long)after[from]),
+              &status[i]);
+        assert_string_equal(frames(&f), expected);
+    }
+    watches_end(&f.api);
+    for (int i = 0; i <= EVENTS + 1; i++) ask_wait(&f, &status[i]);
+    fixture_done(&f);
+}
+
 TEST(what_enters_a_selection_is_new_and_what_leaves_it_is_gone) {
     struct fixture f;
     int status;
