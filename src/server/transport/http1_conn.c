@@ -17,7 +17,6 @@ enum {
     STOP_TOO_LARGE = 2,
     STOP_BUSY = 3,                  /* too many bodies are under way */
     EARLY_MAX_BYTES = 64 * 1024,    /* input kept while a request runs; then reading stops */
-    LEND_MIN_BYTES = 4096,          /* below, a copy costs less than it saves */
     UNREAD_MAX_BYTES = 1024 * 1024, /* answers that wait before further requests are taken */
     UNREAD_SHORT_BYTES = 16 * 1024, /* the same when memory is short */
 };
@@ -160,7 +159,7 @@ static struct slice chunk_head(char to[CHUNK_HEAD_BYTES], size_t n) {
 static size_t write_piece(struct request *r, struct slice data, struct bytes *shared) {
     struct h1 *h = of(r);
     struct conn *c = h->c;
-    bool lend = !shared && data.n >= LEND_MIN_BYTES && c->out.bytes == 0 && !c->corked;
+    bool lend = !shared && data.n >= OUTQ_LEND_MIN_BYTES && c->out.bytes == 0 && !c->corked;
     if (c->dead || c->broken || h->bodyless || h->timed_out) return 0;
     if (data.n == 0) return conn_queued(c);
     if (h->chunked) {

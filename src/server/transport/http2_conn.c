@@ -159,9 +159,14 @@ static void begin(struct request *r, int status, const char *content_type,
 static size_t write_piece(struct request *r, struct slice data, struct bytes *shared) {
     struct h2_stream *st = of(r);
     if (st->gone || st->bodyless || st->timed_out) return 0;
-    queue(st, data, shared);
+    bool lend = !shared && data.n >= OUTQ_LEND_MIN_BYTES && st->out.bytes == 0;
+    if (lend)
+        outq_lend(&st->out, data);
+    else
+        queue(st, data, shared);
     http2_resume(st->h->session, st->id);
     conn_flush(st->h->c);
+    if (lend) outq_keep(&st->out);
     if (st->out.bytes > 0) st->owes_drain = true;
     return st->out.bytes;
 }

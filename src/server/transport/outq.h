@@ -26,6 +26,7 @@ void outq_copy(struct outq *q, struct slice s);
 void outq_share(struct outq *q, struct bytes *b); /* takes its own reference */
 /* The caller's own, which stay as they are until outq_keep: what is sent meanwhile is not copied.
  * Only into a queue without shared bytes, and nothing shared behind them. */
+enum { OUTQ_LEND_MIN_BYTES = 4096 }; /* below, a copy costs less than it saves */
 void outq_lend(struct outq *q, struct slice s);
 void outq_keep(struct outq *q); /* copies what is left of the lent ones */
 int outq_iov(const struct outq *q, struct iovec *iov, int max);
