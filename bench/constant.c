@@ -6,50 +6,22 @@
  * past the page cache where that is possible, and synced before any of it is answered.
  *   bench_constant unix PATH BYTES | bench_constant port N BYTES [CERT KEY [FILE]]
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/tcp.h>
-#include <openssl/ssl.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-enum { READY = 1024, REQUEST_BYTES = 8192, BLOCK_BYTES = 4096, LOG_BYTES = 8 << 20 };
+#include "tls_server.h"
 
-struct peer {
-    int fd;
-    SSL *ssl;
-};
+enum { READY = 1024, REQUEST_BYTES = 8192, BLOCK_BYTES = 4096, LOG_BYTES = 8 << 20 };
 
 static char answer[64 * 1024];
 static size_t answer_n;
 static SSL_CTX *ssl_ctx;
-
-static _Noreturn void die(const char *what) {
-    fprintf(stderr, "bench_constant: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-static int listen_at(const char *kind, const char *where) {
-    struct sockaddr_un un = {.sun_family = AF_UNIX};
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    bool is_unix = strcmp(kind, "unix") == 0;
-    const void *a = is_unix ? (const void *)&un : &in;
-    socklen_t n = is_unix ? sizeof un : sizeof in;
-    snprintf(un.sun_path, sizeof un.sun_path, "%s", where);
-    in.sin_port = htons((uint16_t)strtoul(where, NULL, 10));
-    int fd = socket(is_unix ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
-    if (fd < 0 || bind(fd, a, n) < 0 || listen(fd, 512) < 0) die(where);
-    return fd;
-}
 
 /* How many bytes have come; 0 or less: it has left. */
 static long take(struct peer *p, char *request) {
@@ -61,25 +33,12 @@ static void answer_peer(struct peer *p, bool asked) {
     if (asked)
         sent = p->ssl ? SSL_write(p->ssl, answer, (int)answer_n) : write(p->fd, answer, answer_n);
     if (sent > 0) return;
-    close(p->fd);
-    SSL_free(p->ssl);
-    free(p);
+    peer_drop(p);
 }
 
 static void take_peer(int epoll, int listener) {
-    struct peer *p = calloc(1, sizeof *p);
-    if (!p) die("memory");
-    p->fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    if (p->fd < 0) die("accept");
-    setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    if (ssl_ctx) {
-        p->ssl = SSL_new(ssl_ctx);
-        if (!p->ssl || SSL_set_fd(p->ssl, p->fd) != 1) die("TLS");
-        if (SSL_accept(p->ssl) != 1) { /* somebody looked whether it listens */
-            answer_peer(p, false);
-            return;
-        }
-    }
+    struct peer *p = peer_take(listener, ssl_ctx);
+    if (!p) return;
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = p};
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, p->fd, &e) < 0) die("epoll_ctl");
     /* No event tells of a request that was read with the end of the handshake. */
@@ -144,15 +103,7 @@ int main(int argc, char **argv) {
     if (head < 0 || body > sizeof answer - (size_t)head) return 2;
     memset(answer + head, 'x', body);
     answer_n = (size_t)head + body;
-    if (argc > 4) {
-        ssl_ctx = SSL_CTX_new(TLS_server_method());
-        if (!ssl_ctx || SSL_CTX_use_certificate_chain_file(ssl_ctx, argv[4]) != 1 ||
-            SSL_CTX_use_PrivateKey_file(ssl_ctx, argv[5], SSL_FILETYPE_PEM) != 1)
-            die("certificate");
-        SSL_CTX_set_options(ssl_ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
-        SSL_CTX_set_read_ahead(ssl_ctx, 1); /* a record by one system call, not by two */
-        if (SSL_CTX_set_ciphersuites(ssl_ctx, "TLS_AES_128_GCM_SHA256") != 1) die("ciphers");
-    }
+    if (argc > 4) ssl_ctx = tls_server(argv[4], argv[5]);
     if (argc == 7) durable_open(argv[6]);
     signal(SIGPIPE, SIG_IGN); /* clients leave in the middle of an answer */
     int listener = listen_at(argv[1], argv[2]), epoll = epoll_create1(EPOLL_CLOEXEC);

@@ -46,6 +46,12 @@ http {{
         self.process.wait()
 
 
+def certificate(directory):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                    "-subj", "/CN=localhost", "-keyout", f"{directory}/server.key", "-out", f"{directory}/server.crt"],
+                   check=True, stderr=subprocess.DEVNULL)
+
+
 def wait_for(check, message, seconds=10):
     deadline = time.monotonic() + seconds
     while not check():

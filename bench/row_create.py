@@ -1,13 +1,10 @@
 """Row 3: durable creates of 2 KB ConfigMaps by 1, 64 and 1,000 clients, and by 64 that are streams of one HTTP/2 connection."""
 import json
-import socket
-import subprocess
 from pathlib import Path
 
 from measure import Measure, percentile, say
-from peers import KUBERNETES, wait_for
-from row_get import certificate
-from sides import Side, Sides
+from peers import KUBERNETES
+from sides import Floor, Sides
 
 CLIENTS = {1: 1000, 64: 1000, 1000: 3000}  # how many: milliseconds
 PATH = "/api/v1/namespaces/default/configmaps"
@@ -15,7 +12,7 @@ SERIAL = "#" * 8
 BODY = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"c-{SERIAL}"}, "data": {"page": "x" * 1790}}
 STREAMS = "TLS 1.3, HTTP/2, one connection"
 ETCD = "etcd 3.4, gRPC without TLS"
-FLOOR = "one process: TLS + fdatasync, constant answer"
+FLOOR, ANSWER_BYTES = "one process: TLS + fdatasync, constant answer", 2300
 
 
 def field(number, data):
@@ -33,26 +30,10 @@ def put_request():
     return b"\0" + len(m).to_bytes(4, "big") + m
 
 
-class Floor:
-    """The limit with TLS: one process that writes and syncs what arrives together and then answers each with a constant: no HTTP, no
-    authorisation, no admission, no encoding, no audit, no database, no second process."""
-    PORT, ANSWER_BYTES = 9444, 2300
-
-    def __init__(self, build, directory):
-        certificate(directory)
-        log = Path(directory) / "floor"
-        self.process = subprocess.Popen([f"{build}/bench/bench_constant", "port", str(self.PORT), str(self.ANSWER_BYTES),
-                                         f"{directory}/server.crt", f"{directory}/server.key", str(log)])
-        wait_for(self.listens, "bench_constant does not start")
-        self.side = Side("limit", ["--port", str(self.PORT), "--tls"], [self.process.pid])
-
-    def listens(self):
-        with socket.socket() as s:
-            return s.connect_ex(("127.0.0.1", self.PORT)) == 0
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
+def start_floor(build, directory):
+    """One process that writes and syncs what arrives together and then answers each with a constant: no HTTP, no authorisation, no admission,
+    no encoding, no audit, no database, no second process."""
+    return Floor(directory, f"{build}/bench/bench_constant", "port", Floor.PORT, ANSWER_BYTES, None, f"{directory}/floor")
 
 
 class Creator:
@@ -114,7 +95,7 @@ def measure(build, directory, rounds, limits, rows, notes):
     s = Sides(build, directory, notes)
     floor = None
     try:
-        floor = Floor(build, directory)
+        floor = start_floor(build, directory)
         for i in range(rounds):
             say(f"row 3: round {i + 1} of {rounds}")
             relay_us = percentile(limits("relay", 300, f"{directory}/relay"), 0.5)

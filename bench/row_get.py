@@ -7,7 +7,7 @@ from pathlib import Path
 
 from instance import Instance
 from measure import Measure, say
-from peers import BASELINE, KUBERNETES, ControlPlane, Nginx, wait_for
+from peers import BASELINE, KUBERNETES, ControlPlane, Nginx, certificate, wait_for
 
 CLIENTS, SPAN_MS = 32, 1000
 OBJECT = "/api/v1/namespaces/default/configmaps/bench"
@@ -59,12 +59,6 @@ class Constant:
         for p in self.processes:
             p.kill()
             p.wait()
-
-
-def certificate(directory):
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-                    "-subj", "/CN=localhost", "-keyout", f"{directory}/server.key", "-out", f"{directory}/server.crt"],
-                   check=True, stderr=subprocess.DEVNULL)
 
 
 def rates(t, program, mode, flags, m, add):

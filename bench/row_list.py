@@ -1,15 +1,12 @@
 """Row 5: LIST of 10,000 pods, one and 16 at once, then of 100,000, and what memory the server takes to serve them."""
 import json
-import socket
-import subprocess
 import time
 from pathlib import Path
 
 from measure import Measure, say
-from peers import KUBERNETES, wait_for
-from row_get import certificate
+from peers import KUBERNETES
 from row_idle import fake_pod
-from sides import Side, Sides, memory_mib, memory_reset
+from sides import Floor, Sides, memory_mib, memory_reset
 
 PODS, MANY = 10_000, 100_000
 PATH = "/api/v1/namespaces/default/pods"
@@ -17,26 +14,6 @@ LISTS = {1: 6, 16: 32}  # clients: lists a round
 MANY_LISTS = 2  # of 100,000 pods, one after another, in one round
 CREATE_MS = 300_000
 FLOOR = "as many constant bytes"
-
-
-class Floor:
-    """The limit: a server that sends as many bytes as a list has out of one buffer, whatever it is asked."""
-    PORT = 9445
-
-    def __init__(self, build, directory, answer_bytes):
-        certificate(directory)
-        self.process = subprocess.Popen([f"{build}/bench/bench_bulk", str(self.PORT), str(answer_bytes), f"{directory}/server.crt",
-                                         f"{directory}/server.key"])
-        wait_for(self.listens, "bench_bulk does not start")
-        self.side = Side("limit", ["--port", str(self.PORT), "--tls"], [self.process.pid])
-
-    def listens(self):
-        with socket.socket() as s:
-            return s.connect_ex(("127.0.0.1", self.PORT)) == 0
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
 
 
 def store_pods(side, program, directory, first, n):
@@ -78,7 +55,7 @@ def one_round(m, sides, program, pods, n, lists, base, sizes):
 
 
 def floor_round(m, build, directory, program, pods, n, lists, size):
-    floor = Floor(build, directory, int(size))
+    floor = Floor(directory, f"{build}/bench/bench_bulk", Floor.PORT, int(size), None)
     try:
         r = floor.side.load(program, "--path", "/", "--clients", n, "--count", lists, "--ms", CREATE_MS)
     finally:

@@ -3,11 +3,12 @@ socket, kube-apiserver over TLS, etcd over gRPC, redis over its socket."""
 import json
 import os
 import re
+import socket
 import subprocess
 from pathlib import Path
 
 from instance import Instance
-from peers import KUBERNETES, ControlPlane
+from peers import KUBERNETES, ControlPlane, certificate, wait_for
 
 CORES = os.cpu_count() or 1
 
@@ -50,6 +51,27 @@ def memory_reset(pids):
 
 def memory_mib(pids, field="VmRSS"):
     return sum(int(re.search(rf"^{field}:\s+(\d+)", Path(f"/proc/{p}/status").read_text(), re.M).group(1)) for p in pids) / 1024
+
+
+class Floor:
+    """The limit with TLS: a server that does the least of what the others do. argv: None where its certificate and key stand."""
+    PORT = 9444
+
+    def __init__(self, directory, program, *argv):
+        certificate(directory)
+        pair = [f"{directory}/server.crt", f"{directory}/server.key"]
+        argv = [str(x) for a in argv for x in (pair if a is None else [a])]
+        self.process = subprocess.Popen([program, *argv])
+        wait_for(self.listens, f"{program} does not start")
+        self.side = Side("limit", ["--port", str(self.PORT), "--tls"], [self.process.pid])
+
+    def listens(self):
+        with socket.socket() as s:
+            return s.connect_ex(("127.0.0.1", self.PORT)) == 0
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
 
 
 class Sides:
