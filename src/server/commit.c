@@ -36,10 +36,15 @@ void object_encode_at(struct buf *b, const struct api_kind *k, struct api_object
     o->metadata.resource_version = before;
 }
 
-void commit_submit(struct api *api, const struct commit *w, commit_fn *fn, void *user) {
-    OWN(buf_give) struct buf value = buf_take();
-    uint32_t rv_offset;
-    object_encode_gap(&value, w->kind, w->object, &rv_offset);
+void commit_encode(const struct commit *w, struct commit_text *ret) {
+    ret->value = buf_take();
+    object_encode_gap(&ret->value, w->kind, w->object, &ret->rv_offset);
+}
+
+void commit_send(struct api *api, const struct commit *w, struct commit_text *text, commit_fn *fn,
+                 void *user) {
+    OWN(buf_give) struct buf value = text->value;
+    text->value = (struct buf){0};
     if (value.n > LIMIT_OBJECT_BYTES) {
         struct err err;
         err_set(&err, ERR_TOO_LARGE,
@@ -57,9 +62,15 @@ void commit_submit(struct api *api, const struct commit *w, commit_fn *fn, void 
     struct store_write write = {.op = (uint8_t)w->op,
                                 .key = buf_view(&key),
                                 .expected_revision = w->expected_revision,
-                                .rv_offset = rv_offset,
+                                .rv_offset = text->rv_offset,
                                 .value = buf_view(&value)};
     store_link_write(api->store, &write, fn, user);
+}
+
+void commit_submit(struct api *api, const struct commit *w, commit_fn *fn, void *user) {
+    struct commit_text text;
+    commit_encode(w, &text);
+    commit_send(api, w, &text, fn, user);
 }
 
 void object_copy_field(const struct api_kind *k, struct api_object *to,

@@ -18,6 +18,15 @@ struct commit {
 };
 void commit_submit(struct api *api, const struct commit *w, commit_fn *fn, void *user);
 
+/* The same in two parts, for objects that are large. */
+struct commit_text {
+    struct buf value;
+    uint32_t rv_offset;
+};
+void commit_encode(const struct commit *w, struct commit_text *ret);
+void commit_send(struct api *api, const struct commit *w, struct commit_text *text, /* taken */
+                 commit_fn *fn, void *user);
+
 /* Canonical bytes with an empty resourceVersion; *ret_rv_offset is where it goes. */
 void object_encode_gap(struct buf *b, const struct api_kind *k, struct api_object *o,
                        uint32_t *ret_rv_offset);

@@ -176,17 +176,27 @@ void write_run(struct write *w) {
 
 static void on_created(void *user, struct slice json, const struct err *err);
 
+static struct commit commit_of(struct write *w) {
+    uint64_t revision = w->current ? w->current->revision : 0;
+    return (struct commit){w->op, storage_kind(w->c->kind), w->object, revision};
+}
+
+static void send_text(struct write *w) {
+    struct commit commit = commit_of(w);
+    commit_send(w->api, &commit, &w->text, w->op == STORE_CREATE ? on_created : write_changed, w);
+}
+
 static void write_commit(struct write *w) {
-    const struct api_kind *k = storage_kind(w->c->kind);
     int answer = w->op == STORE_CREATE ? admission_still(w->admission) : ADMISSION_OK;
     if (answer != ADMISSION_OK) {
         write_refused(w, answer);
         return;
     }
-    struct commit commit = {w->op, k, w->object, w->current ? w->current->revision : 0};
+    struct commit commit = commit_of(w);
     w->sent = true;
     if (w->op != STORE_CREATE) write_order_begin(w);
-    commit_submit(w->api, &commit, w->op == STORE_CREATE ? on_created : write_changed, w);
+    commit_encode(&commit, &w->text);
+    write_next(w, send_text);
 }
 
 static void on_stored_form(struct write *w, const struct err *err) {

@@ -50,6 +50,7 @@ struct write {
     struct api_object *asked;     /* the same in the version of the request, when a webhook has
                                      made the stored one from it; else NULL */
     enum store_op op;             /* of the commit that waits for the webhook */
+    struct commit_text text;      /* of the commit, between its two parts */
     struct admission *admission;
     managed_list sent_fields; /* managedFields that the client sent */
     struct managed managed;   /* managedFields to be */

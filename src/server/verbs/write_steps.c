@@ -3,6 +3,7 @@
  * of the object, and together they take milliseconds for one of 1 MB, for which whoever sends a
  * request would wait. So each is a step, and one step is done in a turn of the loop.
  */
+#include "base/clock.h"
 #include "base/own.h"
 #include "base/vec.h"
 #include "server/verbs/write_impl.h"
@@ -15,10 +16,16 @@ struct step {
 };
 
 static VEC(struct step) steps; /* of all objects, in the order of their coming */
-static bool scheduled;
+static bool scheduled, put_off;
 
 static void run(void *user) {
     struct loop *l = user;
+    /* Not upon what others have made of this turn already, but in the next one in any case. */
+    put_off = !put_off && clock_span_ns() >= loop_turn_began_ns(l) + CLOCK_SLICE_NS;
+    if (put_off) {
+        loop_after_events(l, run, l);
+        return;
+    }
     struct step s = steps.v[0];
     vec_remove(&steps, 0);
     s.fn(s.w);
