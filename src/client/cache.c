@@ -117,12 +117,23 @@ static struct place lower_bound(const struct cache *c, const char *ns, const cha
     return p;
 }
 
+/* The place behind p, where an entry is that comes before (ns, name): is it that of (ns, name)? */
+static bool just_behind(const struct cache *c, struct place p, const char *ns, const char *name) {
+    const struct block *b = c->blocks.v[p.block];
+    if (p.at + 1 < b->n) return order(b->v[p.at + 1], ns, name) >= 0;
+    return p.block + 1 == c->blocks.n || order(c->blocks.v[p.block + 1]->v[0], ns, name) > 0;
+}
+
 static struct cached *find(const struct cache *c, const char *ns, const char *name,
                            struct place *ret) {
     struct cached *e = entry_at(c, c->last);
+    int d = e ? order(e, ns, name) : 1;
     *ret = c->last;
-    if (e && order(e, ns, name) == 0) return e;
-    *ret = lower_bound(c, ns, name);
+    if (d == 0) return e;
+    if (d < 0 && just_behind(c, c->last, ns, name)) /* names that are counted come like that */
+        ret->at++;
+    else
+        *ret = lower_bound(c, ns, name);
     e = entry_at(c, *ret);
     return e && order(e, ns, name) == 0 ? e : NULL;
 }
