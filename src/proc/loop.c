@@ -56,6 +56,10 @@ struct loop {
     void (*on_turn)(void *user, uint64_t busy_ns);
     void *on_turn_user;
     uint64_t turn_began_ns; /* when the first callback of this turn was called; 0: none was */
+    uv_idle_t look;         /* runs: uv does not wait */
+    uint64_t look_ns;       /* 0: the loop never looks without sleeping */
+    uint64_t rest_ns;       /* when the last turn ended */
+    unsigned soon;          /* events in a row that came soon after a turn */
     const struct loop_env *env;
     VEC(struct timer *) heap;
     uint64_t next_order;
@@ -67,6 +71,9 @@ struct loop {
 };
 
 enum { IDLE_WAKE_MS = 3600 * 1000 };
+/* Looking begins after so many events in a row (a request now and then is a few, too) that came
+ * within so many times as long as it takes: to who sleeps they come later. */
+enum { SOON_MIN = 4, SOON_TIMES = 3 };
 /* A turn of several slices is about so long, and each of them has so much at least. */
 enum { TURN_NS = 2 * CLOCK_SLICE_NS, LEAST_NS = CLOCK_SLICE_NS / 4 };
 #define NOT_IN_HEAP SIZE_MAX
@@ -108,12 +115,40 @@ static void turn_mark(struct loop *l) {
     if (!l->turn_began_ns) l->turn_began_ns = clock_span_ns();
 }
 
+static void on_look(uv_idle_t *look) {}
+
+/* Whether to wait for the next event without sleeping; the first turn after the last event begins
+ * the time anew. */
+static void look_on(struct loop *l) {
+    if (!l->look_ns || (l->soon < SOON_MIN && !l->turn_began_ns)) return;
+    uint64_t now = clock_span_ns();
+    if (l->turn_began_ns) l->rest_ns = now;
+    if (l->soon >= SOON_MIN && now - l->rest_ns < l->look_ns)
+        uv_idle_start(&l->look, on_look);
+    else
+        uv_idle_stop(&l->look);
+}
+
+static void event_mark(struct loop *l) {
+    if (l->turn_began_ns) return;
+    turn_mark(l);
+    bool soon = l->turn_began_ns - l->rest_ns < SOON_TIMES * l->look_ns;
+    l->soon = soon ? l->soon + 1 : 0;
+}
+
+void loop_look(struct loop *l, uint64_t for_ns) {
+    l->look_ns = for_ns;
+    l->soon = 0;
+    uv_idle_stop(&l->look);
+}
+
 /* Just before the loop asks for new events: who has come since the last time waits no longer. */
 static void on_prepare(uv_prepare_t *p) {
     struct loop *l = p->data;
     l->polling = true;
     if (l->turn_began_ns && l->on_turn)
         l->on_turn(l->on_turn_user, clock_span_ns() - l->turn_began_ns);
+    look_on(l);
     l->turn_began_ns = 0;
 }
 
@@ -285,7 +320,7 @@ void loop_after_events(struct loop *l, void (*fn)(void *user), void *user) {
 
 static void on_poll(uv_poll_t *p, int status, int events) {
     struct fd_watch *w = p->data;
-    turn_mark(w->loop);
+    event_mark(w->loop);
     unsigned got = (unsigned)events & w->events;
     if (status < 0) {
         /* libuv stops the watch on EPOLLERR; the owner must still learn of the next event. */
@@ -357,6 +392,7 @@ struct loop *loop_new(const struct loop_env *env) {
     uv_idle_init(&l->uv, &l->idle);
     uv_prepare_init(&l->uv, &l->prepare);
     uv_check_init(&l->uv, &l->check);
+    uv_idle_init(&l->uv, &l->look);
     l->prepare.data = l;
     l->check.data = l;
     uv_prepare_start(&l->prepare, on_prepare);
@@ -381,6 +417,7 @@ void loop_free(struct loop *l) {
     uv_close((uv_handle_t *)&l->idle, NULL);
     uv_close((uv_handle_t *)&l->prepare, NULL);
     uv_close((uv_handle_t *)&l->check, NULL);
+    uv_close((uv_handle_t *)&l->look, NULL);
     uv_run(&l->uv, UV_RUN_DEFAULT);
     assert(l->heap.n == 0);
     int r = uv_loop_close(&l->uv);

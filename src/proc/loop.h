@@ -59,6 +59,13 @@ uint64_t loop_turn_began_ns(const struct loop *l);
  * nothing. By clock_span_ns. */
 uint64_t loop_slice_end(const struct loop *l, uint64_t slice_ns);
 
+/* From now on, when the last events each came soon (three times for_ns) after what the one before
+ * had caused, the loop looks for the next one for that long before it sleeps: to be woken takes
+ * longer than most answers of a service that is asked one thing after the other. for_ns 0: it
+ * always sleeps. Then loop_run_once may return without an event. */
+void loop_look(struct loop *l, uint64_t for_ns);
+enum { LOOP_LOOK_NS = 150 * 1000 }; /* more than the store needs for one write */
+
 /* Told at the end of each turn in which something ran how long that was: what whoever came
  * meanwhile has waited. At most one listener. */
 void loop_on_turn(struct loop *l, void (*fn)(void *user, uint64_t busy_ns), void *user);

@@ -247,6 +247,43 @@ TEST(after_events_is_when_all_events_were_handed_out) {
     close(copy);
 }
 
+static void take_byte(void *user, unsigned events) {
+    char c;
+    assert_int_equal(read(*(int *)user, &c, 1), 1);
+}
+
+static void count_up(void *user) { ++*(int *)user; }
+
+TEST(a_loop_that_looks_does_not_sleep_while_events_come_soon) {
+    const uint64_t hour_ns = UINT64_C(3600) * 1000 * 1000 * 1000;
+    struct loop *l = loop_new(NULL);
+    int fds[2], fired = 0;
+    struct timer *t = timer_new(l, count_up, &fired);
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    struct fd_watch *w = fd_watch_new(l, fds[0], FD_READ, take_byte, &fds[0]);
+    loop_look(l, hour_ns);
+    timer_start(t, 20, 0);
+    loop_run_once(l, 1000); /* nothing has come yet: it sleeps until the timer */
+    assert_int_equal(fired, 1);
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(write(fds[1], "x", 1), 1);
+        loop_run_once(l, 1000);
+    }
+    alarm(30);
+    loop_run_once(l, 60 * 1000); /* does not wait for the whole minute */
+    loop_look(l, 0);
+    loop_run_once(l, 0);
+    timer_start(t, 20, 0);
+    loop_run_once(l, 1000);
+    assert_int_equal(fired, 2);
+    alarm(0);
+    fd_watch_free(w);
+    timer_free(t);
+    loop_free(l);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static uint64_t slices[2];
 
 static void measure_slices(void *user) {

@@ -331,6 +331,7 @@ static int api_start(struct service_ctx *ctx, struct err *err) {
     mallopt(M_TRIM_THRESHOLD, 2 * KEEP_BYTES);
     mallopt(M_TOP_PAD, KEEP_BYTES / 4);
     turns_measure(ctx->loop);
+    loop_look(ctx->loop, LOOP_LOOK_NS);
     cache_init(&api->cache);
     api->authz = authz_new(api);
     api->flow = flow_new(api);

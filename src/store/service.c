@@ -46,6 +46,7 @@ static int store_start(struct service_ctx *ctx, struct err *err) {
     if (fd < 0) return err_set(err, ERR_INTERNAL, "no socket was handed over");
     mallopt(M_TRIM_THRESHOLD, KEEP_BYTES); /* quiet moments give it back */
     mallopt(M_TOP_PAD, KEEP_BYTES / 32);
+    loop_look(ctx->loop, LOOP_LOOK_NS);
     uid_t api = service_uid("api");
     store.server = store_server_new(ctx->loop, store.backend);
     store.listener = ipc_listen(ctx->loop, fd, &api, 1, store_server_accept, store.server);
