@@ -69,12 +69,16 @@ static void warm_up(struct conn *c) {
     SSL_clear_mode(c->ssl, SSL_MODE_RELEASE_BUFFERS);
 }
 
+static void give_buffers_back(struct conn *c) {
+    SSL_set_mode(c->ssl, SSL_MODE_RELEASE_BUFFERS);
+    SSL_free_buffers(c->ssl); /* unless there is something in them: then it does so later */
+}
+
 static void cool_down(struct conn *c) {
     if (!c->warm) return;
     c->warm = false;
     n_warm--;
-    SSL_set_mode(c->ssl, SSL_MODE_RELEASE_BUFFERS);
-    SSL_free_buffers(c->ssl); /* unless there is something in them: then it does so later */
+    give_buffers_back(c);
 }
 
 void conn_hold(struct conn *c) { c->holds++; }
@@ -167,7 +171,8 @@ static void after_sending(struct conn *c) {
 }
 
 static bool send_turns(struct conn *c) {
-    bool progress = false;
+    bool progress = false, keeps = c->ssl && !c->warm && c->out.bytes > SERVER_RECORD_BYTES;
+    if (keeps) SSL_clear_mode(c->ssl, SSL_MODE_RELEASE_BUFFERS); /* from record to record */
     for (int turn = 0;; turn++) {
         if (c->protocol && c->protocol->fill) c->protocol->fill(c);
         if (turn == (c->ssl ? TLS_OUT_RECORDS : FLUSH_TURNS))
@@ -179,6 +184,7 @@ static bool send_turns(struct conn *c) {
         outq_consume(&c->out, (size_t)n);
         progress = true;
     }
+    if (keeps) give_buffers_back(c);
     return progress;
 }
 
