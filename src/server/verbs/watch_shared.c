@@ -72,6 +72,7 @@ void watch_shared_add(struct watch_frames *f, uint64_t revision) {
 }
 
 struct slice watch_shared_after(const struct watch_frames *f, uint64_t revision) {
+    if (!f->bytes.n) return (struct slice){0};
     size_t low = 0, high = f->marks.n; /* the first mark after it */
     while (low < high) {
         size_t middle = low + (high - low) / 2;
