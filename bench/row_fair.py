@@ -13,10 +13,8 @@ import json
 import os
 import re
 import resource
-import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from instance import Instance
@@ -157,7 +155,7 @@ def one_round(program, a, turns, files, attack, ms, last):
     return out
 
 
-def run(build, directory, rounds, ms, attacks):
+def run(build, rounds, ms, attacks):
     program = str(Path(build) / "bench/bench_fair")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16384), hard))
@@ -169,10 +167,9 @@ def run(build, directory, rounds, ms, attacks):
         files = {}
         for name, data in {"neighbour": request(tokens["neighbour"], "GET", NEIGHBOUR),
                            **{n: request(tokens["abuser"], *x[1:5]) for n, x in ATTACKS.items()}}.items():
-            files[name] = os.path.join(directory, name.replace(" ", "-"))
+            files[name] = os.path.join(a.root, "request-" + name.replace(" ", "-"))
             Path(files[name]).write_bytes(data)
-        for place in (a.root, directory):
-            os.chmod(place, 0o755)  # the attacker is another user
+        os.chmod(a.root, 0o755)  # the attacker is another user
         turns = Turns(a)
         for _ in range(rounds):
             for attack in attacks:
@@ -191,7 +188,7 @@ def run(build, directory, rounds, ms, attacks):
 
 
 def measure(build, directory, rounds, limits, rows, notes):
-    results, out = run(build, str(directory), min(rounds, ROUNDS), 1000, SHORT), []
+    results, out = run(build, min(rounds, ROUNDS), 1000, SHORT), []
     quiet = percentile([r["p99_us"] for r in results[None]], 0.5)
     for attack, rs in results.items():
         m = Measure(19, f"neighbour's GET p99, {attack or 'quiet'}", "ms")
@@ -220,11 +217,7 @@ def main():
     import run as bench
     bench.network()
     bench.cover_unified()
-    directory = tempfile.mkdtemp(prefix="atoll-fair-")
-    try:
-        results = run(os.path.abspath(o.build), directory, o.rounds, o.ms, o.attacks or list(ATTACKS))
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    results = run(os.path.abspath(o.build), o.rounds, o.ms, o.attacks or list(ATTACKS))
     quiet = percentile([r["p99_us"] for r in results[None]], 0.5)
     for attack, rs in results.items():
         p50, p99 = (percentile([r[k] for r in rs], 0.5) / 1000 for k in ("p50_us", "p99_us"))

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 import measure
@@ -79,7 +80,7 @@ def limits_of(build):
 
 
 def run_rows(o, directory):
-    done, measures, notes = set(), [], []
+    done, measures, notes, failed = set(), [], [], []
     for row in o.rows:
         module = ROWS[row]
         if module in done:
@@ -88,8 +89,12 @@ def run_rows(o, directory):
         scratch = Path(directory) / module.__name__
         scratch.mkdir()
         wanted = [r for r in o.rows if ROWS[r] is module]
-        measures += module.measure(o.build, scratch, o.rounds, limits_of(o.build), wanted, notes)
-    return measures, notes
+        try:
+            measures += module.measure(o.build, scratch, o.rounds, limits_of(o.build), wanted, notes)
+        except Exception:  # what the others have measured is kept
+            traceback.print_exc()
+            failed.append(module.__name__)
+    return measures, notes, failed
 
 
 def inside(o):
@@ -98,7 +103,7 @@ def inside(o):
     cover_unified()
     directory = tempfile.mkdtemp(prefix="atoll-bench-")
     try:
-        measures, notes = run_rows(o, directory)
+        measures, notes, failed = run_rows(o, directory)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     print()
@@ -109,21 +114,23 @@ def inside(o):
     print(f"\n{measure.machine()}; load average before the run {load:.1f}")
     stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     print(f"written: {measure.write_csv(measures, stamp).relative_to(TOP)}")
-    if not o.no_doc and o.rows == sorted(ROWS):
+    if failed:
+        print(f"failed: {', '.join(failed)}")
+    elif not o.no_doc and o.rows == sorted(ROWS):
         measure.write_doc(measures, notes, load)
         print(f"written: {measure.DOC.relative_to(TOP)}")
+    return 1 if failed else 0
 
 
 def main():
     o = arguments()
     if os.environ.get(INSIDE):
-        inside(o)
-        return 0
+        return inside(o)
     if os.geteuid() != 0:
         print("bench: must be root: sudo make bench", file=sys.stderr)
         return 1
     prepare(o)
-    say("measuring; all rows take about a 25 minutes")
+    say("measuring; all rows take about 37 minutes")
     return subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private",
                            sys.executable, *sys.argv], env=dict(os.environ, **{INSIDE: "1"}, PYTHONDONTWRITEBYTECODE="1"),
                           timeout=3600).returncode
