@@ -129,7 +129,7 @@ def part_sanitize(totals, _):
 
 def pytest(totals, folder, extra=()):
     report = TOP / f".pytest-{folder.replace('/', '-')}.xml"
-    p = subprocess.Popen(["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", f"--junitxml={report}",
+    p = subprocess.Popen(["/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "--tb=short", f"--junitxml={report}",
                           *extra, f"tests/{folder}"], cwd=TOP, env=ENV)
     try:
         p.wait(PYTEST_S)
