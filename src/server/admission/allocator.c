@@ -53,21 +53,22 @@ static void reserve(struct allocator *x, uint32_t value, uint64_t now_ms) {
     x->reserved_at = (x->reserved_at + 1) % RESERVED_MAX;
 }
 
-static enum allocation take(struct allocator *x, uint32_t wanted, uint64_t now_ms, uint64_t random,
+static enum allocation take(struct api *api, struct allocator *x, uint32_t wanted, bool keep,
                             uint32_t *ret) {
+    uint64_t now_ms = loop_now_ms(api->loop);
     if (wanted) {
         if (wanted < x->first || wanted - x->first >= x->n) return ALLOCATION_OUT_OF_RANGE;
         if (taken(x, wanted, now_ms)) return ALLOCATION_TAKEN;
         *ret = wanted;
-        reserve(x, wanted, now_ms);
+        if (keep) reserve(x, wanted, now_ms);
         return ALLOCATED;
     }
-    uint32_t span = x->n - x->low, start = (uint32_t)(random % span);
+    uint32_t span = x->n - x->low, start = (uint32_t)(loop_random(api->loop) % span);
     for (uint32_t i = 0; i < span; i++) {
         uint32_t value = x->first + x->low + (start + i) % span;
         if (taken(x, value, now_ms)) continue;
         *ret = value;
-        reserve(x, value, now_ms);
+        if (keep) reserve(x, value, now_ms);
         return ALLOCATED;
     }
     return ALLOCATION_FULL;
@@ -143,12 +144,11 @@ void allocator_fill(struct api *api) {
     for (struct object *o; (o = key_index_next(&res->index, &at));) count_service(api, o, 1);
 }
 
-enum allocation allocator_address(struct api *api, struct arena *a, const char *wanted,
+enum allocation allocator_address(struct api *api, struct arena *a, const char *wanted, bool keep,
                                   const char **ret_ip) {
     uint32_t ip = 0, got;
     if (!str_empty(wanted) && !parse_ip(wanted, &ip)) return ALLOCATION_OUT_OF_RANGE;
-    enum allocation how =
-        take(api->addresses, ip, loop_now_ms(api->loop), loop_random(api->loop), &got);
+    enum allocation how = take(api, api->addresses, ip, keep, &got);
     if (how != ALLOCATED) return how;
     struct in_addr in = {htonl(got)};
     char text[INET_ADDRSTRLEN];
@@ -157,10 +157,9 @@ enum allocation allocator_address(struct api *api, struct arena *a, const char *
     return ALLOCATED;
 }
 
-enum allocation allocator_port(struct api *api, int32_t wanted, int32_t *ret_port) {
+enum allocation allocator_port(struct api *api, int32_t wanted, bool keep, int32_t *ret_port) {
     uint32_t got;
-    enum allocation how =
-        take(api->ports, (uint32_t)wanted, loop_now_ms(api->loop), loop_random(api->loop), &got);
+    enum allocation how = take(api, api->ports, (uint32_t)wanted, keep, &got);
     if (how == ALLOCATED) *ret_port = (int32_t)got;
     return how;
 }

@@ -13,9 +13,10 @@ void allocator_stop(struct api *api);
 void allocator_fill(struct api *api); /* once, after the first snapshot */
 
 enum allocation { ALLOCATED, ALLOCATION_TAKEN, ALLOCATION_OUT_OF_RANGE, ALLOCATION_FULL };
-/* wanted NULL or "": any. *ret_ip is in the arena. */
-enum allocation allocator_address(struct api *api, struct arena *a, const char *wanted,
+/* wanted NULL or "": any. Without keep (a dry run) the next caller may get the same. *ret_ip is in
+ * the arena. */
+enum allocation allocator_address(struct api *api, struct arena *a, const char *wanted, bool keep,
                                   const char **ret_ip);
-/* wanted 0: any. */
-enum allocation allocator_port(struct api *api, int32_t wanted, int32_t *ret_port);
+/* wanted 0: any; keep as above. */
+enum allocation allocator_port(struct api *api, int32_t wanted, bool keep, int32_t *ret_port);
 const char *allocator_range(struct api *api); /* the service CIDR as text */

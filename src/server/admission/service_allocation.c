@@ -61,7 +61,7 @@ static void allocate_port(struct admission *ad, struct core_v1_service_spec *spe
     if (!p->node_port) p->node_port = inherited(old, p);
     if (p->node_port && (held(old, p->node_port) || given(spec, i, p->node_port))) return;
     const char *field = arena_printf(ad->a, "spec.ports[%zu].nodePort", i);
-    switch (allocator_port(ad->api, p->node_port, &p->node_port)) {
+    switch (allocator_port(ad->api, p->node_port, !ad->dry_run, &p->node_port)) {
     case ALLOCATED: return;
     case ALLOCATION_TAKEN:
         cause_invalid_int(causes, field, p->node_port, "provided port is already allocated");
@@ -93,7 +93,7 @@ void service_allocate(struct admission *ad, struct api_causes *causes) {
     if (str_empty(spec->cluster_ip) && old) spec->cluster_ip = old->cluster_ip;
     if (str_empty(spec->cluster_ip) || (!old && !str_eq(spec->cluster_ip, "None"))) {
         const char *wanted = spec->cluster_ip, *ip = NULL;
-        enum allocation how = allocator_address(ad->api, ad->a, wanted, &ip);
+        enum allocation how = allocator_address(ad->api, ad->a, wanted, !ad->dry_run, &ip);
         if (how != ALLOCATED) {
             explain(causes, "spec.clusterIPs", str_or(wanted, ""), how, allocator_range(ad->api));
             return;
