@@ -94,6 +94,7 @@ void route_parse(const struct request *r, struct route *ret) {
     ret->name = part(&p, at + 1);
     ret->subresource = part(&p, at + 2);
     if (p.n > at + 3) ret->rest = rest_of(r->path, at + 3);
-    ret->verb = watch ? "watch" : verb_of(r, ret);
+    bool reads = str_eq(r->method, "GET") || str_eq(r->method, "HEAD");
+    ret->verb = watch && reads ? "watch" : watch ? NULL : verb_of(r, ret);
     if (!ret->verb && str_eq(ret->subresource, "proxy")) ret->verb = lower(r->arena, r->method);
 }

@@ -29,6 +29,7 @@ static const struct {
     {"GET", "/api", false, "get", "", "", "", "", "", "", ""},
     {"GET", "/", false, "get", "", "", "", "", "", "", ""},
     {"TRACE", "/api/v1/pods", true, NULL, "", "v1", "", "pods", "", "", ""},
+    {"POST", "/api/v1/watch/pods", true, NULL, "", "v1", "", "pods", "", "", ""},
 };
 
 TEST(paths_become_routes) {
