@@ -20,10 +20,11 @@ enum { /* api_kind.flags */
        API_HAS_STATUS =
            2, /* /status subresource; main writes ignore status, status writes ignore the rest */
        API_HAS_SCALE = 4,
-       API_VIRTUAL = 8,               /* never stored: reviews, TokenRequest; POST only */
-       API_GENERATION = 16,           /* metadata.generation counts spec changes */
-       API_UNCONDITIONAL_UPDATE = 32, /* update without resourceVersion is allowed */
-       API_CREATE_ON_UPDATE = 256,    /* a PUT makes what is not there */
+       API_VIRTUAL = 8,                /* never stored: reviews, TokenRequest; POST only */
+       API_GENERATION = 16,            /* metadata.generation counts spec changes */
+       API_UNCONDITIONAL_UPDATE = 32,  /* update without resourceVersion is allowed */
+       API_CREATE_ON_UPDATE = 256,     /* a PUT makes what is not there */
+       API_NO_COLLECTION_DELETE = 512, /* deleted one by one only: no deletecollection */
        API_READ_ONLY = 128, /* a virtual kind that is made when asked for: get and list only */
        API_CONVERTED = 64,  /* never stored in this form: the kind with the same store_prefix and
                                without this flag is (api/convert.h) */

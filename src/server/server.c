@@ -71,7 +71,8 @@ static void run_verb(struct call *c) {
         component_status_handle(c);
         return;
     }
-    if (c->kind->flags & API_VIRTUAL && !str_eq(c->route.verb, "create")) {
+    if ((c->kind->flags & API_VIRTUAL && !str_eq(c->route.verb, "create")) ||
+        (c->kind->flags & API_NO_COLLECTION_DELETE && str_eq(c->route.verb, "deletecollection"))) {
         reply_method_not_allowed(c);
         return;
     }

@@ -340,7 +340,6 @@ TEST(default_fills_constants_and_is_idempotent) {
     assert_string_equal(pod->spec.restart_policy, "Always");
     assert_int_equal(*pod->spec.termination_grace_period_seconds, 30);
     assert_non_null(pod->spec.security_context);
-    assert_true(*pod->spec.enable_service_links);
     const struct core_v1_container *c = &pod->spec.containers.v[0];
     assert_string_equal(c->ports.v[0].protocol, "TCP");
     assert_int_equal(c->liveness_probe->failure_threshold, 3);

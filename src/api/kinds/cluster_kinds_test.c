@@ -136,6 +136,43 @@ TEST(budgets_priorities_and_runtimes_say_what_is_wrong) {
     test_validations(cases, ARRAY_LEN(cases));
 }
 
+TEST(names_are_as_free_as_upstream) {
+    static const struct validation cases[] = {
+        {"policy/v1", "PodDisruptionBudget",
+         "{'metadata':{'name':'B_1','namespace':'n'},'spec':{}}", ""},
+        {"v1", "Event",
+         "{'metadata':{'name':'B_1','namespace':'n'},'involvedObject':{'namespace':'n'}}", ""},
+    };
+    OWN(arena_free_p) struct arena *a = arena_new();
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct api_causes causes = {.a = a};
+        struct api_object *o = test_load(a, cases[i].api_version, cases[i].kind, cases[i].json);
+        api_validate_metadata(api_kind_by_api_version(cases[i].api_version, cases[i].kind),
+                              &o->metadata, NULL, &causes);
+        assert_int_equal(causes.n, 0);
+    }
+}
+
+TEST(the_rest_says_what_is_wrong) {
+    static const struct validation cases[] = {
+        {"v1", "Node", "{" CLUSTER ",'status':{'capacity':{'cpu':'-1'},'allocatable':{'cpu':'1'}}}",
+         "status.capacity.cpu: Invalid value: \"-1\": must be greater than or equal to 0"},
+        {"v1", "Secret", "{" META ",'type':'kubernetes.io/ssh-auth','data':{'ssh-privatekey':''}}",
+         "data[ssh-privatekey]: Required value"},
+        {"networking.k8s.io/v1", "Ingress",
+         "{" META ",'spec':{'defaultBackend':{'resource':{'kind':'a/b'}}}}",
+         "spec.defaultBackend.resource.kind: Invalid value: \"a/b\": may not contain '/'\n"
+         "spec.defaultBackend.resource.name: Required value: name is required"},
+        {"v1", "LimitRange", "{" META ",'spec':{'limits':[{'type':'a/b/c'}]}}",
+         "spec.limits[0].type: Invalid value: \"a/b/c\": a qualified name must consist of "
+         "alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+         "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+         "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and "
+         "'/' (e.g. 'example.com/MyName')"},
+    };
+    test_validations(cases, ARRAY_LEN(cases));
+}
+
 TEST(storage_says_what_is_wrong) {
     static const struct validation cases[] = {
         {"v1", "PersistentVolume",
@@ -160,6 +197,19 @@ TEST(storage_says_what_is_wrong) {
          "{" CLUSTER ",'spec':{'attacher':'a','nodeName':'n','source':{}}}",
          "spec.source: Required value: must specify exactly one of inlineVolumeSpec and "
          "persistentVolumeName"},
+        {"v1", "PersistentVolume",
+         "{" CLUSTER ",'spec':{'accessModes':['ReadOnlyMany'],'capacity':{'storage':'1'},'csi':{"
+         "'driver':'D.e','volumeHandle':'h','nodeStageSecretRef':{'name':'s'}},'nodeAffinity':{"
+         "'required':{'nodeSelectorTerms':[{'matchExpressions':[{'key':'k','operator':'In'}]}]}}}}",
+         "spec.nodeAffinity.required.nodeSelectorTerms[0].matchExpressions[0].values: Required "
+         "value: must be specified when `operator` is 'In' or 'NotIn'\n"
+         "spec.csi.nodeStageSecretRef.namespace: Required value"},
+        {"storage.k8s.io/v1", "StorageClass",
+         "{" CLUSTER ",'provisioner':'p','allowedTopologies':[{'matchLabelExpressions':[{'key':'k',"
+         "'values':['a','a']},{'key':'k','values':['b']}]},{}]}",
+         "allowedTopologies[0].matchLabelExpressions[0].values[1]: Duplicate value: \"a\"\n"
+         "allowedTopologies[0].matchLabelExpressions[1].key: Duplicate value: \"k\"\n"
+         "allowedTopologies[1].matchLabelExpressions: Duplicate value: \"\""},
         {"snapshot.storage.k8s.io/v1", "VolumeSnapshot", "{" META ",'spec':{'source':{}}}",
          "spec.source: Invalid value: \"\": exactly one of persistentVolumeClaimName and "
          "volumeSnapshotContentName must be set"},

@@ -10,6 +10,13 @@ static void handler_validate(size_t n, const char *path, struct api_causes *caus
     if (n > 1) cause_forbidden(causes, path, "may not specify more than 1 handler type");
 }
 
+static void headers_validate(const struct core_v1_http_get_action *get, const char *path,
+                             struct api_causes *causes) {
+    for (size_t i = 0; get && i < get->http_headers.n; i++)
+        name_validate(causes, path_of(causes, "%s.httpGet.httpHeaders", path), NAME_HTTP_HEADER,
+                      get->http_headers.v[i].name);
+}
+
 static void probe_validate(const struct core_v1_probe *p, bool once, const char *path,
                            struct api_causes *causes) {
     if (!p) return;
@@ -18,16 +25,15 @@ static void probe_validate(const struct core_v1_probe *p, bool once, const char 
     if (once && p->success_threshold != 1)
         cause_invalid_int(causes, path_of(causes, "%s.successThreshold", path),
                           p->success_threshold, "must be 1");
-    for (size_t i = 0; p->http_get && i < p->http_get->http_headers.n; i++)
-        name_validate(causes, path_of(causes, "%s.httpGet.httpHeaders", path), NAME_HTTP_HEADER,
-                      p->http_get->http_headers.v[i].name);
+    headers_validate(p->http_get, path, causes);
 }
 
 static void hook_validate(const struct core_v1_lifecycle_handler *h, const char *path,
                           struct api_causes *causes) {
-    if (h)
-        handler_validate((size_t) !!h->exec + !!h->http_get + !!h->tcp_socket + !!h->sleep, path,
-                         causes);
+    if (!h) return;
+    handler_validate((size_t) !!h->exec + !!h->http_get + !!h->tcp_socket + !!h->sleep, path,
+                     causes);
+    headers_validate(h->http_get, path, causes);
 }
 
 static void probes_validate(const struct core_v1_container *c, const char *path,
@@ -77,7 +83,8 @@ static void ports_validate(const struct core_v1_container *c, bool host_network,
         const char *at = path_of(causes, "%s.ports[%zu]", path, i);
         if (!str_empty(p->name) && map_put(&names, slice_of(p->name), (void *)p))
             cause_duplicate(causes, path_of(causes, "%s.name", at), p->name);
-        if (host_network && p->host_port != p->container_port)
+        /* Absent in templates only: pods have got it by default. */
+        if (host_network && p->host_port && p->host_port != p->container_port)
             cause_invalid_int(causes, path_of(causes, "%s.containerPort", at), p->container_port,
                               "must match `hostPort` when `hostNetwork` is true");
         if (!str_empty(p->host_ip) && !ip_valid(p->host_ip))
@@ -121,6 +128,23 @@ static void mounts_validate(const struct core_v1_container *c, const struct map 
     }
 }
 
+/* Raw block devices are volumes of claims. */
+static void devices_validate(const struct core_v1_container *c, const struct map *volumes,
+                             const char *path, struct api_causes *causes) {
+    for (size_t i = 0; i < c->volume_devices.n; i++) {
+        const char *name = c->volume_devices.v[i].name;
+        const char *at = path_of(causes, "%s.volumeDevices[%zu].name", path, i);
+        if (str_empty(name)) continue;
+        const struct core_v1_volume *v = map_gets(volumes, name);
+        if (!v)
+            cause_not_found(causes, at, name);
+        else if (!v->persistent_volume_claim && !v->ephemeral)
+            cause_invalid(causes, at, name,
+                          "can only use volume source type of PersistentVolumeClaim or Ephemeral "
+                          "for block mode");
+    }
+}
+
 static void container_validate(const struct core_v1_container *c,
                                const struct core_v1_pod_spec *spec, const struct map *volumes,
                                const char *path, struct api_causes *causes) {
@@ -131,6 +155,7 @@ static void container_validate(const struct core_v1_container *c,
     ports_validate(c, spec->host_network, path, causes);
     env_validate(c, path, causes);
     mounts_validate(c, volumes, path, causes);
+    devices_validate(c, volumes, path, causes);
     probes_validate(c, path, causes);
     resources_validate(&c->resources, path_of(causes, "%s.resources", path), causes);
 }

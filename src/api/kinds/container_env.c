@@ -158,7 +158,7 @@ void resources_validate(const struct core_v1_resource_requirements *r, const cha
             cause_invalid(
                 causes, requests, request,
                 path_of(causes, "must be less than or equal to %s limit of %s", name, limit));
-        else if (!limit && is_extended(name))
+        else if (!limit && (is_extended(name) || str_starts(name, "hugepages-")))
             cause_required(causes, path_of(causes, "%s.limits", path),
                            "Limit must be set for non overcommitable resources");
     }

@@ -120,6 +120,10 @@ static void events_validate(const void *obj, const void *old, const char *subres
         if (str_empty(required[i].value)) cause_required(causes, required[i].field, NULL);
         too_long(required[i].field, required[i].value, 128, causes);
     }
+    if (e->series && e->series->count < 2)
+        cause_invalid_int(causes, "series.count", e->series->count, "should be at least 2");
+    if (e->series && str_empty(e->series->last_observed_time))
+        cause_required(causes, "series.lastObservedTime", NULL);
     too_long("note", e->note, 1024, causes);
     if (!str_eq(e->type, types[0]) && !str_eq(e->type, types[1]))
         cause_not_supported(causes, "type", str_or(e->type, ""), types, 2);

@@ -31,6 +31,21 @@ static void service_validate(const struct networking_v1_ingress_service_backend 
                           "must be between 1 and 65535, inclusive");
 }
 
+static void resource_validate(const struct core_v1_typed_local_object_reference *r,
+                              const char *path, struct api_causes *causes) {
+    if (r->api_group)
+        name_validate(causes, path_of(causes, "%s.apiGroup", path), NAME_DNS_SUBDOMAIN,
+                      r->api_group);
+    if (str_empty(r->kind))
+        cause_required(causes, path_of(causes, "%s.kind", path), "kind is required");
+    else
+        name_validate(causes, path_of(causes, "%s.kind", path), NAME_PATH_SEGMENT, r->kind);
+    if (str_empty(r->name))
+        cause_required(causes, path_of(causes, "%s.name", path), "name is required");
+    else
+        name_validate(causes, path_of(causes, "%s.name", path), NAME_PATH_SEGMENT, r->name);
+}
+
 static void backend_validate(const struct networking_v1_ingress_backend *b, const char *path,
                              struct api_causes *causes) {
     if (b->resource && b->service)
@@ -39,6 +54,8 @@ static void backend_validate(const struct networking_v1_ingress_backend *b, cons
         service_validate(b->service, path, causes);
     else if (!b->resource)
         cause_invalid(causes, path, "", "resource or service backend is required");
+    else
+        resource_validate(b->resource, path_of(causes, "%s.resource", path), causes);
 }
 
 static void path_validate(const struct networking_v1_http_ingress_path *p, const char *path,

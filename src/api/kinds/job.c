@@ -75,6 +75,14 @@ static void own_labels_validate(const struct batch_v1_job *j, struct api_causes 
     }
 }
 
+/* By the UID, under its name of today or that of Jobs made before. */
+static bool own_selector_only(const struct batch_v1_job *j) {
+    const struct str_map *labels = &j->spec.selector->match_labels;
+    return labels->n == 1 && !j->spec.selector->match_expressions.n &&
+           (str_eq(labels->v[0].key, UID_KEY) || str_eq(labels->v[0].key, "controller-uid")) &&
+           str_eq(labels->v[0].value, j->metadata.uid);
+}
+
 static void selector_validate(const struct batch_v1_job *j, struct api_causes *causes) {
     struct selector *parsed;
     if (!j->spec.selector) {
@@ -82,6 +90,10 @@ static void selector_validate(const struct batch_v1_job *j, struct api_causes *c
         return;
     }
     label_selector_validate(causes, "spec.selector", j->spec.selector);
+    if (!(j->spec.manual_selector && *j->spec.manual_selector) && !own_selector_only(j))
+        cause_invalid_raw(causes, "spec.selector",
+                          type_json(causes->a, &meta_v1_label_selector_type, j->spec.selector),
+                          "`selector` not auto-generated");
     if (selector_from_labels(causes->a, j->spec.selector, &parsed, NULL) == 0 &&
         !selector_matches(parsed, &j->spec.template.metadata.labels))
         cause_invalid_raw(causes, "spec.template.metadata.labels",

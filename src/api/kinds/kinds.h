@@ -51,6 +51,8 @@ void pod_spec_validate(const struct core_v1_pod_spec *spec, const char *path,
                        struct api_causes *causes);
 void containers_validate(const struct core_v1_pod_spec *spec, const char *path,
                          struct api_causes *causes);
+/* How many sources a Volume or VolumeProjection (type) has: the pointers of the struct. */
+size_t source_count(const struct api_type *type, const void *v);
 void volumes_validate(const struct core_v1_pod_spec *spec, const char *path,
                       struct api_causes *causes);
 void security_validate(const struct core_v1_pod_spec *spec, const char *path,
@@ -94,6 +96,15 @@ const char *type_json(struct arena *a, const struct api_type *t, const void *obj
 /* FieldValueNotSupported unless value is one of these; an absent one is fine. */
 void choice_validate(const char *value, const char *const *choices, size_t n, const char *path,
                      struct api_causes *causes);
+/* node_selector.c: terms of matchExpressions and matchFields; path is that of the term or selector.
+ */
+void node_selector_term_validate(const struct core_v1_node_selector_term *t, const char *path,
+                                 struct api_causes *causes);
+void node_selector_validate(const struct core_v1_node_selector *s, const char *path,
+                            struct api_causes *causes);
+/* storage.c: the name of a CSI driver, which must be there: at most 63 bytes of a DNS subdomain, in
+ * either case. */
+void csi_name_validate(const char *name, const char *path, struct api_causes *causes);
 /* volume_source.c: a PersistentVolume's spec, also inside a VolumeAttachment. */
 void volume_spec_validate(const struct core_v1_persistent_volume_spec *spec, bool inlined,
                           const char *path, struct api_causes *causes);

@@ -115,6 +115,8 @@ static void limitrange_validate(const void *obj, const void *old, const char *su
         const char *type = path_of(causes, "%s.type", path);
         if (!str_empty(item->type) && !strchr(item->type, '/'))
             choice_validate(item->type, types, ARRAY_LEN(types), type, causes);
+        else if (!str_empty(item->type))
+            name_validate(causes, type, NAME_QUALIFIED, item->type);
         for (size_t j = 0; j < i && !str_empty(item->type); j++)
             if (str_eq(l->spec.limits.v[j].type, item->type)) {
                 cause_duplicate(causes, type, item->type);

@@ -3,17 +3,27 @@
 #include <string.h>
 
 #include "api/kinds/kinds.h"
+#include "api/values/quantity.h"
 
 #define ROLE_PREFIX "node-role.kubernetes.io/"
 #define ROLE_LABEL "kubernetes.io/role"
 
-/* podCIDR is the first of podCIDRs. */
+/* podCIDR is the first of podCIDRs; what nobody set aside can be given out. */
 static void node_defaults(struct arena *a, void *obj) {
     struct core_v1_node *n = obj;
     if (str_empty(n->spec.pod_cidr) && n->spec.pod_cidrs.n > 0)
         n->spec.pod_cidr = n->spec.pod_cidrs.v[0];
     if (!str_empty(n->spec.pod_cidr) && n->spec.pod_cidrs.n == 0)
         *ARENA_PUSH(a, &n->spec.pod_cidrs) = n->spec.pod_cidr;
+    if (!n->status.allocatable.n) n->status.allocatable = n->status.capacity;
+}
+
+static void amounts_validate(const struct str_map *amounts, const char *path,
+                             struct api_causes *causes) {
+    for (size_t i = 0; i < amounts->n; i++)
+        if (quantity_cmp(str_or(amounts->v[i].value, "0"), "0") < 0)
+            cause_invalid(causes, path_of(causes, "%s.%s", path, amounts->v[i].key),
+                          amounts->v[i].value, "must be greater than or equal to 0");
 }
 
 static void node_validate(const void *obj, const void *old_obj, const char *subresource,
@@ -28,6 +38,8 @@ static void node_validate(const void *obj, const void *old_obj, const char *subr
         name_validate(causes, path_of(causes, "spec.taints[%zu].value", i), NAME_LABEL_VALUE,
                       t->value);
     }
+    amounts_validate(&n->status.capacity, "status.capacity", causes);
+    amounts_validate(&n->status.allocatable, "status.allocatable", causes);
     if (!old) return;
     if (!str_empty(old->spec.pod_cidr) && !str_eq(n->spec.pod_cidr, old->spec.pod_cidr))
         cause_forbidden(causes, "spec.podCIDR",

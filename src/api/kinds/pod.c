@@ -26,6 +26,9 @@ static void host_ports(struct core_v1_container_list *list) {
 
 static void pod_defaults(struct arena *a, void *obj) {
     struct core_v1_pod *pod = obj;
+    const bool links = true; /* Pod only: templates stay as they were written */
+    if (!pod->spec.enable_service_links)
+        pod->spec.enable_service_links = arena_copy(a, &links, sizeof links);
     pod_spec_defaults(a, &pod->spec);
     requests_from_limits(a, &pod->spec.init_containers);
     requests_from_limits(a, &pod->spec.containers);

@@ -30,6 +30,8 @@ void pod_spec_defaults(struct arena *a, struct core_v1_pod_spec *spec) {
     spec->service_account = spec->service_account_name;
     for (size_t i = 0; i < spec->volumes.n; i++) {
         struct core_v1_volume *v = &spec->volumes.v[i];
+        if (source_count(&core_v1_volume_type, v) == 0)
+            v->empty_dir = ARENA_NEW(a, struct core_v1_empty_dir_volume_source);
         if (v->image && str_empty(v->image->pull_policy))
             v->image->pull_policy = pull_policy(str_or(v->image->reference, ""));
     }

@@ -6,6 +6,20 @@
 
 enum { DNS_NAMESERVERS_MAX = 3, DNS_SEARCHES_MAX = 32 };
 
+/* A domain, perhaps with a dot at its end and underscores, as in _tcp.example.com; "." is the root.
+ */
+static void search_validate(const char *search, const char *path, struct api_causes *causes) {
+    char *name = arena_str(causes->a, search);
+    size_t n = strlen(name);
+    if (str_eq(name, ".")) return;
+    if (n && name[n - 1] == '.') name[n - 1] = 0;
+    for (char *p = name; *p; p++)
+        if (*p == '_') *p = 'a';
+    const char *messages[NAME_MESSAGES_MAX];
+    size_t n_messages = name_messages(causes->a, NAME_DNS_SUBDOMAIN, name, messages);
+    for (size_t i = 0; i < n_messages; i++) cause_invalid(causes, path, search, messages[i]);
+}
+
 static void dns_validate(const struct core_v1_pod_spec *spec, const char *path,
                          struct api_causes *causes) {
     const struct core_v1_pod_dns_config *dns = spec->dns_config;
@@ -27,6 +41,9 @@ static void dns_validate(const struct core_v1_pod_spec *spec, const char *path,
     if (dns->searches.n > DNS_SEARCHES_MAX)
         cause_invalid_int(causes, path_of(causes, "%s.dnsConfig.searches", path),
                           (int64_t)dns->searches.n, "must not have more than 32 search paths");
+    for (size_t i = 0; i < dns->searches.n; i++)
+        search_validate(str_or(dns->searches.v[i], ""),
+                        path_of(causes, "%s.dnsConfig.searches[%zu]", path, i), causes);
     for (size_t i = 0; i < dns->options.n; i++)
         if (str_empty(dns->options.v[i].name))
             cause_required(causes, path_of(causes, "%s.dnsConfig.options[%zu]", path, i),
@@ -53,51 +70,18 @@ static void toleration_validate(const struct core_v1_toleration *t, const char *
     }
 }
 
-static void node_requirements(const struct core_v1_node_selector_requirement_list *list,
-                              const char *path, struct api_causes *causes) {
-    for (size_t i = 0; i < list->n; i++) {
-        const struct core_v1_node_selector_requirement *r = &list->v[i];
-        const char *values = path_of(causes, "%s[%zu].values", path, i);
-        if ((str_eq(r->operator, "In") || str_eq(r->operator, "NotIn")) && r->values.n == 0)
-            cause_required(causes, values, "must be specified when `operator` is 'In' or 'NotIn'");
-        if ((str_eq(r->operator, "Exists") || str_eq(r->operator, "DoesNotExist")) && r->values.n)
-            cause_forbidden(causes, values,
-                            "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
-        if ((str_eq(r->operator, "Gt") || str_eq(r->operator, "Lt")) && r->values.n != 1)
-            cause_required(causes, values,
-                           "must be specified single value when `operator` is 'Lt' or 'Gt'");
-    }
-}
-
-static void node_term(const struct core_v1_node_selector_term *t, const char *path,
-                      struct api_causes *causes) {
-    node_requirements(&t->match_expressions, path_of(causes, "%s.matchExpressions", path), causes);
-    node_requirements(&t->match_fields, path_of(causes, "%s.matchFields", path), causes);
-    for (size_t i = 0; i < t->match_fields.n; i++)
-        if (!str_eq(t->match_fields.v[i].key, "metadata.name"))
-            cause_invalid(causes, path_of(causes, "%s.matchFields[%zu].key", path, i),
-                          str_or(t->match_fields.v[i].key, ""), "not a valid field selector key");
-}
-
 static void node_affinity(const struct core_v1_node_affinity *n, const char *path,
                           struct api_causes *causes) {
-    if (n->required_during_scheduling_ignored_during_execution) {
-        const struct core_v1_node_selector *s =
-            n->required_during_scheduling_ignored_during_execution;
-        for (size_t i = 0; i < s->node_selector_terms.n; i++)
-            node_term(&s->node_selector_terms.v[i],
-                      path_of(causes,
-                              "%s.requiredDuringSchedulingIgnoredDuringExecution."
-                              "nodeSelectorTerms[%zu]",
-                              path, i),
-                      causes);
-    }
+    if (n->required_during_scheduling_ignored_during_execution)
+        node_selector_validate(
+            n->required_during_scheduling_ignored_during_execution,
+            path_of(causes, "%s.requiredDuringSchedulingIgnoredDuringExecution", path), causes);
     for (size_t i = 0; i < n->preferred_during_scheduling_ignored_during_execution.n; i++)
-        node_term(&n->preferred_during_scheduling_ignored_during_execution.v[i].preference,
-                  path_of(causes,
-                          "%s.preferredDuringSchedulingIgnoredDuringExecution[%zu].preference",
-                          path, i),
-                  causes);
+        node_selector_term_validate(
+            &n->preferred_during_scheduling_ignored_during_execution.v[i].preference,
+            path_of(causes, "%s.preferredDuringSchedulingIgnoredDuringExecution[%zu].preference",
+                    path, i),
+            causes);
 }
 
 static void pod_term(const struct core_v1_pod_affinity_term *t, const char *path,

@@ -9,6 +9,11 @@
 #define POD(spec) "{" META ",'spec':{" spec "}}"
 #define ONE(rest) POD("'containers':[{'name':'c','image':'i:1'" rest "}]")
 
+#define SUBDOMAIN                                                                                  \
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "   \
+    "'.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used "  \
+    "for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+
 /* What is refused, and in which words; "" is what is allowed. */
 static const struct {
     const char *json, *causes;
@@ -29,8 +34,44 @@ static const struct {
      "spec.initContainers[0].name: Duplicate value: \"c\""},
     {ONE(",'volumeMounts':[{'name':'v','mountPath':'/x'}]"),
      "spec.containers[0].volumeMounts[0].name: Not found: \"v\""},
-    {POD("'volumes':[{'name':'v'}],'containers':[{'name':'c','image':'i'}]"),
-     "spec.volumes[0]: Required value: must specify a volume type"},
+    {POD("'volumes':[{'name':'v'}],'containers':[{'name':'c','image':'i'}]"), ""}, /* emptyDir */
+    {POD("'volumes':[{'name':'v','csi':{'driver':'D_','nodePublishSecretRef':{}}},{'name':'f','fc':"
+         "{"
+         "'targetWWNs':['w']}},{'name':'i','iscsi':{'iqn':'q','targetPortal':'p','lun':256}}],"
+         "'containers':[{'name':'c','image':'i','volumeDevices':[{'name':'v','devicePath':'/d'},{"
+         "'name':'x','devicePath':'/e'}]}]"),
+     "spec.volumes[2].iscsi.lun: Invalid value: 256: must be between 0 and 255, inclusive\n"
+     "spec.volumes[0].csi.driver: Invalid value: \"d_\": " SUBDOMAIN "\n"
+     "spec.volumes[0].csi.nodePublishSecretRef.name: Required value\n"
+     "spec.volumes[1].fc.lun: Required value: lun is required if targetWWNs is specified\n"
+     "spec.containers[0].volumeDevices[0].name: Invalid value: \"v\": can only use volume source "
+     "type of PersistentVolumeClaim or Ephemeral for block mode\n"
+     "spec.containers[0].volumeDevices[1].name: Not found: \"x\""},
+    {POD("'affinity':{'nodeAffinity':{'preferredDuringSchedulingIgnoredDuringExecution':[{'weight':"
+         "1,"
+         "'preference':{'matchFields':[{'key':'metadata.name','operator':'In','values':['a','N']}]}"
+         "}]}},'containers':[{'name':'c','image':'i'}]"),
+     "spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].preference."
+     "matchFields[0].values: Required value: must be only one value when `operator` is 'In' or "
+     "'NotIn' for node field selector\n"
+     "spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].preference."
+     "matchFields[0].values[1]: Invalid value: \"N\": " SUBDOMAIN},
+    {POD("'dnsConfig':{'searches':['a.b.','_tcp.c','.','A']},'containers':[{'name':'c','image':'i'"
+         "}]"),
+     "spec.dnsConfig.searches[3]: Invalid value: \"A\": " SUBDOMAIN},
+    {POD("'securityContext':{'sysctls':[{'name':'a','value':'1'},{'name':'a','value':'2'}]},"
+         "'containers':[{'name':'c','image':'i'}]"),
+     "spec.securityContext.sysctls[1].name: Duplicate value: \"a\""},
+    {ONE(",'resources':{'requests':{'hugepages-2Mi':'2Mi'}}"),
+     "spec.containers[0].resources.limits: Required value: Limit must be set for non "
+     "overcommitable "
+     "resources"},
+    {ONE(",'lifecycle':{'preStop':{'httpGet':{'port':1,'httpHeaders':[{'name':'a "
+         "b','value':''}]}}}"),
+     "spec.containers[0].lifecycle.preStop.httpGet.httpHeaders: Invalid value: \"a b\": a valid "
+     "HTTP "
+     "header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for "
+     "validation is '[-A-Za-z0-9]+')"},
     {POD("'volumes':[{'name':'v','emptyDir':{},'hostPath':{'path':'/x'}}],"
          "'containers':[{'name':'c','image':'i'}]"),
      "spec.volumes[0]: Forbidden: may not specify more than 1 volume type"},

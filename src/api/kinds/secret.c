@@ -49,7 +49,8 @@ static void basic_auth(const struct core_v1_secret *s, struct api_causes *causes
 }
 
 static void ssh_auth(const struct core_v1_secret *s, struct api_causes *causes) {
-    require(s, "ssh-privatekey", causes);
+    if (str_empty(str_map_get(&s->data, "ssh-privatekey")))
+        cause_required(causes, "data[ssh-privatekey]", NULL);
 }
 
 static void tls(const struct core_v1_secret *s, struct api_causes *causes) {

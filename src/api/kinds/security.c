@@ -72,6 +72,9 @@ void security_validate(const struct core_v1_pod_spec *spec, const char *path,
                               "must be between 0 and 2147483647, inclusive");
     for (size_t i = 0; i < s->sysctls.n; i++) {
         const char *name = str_or(s->sysctls.v[i].name, "");
+        for (size_t j = 0; j < i; j++)
+            if (str_eq(s->sysctls.v[j].name, name))
+                cause_duplicate(causes, path_of(causes, "%s.sysctls[%zu].name", at, i), name);
         if (*name && !sysctl_valid(name))
             cause_invalid(
                 causes, path_of(causes, "%s.sysctls[%zu].name", at, i), name,

@@ -25,7 +25,41 @@ static const char *lower(struct arena *a, const char *s) {
     return text;
 }
 
+void csi_name_validate(const char *name, const char *path, struct api_causes *causes) {
+    if (str_empty(name)) {
+        cause_required(causes, path, NULL);
+        return;
+    }
+    if (strlen(name) > LIMIT_LABEL_BYTES) cause_too_long(causes, path, LIMIT_LABEL_BYTES);
+    name_validate(causes, path, NAME_DNS_SUBDOMAIN, lower(causes->a, name));
+}
+
 /* ---- StorageClass ---- */
+
+/* Places are told once each: keys in a term, values of a key, and the terms themselves. */
+static void topologies_validate(const struct core_v1_topology_selector_term_list *terms,
+                                struct api_causes *causes) {
+    for (size_t i = 0; i < terms->n; i++) {
+        const struct core_v1_topology_selector_label_requirement_list *l =
+            &terms->v[i].match_label_expressions;
+        const char *path = path_of(causes, "allowedTopologies[%zu].matchLabelExpressions", i);
+        for (size_t j = 0; j < l->n; j++) {
+            for (size_t k = 0; k < j; k++)
+                if (str_eq(l->v[j].key, l->v[k].key))
+                    cause_duplicate(causes, path_of(causes, "%s[%zu].key", path, j), l->v[j].key);
+            const struct str_list *values = &l->v[j].values;
+            for (size_t k = 1; k < values->n; k++)
+                for (size_t m = 0; m < k; m++)
+                    if (str_eq(values->v[k], values->v[m]))
+                        cause_duplicate(causes, path_of(causes, "%s[%zu].values[%zu]", path, j, k),
+                                        values->v[k]);
+        }
+        bool known = l->n == 0; /* upstream counts a term without requirements as the same again */
+        for (size_t j = 0; j < i && !known; j++)
+            known = api_equal(&core_v1_topology_selector_term_type, &terms->v[i], &terms->v[j]);
+        if (known) cause_duplicate(causes, path, "");
+    }
+}
 
 static void storage_change_validate(const struct storage_v1_storage_class *c,
                                     const struct storage_v1_storage_class *old,
@@ -61,6 +95,7 @@ static void storage_validate(const void *obj, const void *old, const char *subre
             cause_invalid(causes, "parameters", "", "field can not be empty.");
     choice_validate(c->reclaim_policy, reclaim, 2, "reclaimPolicy", causes);
     choice_validate(c->volume_binding_mode, modes, 2, "volumeBindingMode", causes);
+    topologies_validate(&c->allowed_topologies, causes);
     if (old) storage_change_validate(c, old, causes);
 }
 
@@ -128,7 +163,7 @@ static void attachment_validate(const void *obj, const void *old_obj, const char
     const struct storage_v1_volume_attachment *v = obj, *old = old_obj;
     const struct storage_v1_volume_attachment_source *s = &v->spec.source;
     attachment_status_validate(&v->status, causes);
-    if (str_empty(v->spec.attacher)) cause_required(causes, "spec.attacher", NULL);
+    csi_name_validate(v->spec.attacher, "spec.attacher", causes);
     name_validate(causes, "spec.nodeName", NAME_DNS_SUBDOMAIN, str_or(v->spec.node_name, ""));
     if (!s->inline_volume_spec && !s->persistent_volume_name)
         cause_required(causes, "spec.source",
@@ -261,10 +296,7 @@ API_BEHAVIOR(driver_behavior);
 static void node_driver_validate(const struct storage_v1_csi_node_driver *d, const char *path,
                                  struct api_causes *causes) {
     const char *id = path_of(causes, "%s.nodeID", path), *name = path_of(causes, "%s.name", path);
-    if (str_empty(d->name))
-        cause_required(causes, name, NULL);
-    else
-        name_validate(causes, name, NAME_DNS_SUBDOMAIN, lower(causes->a, d->name));
+    csi_name_validate(d->name, name, causes);
     if (str_empty(d->node_id)) cause_required(causes, id, NULL);
     if (strlen(str_or(d->node_id, "")) > NODE_ID_BYTES_MAX)
         cause_invalid(causes, id, d->node_id,

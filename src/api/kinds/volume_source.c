@@ -100,6 +100,28 @@ static void inline_validate(const struct core_v1_persistent_volume_spec *spec, c
                        "has to be specified in the context of inline volumes");
 }
 
+static void csi_validate(const struct core_v1_csi_persistent_volume_source *c, const char *path,
+                         struct api_causes *causes) {
+    const struct {
+        const char *field;
+        const struct core_v1_secret_reference *secret;
+    } secrets[] = {{"controllerPublishSecretRef", c->controller_publish_secret_ref},
+                   {"nodeStageSecretRef", c->node_stage_secret_ref},
+                   {"nodePublishSecretRef", c->node_publish_secret_ref},
+                   {"controllerExpandSecretRef", c->controller_expand_secret_ref},
+                   {"nodeExpandSecretRef", c->node_expand_secret_ref}};
+    if (!str_empty(c->driver))
+        csi_name_validate(c->driver, path_of(causes, "%s.driver", path), causes);
+    for (size_t i = 0; i < ARRAY_LEN(secrets); i++) {
+        const struct core_v1_secret_reference *s = secrets[i].secret;
+        if (s && str_empty(s->name))
+            cause_required(causes, path_of(causes, "%s.%s.name", path, secrets[i].field), NULL);
+        if (s && str_empty(s->namespace))
+            cause_required(causes, path_of(causes, "%s.%s.namespace", path, secrets[i].field),
+                           NULL);
+    }
+}
+
 void volume_spec_validate(const struct core_v1_persistent_volume_spec *spec, bool inlined,
                           const char *path, struct api_causes *causes) {
     modes_validate(&spec->access_modes, path_of(causes, "%s.accessModes", path), NULL, causes);
@@ -112,6 +134,10 @@ void volume_spec_validate(const struct core_v1_persistent_volume_spec *spec, boo
     if (spec->node_affinity && !spec->node_affinity->required)
         cause_required(causes, path_of(causes, "%s.nodeAffinity.required", path),
                        "must specify required node constraints");
+    if (spec->node_affinity && spec->node_affinity->required)
+        node_selector_validate(spec->node_affinity->required,
+                               path_of(causes, "%s.nodeAffinity.required", path), causes);
+    if (spec->csi) csi_validate(spec->csi, path_of(causes, "%s.csi", path), causes);
     if (spec->local && !str_empty(spec->local->path)) {
         no_backsteps(spec->local->path, path_of(causes, "%s.local.path", path), causes);
         if (!spec->node_affinity)

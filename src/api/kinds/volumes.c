@@ -19,8 +19,7 @@ static void inner_path(struct api_causes *causes, const char *field, const char 
         cause_invalid(causes, field, path, "must not start with '..'");
 }
 
-/* How many sources are set: the pointers of the struct. */
-static size_t sources(const struct api_type *type, const void *v) {
+size_t source_count(const struct api_type *type, const void *v) {
     size_t n = 0;
     for (unsigned i = 0; i < type->n_fields; i++) {
         const struct api_field *f = &type->fields[i];
@@ -57,7 +56,7 @@ static void downward_validate(const struct core_v1_downward_api_volume_file_list
 
 static void projection_validate(const struct core_v1_volume_projection *p, const char *path,
                                 struct api_causes *causes) {
-    size_t n = sources(&core_v1_volume_projection_type, p);
+    size_t n = source_count(&core_v1_volume_projection_type, p);
     if (n == 0) cause_required(causes, path, "must specify a projected volume source type");
     if (n > 1) cause_forbidden(causes, path, "may not specify more than 1 volume type per source");
     if (p->secret) {
@@ -100,9 +99,21 @@ static void host_path_validate(const struct core_v1_host_path_volume_source *h, 
                           "must not contain '..'");
 }
 
+static void fc_validate(const struct core_v1_fc_volume_source *f, const char *path,
+                        struct api_causes *causes) {
+    const char *names = path_of(causes, "%s.targetWWNs", path);
+    if (!f->target_wwns.n == !f->wwids.n)
+        cause_printf(causes, f->wwids.n ? "FieldValueInvalid" : "FieldValueRequired", names,
+                     "%s: must specify either targetWWNs or wwids, but not both",
+                     f->wwids.n ? "Invalid value: null" : "Required value");
+    if (f->target_wwns.n && !f->lun)
+        cause_required(causes, path_of(causes, "%s.lun", path),
+                       "lun is required if targetWWNs is specified");
+}
+
 static void volume_validate(const struct core_v1_volume *v, const char *path,
                             struct api_causes *causes) {
-    size_t n = sources(&core_v1_volume_type, v);
+    size_t n = source_count(&core_v1_volume_type, v);
     if (n == 0) cause_required(causes, path, "must specify a volume type");
     if (n > 1) cause_forbidden(causes, path, "may not specify more than 1 volume type");
     if (v->empty_dir)
@@ -126,6 +137,13 @@ static void volume_validate(const struct core_v1_volume *v, const char *path,
     for (size_t i = 0; v->projected && i < v->projected->sources.n; i++)
         projection_validate(&v->projected->sources.v[i],
                             path_of(causes, "%s.projected.sources[%zu]", path, i), causes);
+    if (v->csi) {
+        const char *at = path_of(causes, "%s.csi", path);
+        csi_name_validate(v->csi->driver, path_of(causes, "%s.driver", at), causes);
+        if (v->csi->node_publish_secret_ref && str_empty(v->csi->node_publish_secret_ref->name))
+            cause_required(causes, path_of(causes, "%s.nodePublishSecretRef.name", at), NULL);
+    }
+    if (v->fc) fc_validate(v->fc, path_of(causes, "%s.fc", path), causes);
     if (v->nfs && !str_starts(str_or(v->nfs->path, "/"), "/"))
         cause_invalid(causes, path_of(causes, "%s.nfs.path", path), v->nfs->path,
                       "must be an absolute path");

@@ -78,6 +78,9 @@ static void rule_validate(const struct admissionregistration_v1_rule_with_operat
     }
     list_validate(&r->api_groups, true, arena_printf(a, "%s.apiGroups", path), causes);
     list_validate(&r->api_versions, true, arena_printf(a, "%s.apiVersions", path), causes);
+    for (size_t i = 0; i < r->api_versions.n; i++)
+        if (str_empty(r->api_versions.v[i]))
+            cause_required(causes, arena_printf(a, "%s.apiVersions[%zu]", path, i), NULL);
     list_validate(&r->resources, false, arena_printf(a, "%s.resources", path), causes);
     for (size_t i = 0; i < r->resources.n; i++)
         if (str_empty(r->resources.v[i]))
@@ -121,6 +124,14 @@ static void hook_validate(const struct hook *h, const char *path, struct api_cau
         cause_required(causes, versions, "must specify one of v1, v1beta1");
     else if (!str_list_has(h->versions, "v1") && !str_list_has(h->versions, "v1beta1"))
         cause_invalid_raw(causes, versions, "null", "must include at least one of v1, v1beta1");
+    for (size_t i = 0; i < h->versions->n; i++) {
+        const char *version = str_or(h->versions->v[i], "");
+        const char *at = arena_printf(a, "%s[%zu]", versions, i);
+        name_validate(causes, at, NAME_DNS_1035_LABEL, version);
+        for (size_t j = 0; j < i; j++)
+            if (str_eq(h->versions->v[j], version))
+                cause_invalid(causes, at, version, "duplicate version");
+    }
     if (h->timeout_s && (*h->timeout_s < 1 || *h->timeout_s > TIMEOUT_MAX_S))
         cause_invalid_int(causes, arena_printf(a, "%s.timeoutSeconds", path), *h->timeout_s,
                           "the timeout value must be between 1 and 30 seconds");

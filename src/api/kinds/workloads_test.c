@@ -140,8 +140,31 @@ TEST(job_policies_say_what_is_wrong) {
         {"batch/v1", "Job", JOB("'managedBy':'me',"),
          "spec.managedBy: Invalid value: \"me\": must be a domain-prefixed path (such as "
          "\"acme.io/foo\")"},
+        {"batch/v1", "Job",
+         "{'metadata':{'name':'x','namespace':'n','uid':'u'},'spec':{'selector':{'matchLabels':{'a'"
+         ":"
+         "'b'}},'template':{'metadata':{'labels':{'a':'b','batch.kubernetes.io/controller-uid':'u',"
+         "'batch.kubernetes.io/job-name':'x'}},'spec':{'restartPolicy':'Never','containers':[{"
+         "'name':'c','image':'i'}]}}}}",
+         "spec.selector: Invalid value: {\"matchLabels\":{\"a\":\"b\"}}: `selector` not "
+         "auto-generated"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) test_validations(&cases[i], 1);
+}
+
+/* What upstream fills in for pods is not filled in for templates. */
+TEST(templates_stay_as_they_were_written) {
+    static const char *const deployment =
+        "{" META ",'spec':{'selector':{'matchLabels':{'a':'b'}},'template':{'metadata':{'labels':{"
+        "'a':'b'}},'spec':{'hostNetwork':true,'containers':[{'name':'c','image':'i','ports':[{"
+        "'containerPort':80}]}]}}}}";
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct api_object *o = test_load(a, "apps/v1", "Deployment", deployment);
+    const struct core_v1_pod_spec *spec =
+        &((struct apps_v1_deployment *)(void *)o)->spec.template.spec;
+    assert_null(spec->enable_service_links);
+    assert_int_equal(spec->containers.v[0].ports.v[0].host_port, 0);
+    assert_string_equal(test_causes(a, "apps/v1", "Deployment", o, NULL), "");
 }
 
 TEST(rows_of_workloads) {

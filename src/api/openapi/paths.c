@@ -197,7 +197,8 @@ void openapi_kind_paths(struct buf *b, enum openapi_version v, const struct api_
         write_path(b, v, k, on_virtual, ARRAY_LEN(on_virtual), in, "", "", first);
         return;
     }
-    write_path(b, v, k, on_collection, ARRAY_LEN(on_collection), in, "", "", first);
+    size_t all = ARRAY_LEN(on_collection) - !!(k->flags & API_NO_COLLECTION_DELETE); /* the last */
+    write_path(b, v, k, on_collection, all, in, "", "", first);
     write_path(b, v, k, on_object, ARRAY_LEN(on_object), in, "/{name}", "", first);
     if (k->flags & API_HAS_STATUS)
         write_path(b, v, k, on_status, ARRAY_LEN(on_status), in, "/{name}/status", "Status", first);

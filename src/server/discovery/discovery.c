@@ -19,6 +19,7 @@ struct offer {
 };
 
 enum { OFFERS_MAX = 32 }; /* more than any kind has; custom ones have three at most */
+#define VERBS_ONE_BY_ONE "[\"create\",\"delete\",\"get\",\"list\",\"patch\",\"update\",\"watch\"]"
 #define ALL_VERBS                                                                                  \
     "[\"create\",\"delete\",\"deletecollection\",\"get\",\"list\",\"patch\",\"update\",\"watch\"]"
 
@@ -47,9 +48,10 @@ static const char *proxy_options(const struct api_kind *k) {
 static size_t offers(const struct api_kind *k, struct offer *ret, size_t max) {
     size_t n = 0;
     bool virtual = k->flags & API_VIRTUAL;
-    const char *verbs = k->flags & API_READ_ONLY ? "[\"get\",\"list\"]"
-                        : virtual                ? "[\"create\"]"
-                                                 : ALL_VERBS;
+    const char *verbs = k->flags & API_READ_ONLY              ? "[\"get\",\"list\"]"
+                        : virtual                             ? "[\"create\"]"
+                        : k->flags & API_NO_COLLECTION_DELETE ? VERBS_ONE_BY_ONE
+                                                              : ALL_VERBS;
     ret[n++] = (struct offer){"", k->group, k->version, k->kind, verbs};
     if (k->flags & API_HAS_STATUS)
         ret[n++] = (struct offer){"status", k->group, k->version, k->kind,
