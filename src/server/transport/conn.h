@@ -52,7 +52,11 @@ struct conn {
     struct peer peer;
     struct arena *arena; /* the peer's strings */
     unsigned place;      /* its peer's in listener->peers */
-    struct {             /* ready.c */
+    struct {             /* room.c: in which list of its peer */
+        struct conn *next, *prev;
+        enum conn_rest { REST_NONE, REST_UNSERVED, REST_IDLE } where;
+    } rest;
+    struct { /* ready.c */
         struct conn *next, *prev;
         unsigned client; /* who takes turns with others */
         unsigned events; /* that wait to be handled; FD_* */
@@ -85,6 +89,11 @@ void conn_finish(struct conn *c); /* sends the queue, then closes; lets the peer
 void conn_half_close(struct conn *c);
 void conn_pause(struct conn *c, bool paused); /* stops reading */
 void conn_owe_drain(struct conn *c);
+/* What a protocol tells, after it has set deadline_ms: some of a request has come; all of one; none
+ * is under way. */
+void conn_begins(struct conn *c);
+void conn_serves(struct conn *c);
+void conn_idles(struct conn *c);
 /* Bytes that the kernel has not taken yet. */
 static inline size_t conn_queued(const struct conn *c) {
     return c->out.bytes + tls_out_bytes(&c->tls_out);

@@ -92,8 +92,8 @@ static void request_over(struct h1 *h) {
     drop_body(h);
     struct conn *c = h->c;
     if (!c->dead) {
-        c->idle = h->keep_alive;
         c->deadline_ms = loop_turn_ms(c->loop) + LIMIT_HTTP_IDLE_MS;
+        if (h->keep_alive) conn_idles(c);
         if (!h->keep_alive)
             conn_finish(c);
         else if (!h->running && (h->in.n > 0 || c->paused))
@@ -299,8 +299,7 @@ static void dispatch(struct h1 *h) {
     h->in_message = false;
     h->active = true;
     conn_hold(c);
-    c->idle = false;
-    c->served = true;
+    conn_serves(c);
     c->deadline_ms = 0;
     UNSET struct err err;
     if (http_split_target(a, m->target, &h->r.path, &h->r.query, &err) < 0)
@@ -340,9 +339,9 @@ static void http1_run(struct h1 *h, struct slice s) {
            conn_queued(c) < (budget_is_short() ? UNREAD_SHORT_BYTES : UNREAD_MAX_BYTES)) {
         if (!h->in_message) {
             h->in_message = true;
-            c->idle = false;
             h->message_ms = loop_turn_ms(c->loop);
             c->deadline_ms = h->message_ms + LIMIT_HTTP_HEAD_MS;
+            conn_begins(c);
         }
         size_t used;
         UNSET struct err err;

@@ -56,8 +56,11 @@ static void update_deadline(struct h2 *h) {
     struct conn *c = h->c;
     bool idle = h->n_streams == 0;
     if (!idle && !c->idle && c->deadline_ms) return;
-    c->idle = idle;
     c->deadline_ms = loop_turn_ms(c->loop) + (idle ? LIMIT_HTTP_IDLE_MS : LATE_CHECK_MS);
+    if (idle)
+        conn_idles(c);
+    else
+        conn_begins(c);
 }
 
 /* ---- Streams ---- */
@@ -193,8 +196,8 @@ static void dispatch(struct h2_stream *st) {
     struct request *r = &st->r;
     r->body = buf_view(&st->body);
     st->complete = st->active = true;
-    st->h->c->served = true;
     update_deadline(st->h);
+    conn_serves(st->h->c);
     UNSET struct err err;
     if (http_split_target(r->arena, r->target, &r->path, &r->query, &err) < 0)
         request_fail(r, 0, err.reason, err.text);

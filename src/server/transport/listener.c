@@ -17,7 +17,6 @@
 
 enum {
     ACCEPTS_PER_EVENT = 16,
-    EVICT_TOGETHER = 16,
     TICK_MS = 1000,
     SCRATCH_BYTES = 64 * 1024,
     HANDSHAKE_WINDOW_NS = 2 * 1000 * 1000, /* a slice of each without waiting */
@@ -144,8 +143,7 @@ void listener_forget(struct conn *c) {
         l->conns = c->next;
     if (c->next) c->next->prev = c->prev;
     c->next = c->prev = NULL;
-    l->n_conns--;
-    l->peers[c->place]--;
+    room_leave(c);
 }
 
 unsigned listener_place(struct slice who) {
@@ -155,49 +153,8 @@ unsigned listener_place(struct slice who) {
 }
 
 void listener_identify(struct conn *c, struct slice who) {
-    c->listener->peers[c->place]--;
-    c->place = c->ready.client = listener_place(who);
-    c->listener->peers[c->place]++;
-}
-
-/* Closes some connections of a peer: those that have been idle longest, or have longest been there
- * without ever having sent a request. */
-static bool evict_idle(struct listener *l, unsigned place) {
-    struct conn *oldest[EVICT_TOGETHER];
-    size_t n = 0;
-    for (struct conn *c = l->conns; c; c = c->next) {
-        if (c->place != place || !(c->idle || !c->served)) continue;
-        if (n == EVICT_TOGETHER && c->deadline_ms >= oldest[n - 1]->deadline_ms) continue;
-        size_t at = n < EVICT_TOGETHER ? n++ : n - 1;
-        for (; at && oldest[at - 1]->deadline_ms > c->deadline_ms; at--)
-            oldest[at] = oldest[at - 1];
-        oldest[at] = c;
-    }
-    for (size_t i = 0; i < n; i++) conn_hold(oldest[i]);
-    for (size_t i = 0; i < n; i++) {
-        conn_kill(oldest[i]);
-        conn_release(oldest[i]);
-    }
-    return n > 0;
-}
-
-static unsigned biggest_peer(const struct listener *l) {
-    unsigned most = 0;
-    for (unsigned i = 1; i < LISTENER_PEERS; i++)
-        if (l->peers[i] > l->peers[most]) most = i;
-    return most;
-}
-
-/* There are too many: who has most makes room, with a connection that is not used or, for somebody
- * who has fewer, with the one that came last. */
-static bool make_room(struct listener *l, unsigned place) {
-    unsigned most = biggest_peer(l);
-    bool has_most = l->peers[place] >= l->peers[most];
-    if (evict_idle(l, has_most ? place : most)) return true;
-    struct conn *c = has_most ? NULL : l->conns;
-    while (c && c->place != most) c = c->next;
-    if (c) conn_kill(c);
-    return c;
+    room_move(c, listener_place(who));
+    c->ready.client = c->place;
 }
 
 /* ---- handshakes ---- */
@@ -301,22 +258,21 @@ static void admit(struct listener *l, int fd_in, const struct sockaddr_storage *
     if (!l->tls && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &cred_n) < 0) return;
     unsigned place =
         l->tls ? place_of_address(from) : listener_place(slice_from(&cred.uid, sizeof cred.uid));
-    if (l->n_conns >= LIMIT_HTTP_CONNECTIONS && !make_room(l, place)) return;
+    if (l->n_conns >= LIMIT_HTTP_CONNECTIONS && !room_make(l, place)) return;
     SSL *ssl = l->tls ? tls_accept(l->tls, fd) : NULL;
     if (l->tls && !ssl) return;
     struct conn *c = conn_open(l, TAKE_FD(fd), ssl);
     c->next = l->conns;
     if (l->conns) l->conns->prev = c;
     l->conns = c;
-    l->n_conns++;
     c->place = c->ready.client = place;
-    l->peers[place]++;
     struct server *s = l->server;
     if (!timer_active(s->tick)) {
         update_date(s);
         timer_start(s->tick, TICK_MS, TICK_MS);
     }
     conn_start(c, s, s->loop);
+    room_enter(c);
     c->peer = (struct peer){.kind = PEER_UNIX, .uid = cred.uid};
     if (l->tls) set_tcp_peer(c, from);
 }
@@ -335,7 +291,7 @@ static void on_accept(void *user, unsigned events) {
         }
         /* Out of descriptors: the tick tries again, instead of a busy loop. */
         if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-            if (!evict_idle(l, biggest_peer(l))) fd_watch_set(l->watch, 0);
+            if (!room_evict(l, room_biggest_peer(l))) fd_watch_set(l->watch, 0);
             timer_start(l->server->tick, TICK_MS, TICK_MS);
             return;
         }
@@ -346,7 +302,10 @@ static void on_accept(void *user, unsigned events) {
 static void add_listener(struct server *s, int fd, struct server_tls *tls) {
     struct listener *l = calloc(1, sizeof *l);
     if (!l) abort();
-    *l = (struct listener){.next = s->listeners, .server = s, .fd = fd, .tls = tls};
+    l->next = s->listeners;
+    l->server = s;
+    l->fd = fd;
+    l->tls = tls;
     s->listeners = l;
     l->watch = fd_watch_new(s->loop, fd, FD_READ, on_accept, l);
 }

@@ -8,6 +8,11 @@
 
 enum { LISTENER_PEERS = 1024 };
 
+/* Connections that could go, those that came first in front. */
+struct resting {
+    struct conn *first, *last;
+};
+
 struct listener {
     struct listener *next;
     struct server *server;
@@ -17,6 +22,22 @@ struct listener {
     struct conn *conns; /* newest first */
     size_t n_conns;
     uint16_t peers[LISTENER_PEERS]; /* connections by who is at their other end (a hash of it) */
+    struct resting_peer {
+        struct resting idle, unserved;
+    } resting[LISTENER_PEERS];
 };
 
 size_t server_connections(const struct server *s);
+
+/* room.c: connections by whose they are. */
+void room_enter(struct conn *c); /* c->place has been set */
+void room_leave(struct conn *c);
+void room_move(struct conn *c, unsigned place);
+/* Closes a connection of a peer: the one that has been idle longest, or has longest been there
+ * without ever having sent a request. false: there is none such. In event context, like
+ * room_make. */
+bool room_evict(struct listener *l, unsigned place);
+unsigned room_biggest_peer(const struct listener *l);
+/* There are too many: who has most makes room, with a connection that is not used or, for somebody
+ * at `place` who has fewer, with the one that came last. false: nobody does. */
+bool room_make(struct listener *l, unsigned place);
