@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,8 @@
 #include "proc/service.h"
 #include "proc/settings.h"
 
-/* ---- two services: `store` serves, `dns` refuses to start when a file says so ---- */
+/* ---- two services: `store` serves, and does not start when a file says so; `controllers` only
+ * is there ---- */
 
 enum { ASK_UID = 1, ASK_UID_OK = 2 };
 
@@ -53,6 +55,15 @@ static int store_start(struct service_ctx *ctx, struct err *err) {
 static const struct service store_service = {
     .name = "store", .prepare = store_prepare, .start = store_start};
 SERVICE(store_service);
+
+static int controllers_start(struct service_ctx *ctx, struct err *err) {
+    service_ready(ctx);
+    return 0;
+}
+
+static const struct service controllers_service = {.name = "controllers",
+                                                   .start = controllers_start};
+SERVICE(controllers_service);
 
 /* The C library passes the arguments to constructors: this is the re-executed service. */
 __attribute__((constructor)) static void become_service(int argc, char **argv) {
@@ -170,14 +181,35 @@ TEST(init_runs_a_service_as_its_user_and_stops_it_in_order) {
     await_line(&p, 'R', line, sizeof line);
     assert_int_equal(ask_uid(&p), service_uid("store"));
     assert_int_equal(status_of(&p, &s), 0);
-    assert_int_equal(s.n_services, 1);
+    assert_int_equal(s.n_services, 2);
     assert_int_equal(s.pid, p.init);
+    assert_string_equal(s.services[0].name, "store");
     assert_true(s.services[0].ready);
     assert_int_equal(init_running(p.root), p.init);
     pid_t service = (pid_t)s.services[0].pid;
     assert_int_equal(place_end(&p, SIGTERM), 0);
     assert_int_equal(kill(service, 0), -1);
     assert_int_equal(init_running(p.root), 0);
+    place_remove(&p);
+}
+
+TEST(who_only_follows_takes_the_processor_from_nobody_when_it_wakes) {
+    struct place p;
+    char line[600];
+    struct init_status s;
+    place_make(&p);
+    place_start(&p);
+    await_line(&p, 'R', line, sizeof line);
+    do assert_int_equal(status_of(&p, &s), 0);
+    while (s.n_services < 2 || !s.services[1].ready); /* it comes later */
+    for (size_t i = 0; i < s.n_services; i++) {
+        bool follows = authority_find(s.services[i].name)->follows;
+        int policy = sched_getscheduler((pid_t)s.services[i].pid);
+        assert_true(policy & SCHED_RESET_ON_FORK); /* what it starts is like all others */
+        assert_int_equal(policy & ~SCHED_RESET_ON_FORK, follows ? SCHED_BATCH : SCHED_OTHER);
+        assert_int_equal(follows, strcmp(s.services[i].name, "controllers") == 0);
+    }
+    assert_int_equal(place_end(&p, SIGTERM), 0);
     place_remove(&p);
 }
 

@@ -16,7 +16,6 @@ enum {
     LINGER_MS = 2000,
 };
 
-static void conn_event(void *user, unsigned events);
 static void reread_later(struct conn *c);
 
 /* Not while input is handled: most changes would be taken back before the next event. */
@@ -26,8 +25,7 @@ static void watch(struct conn *c) {
     if (c->at_eof) want &= ~(unsigned)FD_READ;
     if (conn_queued(c) > 0 || c->owes_drain) want |= FD_WRITE;
     if (want == c->watching) return;
-    c->watching = want;
-    fd_watch_set(c->watch, want);
+    ready_watch(c, want);
 }
 
 /* ---- Life ---- */
@@ -47,8 +45,8 @@ void conn_start(struct conn *c, struct server *s, struct loop *l) {
     c->server = s;
     c->loop = l;
     c->deadline_ms = loop_now_ms(l) + LIMIT_HTTP_HEAD_MS;
-    c->watching = FD_READ;
-    c->watch = fd_watch_new(l, c->fd, FD_READ, conn_event, c);
+    ready_enter(server_ready(s), c, c->place);
+    ready_watch(c, FD_READ);
 }
 
 static void free_memory(struct conn *c) {
@@ -91,8 +89,7 @@ void conn_kill(struct conn *c) {
     if (c->dead) return;
     c->dead = true;
     conn_hold(c);
-    ready_forget(server_ready(c->server), c);
-    fd_watch_free(c->watch);
+    ready_leave(c);
     listener_forget(c);
     if (c->protocol) c->protocol->closed(c);
     cool_down(c);
@@ -264,7 +261,7 @@ void conn_handshake(struct conn *c) {
         c->handshaking = false;
         c->records = SSL_has_pending(c->ssl);
         tls_read_peer(c);
-        fd_watch_set(c->watch, c->watching = FD_READ);
+        ready_watch(c, FD_READ);
         if (tls_chose_http2(c))
             http2_conn_start(c);
         else
@@ -274,9 +271,9 @@ void conn_handshake(struct conn *c) {
     }
     int why = SSL_get_error(c->ssl, r);
     if (why == SSL_ERROR_WANT_READ)
-        fd_watch_set(c->watch, c->watching = FD_READ);
+        ready_watch(c, FD_READ);
     else if (why == SSL_ERROR_WANT_WRITE)
-        fd_watch_set(c->watch, c->watching = FD_WRITE);
+        ready_watch(c, FD_WRITE);
     else
         conn_kill(c);
 }
@@ -377,19 +374,15 @@ static void reread_later(struct conn *c) {
 
 void conn_serve(struct conn *c, unsigned events) {
     conn_hold(c);
-    if (!c->dead && !c->handshaking && (events & FD_READ)) read_some(c);
-    if (!c->dead && !c->handshaking && (events & FD_WRITE)) flush_and_drain(c);
-    if (!c->dead && !c->handshaking) watch(c);
+    if (c->handshaking) {
+        if (!c->queued) server_handshake(c);
+    } else {
+        if (!c->dead && (events & FD_READ)) read_some(c);
+        if (!c->dead && (events & FD_WRITE)) flush_and_drain(c);
+        if (!c->dead) watch(c);
+    }
     c->ready.chosen = false;
     conn_release(c);
-}
-
-static void conn_event(void *user, unsigned events) {
-    struct conn *c = user;
-    if (!c->handshaking)
-        ready_event(server_ready(c->server), c, events);
-    else if (!c->queued)
-        server_handshake(c);
 }
 
 void conn_tick(struct conn *c, uint64_t now_ms) {

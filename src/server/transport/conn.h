@@ -38,9 +38,8 @@ struct conn {
     struct server *server; /* NULL once dead */
     struct loop *loop;
     int fd;
-    SSL *ssl; /* NULL: plain */
-    struct fd_watch *watch;
-    unsigned watching;
+    SSL *ssl;                             /* NULL: plain */
+    unsigned watching;                    /* FD_READ, FD_WRITE */
     const struct conn_protocol *protocol; /* NULL until it is known */
     void *state;
     struct outq out;
@@ -56,10 +55,9 @@ struct conn {
         struct conn *next, *prev;
         enum conn_rest { REST_NONE, REST_UNSERVED, REST_IDLE } where;
     } rest;
-    struct { /* ready.c */
-        struct conn *next, *prev;
-        unsigned client; /* who takes turns with others */
-        unsigned events; /* that wait to be handled; FD_* */
+    struct {                   /* ready.c */
+        struct client *client; /* who takes turns with others */
+        unsigned at;           /* waits: where among those that are to be served */
         bool waits;
         bool chosen; /* is served because its client has had least; no request knows of it yet */
     } ready;
@@ -71,7 +69,7 @@ struct conn {
     bool shut_write; /* half close once the queue is sent */
     bool owes_drain, broken, dead, at_eof;
     bool records;   /* of TLS may have been read from the socket and not handled: no event comes */
-    bool rereading; /* conn_event's reading is deferred */
+    bool rereading; /* conn_serve's reading is deferred */
     bool flush_due; /* conn_flush is deferred */
     bool warm;      /* keeps the buffers of its TLS between requests */
     unsigned reads; /* since the last tick, of TLS */
@@ -108,12 +106,15 @@ unsigned conns_warm(void);
 /* Handles events, now; in event context. */
 void conn_serve(struct conn *c, unsigned events);
 
-/* ready.c: in which order. */
+/* ready.c: who is watched, and in which order conn_serve is called. */
 struct ready *ready_new(struct loop *l);
 void ready_free(struct ready *r); /* without connections */
-/* Has conn_serve called, now or in its turn. */
-void ready_event(struct ready *r, struct conn *c, unsigned events);
-void ready_forget(struct ready *r, struct conn *c);
+void ready_tick(struct ready *r); /* every second, while there are connections */
+void ready_enter(struct ready *r, struct conn *c, unsigned place); /* not watched yet */
+void ready_leave(struct conn *c);
+/* Its client is another one; one that waits to be served keeps its place. */
+void ready_move(struct ready *r, struct conn *c, unsigned place);
+void ready_watch(struct conn *c, unsigned events); /* from now on for c->watching = events */
 /* Whether a request that is read now has had its wait here: one of each time c is served. */
 static inline bool conn_was_chosen(struct conn *c) {
     bool chosen = c->ready.chosen;

@@ -117,6 +117,7 @@ static void on_tick(void *user) {
             if (gone) break; /* the rest gets its turn a second later */
         }
     }
+    ready_tick(s->ready);
     bool none = server_connections(s) == 0;
     arenas_free(none ? 0 : ARENAS_IDLE); /* a second's burst makes them again */
     if (none) timer_stop(s->tick);
@@ -154,7 +155,7 @@ unsigned listener_place(struct slice who) {
 
 void listener_identify(struct conn *c, struct slice who) {
     room_move(c, listener_place(who));
-    c->ready.client = c->place;
+    ready_move(c->listener->server->ready, c, c->place);
 }
 
 /* ---- handshakes ---- */
@@ -200,7 +201,7 @@ void server_handshake(struct conn *c) {
         return;
     }
     c->queued = true;
-    fd_watch_set(c->watch, c->watching = 0);
+    ready_watch(c, 0);
     conn_hold(c);
     vec_push(&s->handshakes.waiting, (struct waiting_handshake){c, c->place});
     if (s->handshakes.deferred) return;
@@ -265,7 +266,7 @@ static void admit(struct listener *l, int fd_in, const struct sockaddr_storage *
     c->next = l->conns;
     if (l->conns) l->conns->prev = c;
     l->conns = c;
-    c->place = c->ready.client = place;
+    c->place = place;
     struct server *s = l->server;
     if (!timer_active(s->tick)) {
         update_date(s);

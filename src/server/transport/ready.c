@@ -1,8 +1,10 @@
 /*
  * Which connection is served next. One turn of the loop may find a thousand of them readable, and
- * what each one asks for takes some time. So an event only marks its connection, unless its client
- * has had little lately, and the marked ones are served when all events of the turn are known: a
- * slice of each turn, the client first that has had least. Then the loop looks again who has come.
+ * what each one asks for takes some time. So the connections of a client are a group of their own:
+ * an event tells only that some of them are ready, and they are served at once if their client has
+ * had little lately. When all events of the turn are known, the others are: a slice of each turn,
+ * the client first that has had least, a few of its connections asked for at a time. Then the loop
+ * looks again who has come.
  *
  * A client is who was authenticated on the connection; before that, who was verified to be at its
  * other end (an address, a user of this machine).
@@ -12,6 +14,7 @@
 #include "base/clock.h"
 #include "base/own.h"
 #include "base/vec.h"
+#include "proc/fd_group.h"
 #include "server/transport/conn.h"
 #include "server/transport/listener.h"
 #include "server/transport/request_impl.h"
@@ -21,40 +24,124 @@ enum {
     CREDIT_NS = 1000 * 1000, /* of each window, before others are asked */
     SLICE_NS = 2 * CLOCK_SLICE_NS,
     LEAST_NS = 2 * 1000, /* what is not measured */
-    EVENTS = 1000,       /* libuv asks again, 48 times, while it is told of 1024: a turn of 25 ms */
-    CROWD = 128, /* more waiting ones are not asked about in every turn: that costs more than to
-                    stop and to begin again */
+    FOUND_MAX = 16,      /* connections that are asked for at a time */
 };
 
 struct client {
-    struct conn *first, *last;
+    struct ready *ready;
+    struct fd_group *group; /* NULL: nobody has been here lately */
+    size_t conns;
+    struct fd_ready found[FOUND_MAX]; /* from `at` to n: ready, and not served yet */
+    unsigned at, n;
+    bool all;                     /* no others were ready */
+    bool waits;                   /* is active */
+    bool quiet;                   /* the group does not tell */
     uint64_t window_ns, spent_ns; /* lately */
     uint64_t virtual_ns;          /* what it has had, or would have had while it was absent */
 };
 
 struct ready {
     struct loop *loop;
-    struct client clients[LISTENER_PEERS];
-    VEC(struct client *) active; /* connections wait there */
-    size_t waiting;
-    uint64_t virtual_ns;        /* of the client served last */
-    uint64_t turn_ns, until_ns; /* the slice of what is done at once: of which turn, its end */
-    unsigned events;            /* in that turn, of connections that waited already */
-    bool scheduled, over;       /* run will be called; and frees it */
+    struct client *clients[LISTENER_PEERS];
+    VEC(struct client *) active; /* connections are ready there */
+    uint64_t virtual_ns;         /* of the client served last */
+    uint64_t turn_ns, until_ns;  /* the slice of what is done at once: of which turn, its end */
+    bool scheduled, over;        /* run will be called; and frees it */
 };
+
+static void on_group(void *user, unsigned events);
+
+/* Without descriptors left for a group of its own, a client shares the first one's. */
+static struct client *client_at(struct ready *r, unsigned place) {
+    struct client *k = r->clients[place];
+    if (!k) {
+        k = r->clients[place] = calloc(1, sizeof *k);
+        if (!k) abort();
+        k->ready = r;
+    }
+    if (!k->group) k->group = fd_group_new(r->loop, on_group, k);
+    return k->group ? k : r->clients[0];
+}
 
 struct ready *ready_new(struct loop *l) {
     struct ready *r = calloc(1, sizeof *r);
     if (!r) abort();
     r->loop = l;
+    if (!client_at(r, 0)->group) abort();
     return r;
 }
 
 void ready_free(struct ready *r) {
+    for (size_t i = 0; i < LISTENER_PEERS; i++) {
+        if (r->clients[i]) fd_group_free(r->clients[i]->group);
+        free(r->clients[i]);
+    }
     vec_done(&r->active);
     r->over = true;
     if (!r->scheduled) free(r);
 }
+
+void ready_tick(struct ready *r) {
+    for (size_t i = 1; i < LISTENER_PEERS; i++) {
+        struct client *k = r->clients[i];
+        if (!k || k->conns || k->waits) continue;
+        fd_group_free(k->group);
+        k->group = NULL;
+    }
+}
+
+/* ---- connections of a client ---- */
+
+void ready_watch(struct conn *c, unsigned events) {
+    fd_group_watch(c->ready.client->group, c->fd, c->watching, events, c);
+    c->watching = events;
+}
+
+void ready_enter(struct ready *r, struct conn *c, unsigned place) {
+    c->ready.client = client_at(r, place);
+    c->ready.client->conns++;
+}
+
+void ready_leave(struct conn *c) {
+    struct client *k = c->ready.client;
+    if (c->ready.waits) k->found[c->ready.at].user = NULL;
+    c->ready.waits = false;
+    ready_watch(c, 0);
+    k->conns--;
+}
+
+void ready_move(struct ready *r, struct conn *c, unsigned place) {
+    if (r->clients[place] == c->ready.client || c->ready.waits) return;
+    unsigned events = c->watching;
+    ready_leave(c);
+    ready_enter(r, c, place);
+    ready_watch(c, events);
+}
+
+/* The next one that is ready; NULL: none is. */
+static struct conn *next_ready(struct client *k, unsigned *ret_events) {
+    for (;;) {
+        while (k->at < k->n) {
+            struct fd_ready *f = &k->found[k->at++];
+            struct conn *c = f->user;
+            if (!c) continue; /* it has been closed */
+            c->ready.waits = false;
+            *ret_events = f->events & c->watching;
+            return c;
+        }
+        k->at = k->n = 0;
+        if (!k->all) k->n = (unsigned)fd_group_take(k->group, k->found, FOUND_MAX);
+        k->all = k->n > 0 && k->n < FOUND_MAX;
+        if (!k->n) return NULL;
+        for (unsigned i = 0; i < k->n; i++) {
+            struct conn *c = k->found[i].user;
+            c->ready.waits = true;
+            c->ready.at = i;
+        }
+    }
+}
+
+/* ---- clients ---- */
 
 static uint64_t least_active(const struct ready *r) {
     uint64_t least = UINT64_MAX;
@@ -65,47 +152,27 @@ static uint64_t least_active(const struct ready *r) {
 
 static void run(void *user);
 
-static void put(struct ready *r, struct conn *c, unsigned events) {
-    struct client *k = &r->clients[c->ready.client];
-    if (!k->first) {
-        /* Having asked for nothing saves nothing up. */
-        uint64_t least = least_active(r);
-        if (k->virtual_ns < least) k->virtual_ns = least;
-        vec_push(&r->active, k);
-    }
-    c->ready.waits = true;
-    c->ready.events = events;
-    c->ready.prev = k->last;
-    c->ready.next = NULL;
-    if (k->last)
-        k->last->ready.next = c;
-    else
-        k->first = c;
-    k->last = c;
-    r->waiting++;
+static void put(struct client *k) {
+    struct ready *r = k->ready;
+    /* Having asked for nothing saves nothing up. */
+    uint64_t least = least_active(r);
+    if (k->virtual_ns < least) k->virtual_ns = least;
+    k->waits = true;
+    vec_push(&r->active, k);
     if (r->scheduled) return;
     r->scheduled = true;
     loop_after_events(r->loop, run, r);
 }
 
-static void take(struct ready *r, struct conn *c) {
-    struct client *k = &r->clients[c->ready.client];
-    if (c->ready.prev)
-        c->ready.prev->ready.next = c->ready.next;
-    else
-        k->first = c->ready.next;
-    if (c->ready.next)
-        c->ready.next->ready.prev = c->ready.prev;
-    else
-        k->last = c->ready.prev;
-    c->ready.waits = false;
-    r->waiting--;
-    for (size_t i = 0; !k->first && i < r->active.n; i++)
-        if (r->active.v[i] == k) vec_remove(&r->active, i);
-}
-
-void ready_forget(struct ready *r, struct conn *c) {
-    if (c->ready.waits) take(r, c);
+static void take(struct client *k) {
+    struct ready *r = k->ready;
+    for (size_t i = 0; k->waits && i < r->active.n; i++) {
+        if (r->active.v[i] != k) continue;
+        vec_remove(&r->active, i);
+        k->waits = false;
+    }
+    if (k->quiet) fd_group_tell(k->group, true);
+    k->quiet = false;
 }
 
 /* Returns the time at its end. */
@@ -124,15 +191,19 @@ static void run(void *user) {
         return;
     }
     uint64_t now = clock_span_ns(), until = loop_slice_end(r->loop, SLICE_NS);
-    for (bool first = true; r->active.n && (first || now < until); first = false) {
+    for (bool served = false; r->active.n && (!served || now < until);) {
         struct client *least = r->active.v[0];
         for (size_t i = 1; i < r->active.n; i++) /* of two, who has come last */
             if (r->active.v[i]->virtual_ns <= least->virtual_ns) least = r->active.v[i];
-        struct conn *c = least->first;
-        take(r, c);
+        unsigned events;
+        struct conn *c = next_ready(least, &events);
+        if (!c) {
+            take(least);
+            continue;
+        }
         r->virtual_ns = least->virtual_ns;
-        c->ready.chosen = true;
-        now = serve(least, c, c->ready.events, now);
+        c->ready.chosen = served = true;
+        now = serve(least, c, events, now);
     }
     r->scheduled = r->active.n > 0;
     if (r->scheduled) loop_after_events(r->loop, run, r);
@@ -151,33 +222,29 @@ static bool in_slice(struct ready *r, uint64_t now) {
     uint64_t turn = loop_turn_began_ns(r->loop);
     if (turn != r->turn_ns) {
         r->turn_ns = turn;
-        r->events = 0;
         r->until_ns = loop_slice_end(r->loop, CLOCK_SLICE_NS);
     }
     return now < r->until_ns;
 }
 
-void ready_event(struct ready *r, struct conn *c, unsigned events) {
-    if (c->ready.waits) {
-        c->ready.events |= events;
-        if (r->waiting <= CROWD) return;
-        bool at_once = in_slice(r, clock_span_ns());
-        if (++r->events > EVENTS || at_once) fd_watch_set(c->watch, c->watching = 0);
-        return;
-    }
-    struct client *k = &r->clients[c->ready.client];
-    if (k->first) { /* it has its order */
-        put(r, c, events);
+static void on_group(void *user, unsigned group_events) {
+    struct client *k = user;
+    if (k->waits) { /* told again, it is not told a third time before it has been served */
+        fd_group_tell(k->group, false);
+        k->quiet = true;
         return;
     }
     uint64_t now = clock_span_ns();
-    if (in_slice(r, now) && has_credit(k, now))
-        serve(k, c, events, now);
-    else
-        put(r, c, events);
+    while (in_slice(k->ready, now) && has_credit(k, now)) {
+        unsigned events;
+        struct conn *c = next_ready(k, &events);
+        if (!c) return;
+        now = serve(k, c, events, now);
+    }
+    put(k);
 }
 
 void request_identify(struct request *q, struct slice name) {
     struct conn *c = q->impl->conn;
-    if (c && !c->dead && !c->ready.waits) c->ready.client = listener_place(name);
+    if (c && !c->dead) ready_move(server_ready(c->server), c, listener_place(name));
 }

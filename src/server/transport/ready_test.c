@@ -1,4 +1,5 @@
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -57,8 +58,8 @@ TEST(ready_connections_of_a_crowd_do_not_stand_before_another) {
     crowd_free(f, fds);
 }
 
-TEST(ready_connections_are_asked_about_no_more_and_yet_answered) {
-    enum { CROWD = 200 }; /* more than are watched while they wait */
+TEST(ready_connections_of_a_crowd_are_all_answered) {
+    enum { CROWD = 200 };
     int fds[CROWD];
     struct fixture *f = fixture_new(NULL);
     for (int i = 0; i < CROWD; i++) fds[i] = fixture_connect(f);
@@ -69,6 +70,56 @@ TEST(ready_connections_are_asked_about_no_more_and_yet_answered) {
     }
     for (int i = 0; i < CROWD; i++) close(fds[i]);
     fixture_turn(f);
+    fixture_free(f);
+}
+
+TEST(ready_connections_by_the_thousand_take_no_longer_turns_than_a_few) {
+    enum { THOUSAND = 1100 }; /* libuv would look 48 times in one turn for so many */
+    static int fds[THOUSAND];
+    struct rlimit files;
+    getrlimit(RLIMIT_NOFILE, &files);
+    if (files.rlim_max < 3 * THOUSAND) skip();
+    setrlimit(RLIMIT_NOFILE, &(struct rlimit){files.rlim_max, files.rlim_max});
+    struct fixture *f = fixture_new(NULL);
+    for (int i = 0; i < THOUSAND; i++) fds[i] = fixture_connect(f);
+    for (int i = 0; i < THOUSAND; i++) ask(fds[i], i < THOUSAND - 1 ? as_a : as_b);
+    while (f->requests < THOUSAND) loop_run_once(f->loop, 0); /* now it is known who they are */
+    memset(f->order, 0, sizeof f->order);
+    f->requests = 0;
+    for (int i = 0; i < THOUSAND; i++) ask(fds[i], i < THOUSAND - 1 ? as_a : as_b);
+    loop_run_once(f->loop, 0);
+    loop_run_once(f->loop, 0);
+    assert_in_range(f->requests, 2, MANY); /* 0.1 ms each */
+    assert_non_null(strchr(f->order, 'b'));
+    for (int i = 0; i < THOUSAND; i++) close(fds[i]); /* while they wait */
+    while (f->requests < THOUSAND) {
+        unsigned before = f->requests;
+        for (int i = 0; i < MANY; i++) loop_run_once(f->loop, 0);
+        if (f->requests == before) break;
+    }
+    fixture_free(f);
+    setrlimit(RLIMIT_NOFILE, &files);
+}
+
+TEST(ready_client_without_a_descriptor_for_its_group_is_served) {
+    struct fixture *f = fixture_new(NULL);
+    struct rlimit files;
+    getrlimit(RLIMIT_NOFILE, &files);
+    int fd = fixture_connect(f);
+    setrlimit(RLIMIT_NOFILE, &(struct rlimit){(rlim_t)fd + 2, files.rlim_max});
+    ask(fd, as_b);
+    fixture_turn(f);
+    ask(fd, as_b); /* b is known, and has no group */
+    fixture_turn(f);
+    assert_int_equal(f->requests, 2);
+    setrlimit(RLIMIT_NOFILE, &files);
+    ask(fd, as_b);
+    fixture_turn(f);
+    ask(fd, as_b);
+    fixture_turn(f);
+    assert_int_equal(f->requests, 4);
+    close(fd);
+    fixture_pass(f, 2000); /* groups of those who are gone go, too */
     fixture_free(f);
 }
 
