@@ -52,7 +52,8 @@ struct loop {
     uv_idle_t idle;
     uv_prepare_t prepare;
     uv_check_t check;
-    bool polling; /* events are being waited for or handed out */
+    bool polling;           /* events are being waited for or handed out */
+    bool reserve, reserved; /* the next turn, this one: see loop_reserve */
     void (*on_turn)(void *user, uint64_t busy_ns);
     void *on_turn_user;
     uint64_t turn_began_ns; /* when the first callback of this turn was called; 0: none was */
@@ -150,6 +151,8 @@ static void on_prepare(uv_prepare_t *p) {
         l->on_turn(l->on_turn_user, clock_span_ns() - l->turn_began_ns);
     look_on(l);
     l->turn_began_ns = 0;
+    l->reserved = l->reserve;
+    l->reserve = false;
 }
 
 uint64_t loop_turn_began_ns(const struct loop *l) { return l->turn_began_ns; }
@@ -157,8 +160,11 @@ uint64_t loop_turn_began_ns(const struct loop *l) { return l->turn_began_ns; }
 uint64_t loop_slice_end(const struct loop *l, uint64_t slice_ns) {
     uint64_t now = clock_span_ns(), end = now + slice_ns;
     if (l->turn_began_ns && end > l->turn_began_ns + TURN_NS) end = l->turn_began_ns + TURN_NS;
+    if (l->reserved) end = now;
     return end > now + LEAST_NS ? end : now + LEAST_NS;
 }
+
+void loop_reserve(struct loop *l) { l->reserve = true; }
 
 uint64_t loop_turn_ms(const struct loop *l) {
     enum { NS_PER_MS = 1000000 };

@@ -59,6 +59,10 @@ uint64_t loop_turn_began_ns(const struct loop *l);
  * nothing. By clock_span_ns. */
 uint64_t loop_slice_end(const struct loop *l, uint64_t slice_ns);
 
+/* Slices of the next turn have the least: something that takes as long as a turn will be done in
+ * it in one piece. */
+void loop_reserve(struct loop *l);
+
 /* From now on, when the last events each came soon (three times for_ns) after what the one before
  * had caused, the loop looks for the next one for that long before it sleeps: to be woken takes
  * longer than most answers of a service that is asked one thing after the other. for_ns 0: it

@@ -305,6 +305,24 @@ TEST(slices_of_a_long_turn_are_short_and_never_nothing) {
     loop_free(l);
 }
 
+static void check_least(void *user) {
+    uint64_t end = loop_slice_end(user, CLOCK_SLICE_NS);
+    assert_true(end <= clock_span_ns() + CLOCK_SLICE_NS / 4);
+}
+
+static void reserve_next(void *user) {
+    loop_reserve(user);
+    loop_defer(user, check_least, user);
+}
+
+TEST(slices_of_a_reserved_turn_are_the_least) {
+    struct loop *l = loop_new(NULL);
+    loop_defer(l, reserve_next, l);
+    loop_run_once(l, 0);
+    loop_run_once(l, 0);
+    loop_free(l);
+}
+
 static void ask_the_time_twice(void *user) {
     struct loop *l = user;
     uint64_t before = loop_turn_ms(l), began = clock_span_ns();

@@ -284,26 +284,21 @@ int patch_json(json_t *doc, struct slice patch, json_t **ret, struct err *err) {
     return 0;
 }
 
-/* RFC 7386, section 2. Takes target (may be NULL), borrows patch; depth is bounded by patch_parse.
+/* RFC 7386, section 2. Neither target (may be NULL) nor patch changes: what is new are the objects
+ * on the way to each change, the rest is theirs, with a reference. Depth is bounded by patch_parse.
  */
-static json_t *merge(json_t *target, const json_t *patch) {
-    if (!json_is_object(patch)) {
-        json_decref(target);
-        return json_deep_copy(patch);
-    }
-    if (!json_is_object(target)) {
-        json_decref(target);
-        target = json_object();
-    }
+static json_t *merge(json_t *target, json_t *patch) {
+    if (!json_is_object(patch)) return json_incref(patch);
+    json_t *result = json_is_object(target) ? json_copy(target) : json_object();
     const char *key;
     json_t *v;
-    json_object_foreach((json_t *)patch, key, v) {
+    json_object_foreach(patch, key, v) {
         if (json_is_null(v))
-            json_object_del(target, key);
+            json_object_del(result, key);
         else
-            json_object_set_new(target, key, merge(json_incref(json_object_get(target, key)), v));
+            json_object_set_new(result, key, merge(json_object_get(target, key), v));
     }
-    return target;
+    return result;
 }
 
 int patch_merge(json_t *doc, struct slice patch, json_t **ret, struct err *err) {
@@ -312,6 +307,6 @@ int patch_merge(json_t *doc, struct slice patch, json_t **ret, struct err *err) 
     if (r < 0) return r;
     if (!json_is_object(v))
         return err_set(err, ERR_BAD_REQUEST, "error decoding patch: a merge patch is an object");
-    *ret = merge(json_deep_copy(doc), v);
+    *ret = merge(doc, v);
     return 0;
 }

@@ -16,6 +16,7 @@ int patch_parse(struct slice text, json_t **ret, struct err *err);
 
 /* 400 malformed, 413 too many operations, 422 when an operation or test does not apply. */
 int patch_json(json_t *doc, struct slice patch, json_t **ret, struct err *err);
+/* The result may share values with doc: it is for reading. */
 int patch_merge(json_t *doc, struct slice patch, json_t **ret, struct err *err);
 
 /* Levels of nesting; more than max gives max + 1. */

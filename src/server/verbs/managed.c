@@ -84,6 +84,7 @@ void write_track(struct write *w) {
         if (!c->kind->custom)
             by.api_version = storage_kind(c->kind)->api_version; /* of the fields */
         m->managed_fields = (managed_list){0};
+        buf_reserve(&json, by.before.n);
         api_object_encode(&json, storage_kind(c->kind), w->object);
         managed_update(&by, &was, buf_view(&json), &w->managed);
     }

@@ -143,11 +143,8 @@ static int show_view(struct write *w, struct admission *ad, struct err *err) {
     return rc;
 }
 
-/* w->object and w->old are there: defaults, admission, validation, store, answer. */
-void write_run(struct write *w) {
+static void admit(struct write *w) {
     struct call *c = w->c;
-    apply_defaults(w);
-    write_track(w);
     struct admission *ad = ARENA_NEW(c->a, struct admission);
     *ad = (struct admission){.c = c,
                              .api = c->api,
@@ -170,6 +167,13 @@ void write_run(struct write *w) {
         on_mutated(ad, ADMISSION_OK);
     else
         admission_mutate(ad, on_mutated);
+}
+
+/* w->object and w->old are there: defaults, admission, validation, store, answer. */
+void write_run(struct write *w) {
+    apply_defaults(w);
+    write_track(w);
+    write_next(w, admit);
 }
 
 /* ---- the store ---- */
@@ -302,7 +306,8 @@ void write_fresh(struct write *w, struct api_object *obj) {
     w->sent_fields = obj->metadata.managed_fields;
     w->object = obj;
     w->old = NULL;
-    write_run(w);
+    write_cut(w);
+    write_next(w, write_run);
 }
 
 static void write_new(struct call *c, struct api_object *obj) {

@@ -90,6 +90,7 @@ void write_store_change(struct write *w) {
     struct object *current = w->current;
     struct api_object *obj = w->object;
     OWN(buf_done) struct buf json = {0};
+    buf_reserve(&json, object_json(current).n);
     object_encode_at(&json, k, obj, current->revision);
     bool differs = k->custom ? custom_spec_differs(c->kind, obj, w->old)
                              : object_spec_differs(buf_view(&json), object_json(current));

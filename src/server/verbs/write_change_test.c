@@ -137,14 +137,35 @@ TEST(status_and_spec_are_written_apart) {
     fixture_done(&f);
 }
 
-/* An object whose changes take several turns of the loop. */
-static void put_large(struct fixture *f) {
-    OWN(buf_done) struct buf b = {0};
+/* An object of which writes take several turns of the loop. */
+static struct buf large(void) {
+    struct buf b = {0};
     buf_str(&b,
             "{\"metadata\":{\"namespace\":\"a\",\"name\":\"x\"},\"data\":{\"k\":\"old\",\"l\":\"");
     for (int i = 0; i < 7000; i++) buf_str(&b, "0123456789");
     buf_str(&b, "\"}}");
+    return b;
+}
+
+static void put_large(struct fixture *f) {
+    OWN(buf_done) struct buf b = large();
     fixture_put(f, "configmaps", b.p);
+}
+
+TEST(of_two_that_make_the_same_large_object_one_does) {
+    struct fixture f;
+    fixture_open(&f);
+    OWN(buf_done) struct buf b = large();
+    int status[2];
+    for (int i = 0; i < 2; i++)
+        ask_begin(&f, verb_create,
+                  &(struct asked){.verb = "create", .plural = "configmaps", .ns = "a", .body = b.p},
+                  &status[i]);
+    for (int i = 0; i < 2; i++) ask_wait(&f, &status[i]);
+    assert_int_equal(status[0], 201);
+    assert_int_equal(status[1], 409);
+    assert_int_equal(strlen(str_map_get(&map_x(&f)->data, "l")), 70000);
+    fixture_done(&f);
 }
 
 TEST(a_patch_of_a_large_object_is_made_again_upon_what_others_wrote) {

@@ -25,8 +25,8 @@ void write_order_begin(
     struct write *w); /* goes to the store, or is large; more than once does no harm */
 void write_order_end(struct write *w); /* it is over; without a beginning, too */
 
-/* write_steps.c: changes of large objects take several turns of the loop. */
-void write_cut(struct write *w); /* w->current is there: finds out whether it is one */
+/* write_steps.c: writes of large objects take several turns of the loop. */
+void write_cut(struct write *w); /* finds out whether it is one; w->current is there, or none is */
 /* Calls fn, at once or as a later step. The request stays, even without its client. */
 void write_next(struct write *w, void (*fn)(struct write *w));
 

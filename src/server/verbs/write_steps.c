@@ -1,5 +1,5 @@
 /*
- * Changes of large objects, cut. Each of decoding, patching, comparing, encoding reads every byte
+ * Writes of large objects, cut. Each of decoding, patching, comparing, encoding reads every byte
  * of the object, and together they take milliseconds for one of 1 MB, for which whoever sends a
  * request would wait. So each is a step, and one step is done in a turn of the loop.
  */
@@ -20,9 +20,11 @@ static bool scheduled, put_off;
 
 static void run(void *user) {
     struct loop *l = user;
-    /* Not upon what others have made of this turn already, but in the next one in any case. */
+    /* Not upon what others have made of this turn already, but in the next one in any case, of
+     * which they have the least. */
     put_off = !put_off && clock_span_ns() >= loop_turn_began_ns(l) + CLOCK_SLICE_NS;
     if (put_off) {
+        loop_reserve(l);
         loop_after_events(l, run, l);
         return;
     }
@@ -37,9 +39,10 @@ static void run(void *user) {
 }
 
 void write_cut(struct write *w) {
-    w->cut = object_json(w->current).n + w->c->r->body.n >= LARGE_BYTES;
+    size_t now = w->current ? object_json(w->current).n : 0;
+    w->cut = now + w->c->r->body.n >= LARGE_BYTES;
     /* Between two steps nobody else may begin with the same object. */
-    if (w->cut) write_order_begin(w);
+    if (w->cut && w->current) write_order_begin(w);
 }
 
 void write_next(struct write *w, void (*fn)(struct write *w)) {
