@@ -31,6 +31,11 @@ static void assert_round(const struct api_type *t, const char *in, const char *o
     assert_encodes(t, decode(t, in), out);
 }
 
+TEST(a_quantity_that_is_null_is_zero) {
+    assert_round(&core_v1_resource_requirements_type, "{\"limits\":{\"cpu\":null}}",
+                 "{\"limits\":{\"cpu\":\"0\"}}");
+}
+
 TEST(codec_writes_fields_in_schema_order_without_empty_ones) {
     assert_round(
         &core_v1_config_map_type,

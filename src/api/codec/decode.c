@@ -348,7 +348,7 @@ static int decode_map(struct decoder *d, const struct api_field *f, struct api_l
         if (json_peek(&d->r) == JSON_KIND_NULL) {
             rc = json_read_null(&d->r) < 0 ? syntax(d) : 0;
             if (f->shape == API_MAP && api_form_is_text((enum api_form)f->form))
-                *(const char **)(pair + API_PAIR_VALUE) = "";
+                *(const char **)(pair + API_PAIR_VALUE) = f->form == API_QUANTITY ? "0" : "";
         } else if (f->shape == API_MAP) {
             rc = decode_value(d, f, true, pair + API_PAIR_VALUE);
         } else {

@@ -240,6 +240,25 @@ TEST(quotas_and_ranges_say_what_is_wrong) {
     test_validations(cases, ARRAY_LEN(cases));
 }
 
+TEST(quotas_keep_their_scopes_but_not_their_selectors) {
+    static const struct {
+        const char *spec, *causes;
+    } cases[] = {
+        {"'scopeSelector':{'matchExpressions':[{'scopeName':'PriorityClass','operator':'In',"
+         "'values':['b']}]}",
+         ""},
+        {"'scopes':['BestEffort']",
+         "spec.scopes: Invalid value: [\"BestEffort\"]: field is immutable"},
+    };
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct api_object *old = test_load(a, "v1", "ResourceQuota", "{" META ",'spec':{}}");
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const char *json = arena_printf(a, "{" META ",'spec':{%s}}", cases[i].spec);
+        struct api_object *now = test_load(a, "v1", "ResourceQuota", json);
+        assert_string_equal(test_causes(a, "v1", "ResourceQuota", now, old), cases[i].causes);
+    }
+}
+
 TEST(limit_range_fills_in_what_follows) {
     OWN(arena_free_p) struct arena *a = arena_new();
     struct core_v1_limit_range *l = (void *)test_load(

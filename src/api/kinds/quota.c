@@ -129,7 +129,7 @@ static void quota_validate(const void *obj, const void *old_obj, const char *sub
                        causes);
     pairs_validate(&q->spec.scopes, "spec.scopes", causes);
     if (q->spec.scope_selector) selector_validate(&q->spec, causes);
-    static const char *const fields[] = {"scopes", "scopeSelector", NULL};
+    static const char *const fields[] = {"scopes", NULL};
     if (old)
         api_validate_unchanged(&core_v1_resource_quota_spec_type, &q->spec, &old->spec, fields,
                                "spec", causes);
