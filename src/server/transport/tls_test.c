@@ -356,17 +356,21 @@ TEST(tls_certificates_that_do_not_verify_count_as_none) {
     world_free(w);
 }
 
-TEST(tls_resumed_session_keeps_the_peer) {
+/* Whoever brings a session of an earlier connection is verified like everybody. */
+static void expect_no_resumption(int version) {
     struct world *w = world_new();
     struct identity admin = make(&w->ca, "kubernetes-admin", "system:masters", 3600);
-    struct client first = client_new(w, &admin, TLS1_2_VERSION);
+    struct client first = client_new(w, &admin, version);
     assert_int_equal(client_connect(w, &first), 1);
+    client_send(w, &first, HOLD);
+    request_respond(w->f->last, 204, NULL, (struct slice){0}, NULL);
     SSL_SESSION *session = SSL_get1_session(first.ssl);
-    struct client c = client_new(w, &admin, TLS1_2_VERSION);
+    assert_false(SSL_SESSION_is_resumable(session));
+    struct client c = client_new(w, &admin, version);
     SSL_set_session(c.ssl, session);
     assert_int_equal(client_connect(w, &c), 1);
-    assert_true(SSL_session_reused(c.ssl));
-    assert_int_equal(signatures, 1);
+    assert_false(SSL_session_reused(c.ssl));
+    assert_int_equal(signatures, 2);
     client_send(w, &c, HOLD);
     assert_true(w->f->last->peer->has_certificate);
     assert_string_equal(w->f->last->peer->common_name, "kubernetes-admin");
@@ -376,6 +380,11 @@ TEST(tls_resumed_session_keeps_the_peer) {
     client_free(&c);
     drop(&admin);
     world_free(w);
+}
+
+TEST(tls_resumes_no_session) {
+    expect_no_resumption(TLS1_2_VERSION);
+    expect_no_resumption(TLS1_3_VERSION);
 }
 
 TEST(tls_alpn_chooses_the_protocol) {
