@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <malloc.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -116,7 +117,9 @@ static void turn_mark(struct loop *l) {
     if (!l->turn_began_ns) l->turn_began_ns = clock_span_ns();
 }
 
-static void on_look(uv_idle_t *look) {}
+/* Who looks has nothing to do: whoever waits for this processor, perhaps with what is looked for,
+ * would otherwise wait until the looking is over. */
+static void on_look(uv_idle_t *look) { sched_yield(); }
 
 /* Whether to wait for the next event without sleeping; the first turn after the last event begins
  * the time anew. */
