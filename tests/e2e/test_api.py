@@ -561,6 +561,10 @@ def test_service_addresses(api, ns):
     assert "nodePort" not in moved["spec"]["ports"][0] and moved["spec"]["clusterIP"] == n["spec"]["clusterIP"]
     api("DELETE", path + "/a")
     assert svc("again", clusterIP=a["spec"]["clusterIP"])[0] == 201
+    taken = svc("other", type="NodePort")[1]["spec"]["ports"][0]["nodePort"]
+    first = {"name": "a", "port": 80, "nodePort": port}
+    assert svc("twice", type="NodePort", ports=[first, {"name": "b", "port": 81, "nodePort": taken}])[0] == 422
+    assert svc("twice", type="NodePort", ports=[first])[0] == 201, "who was refused for one number may come again for the other"
 
 
 def test_binding(api, ns):

@@ -16,8 +16,8 @@ struct allocator {
     uint32_t next;
     struct {
         uint32_t value;
-        uint64_t until_ms;
-    } reserved[RESERVED_MAX]; /* ring */
+        uint64_t until_ms, owner; /* map_hash, 0: nobody who could come again */
+    } reserved[RESERVED_MAX];     /* ring */
     size_t reserved_at;
 };
 
@@ -40,35 +40,40 @@ static void count(struct allocator *x, uint32_t value, int by) {
     if (by < 0 && *u > 0) --*u;
 }
 
-static bool taken(const struct allocator *x, uint32_t value, uint64_t now_ms) {
+/* By a Service, or kept for another than owner (0: for anybody). */
+static bool taken(const struct allocator *x, uint32_t value, uint64_t owner, uint64_t now_ms) {
     if (x->users[value - x->first]) return true;
     for (size_t i = 0; i < RESERVED_MAX; i++)
-        if (x->reserved[i].value == value && x->reserved[i].until_ms > now_ms) return true;
+        if (x->reserved[i].value == value && x->reserved[i].until_ms > now_ms &&
+            (!owner || x->reserved[i].owner != owner))
+            return true;
     return false;
 }
 
-static void reserve(struct allocator *x, uint32_t value, uint64_t now_ms) {
+static void reserve(struct allocator *x, uint32_t value, uint64_t owner, uint64_t now_ms) {
     x->reserved[x->reserved_at].value = value;
     x->reserved[x->reserved_at].until_ms = now_ms + RESERVED_MS;
+    x->reserved[x->reserved_at].owner = owner;
     x->reserved_at = (x->reserved_at + 1) % RESERVED_MAX;
 }
 
-static enum allocation take(struct api *api, struct allocator *x, uint32_t wanted, bool keep,
-                            uint32_t *ret) {
+static enum allocation take(struct api *api, struct allocator *x, uint32_t wanted,
+                            const char *owner, uint32_t *ret) {
     uint64_t now_ms = loop_now_ms(api->loop);
+    uint64_t who = str_empty(owner) ? 0 : map_hash(slice_of(owner));
     if (wanted) {
         if (wanted < x->first || wanted - x->first >= x->n) return ALLOCATION_OUT_OF_RANGE;
-        if (taken(x, wanted, now_ms)) return ALLOCATION_TAKEN;
+        if (taken(x, wanted, who, now_ms)) return ALLOCATION_TAKEN;
         *ret = wanted;
-        if (keep) reserve(x, wanted, now_ms);
+        if (owner) reserve(x, wanted, who, now_ms);
         return ALLOCATED;
     }
     uint32_t span = x->n - x->low, start = (uint32_t)(loop_random(api->loop) % span);
     for (uint32_t i = 0; i < span; i++) {
         uint32_t value = x->first + x->low + (start + i) % span;
-        if (taken(x, value, now_ms)) continue;
+        if (taken(x, value, 0, now_ms)) continue; /* two of its ports want two numbers */
         *ret = value;
-        if (keep) reserve(x, value, now_ms);
+        if (owner) reserve(x, value, who, now_ms);
         return ALLOCATED;
     }
     return ALLOCATION_FULL;
@@ -144,11 +149,11 @@ void allocator_fill(struct api *api) {
     for (struct object *o; (o = key_index_next(&res->index, &at));) count_service(api, o, 1);
 }
 
-enum allocation allocator_address(struct api *api, struct arena *a, const char *wanted, bool keep,
-                                  const char **ret_ip) {
+enum allocation allocator_address(struct api *api, struct arena *a, const char *wanted,
+                                  const char *owner, const char **ret_ip) {
     uint32_t ip = 0, got;
     if (!str_empty(wanted) && !parse_ip(wanted, &ip)) return ALLOCATION_OUT_OF_RANGE;
-    enum allocation how = take(api, api->addresses, ip, keep, &got);
+    enum allocation how = take(api, api->addresses, ip, owner, &got);
     if (how != ALLOCATED) return how;
     struct in_addr in = {htonl(got)};
     char text[INET_ADDRSTRLEN];
@@ -157,9 +162,10 @@ enum allocation allocator_address(struct api *api, struct arena *a, const char *
     return ALLOCATED;
 }
 
-enum allocation allocator_port(struct api *api, int32_t wanted, bool keep, int32_t *ret_port) {
+enum allocation allocator_port(struct api *api, int32_t wanted, const char *owner,
+                               int32_t *ret_port) {
     uint32_t got;
-    enum allocation how = take(api, api->ports, (uint32_t)wanted, keep, &got);
+    enum allocation how = take(api, api->ports, (uint32_t)wanted, owner, &got);
     if (how == ALLOCATED) *ret_port = (int32_t)got;
     return how;
 }

@@ -32,22 +32,42 @@ TEST(addresses_and_ports_are_given_once) {
     struct arena *a = arena_new();
     const char *ip = NULL;
     int32_t port = 0;
-    assert_int_equal(allocator_address(api, a, "10.9.8.3", true, &ip), ALLOCATION_TAKEN);
-    assert_int_equal(allocator_address(api, a, "10.9.9.3", true, &ip), ALLOCATION_OUT_OF_RANGE);
-    assert_int_equal(allocator_address(api, a, "nonsense", true, &ip), ALLOCATION_OUT_OF_RANGE);
-    assert_int_equal(allocator_address(api, a, "10.9.8.2", false, &ip), ALLOCATED); /* a dry run */
-    assert_int_equal(allocator_address(api, a, "10.9.8.2", true, &ip), ALLOCATED);
+    assert_int_equal(allocator_address(api, a, "10.9.8.3", "", &ip), ALLOCATION_TAKEN);
+    assert_int_equal(allocator_address(api, a, "10.9.9.3", "", &ip), ALLOCATION_OUT_OF_RANGE);
+    assert_int_equal(allocator_address(api, a, "nonsense", "", &ip), ALLOCATION_OUT_OF_RANGE);
+    assert_int_equal(allocator_address(api, a, "10.9.8.2", NULL, &ip), ALLOCATED); /* a dry run */
+    assert_int_equal(allocator_address(api, a, "10.9.8.2", "", &ip), ALLOCATED);
     assert_string_equal(ip, "10.9.8.2");
-    assert_int_equal(allocator_address(api, a, "10.9.8.2", true, &ip), ALLOCATION_TAKEN);
+    assert_int_equal(allocator_address(api, a, "10.9.8.2", "", &ip), ALLOCATION_TAKEN);
     int given = 0;
-    while (allocator_address(api, a, NULL, true, &ip) == ALLOCATED) given++;
+    while (allocator_address(api, a, NULL, "", &ip) == ALLOCATED) given++;
     assert_in_range(given, 4, 12); /* of 14 addresses: two are taken, some are kept for names */
-    assert_int_equal(allocator_port(api, 30001, true, &port), ALLOCATION_TAKEN);
-    assert_int_equal(allocator_port(api, 80, true, &port), ALLOCATION_OUT_OF_RANGE);
-    assert_int_equal(allocator_port(api, 30002, false, &port), ALLOCATED);
-    assert_int_equal(allocator_port(api, 30002, true, &port), ALLOCATED);
-    assert_int_equal(allocator_port(api, 0, true, &port), ALLOCATED);
+    assert_int_equal(allocator_port(api, 30001, "", &port), ALLOCATION_TAKEN);
+    assert_int_equal(allocator_port(api, 80, "", &port), ALLOCATION_OUT_OF_RANGE);
+    assert_int_equal(allocator_port(api, 30002, NULL, &port), ALLOCATED);
+    assert_int_equal(allocator_port(api, 30002, "", &port), ALLOCATED);
+    assert_int_equal(allocator_port(api, 0, "", &port), ALLOCATED);
     assert_in_range(port, NODE_PORT_FIRST, NODE_PORT_LAST);
+    arena_free(a);
+    stop(api);
+}
+
+TEST(a_service_may_ask_again_for_what_is_kept_for_it) {
+    struct api *api = start();
+    struct arena *a = arena_new();
+    const char *ip;
+    int32_t port, other;
+    assert_int_equal(allocator_address(api, a, "10.9.8.2", "a/t", &ip), ALLOCATED);
+    assert_int_equal(allocator_address(api, a, "10.9.8.2", "a/u", &ip), ALLOCATION_TAKEN);
+    assert_int_equal(allocator_address(api, a, "10.9.8.2", "a/t", &ip), ALLOCATED);
+    assert_int_equal(allocator_port(api, 30002, "a/t", &port), ALLOCATED);
+    assert_int_equal(allocator_port(api, 30002, "", &port), ALLOCATION_TAKEN);
+    assert_int_equal(allocator_port(api, 30002, NULL, &port), ALLOCATION_TAKEN);
+    assert_int_equal(allocator_port(api, 30002, "a/t", &port), ALLOCATED);
+    assert_int_equal(allocator_port(api, 30001, "a/t", &port), ALLOCATION_TAKEN); /* stored */
+    assert_int_equal(allocator_port(api, 0, "a/t", &port), ALLOCATED);
+    assert_int_equal(allocator_port(api, 0, "a/t", &other), ALLOCATED);
+    assert_int_not_equal(port, other);
     arena_free(a);
     stop(api);
 }
@@ -58,8 +78,8 @@ TEST(a_deleted_service_gives_its_numbers_back) {
     const char *ip;
     int32_t port;
     cache_event(&api->cache, STORE_DELETE, SLICE("/services.core/a/s"), 2, SLICE("{}"), 0);
-    assert_int_equal(allocator_address(api, a, "10.9.8.3", true, &ip), ALLOCATED);
-    assert_int_equal(allocator_port(api, 30001, true, &port), ALLOCATED);
+    assert_int_equal(allocator_address(api, a, "10.9.8.3", "", &ip), ALLOCATED);
+    assert_int_equal(allocator_port(api, 30001, "", &port), ALLOCATED);
     arena_free(a);
     stop(api);
 }

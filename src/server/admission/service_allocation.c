@@ -38,6 +38,12 @@ static bool held(const struct core_v1_service_spec *old, int32_t port) {
     return false;
 }
 
+/* Whose numbers they are until the Service is stored, see allocator.h. */
+static const char *owner_of(struct admission *ad) {
+    if (ad->dry_run) return NULL;
+    return *ad->name ? arena_printf(ad->a, "%s/%s", ad->ns, ad->name) : "";
+}
+
 /* The same protocol-less number may serve two ports of one Service (TCP and UDP). */
 static bool given(const struct core_v1_service_spec *spec, size_t before, int32_t port) {
     for (size_t i = 0; i < before; i++)
@@ -61,7 +67,7 @@ static void allocate_port(struct admission *ad, struct core_v1_service_spec *spe
     if (!p->node_port) p->node_port = inherited(old, p);
     if (p->node_port && (held(old, p->node_port) || given(spec, i, p->node_port))) return;
     const char *field = arena_printf(ad->a, "spec.ports[%zu].nodePort", i);
-    switch (allocator_port(ad->api, p->node_port, !ad->dry_run, &p->node_port)) {
+    switch (allocator_port(ad->api, p->node_port, owner_of(ad), &p->node_port)) {
     case ALLOCATED: return;
     case ALLOCATION_TAKEN:
         cause_invalid_int(causes, field, p->node_port, "provided port is already allocated");
@@ -93,7 +99,7 @@ void service_allocate(struct admission *ad, struct api_causes *causes) {
     if (str_empty(spec->cluster_ip) && old) spec->cluster_ip = old->cluster_ip;
     if (str_empty(spec->cluster_ip) || (!old && !str_eq(spec->cluster_ip, "None"))) {
         const char *wanted = spec->cluster_ip, *ip = NULL;
-        enum allocation how = allocator_address(ad->api, ad->a, wanted, !ad->dry_run, &ip);
+        enum allocation how = allocator_address(ad->api, ad->a, wanted, owner_of(ad), &ip);
         if (how != ALLOCATED) {
             explain(causes, "spec.clusterIPs", str_or(wanted, ""), how, allocator_range(ad->api));
             return;
