@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -193,6 +194,19 @@ TEST(init_runs_a_service_as_its_user_and_stops_it_in_order) {
     place_remove(&p);
 }
 
+/* 0: the kernel is older than slices of one's own (6.12). */
+static uint64_t slice_ns(pid_t pid) {
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime_ns, deadline_ns, period_ns;
+    } attr = {0};
+    assert_int_equal(syscall(SYS_sched_getattr, pid, &attr, sizeof attr, 0), 0);
+    return attr.runtime_ns;
+}
+
 TEST(who_only_follows_takes_the_processor_from_nobody_when_it_wakes) {
     struct place p;
     char line[600];
@@ -202,13 +216,16 @@ TEST(who_only_follows_takes_the_processor_from_nobody_when_it_wakes) {
     await_line(&p, 'R', line, sizeof line);
     do assert_int_equal(status_of(&p, &s), 0);
     while (s.n_services < 2 || !s.services[1].ready); /* it comes later */
+    uint64_t slices[2] = {0};
     for (size_t i = 0; i < s.n_services; i++) {
         bool follows = authority_find(s.services[i].name)->follows;
+        slices[follows] = slice_ns((pid_t)s.services[i].pid);
         int policy = sched_getscheduler((pid_t)s.services[i].pid);
         assert_true(policy & SCHED_RESET_ON_FORK); /* what it starts is like all others */
         assert_int_equal(policy & ~SCHED_RESET_ON_FORK, follows ? SCHED_BATCH : SCHED_OTHER);
         assert_int_equal(follows, strcmp(s.services[i].name, "controllers") == 0);
     }
+    assert_true(!slices[0] || slices[0] < slices[1]);
     assert_int_equal(place_end(&p, SIGTERM), 0);
     place_remove(&p);
 }
