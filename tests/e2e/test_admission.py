@@ -299,6 +299,12 @@ def test_priority_classes(raw, ns):
         assert status == 403 and "the integer value of priority (7) must not be provided in pod spec" in answer["message"]
         p = made(raw, ns, "pods", pod("c", priorityClassName="system-node-critical"))["spec"]
         assert p["priority"] == 2000001000
+        path = f"/api/v1/namespaces/{ns}/pods/a"
+        mine = raw("GET", path)[1]
+        del mine["spec"]["priority"], mine["spec"]["preemptionPolicy"]
+        mine["metadata"]["labels"] = {"put": "back"}
+        status, p = raw("PUT", path, mine)
+        assert status == 200 and (p["spec"]["priority"], p["spec"]["preemptionPolicy"]) == (42, "Never"), p
     finally:
         raw("DELETE", f"{group}/e2e-std")
 

@@ -58,8 +58,17 @@ static bool find(struct admission *ad, const char *name, struct class *ret) {
     return false;
 }
 
+/* What was decided when the pod was created stays, and need not be sent back. */
+static int keep_priority(struct admission *ad, struct core_v1_pod_spec *spec) {
+    const struct core_v1_pod_spec *was = &((const struct core_v1_pod *)(const void *)ad->old)->spec;
+    if (!spec->priority) spec->priority = was->priority;
+    if (str_empty(spec->preemption_policy)) spec->preemption_policy = was->preemption_policy;
+    return 0;
+}
+
 static int pod_priority(struct admission *ad) {
     struct core_v1_pod_spec *spec = &((struct core_v1_pod *)(void *)ad->object)->spec;
+    if (ad->old) return keep_priority(ad, spec);
     struct class class = {.policy = "PreemptLowerPriority"};
     if (str_empty(spec->priority_class_name)) {
         const struct scheduling_v1_priority_class *d = global_default(ad);
@@ -105,7 +114,7 @@ static int single_default(struct admission *ad) {
 
 static const struct admission_plugin pods = {.name = "Priority",
                                              .order = ORDER_PRIORITY,
-                                             .operations = ADMIT_CREATE,
+                                             .operations = ADMIT_CREATE | ADMIT_UPDATE,
                                              .group = "",
                                              .plural = "pods",
                                              .mutate = pod_priority};
