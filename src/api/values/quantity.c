@@ -153,10 +153,9 @@ static void put_binary(struct buf *b, const struct quantity *q) {
 
 const char *quantity_text(struct arena *a, const struct quantity *q) {
     OWN(buf_done) struct buf b = {0};
-    bool small = q->nanos > -1024 * nano && q->nanos < 1024 * nano;
     if (q->nanos == 0)
         buf_char(&b, '0');
-    else if (q->format == FORMAT_BINARY_SI && !small && q->nanos % nano == 0)
+    else if (q->format == FORMAT_BINARY_SI && q->nanos % (1024 * nano) == 0)
         put_binary(&b, q);
     else
         put_decimal(&b, q, q->format == FORMAT_BINARY_SI ? FORMAT_DECIMAL_SI : q->format);

@@ -8,7 +8,8 @@
 #include "base/arena.h"
 
 /* Canonical text in the arena, or NULL when s is no quantity. Keeps the family of suffix as
- * upstream does. */
+ * upstream does, but for binary ones that are no whole Ki: what has been stored has to be the same
+ * when it is read and written again, or it would count as a change. */
 const char *quantity_canonical(struct arena *a, const char *s);
 bool quantity_valid(const char *s);
 int64_t quantity_value(const char *s); /* rounded up to whole units; NULL or "" gives 0 */
