@@ -94,6 +94,7 @@ static void remove_in_child(struct running *r) {
         vec_push(&b->cleanups, r);
         return;
     }
+    uint64_t mark = reaper_mark(b->reaper);
     pid_t pid = reaper_fork();
     if (pid == 0) {
         for (int i = 0; i < 2; i++)
@@ -105,7 +106,7 @@ static void remove_in_child(struct running *r) {
         return;
     }
     b->cleanup_children++;
-    reaper_watch(b->reaper, pid, child_ended, r);
+    reaper_watch(b->reaper, pid, mark, child_ended, r);
 }
 
 static void turn(void *user) {

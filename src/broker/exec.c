@@ -31,6 +31,7 @@ struct exec {
     char *directory; /* ROOT/run/atoll/pods/<uid>/e<id>: its files */
     char *parent, *name;
     pid_t runtime_pid, pid;
+    uint64_t mark; /* before both */
     bool tty;
     int own[3];   /* stdin write end, stdout and stderr read ends; -1 = not wanted */
     int console;  /* listening for the terminal */
@@ -158,7 +159,7 @@ static void started(void *user, pid_t runtime_pid, int status) {
         if (e->own[i] >= 0) close(e->own[i]);
         e->own[i] = -1;
     }
-    reaper_watch(e->broker->reaper, e->pid, ended, e);
+    reaper_watch(e->broker->reaper, e->pid, e->mark, ended, e);
 }
 
 static void exec_runtime(const struct runtime_args *args, const int child[3]) {
@@ -235,6 +236,7 @@ static int spawn(struct exec *e, const struct broker_exec *q, struct arena *a, s
         runtime_exec(e->broker, q->id, arena_printf(a, "%s/process.json", e->directory),
                      arena_printf(a, "%s/pid", e->directory),
                      arena_printf(a, "%s/log", e->directory), console, a, &args);
+        e->mark = reaper_mark(e->broker->reaper);
         e->runtime_pid = reaper_fork();
         if (e->runtime_pid == 0) exec_runtime(&args, child);
         if (e->runtime_pid < 0) r = err_errno(err, errno, "cannot start the container runtime");
@@ -279,7 +281,7 @@ int request_exec(struct broker *b, struct call *call, struct slice body, struct 
     }
     e->call = *call;
     e->client = call->client;
-    reaper_watch(b->reaper, e->runtime_pid, started, e);
+    reaper_watch(b->reaper, e->runtime_pid, e->mark, started, e);
     return 0;
 }
 

@@ -11,30 +11,37 @@
 
 struct watched {
     pid_t pid;
+    uint64_t mark;
     reaped_fn *fn;
     void *user;
 };
 struct ended {
     pid_t pid;
     int status;
+    uint64_t at; /* how many had ended before */
 };
 enum { ENDED_KEPT = 256 }; /* ends nobody asked for yet: an exec's pid is learned after its start */
 
 struct reaper {
     struct loop *loop;
     struct timer *again;
+    uint64_t ends; /* so far */
     VEC(struct watched) watched;
     VEC(struct ended) ended;
 };
 
 enum { CONTAINER_FILES = 1048576 }; /* RLIMIT_NOFILE, what Docker and containerd give */
 
+static bool is_end_of(const struct ended *e, const struct watched *w) {
+    return e->pid == w->pid && e->at >= w->mark;
+}
+
 /* Matches ends with watchers. A callback may watch more. */
 static void match(void *user) {
     struct reaper *r = user;
     for (size_t i = 0; i < r->ended.n;) {
         size_t w = 0;
-        while (w < r->watched.n && r->watched.v[w].pid != r->ended.v[i].pid) w++;
+        while (w < r->watched.n && !is_end_of(&r->ended.v[i], &r->watched.v[w])) w++;
         if (w == r->watched.n) {
             i++;
             continue;
@@ -60,7 +67,7 @@ static void collect(void *user, int signum) {
                 vec_remove(&r->ended, i);
                 break;
             }
-        vec_push(&r->ended, (struct ended){pid, status});
+        vec_push(&r->ended, (struct ended){pid, status, r->ends++});
     }
     match(r);
 }
@@ -74,8 +81,10 @@ struct reaper *reaper_new(struct loop *l) {
     return r;
 }
 
-void reaper_watch(struct reaper *r, pid_t pid, reaped_fn *fn, void *user) {
-    vec_push(&r->watched, (struct watched){pid, fn, user});
+uint64_t reaper_mark(const struct reaper *r) { return r->ends; }
+
+void reaper_watch(struct reaper *r, pid_t pid, uint64_t mark, reaped_fn *fn, void *user) {
+    vec_push(&r->watched, (struct watched){pid, mark, fn, user});
     timer_start(r->again, 0, 0);
 }
 
