@@ -130,7 +130,7 @@ def main():
         print("bench: must be root: sudo make bench", file=sys.stderr)
         return 1
     prepare(o)
-    say("measuring; all rows take about 37 minutes")
+    say("measuring; all rows take about half an hour")
     return subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private",
                            sys.executable, *sys.argv], env=dict(os.environ, **{INSIDE: "1"}, PYTHONDONTWRITEBYTECODE="1"),
                           timeout=3600).returncode

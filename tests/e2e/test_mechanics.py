@@ -27,6 +27,7 @@ def sock(root):
 def ns(sock):
     api, name = Api(sock), "mechanics-" + uuid.uuid4().hex[:6]
     assert api("POST", "/api/v1/namespaces", {"metadata": {"name": name}})[0] == 201
+    ac.until(lambda: api("GET", maps(name, "kube-root-ca.crt"))[0] == 200, what="the ConfigMap that the controllers put into each namespace")
     yield name
     api("DELETE", f"/api/v1/namespaces/{name}")
 
