@@ -47,29 +47,31 @@ def one_side(side, program, path, n, lists, base, pids, add):
     return r["bytes"] / r["requests"]
 
 
-def one_round(m, sides, program, pods, n, lists, base, sizes):
-    for (side, pids, path, peer), b in zip(sides, base):
+def one_round(m, sides, ways, program, pods, n, lists, base, sizes):
+    for (side, pids, path, peer), b in zip(ways, base):
         def add(key, v, peer=peer):
             m[pods, n, key].add_peer(peer, v) if peer else m[pods, n, key].add(v)
-        sizes[side.name] = one_side(side, program, path, n, lists, b, pids, add)
+        with sides.alone(side):
+            sizes[side.name] = one_side(side, program, path, n, lists, b, pids, add)
 
 
-def floor_round(m, build, directory, program, pods, n, lists, size):
+def floor_round(m, sides, build, directory, program, pods, n, lists, size):
     floor = Floor(directory, f"{build}/bench/bench_bulk", Floor.PORT, int(size), None)
     try:
-        r = floor.side.load(program, "--path", "/", "--clients", n, "--count", lists, "--ms", CREATE_MS)
+        with sides.alone(floor.side):
+            r = floor.side.load(program, "--path", "/", "--clients", n, "--count", lists, "--ms", CREATE_MS)
     finally:
         floor.close()
     m[pods, n, "mb"].add_limit(FLOOR, r["bytes"] / 1e6 / r["seconds"])
     m[pods, n, "rate"].add_limit(FLOOR, r["requests"] / r["seconds"])
 
 
-def fill(sides, program, directory, first, n):
-    for side, *_ in sides:
+def fill(ways, program, directory, first, n):
+    for side, *_ in ways:
         say(f"row 5: {first + n:,} pods in {side.name}")
         store_pods(side, program, directory, first, n)
     time.sleep(3)
-    return [memory_mib(pids) for _, pids, _, _ in sides]
+    return [memory_mib(pids) for _, pids, _, _ in ways]
 
 
 def measure(build, directory, rounds, limits, rows, notes):
@@ -78,24 +80,24 @@ def measure(build, directory, rounds, limits, rows, notes):
     s = Sides(build, directory, notes)
     sizes = {}
     try:
-        sides = [(s.ours_tls, s.api_pids, PATH, None)]
+        ways = [(s.ours_tls, s.api_pids, PATH, None)]
         if s.kube:
-            sides.append((s.kube, [s.plane.pid("apiserver"), s.plane.pid("etcd")], PATH + "?resourceVersion=0", KUBERNETES))
-        base = fill(sides, program, directory, 0, PODS)
+            ways.append((s.kube, [s.plane.pid("apiserver"), s.plane.pid("etcd")], PATH + "?resourceVersion=0", KUBERNETES))
+        base = fill(ways, program, directory, 0, PODS)
         for i in range(rounds):
             say(f"row 5: round {i + 1} of {rounds}")
             for n in LISTS:
-                one_round(m, sides, program, PODS, n, LISTS[n], base, sizes)
-                floor_round(m, build, directory, program, PODS, n, LISTS[n], sizes[s.ours_tls.name])
+                one_round(m, s, ways, program, PODS, n, LISTS[n], base, sizes)
+                floor_round(m, s, build, directory, program, PODS, n, LISTS[n], sizes[s.ours_tls.name])
         told = ", ".join(f"{k} {v:,.0f}" for k, v in sizes.items())
-        base = fill(sides, program, directory, PODS, MANY - PODS)
+        base = fill(ways, program, directory, PODS, MANY - PODS)
         say(f"row 5: {MANY_LISTS} lists of {MANY:,} pods")
-        one_round(m, sides, program, MANY, 1, MANY_LISTS, base, sizes)
-        floor_round(m, build, directory, program, MANY, 1, MANY_LISTS, sizes[s.ours_tls.name])
+        one_round(m, s, ways, program, MANY, 1, MANY_LISTS, base, sizes)
+        floor_round(m, s, build, directory, program, MANY, 1, MANY_LISTS, sizes[s.ours_tls.name])
     finally:
         s.close()
     notes.append(f"Row 5: kube-apiserver answers from its cache (resourceVersion=0), ours always with the latest state; bytes of one list of "
                  f"{PODS:,}: {told}. Growth: highest resident memory during the lists over that before the first one. The lists of {MANY:,} pods "
                  f"are measured once, after all rounds of the others. The limit ({FLOOR}) is one process that encrypts and sends them from one buffer "
-                 "to the same generator, which has the other core, and does nothing else.")
+                 "to the same generator, which has the other core, and does nothing else. Who is not measured is stopped meanwhile.")
     return list(m.values())

@@ -51,12 +51,13 @@ class Run:
             w.wait()
 
 
-    def floor(self, build, directory, event_bytes):
+    def floor(self, s, build, directory, event_bytes):
         """Deliveries a second of a server that only encrypts and sends as much to as many."""
         floor = Floor(directory, f"{build}/bench/bench_bulk", Floor.PORT, event_bytes * EVENTS, None, WATCHERS, event_bytes)
         try:
             argv = [self.watch, *floor.side.where, "--path", "/", "--watchers", str(WATCHERS), "--events", str(EVENTS)]
-            out = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True, timeout=60, preexec_fn=on_last_core).stdout
+            with s.alone(floor.side):
+                out = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True, timeout=60, preexec_fn=on_last_core).stdout
         finally:
             floor.close()
         r = json.loads(out.splitlines()[1])
@@ -96,7 +97,9 @@ def version_of(s, peer):
 
 def one_round(s, run, sides, m, lost):
     for way, rate, side, peer in sides:
-        r = run.once(side, version_of(s, peer), rate)
+        version = version_of(s, peer)
+        with s.alone(side):
+            r = run.once(side, version, rate)
         lost[peer or side.name] = lost.get(peer or side.name, 0) + r["expected"] - r["deliveries"]
         r["rate"] = r["deliveries"] / r["seconds"]
         if rate and not peer:
@@ -124,7 +127,7 @@ def measure(build, directory, rounds, limits, rows, notes):
         for i in range(rounds):
             say(f"row 6: round {i + 1} of {rounds}")
             one_round(s, run, sides, m, lost)
-            m["TLS 1.3", 0, "rate"].add_limit(FLOOR, run.floor(build, directory, size))
+            m["TLS 1.3", 0, "rate"].add_limit(FLOOR, run.floor(s, build, directory, size))
     finally:
         if redis:
             redis.close()
@@ -134,5 +137,6 @@ def measure(build, directory, rounds, limits, rows, notes):
                  "deliver more than is offered: where ours comes close to that (ours ÷ limit), the ratio to a peer that stays behind tells what "
                  "was offered, and only \"as fast as they go\", where each side's own creates set the pace, what it can do; that is the figure of "
                  f"the goal; its limit ({FLOOR}) is one process that encrypts and sends as much to as many. The watchers share one core "
-                 "with one another. Deliveries missing: " + ", ".join(f"{k} {v}" for k, v in lost.items()) + ".")
+                 "with one another. Who is not measured is stopped meanwhile. "
+                 "Deliveries missing: " + ", ".join(f"{k} {v}" for k, v in lost.items()) + ".")
     return list(m.values())
