@@ -72,6 +72,18 @@ void str_map_set(struct arena *a, struct str_map *m, const char *key, const char
     m->n++;
 }
 
+void str_map_merge(struct arena *a, struct str_map *to, const struct str_map *from) {
+    const struct str_map *x = to, *y = from;
+    struct str_map all = {.v = ARENA_ARRAY(a, struct str_pair, x->n + y->n)};
+    for (size_t i = 0, j = 0; i < x->n || j < y->n;) {
+        int c = i == x->n ? 1 : j == y->n ? -1 : strcmp(x->v[i].key, y->v[j].key);
+        all.v[all.n++] = c < 0 ? x->v[i] : y->v[j];
+        i += c <= 0;
+        j += c >= 0;
+    }
+    *to = all;
+}
+
 bool str_list_has(const struct str_list *l, const char *s) {
     for (size_t i = 0; i < l->n; i++)
         if (str_eq(l->v[i], s)) return true;

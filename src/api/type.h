@@ -87,6 +87,15 @@ const char *str_map_get(const struct str_map *m, const char *key);
 /* Inserts or replaces, keeping the order; key and value are borrowed (copy them into the arena
  * first if needed). */
 void str_map_set(struct arena *a, struct str_map *m, const char *key, const char *value);
+/* Adds all of `from`, which wins where both have a key: one pass over both, while str_map_set()
+ * copies the map each time. The keys are borrowed; the array may be shared. */
+void str_map_merge(struct arena *a, struct str_map *to, const struct str_map *from);
+/* Adds what `to` lacks. */
+static inline void str_map_fill(struct arena *a, struct str_map *to, const struct str_map *from) {
+    struct str_map all = *from;
+    str_map_merge(a, &all, to);
+    *to = all;
+}
 bool str_list_has(const struct str_list *l, const char *s);
 
 struct api_type; /* full layout: api/table.h, for generic code only */
@@ -102,6 +111,7 @@ struct api_causes {
     struct arena *a;
     struct api_cause *v;
     size_t n;
+    size_t bytes, path_bytes; /* of the causes' text; of all paths that were written */
 };
 /* upstream's field.Error wording: cause_required → `Required value[: detail]`; value printed as
  * JSON where it is a string. */

@@ -53,7 +53,7 @@ static void template_bytes(struct buf *out, const struct core_v1_pod_template_sp
     copy.metadata.labels = (struct str_map){0};
     for (size_t i = 0; i < t->metadata.labels.n; i++) {
         const struct str_pair *l = &t->metadata.labels.v[i];
-        if (!str_eq(l->key, hash_label)) str_map_set(a, &copy.metadata.labels, l->key, l->value);
+        if (!str_eq(l->key, hash_label)) *ARENA_PUSH(a, &copy.metadata.labels) = *l;
     }
     api_encode(out, &core_v1_pod_template_spec_type, &copy);
 }

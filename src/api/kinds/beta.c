@@ -88,7 +88,7 @@ static struct discovery_v1_endpoint endpoint_to_v1(struct arena *a,
         if (!str_eq(e->topology.v[i].key, ZONE_KEY) &&
             !(str_eq(e->topology.v[i].key, HOST_KEY) &&
               str_eq(e->topology.v[i].value, to.node_name)))
-            str_map_set(a, &to.deprecated_topology, e->topology.v[i].key, e->topology.v[i].value);
+            *ARENA_PUSH(a, &to.deprecated_topology) = e->topology.v[i];
     return to;
 }
 

@@ -10,9 +10,7 @@
 static void requests_from_limits(struct arena *a, struct core_v1_container_list *list) {
     for (size_t i = 0; i < list->n; i++) {
         struct core_v1_resource_requirements *r = &list->v[i].resources;
-        for (size_t j = 0; j < r->limits.n; j++)
-            if (!str_map_get(&r->requests, r->limits.v[j].key))
-                str_map_set(a, &r->requests, r->limits.v[j].key, r->limits.v[j].value);
+        if (r->limits.n) str_map_fill(a, &r->requests, &r->limits);
     }
 }
 

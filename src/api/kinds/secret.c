@@ -7,12 +7,15 @@
 /* stringData is a way to write data; it is never stored. */
 static void secret_defaults(struct arena *a, void *obj) {
     struct core_v1_secret *s = obj;
+    struct str_map coded = {0};
     for (size_t i = 0; i < s->string_data.n; i++) {
         OWN(buf_done) struct buf b = {0};
         const char *value = str_or(s->string_data.v[i].value, "");
         buf_base64(&b, value, strlen(value));
-        str_map_set(a, &s->data, s->string_data.v[i].key, arena_strn(a, buf_view(&b)));
+        *ARENA_PUSH(a, &coded) =
+            (struct str_pair){s->string_data.v[i].key, arena_strn(a, buf_view(&b))};
     }
+    str_map_merge(a, &s->data, &coded);
     s->string_data = (struct str_map){0};
 }
 

@@ -12,11 +12,13 @@ static const char *const resources[] = {"cpu", "memory"};
 
 /* The strictest of several counts. sign > 0: the largest. */
 static void take(struct arena *a, struct str_map *to, const struct str_map *from, int sign) {
+    struct str_map stricter = {0};
     for (size_t i = 0; i < from->n; i++) {
         const char *have = str_map_get(to, from->v[i].key);
         if (!have || quantity_cmp(from->v[i].value, have) * sign > 0)
-            str_map_set(a, to, from->v[i].key, from->v[i].value);
+            *ARENA_PUSH(a, &stricter) = from->v[i];
     }
+    str_map_merge(a, to, &stricter);
 }
 
 void vpa_bounds_add(struct arena *a, struct vpa_bounds *b,
@@ -26,8 +28,7 @@ void vpa_bounds_add(struct arena *a, struct vpa_bounds *b,
         if (str_eq(l->type, "Container")) {
             take(a, &b->min, &l->min, 1);
             take(a, &b->max, &l->max, -1);
-            for (size_t j = 0; j < l->default_.n; j++)
-                str_map_set(a, &b->limit, l->default_.v[j].key, l->default_.v[j].value);
+            str_map_merge(a, &b->limit, &l->default_);
         } else if (str_eq(l->type, "Pod")) {
             take(a, &b->pod_min, &l->min, 1);
             take(a, &b->pod_max, &l->max, -1);

@@ -226,17 +226,13 @@ static const char *clock_text(struct view *v, int64_t at_s) {
                         min % 60);
 }
 
-static void map_copy(struct arena *a, struct str_map *to, const struct str_map *from) {
-    for (size_t i = 0; i < from->n; i++) str_map_set(a, to, from->v[i].key, from->v[i].value);
-}
-
 static void create_job(struct view *v, const char *name, int64_t at_s) {
     const struct batch_v1_job_template_spec *t = &v->c->spec.job_template;
     job *j = (job *)api_object_new(v->a, api_kind_by_name("batch", "v1", "Job"));
     j->metadata.name = name;
     j->metadata.namespace = v->c->metadata.namespace;
-    map_copy(v->a, &j->metadata.labels, &t->metadata.labels);
-    map_copy(v->a, &j->metadata.annotations, &t->metadata.annotations);
+    str_map_merge(v->a, &j->metadata.labels, &t->metadata.labels);
+    str_map_merge(v->a, &j->metadata.annotations, &t->metadata.annotations);
     str_map_set(v->a, &j->metadata.annotations, "batch.kubernetes.io/cronjob-scheduled-timestamp",
                 clock_text(v, at_s));
     *ARENA_PUSH(v->a, &j->metadata.owner_references) = controller_reference(v->a, about(v));

@@ -112,10 +112,6 @@ static void env_add(struct arena *a, struct core_v1_container_list *list) {
     }
 }
 
-static void map_copy(struct arena *a, struct str_map *to, const struct str_map *from) {
-    for (size_t i = 0; i < from->n; i++) str_map_set(a, to, from->v[i].key, from->v[i].value);
-}
-
 static void index_give(struct job_view *v, struct core_v1_pod *pod, int32_t index) {
     const char *number = arena_printf(v->a, "%d", index), *job = v->job->metadata.name;
     str_map_set(v->a, &pod->metadata.annotations, JOB_INDEX_KEY, number);
@@ -143,8 +139,8 @@ static void create(struct job_view *v, int32_t index) {
     struct core_v1_pod *pod = (struct core_v1_pod *)o;
     pod->metadata.generate_name = arena_printf(v->a, "%s-", v->job->metadata.name);
     pod->metadata.namespace = v->job->metadata.namespace;
-    map_copy(v->a, &pod->metadata.labels, &t->metadata.labels);
-    map_copy(v->a, &pod->metadata.annotations, &t->metadata.annotations);
+    str_map_merge(v->a, &pod->metadata.labels, &t->metadata.labels);
+    str_map_merge(v->a, &pod->metadata.annotations, &t->metadata.annotations);
     for (size_t i = 0; i < t->metadata.finalizers.n; i++)
         if (!str_eq(t->metadata.finalizers.v[i], JOB_FINALIZER))
             *ARENA_PUSH(v->a, &pod->metadata.finalizers) = t->metadata.finalizers.v[i];

@@ -51,7 +51,7 @@ static void fill(struct arena *a, const struct core_v1_service *s, const struct 
     struct str_map notes = {0};
     for (size_t i = 0; i < ep->metadata.annotations.n; i++) {
         const struct str_pair *x = &ep->metadata.annotations.v[i];
-        if (!str_eq(x->key, over_capacity)) str_map_set(a, &notes, x->key, x->value);
+        if (!str_eq(x->key, over_capacity)) *ARENA_PUSH(a, &notes) = *x;
     }
     if (cut) str_map_set(a, &notes, over_capacity, "truncated");
     ep->metadata.annotations = notes;
@@ -74,14 +74,10 @@ static int reconcile(const struct world *w, const char *key, struct plan *p, str
     if (have) want->metadata = have->metadata;
     want->metadata.name = name;
     want->metadata.namespace = ns;
-    want->metadata.labels = s->metadata.labels;
-    if (str_eq(s->spec.cluster_ip, "None")) {
-        want->metadata.labels = (struct str_map){0};
-        for (size_t i = 0; i < s->metadata.labels.n; i++)
-            str_map_set(a, &want->metadata.labels, s->metadata.labels.v[i].key,
-                        s->metadata.labels.v[i].value);
+    want->metadata.labels = (struct str_map){0};
+    str_map_merge(a, &want->metadata.labels, &s->metadata.labels);
+    if (str_eq(s->spec.cluster_ip, "None"))
         str_map_set(a, &want->metadata.labels, "service.kubernetes.io/headless", "");
-    }
     if (!owner_reference_to((struct api_object *)want, s->metadata.uid)) {
         want->metadata.owner_references.n = 0;
         want->metadata.owner_references.v = NULL;

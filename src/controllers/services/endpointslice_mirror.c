@@ -68,7 +68,7 @@ static struct str_map annotations_of(struct arena *a, const struct core_v1_endpo
         const struct str_pair *x = &e->metadata.annotations.v[i];
         bool skip = false;
         for (size_t j = 0; j < ARRAY_LEN(own); j++) skip |= str_eq(x->key, own[j]);
-        if (!skip) str_map_set(a, &out, x->key, x->value);
+        if (!skip) *ARENA_PUSH(a, &out) = *x;
     }
     return out;
 }

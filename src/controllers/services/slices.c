@@ -22,11 +22,9 @@ struct discovery_v1_endpoint_slice *slice_next(struct slice_set *s, const char *
     struct arena *a = plan_arena(s->p);
     struct discovery_v1_endpoint_slice *o = (struct discovery_v1_endpoint_slice *)api_object_new(
         a, api_kind_by_name("discovery.k8s.io", "v1", "EndpointSlice"));
-    const struct str_map *labels = &s->owner->metadata.labels;
     o->metadata.name = name_of(a, s, address_type);
     o->metadata.namespace = s->owner->metadata.namespace;
-    for (size_t i = 0; i < labels->n; i++)
-        str_map_set(a, &o->metadata.labels, labels->v[i].key, labels->v[i].value);
+    str_map_merge(a, &o->metadata.labels, &s->owner->metadata.labels);
     str_map_set(a, &o->metadata.labels, service_key, s->service);
     str_map_set(a, &o->metadata.labels, manager_key, s->manager);
     if (s->annotations) o->metadata.annotations = *s->annotations;

@@ -130,7 +130,7 @@ void binding_undo(struct plan *p, const volume_t *v) {
         now->spec.claim_ref = NULL;
         for (size_t i = 0; i < notes->n; i++)
             if (!str_eq(notes->v[i].key, CLAIM_BOUND_BY_CONTROLLER))
-                str_map_set(plan_arena(p), &rest, notes->v[i].key, notes->v[i].value);
+                *ARENA_PUSH(plan_arena(p), &rest) = notes->v[i];
         *notes = rest;
     } else {
         now->spec.claim_ref->uid = NULL;

@@ -90,8 +90,7 @@ void daemon_pod_create(const daemon_set *d, const struct core_v1_pod_spec *spec,
         (struct core_v1_pod *)api_object_new(a, api_kind_by_name("", "v1", "Pod"));
     pod->metadata.generate_name = arena_printf(a, "%s-", d->metadata.name);
     pod->metadata.namespace = d->metadata.namespace;
-    for (size_t i = 0; i < t->labels.n; i++)
-        str_map_set(a, &pod->metadata.labels, t->labels.v[i].key, t->labels.v[i].value);
+    str_map_merge(a, &pod->metadata.labels, &t->labels);
     str_map_set(a, &pod->metadata.labels, revision_hash_key, hash);
     pod->metadata.annotations = t->annotations;
     pod->metadata.finalizers = t->finalizers;

@@ -71,8 +71,7 @@ static void gather(struct deployment_view *v) {
 /* base and the numbers that the replicas were chosen for. */
 static struct str_map size_annotations(struct deployment_view *v, const struct str_map *base) {
     struct str_map out = {0};
-    for (size_t i = 0; base && i < base->n; i++)
-        str_map_set(v->a, &out, base->v[i].key, base->v[i].value);
+    if (base) str_map_merge(v->a, &out, base);
     str_map_set(v->a, &out, desired_key, arena_printf(v->a, "%d", int_or(v->d->spec.replicas, 1)));
     str_map_set(v->a, &out, max_key,
                 arena_printf(v->a, "%d", int_or(v->d->spec.replicas, 1) + v->surge));
@@ -88,13 +87,14 @@ static struct str_map carried_annotations(struct deployment_view *v, const struc
                                       max_key,
                                       "kubectl.kubernetes.io/last-applied-configuration",
                                       "deprecated.deployment.rollback.to"};
-    struct str_map out = size_annotations(v, base);
+    struct str_map out = size_annotations(v, base), more = {0};
     for (size_t i = 0; i < v->d->metadata.annotations.n; i++) {
         const struct str_pair *x = &v->d->metadata.annotations.v[i];
         bool skip = false;
         for (size_t j = 0; j < ARRAY_LEN(own); j++) skip |= str_eq(x->key, own[j]);
-        if (!skip) str_map_set(v->a, &out, x->key, x->value);
+        if (!skip) *ARENA_PUSH(v->a, &more) = *x;
     }
+    str_map_merge(v->a, &out, &more);
     return out;
 }
 

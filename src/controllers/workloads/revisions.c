@@ -102,9 +102,7 @@ static enum revisions_state create(const struct world *w, const struct revision_
         a, api_kind_by_name("apps", "v1", "ControllerRevision"));
     r->metadata.name = name;
     r->metadata.namespace = m->namespace;
-    for (size_t i = 0; i < o->template->metadata.labels.n; i++)
-        str_map_set(a, &r->metadata.labels, o->template->metadata.labels.v[i].key,
-                    o->template->metadata.labels.v[i].value);
+    str_map_merge(a, &r->metadata.labels, &o->template->metadata.labels);
     str_map_set(a, &r->metadata.labels, named_hash_key, hash);
     str_map_set(a, &r->metadata.labels, revision_hash_key, hash);
     r->metadata.annotations = m->annotations;

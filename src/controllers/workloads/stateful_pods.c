@@ -37,10 +37,6 @@ bool stateful_claims(const stateful_set *s, const char *claim_name) {
     return false;
 }
 
-static void map_add(struct arena *a, struct str_map *to, const struct str_map *from) {
-    for (size_t i = 0; i < from->n; i++) str_map_set(a, to, from->v[i].key, from->v[i].value);
-}
-
 static const char *pod_name(struct arena *a, const stateful_set *s, int64_t ordinal) {
     return arena_printf(a, "%s-%lld", s->metadata.name, (long long)ordinal);
 }
@@ -84,7 +80,7 @@ void stateful_pod_create(const stateful_set *s, const struct core_v1_pod_templat
     pod->metadata.name = name;
     pod->metadata.generate_name = arena_printf(a, "%s-", s->metadata.name);
     pod->metadata.namespace = s->metadata.namespace;
-    map_add(a, &pod->metadata.labels, &t->metadata.labels);
+    str_map_merge(a, &pod->metadata.labels, &t->metadata.labels);
     str_map_set(a, &pod->metadata.labels, revision_hash_key, revision);
     str_map_set(a, &pod->metadata.labels, name_key, name);
     str_map_set(a, &pod->metadata.labels, index_key, arena_printf(a, "%lld", (long long)ordinal));
@@ -138,8 +134,9 @@ static void claim_create(const stateful_set *s, size_t template, int64_t ordinal
         (volume_claim *)api_object_new(a, api_kind_by_name("", "v1", "PersistentVolumeClaim"));
     claim->metadata.name = claim_name(a, s, template, ordinal);
     claim->metadata.namespace = s->metadata.namespace;
-    map_add(a, &claim->metadata.labels, &t->metadata.labels);
-    if (s->spec.selector) map_add(a, &claim->metadata.labels, &s->spec.selector->match_labels);
+    str_map_merge(a, &claim->metadata.labels, &t->metadata.labels);
+    if (s->spec.selector)
+        str_map_merge(a, &claim->metadata.labels, &s->spec.selector->match_labels);
     claim->metadata.annotations = t->metadata.annotations;
     claim->metadata.finalizers = t->metadata.finalizers;
     claim->spec = t->spec;

@@ -90,21 +90,13 @@ struct resources resources_of(struct arena *a, const struct str_map *m) {
 
 /* What of the granted is more than asked; false: nothing. requests is changed only then. */
 static bool raise(struct arena *a, struct str_map *requests, const struct str_map *granted) {
-    struct str_map raised = {0};
-    bool any = false;
-    for (size_t i = 0; i < granted->n && !any; i++)
-        any = quantity_cmp(granted->v[i].value,
-                           str_or(str_map_get(requests, granted->v[i].key), "0")) > 0;
-    if (!any) return false;
-    for (size_t i = 0; i < requests->n; i++)
-        str_map_set(a, &raised, requests->v[i].key, requests->v[i].value);
+    struct str_map more = {0};
     for (size_t i = 0; i < granted->n; i++) {
         const char *asked = str_or(str_map_get(requests, granted->v[i].key), "0");
-        if (quantity_cmp(granted->v[i].value, asked) > 0)
-            str_map_set(a, &raised, granted->v[i].key, granted->v[i].value);
+        if (quantity_cmp(granted->v[i].value, asked) > 0) *ARENA_PUSH(a, &more) = granted->v[i];
     }
-    *requests = raised;
-    return true;
+    if (more.n) str_map_merge(a, requests, &more);
+    return more.n > 0;
 }
 
 const struct core_v1_pod *pod_as_granted(struct arena *a, const struct core_v1_pod *pod) {

@@ -46,8 +46,8 @@ static int schedule(struct admission *ad, struct core_v1_pod_spec *spec,
                                  "conflict: runtimeClass.scheduling.nodeSelector[%s] = %s; "
                                  "pod.spec.nodeSelector[%s] = %s",
                                  key, value, key, own));
-        str_map_set(ad->a, &spec->node_selector, key, value);
     }
+    if (s->node_selector.n) str_map_merge(ad->a, &spec->node_selector, &s->node_selector);
     for (size_t i = 0; i < s->tolerations.n; i++)
         if (!has_toleration(&spec->tolerations, &s->tolerations.v[i]))
             *ARENA_PUSH(ad->a, &spec->tolerations) = s->tolerations.v[i];

@@ -34,9 +34,7 @@ static int build(struct write *w, struct object *current, const struct api_objec
     }
     pod->spec.node_name = node;
     pod_condition_set(c->a, pod, "PodScheduled", "True", NULL, NULL, time_now(c));
-    for (size_t i = 0; i < binding->metadata.annotations.n; i++)
-        str_map_set(c->a, &o->metadata.annotations, binding->metadata.annotations.v[i].key,
-                    binding->metadata.annotations.v[i].value);
+    str_map_merge(c->a, &o->metadata.annotations, &binding->metadata.annotations);
     *ret = o;
     return 0;
 }

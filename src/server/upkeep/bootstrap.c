@@ -78,8 +78,7 @@ static void reconcile(struct seeding *s, const struct api_kind *k, struct api_ob
                       const struct api_object *old) {
     const struct str_map wanted = o->metadata.labels;
     o->metadata = old->metadata;
-    for (size_t i = 0; str_eq(k->group, RBAC) && i < wanted.n; i++)
-        str_map_set(s->arena, &o->metadata.labels, wanted.v[i].key, wanted.v[i].value);
+    if (str_eq(k->group, RBAC)) str_map_merge(s->arena, &o->metadata.labels, &wanted);
     if (str_eq(k->kind, "ClusterRole"))
         reconcile_role(s->arena, (void *)o, (const void *)old);
     else if (str_eq(k->kind, "ClusterRoleBinding"))
