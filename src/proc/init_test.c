@@ -161,6 +161,14 @@ static int status_of(struct place *p, struct init_status *s) {
     return init_status_unpack(buf_view(&body), p->a, s, NULL);
 }
 
+/* Init runs, and its first service is ready. */
+static void place_up(struct place *p, struct init_status *s) {
+    char line[600];
+    place_start(p);
+    await_line(p, 'R', line, sizeof line);
+    assert_int_equal(status_of(p, s), 0);
+}
+
 static uint64_t ask_uid(struct place *p) {
     OWN(close_p) int fd = -1;
     OWN(buf_done) struct buf body = {0};
@@ -175,13 +183,10 @@ static uint64_t ask_uid(struct place *p) {
 
 TEST(init_runs_a_service_as_its_user_and_stops_it_in_order) {
     struct place p;
-    char line[600];
     struct init_status s;
     place_make(&p);
-    place_start(&p);
-    await_line(&p, 'R', line, sizeof line);
+    place_up(&p, &s);
     assert_int_equal(ask_uid(&p), service_uid("store"));
-    assert_int_equal(status_of(&p, &s), 0);
     assert_int_equal(s.n_services, 2);
     assert_int_equal(s.pid, p.init);
     assert_string_equal(s.services[0].name, "store");
@@ -209,13 +214,11 @@ static uint64_t slice_ns(pid_t pid) {
 
 TEST(who_only_follows_takes_the_processor_from_nobody_when_it_wakes) {
     struct place p;
-    char line[600];
     struct init_status s;
     place_make(&p);
-    place_start(&p);
-    await_line(&p, 'R', line, sizeof line);
-    do assert_int_equal(status_of(&p, &s), 0);
-    while (s.n_services < 2 || !s.services[1].ready); /* it comes later */
+    place_up(&p, &s);
+    while (s.n_services < 2 || !s.services[1].ready) /* it comes later */
+        assert_int_equal(status_of(&p, &s), 0);
     uint64_t slices[2] = {0};
     for (size_t i = 0; i < s.n_services; i++) {
         bool follows = authority_find(s.services[i].name)->follows;
@@ -235,9 +238,7 @@ TEST(a_killed_service_is_back_on_the_same_socket) {
     char line[600];
     struct init_status s;
     place_make(&p);
-    place_start(&p);
-    await_line(&p, 'R', line, sizeof line);
-    assert_int_equal(status_of(&p, &s), 0);
+    place_up(&p, &s);
     kill((pid_t)s.services[0].pid, SIGKILL);
     do await_line(&p, 'P', line, sizeof line);
     while (!strstr(line, "killed by signal 9"));
@@ -250,12 +251,9 @@ TEST(a_killed_service_is_back_on_the_same_socket) {
 
 TEST(services_die_with_init_and_the_next_init_takes_over) {
     struct place p;
-    char line[600];
     struct init_status s;
     place_make(&p);
-    place_start(&p);
-    await_line(&p, 'R', line, sizeof line);
-    assert_int_equal(status_of(&p, &s), 0);
+    place_up(&p, &s);
     assert_true(WIFSIGNALED(place_end(&p, SIGKILL)));
     char stat_text[200];
     const char *path = arena_printf(p.a, "/proc/%u/stat", s.services[0].pid);
@@ -267,8 +265,7 @@ TEST(services_die_with_init_and_the_next_init_takes_over) {
         usleep(1000);
         assert_true(i < 999);
     }
-    place_start(&p);
-    await_line(&p, 'R', line, sizeof line);
+    place_up(&p, &s);
     assert_int_equal(ask_uid(&p), service_uid("store"));
     assert_int_equal(place_end(&p, SIGTERM), 0);
     place_remove(&p);
@@ -289,11 +286,10 @@ TEST(a_service_that_cannot_start_says_why_through_init) {
 
 TEST(one_root_has_one_init) {
     struct place p;
-    char line[600];
+    struct init_status s;
     struct err err;
     place_make(&p);
-    place_start(&p);
-    await_line(&p, 'R', line, sizeof line);
+    place_up(&p, &s);
     pid_t child = fork();
     if (child == 0) {
         char want[100];
