@@ -95,6 +95,6 @@ void route_parse(const struct request *r, struct route *ret) {
     ret->subresource = part(&p, at + 2);
     if (p.n > at + 3) ret->rest = rest_of(r->path, at + 3);
     bool reads = str_eq(r->method, "GET") || str_eq(r->method, "HEAD");
-    ret->verb = watch && reads ? "watch" : watch ? NULL : verb_of(r, ret);
+    ret->verb = !watch ? verb_of(r, ret) : reads ? "watch" : NULL;
     if (!ret->verb && str_eq(ret->subresource, "proxy")) ret->verb = lower(r->arena, r->method);
 }
