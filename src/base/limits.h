@@ -6,6 +6,10 @@ enum {
     LIMIT_JSON_DEPTH = 64,
     LIMIT_DECODE_BYTES = 64 * 1024 * 1024, /* memory of one decoded object */
     LIMIT_CAUSES = 1000,                   /* of one 422 answer */
+    LIMIT_CAUSES_BYTES = 1024 * 1024,      /* of their text; the last one may be longer */
+    LIMIT_PATHS_BYTES = 16 * 1024 * 1024,  /* paths of fields that one validation writes */
+    LIMIT_RESOURCES = 1000,                /* names in one list of amounts */
+    LIMIT_POD_RESOURCES = 4096,            /* names in all lists of a pod's containers */
     LIMIT_YAML_ALIASES = 128,
     LIMIT_YAML_NODES = 200000,
     LIMIT_SCHEDULER_CONFIGURATION = 256 * 1024, /* bytes of text */
@@ -16,6 +20,7 @@ enum {
     LIMIT_PATCH_LIST_ITEMS = 4096, /* of two lists merged by a strategic patch */
     LIMIT_SELECTOR_TERMS = 1000,
     LIMIT_RULE_ACTIONS = 200000, /* comparisons of one check whether rules cover others */
+    LIMIT_RULE_COMPARISONS = 10 * 1000 * 1000, /* and of the words in them */
     LIMIT_TOKEN_BYTES = 16 * 1024,
     LIMIT_JWK_SET_KEYS = 100,
     LIMIT_AUDIT_QUEUE_BYTES = 8 * 1024 * 1024,

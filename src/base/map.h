@@ -32,6 +32,8 @@ static inline void *map_gets(const struct map *m, const char *key) {
 }
 /* Inserts or replaces; returns the value that was there, or NULL. value must not be NULL. */
 void *map_put(struct map *m, struct slice key, void *value);
+/* Whether this key was there before; it is now. For sets, and for finding what is told twice. */
+static inline bool map_seen(struct map *m, struct slice key) { return map_put(m, key, m) != NULL; }
 /* Removes; returns the value that was there, or NULL. */
 void *map_del(struct map *m, struct slice key);
 /* Walks all entries: size_t i = 0; while ((e = map_next(m, &i))) ...   No insertion or removal

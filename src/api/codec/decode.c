@@ -15,7 +15,7 @@
 #include "base/times.h"
 #include "proto/json.h"
 
-enum { FINDINGS_MAX = 100 }; /* unknown and duplicate fields that are listed */
+enum { FINDINGS_MAX = 100, FINDINGS_BYTES_MAX = 1 << 20 }; /* unknown and duplicate fields listed */
 
 struct frame {
     const struct api_field *field; /* NULL: an unknown name or a map key, in key */
@@ -32,6 +32,7 @@ struct decoder {
     bool without_managers;
     const struct api_keep *keep;
     struct str_list findings;
+    size_t finding_bytes; /* of those that were listed before, too */
     struct frame path[LIMIT_JSON_DEPTH + 2];
     unsigned depth;
     size_t memory_end; /* arena_used() may not pass this */
@@ -56,8 +57,11 @@ static const char *path_text(struct decoder *d, bool indexes) {
 }
 
 static void finding(struct decoder *d, const char *what) {
-    if (d->unknown == API_UNKNOWN_IGNORE || d->findings.n >= FINDINGS_MAX) return;
+    if (d->unknown == API_UNKNOWN_IGNORE || d->findings.n >= FINDINGS_MAX ||
+        d->finding_bytes >= FINDINGS_BYTES_MAX)
+        return;
     const char *text = arena_printf(d->a, "%s field \"%s\"", what, path_text(d, true));
+    d->finding_bytes += strlen(text);
     for (size_t i = 0; i < d->findings.n; i++)
         if (strcmp(d->findings.v[i], text) == 0) return;
     *ARENA_PUSH(d->a, &d->findings) = text;

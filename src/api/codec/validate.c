@@ -10,6 +10,7 @@
 
 #include "api/table.h"
 #include "api/values/names.h"
+#include "base/limits.h"
 #include "base/map.h"
 #include "base/own.h"
 
@@ -189,6 +190,11 @@ static void validate_immutable(struct validator *v, const struct api_type *t,
         cause_invalid_raw(v->causes, v->path.p, "null", "field is immutable");
 }
 
+/* Amounts by resource: whoever counts looks for each name in lists of others. */
+static bool is_amounts(const struct api_field *f) {
+    return f->shape == API_MAP && f->form == API_QUANTITY;
+}
+
 static void validate_elements(struct validator *v, const struct api_field *f,
                               const struct api_list *list) {
     size_t size = api_element_size(f), n = v->path.n;
@@ -231,6 +237,8 @@ static void validate_field(struct validator *v, const struct api_type *t, const 
     }
     if (list->n == 0 && (f->flags & API_REQUIRED)) cause_required(v->causes, v->path.p, NULL);
     if (f->flags & API_UNIQUE) validate_unique(v, f, list);
+    if (is_amounts(f) && list->n > LIMIT_RESOURCES)
+        cause_too_many(v->causes, v->path.p, list->n, LIMIT_RESOURCES);
     bool whole = f->rule && (f->rule->format == API_FORMAT_LABELS ||
                              f->rule->format == API_FORMAT_ANNOTATIONS ||
                              f->rule->format == API_FORMAT_CONFIGKEYS);
@@ -248,7 +256,7 @@ static void validate_object(struct validator *v, const struct api_type *t, const
     for (unsigned i = 0; i < t->n_fields; i++) {
         const struct api_field *f = &t->fields[i];
         if (!f->rule && !(f->flags & (API_REQUIRED | API_IMMUTABLE | API_UNIQUE)) &&
-            !(f->type && f->type->flags & API_TYPE_RULES))
+            !is_amounts(f) && !(f->type && f->type->flags & API_TYPE_RULES))
             continue;
         if (n) buf_char(&v->path, '.');
         buf_append(&v->path, f->name, f->name_n);

@@ -117,6 +117,7 @@ static void client_validate(struct api_causes *c,
 static void review_versions_validate(struct api_causes *c, const struct str_list *l) {
     static const char path[] = "spec.conversion.conversionReviewVersions";
     bool known = false;
+    OWN(map_done) struct map seen = {0};
     if (!l->n) {
         cause_required(c, path, NULL);
         return;
@@ -124,9 +125,8 @@ static void review_versions_validate(struct api_causes *c, const struct str_list
     for (size_t i = 0; i < l->n; i++) {
         known = known || str_eq(l->v[i], "v1") || str_eq(l->v[i], "v1beta1");
         label(c, path_of(c, "%s[%zu]", path, i), l->v[i], "");
-        for (size_t k = 0; k < i; k++)
-            if (str_eq(l->v[i], l->v[k]))
-                cause_invalid(c, path_of(c, "%s[%zu]", path, i), l->v[i], "duplicate version");
+        if (map_seen(&seen, slice_of(str_or(l->v[i], ""))))
+            cause_invalid(c, path_of(c, "%s[%zu]", path, i), l->v[i], "duplicate version");
     }
     if (!known) cause_invalid(c, path, l->v[0], "must include at least one of v1, v1beta1");
 }
@@ -239,8 +239,7 @@ static const struct schema *schema_at(const struct schema *s, const char *path) 
 static void selectable_validate(struct api_causes *c, const char *path, const definition_version *v,
                                 const struct schema *s) {
     if (v->selectable_fields.n > SELECTABLE_MAX)
-        cause_printf(c, "FieldValueTooMany", path, "Too many: %zu: must have at most %d items",
-                     v->selectable_fields.n, SELECTABLE_MAX);
+        cause_too_many(c, path, v->selectable_fields.n, SELECTABLE_MAX);
     for (size_t i = 0; i < v->selectable_fields.n && i < SELECTABLE_MAX; i++) {
         const char *json = str_or(v->selectable_fields.v[i].json_path, "");
         const char *at = path_of(c, "%s[%zu].jsonPath", path, i);
@@ -314,11 +313,11 @@ static const char *versions_text(struct api_causes *c, const definition *d) {
 static void versions_validate(struct api_causes *c, const definition *d) {
     size_t stored = 0;
     bool unique = true;
+    OWN(map_done) struct map names = {0};
     for (size_t i = 0; i < d->spec.versions.n; i++) {
         const definition_version *v = &d->spec.versions.v[i];
         stored += v->storage;
-        for (size_t k = 0; k < i; k++)
-            unique = unique && !str_eq(v->name, d->spec.versions.v[k].name);
+        if (map_seen(&names, slice_of(str_or(v->name, "")))) unique = false;
         version_validate(c, path_of(c, "spec.versions[%zu]", i), v);
     }
     if (!unique)

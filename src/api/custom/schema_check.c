@@ -4,14 +4,13 @@
  * that everything said there is also said outside.
  */
 #include "api/custom/schema_check.h"
-#include "api/values/names.h"
-#include "base/own.h"
+#include "api/kinds/kinds.h"
 
 enum level { LEVEL_ROOT, LEVEL_ITEM, LEVEL_FIELD };
 
 const char *schema_check_at(struct schema_checker *c, const char *member) {
     if (!member) return value_path_text(&c->path);
-    return arena_printf(c->causes->a, "%s.%s", value_path_text(&c->path), member);
+    return path_of(c->causes, "%s.%s", value_path_text(&c->path), member);
 }
 
 bool schema_check_empty(const struct value *v) {
@@ -119,12 +118,12 @@ static void check_list_map(struct schema_checker *c, const struct value *v) {
                       "must be object if parent array's x-kubernetes-list-type is map");
         return;
     }
+    OWN(map_done) struct map seen = {0};
     for (size_t i = 0; value_is(keys, VALUE_ARRAY) && i < keys->items.n; i++) {
         const char *key = str_or(value_text(&keys->items.v[i]), "");
-        for (size_t k = 0; k < i; k++)
-            if (str_eq(value_text(&keys->items.v[k]), key))
-                cause_invalid(c->causes, schema_check_at(c, "x-kubernetes-list-map-keys"), key,
-                              "must not contain duplicate entries");
+        if (map_seen(&seen, slice_of(key)))
+            cause_invalid(c->causes, schema_check_at(c, "x-kubernetes-list-map-keys"), key,
+                          "must not contain duplicate entries");
         check_map_key(c, items, key);
     }
 }

@@ -161,14 +161,9 @@ static void check_number(struct checker *c, const struct schema_limits *l, const
         invalid(c, v, "must be of type integer with format int32");
 }
 
-static void too_many(struct checker *c, size_t n, int64_t most) {
-    cause_printf(c->causes, "FieldValueTooMany", path(c),
-                 "Too many: %zu: must have at most %lld items", n, (long long)most);
-}
-
 static void check_array(struct checker *c, const struct schema_limits *l, const struct value *v) {
     if (l->max_items >= 0 && v->items.n > (size_t)l->max_items)
-        too_many(c, v->items.n, l->max_items);
+        cause_too_many(c->causes, path(c), v->items.n, (size_t)l->max_items);
     if (l->min_items >= 0 && v->items.n < (size_t)l->min_items)
         cause_printf(c->causes, "FieldValueInvalid", path(c),
                      "Invalid value: %zu: %s in body should have at least %lld items", v->items.n,
@@ -177,7 +172,7 @@ static void check_array(struct checker *c, const struct schema_limits *l, const 
 
 static void check_object(struct checker *c, const struct schema_limits *l, const struct value *v) {
     if (l->max_properties >= 0 && v->members.n > (size_t)l->max_properties)
-        too_many(c, v->members.n, l->max_properties);
+        cause_too_many(c->causes, path(c), v->members.n, (size_t)l->max_properties);
     if (l->min_properties >= 0 && v->members.n < (size_t)l->min_properties)
         cause_printf(c->causes, "FieldValueInvalid", path(c),
                      "Invalid value: %zu: %s in body should have at least %lld properties",

@@ -43,13 +43,14 @@ const char *value_path_text(const struct value_path *p) { return p->text.n ? p->
 
 /* ---- text → value ---- */
 
-enum { DUPLICATES_MAX = 100 };
+enum { DUPLICATES_MAX = 100, DUPLICATES_BYTES_MAX = 1 << 20 };
 
 struct parser {
     struct json_reader r;
     struct arena *a;
     struct value_path path;
     struct str_list *duplicates;
+    size_t duplicate_bytes;
     size_t memory_end;
     struct err *err;
 };
@@ -77,10 +78,13 @@ static int by_key(const void *x, const void *y) {
 }
 
 static void tell_duplicate(struct parser *p, struct slice key) {
-    if (!p->duplicates || p->duplicates->n >= DUPLICATES_MAX) return;
+    if (!p->duplicates || p->duplicates->n >= DUPLICATES_MAX ||
+        p->duplicate_bytes >= DUPLICATES_BYTES_MAX)
+        return;
     size_t back = value_path_field(&p->path, key);
     *ARENA_PUSH(p->a, p->duplicates) =
         arena_printf(p->a, "duplicate field \"%s\"", value_path_text(&p->path));
+    p->duplicate_bytes += p->path.text.n;
     value_path_back(&p->path, back);
 }
 

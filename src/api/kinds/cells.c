@@ -114,9 +114,15 @@ bool ip_valid(const char *s) {
 }
 
 const char *path_of(struct api_causes *causes, const char *fmt, ...) {
+    if (causes->path_bytes > LIMIT_PATHS_BYTES) return "";
     va_list ap;
     va_start(ap, fmt);
     const char *text = arena_vprintf(causes->a, fmt, ap);
     va_end(ap);
+    causes->path_bytes += strlen(text) + 1;
+    if (causes->path_bytes > LIMIT_PATHS_BYTES)
+        cause_printf(causes, "FieldValueTooMany", text,
+                     "Too many: the paths of all fields are longer than %d bytes",
+                     LIMIT_PATHS_BYTES);
     return text;
 }

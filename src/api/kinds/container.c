@@ -81,7 +81,7 @@ static void ports_validate(const struct core_v1_container *c, bool host_network,
     for (size_t i = 0; i < c->ports.n; i++) {
         const struct core_v1_container_port *p = &c->ports.v[i];
         const char *at = path_of(causes, "%s.ports[%zu]", path, i);
-        if (!str_empty(p->name) && map_put(&names, slice_of(p->name), (void *)p))
+        if (!str_empty(p->name) && map_seen(&names, slice_of(p->name)))
             cause_duplicate(causes, path_of(causes, "%s.name", at), p->name);
         /* Absent in templates only: pods have got it by default. */
         if (host_network && p->host_port && p->host_port != p->container_port)
@@ -102,9 +102,7 @@ static void sub_path_validate(const struct core_v1_volume_mount *m, const char *
     const char *field =
         path_of(causes, "%s.%s", path, str_empty(m->sub_path) ? "subPathExpr" : "subPath");
     if (*sub == '/') cause_invalid(causes, field, sub, "must be a relative path");
-    struct slice rest = slice_of(sub), part;
-    while (slice_cut(&rest, '/', &part))
-        if (slice_is(part, "..")) cause_invalid(causes, field, sub, "must not contain '..'");
+    steps_validate(causes, field, sub);
 }
 
 static void mounts_validate(const struct core_v1_container *c, const struct map *volumes,
@@ -117,7 +115,7 @@ static void mounts_validate(const struct core_v1_container *c, const struct map 
         const char *at = path_of(causes, "%s.volumeMounts[%zu]", path, i);
         if (!str_empty(m->name) && !map_gets(volumes, m->name))
             cause_not_found(causes, path_of(causes, "%s.name", at), m->name);
-        if (!str_empty(m->mount_path) && map_put(&targets, slice_of(m->mount_path), (void *)m))
+        if (!str_empty(m->mount_path) && map_seen(&targets, slice_of(m->mount_path)))
             cause_invalid(causes, path_of(causes, "%s.mountPath", at), m->mount_path,
                           "must be unique");
         if (str_eq(m->mount_propagation, "Bidirectional") && !privileged)
@@ -169,10 +167,18 @@ static void host_ports_validate(const struct core_v1_container_list *list, struc
             if (p->host_port == 0) continue;
             const char *key = path_of(causes, "%s/%s/%d", str_or(p->protocol, ""),
                                       str_or(p->host_ip, ""), p->host_port);
-            if (map_put(used, slice_of(key), (void *)p))
+            if (map_seen(used, slice_of(key)))
                 cause_duplicate(causes, path_of(causes, "%s[%zu].ports[%zu].hostPort", path, i, j),
                                 key);
         }
+}
+
+/* Names of resources in all of them: whoever counts looks for each among those of others. */
+static size_t amounts_count(const struct core_v1_container_list *list) {
+    size_t n = 0;
+    for (size_t i = 0; i < list->n; i++)
+        n += list->v[i].resources.limits.n + list->v[i].resources.requests.n;
+    return n;
 }
 
 void containers_validate(const struct core_v1_pod_spec *spec, const char *path,
@@ -186,7 +192,7 @@ void containers_validate(const struct core_v1_pod_spec *spec, const char *path,
     for (size_t i = 0; i < spec->containers.n; i++) {
         const struct core_v1_container *c = &spec->containers.v[i];
         const char *at = path_of(causes, "%s.containers[%zu]", path, i);
-        if (!str_empty(c->name)) map_put(&names, slice_of(c->name), (void *)c);
+        if (!str_empty(c->name)) map_seen(&names, slice_of(c->name));
         container_validate(c, spec, &volumes, at, causes);
         if (!str_empty(c->restart_policy))
             cause_forbidden(causes, path_of(causes, "%s.restartPolicy", at),
@@ -200,5 +206,9 @@ void containers_validate(const struct core_v1_pod_spec *spec, const char *path,
         container_validate(c, spec, &volumes, at, causes);
         init_validate(c, at, causes);
     }
+    size_t amounts = amounts_count(&spec->containers) + amounts_count(&spec->init_containers);
+    if (amounts > LIMIT_POD_RESOURCES)
+        cause_too_many(causes, path_of(causes, "%s.containers", path), amounts,
+                       LIMIT_POD_RESOURCES);
     host_ports_validate(&spec->containers, &ports, path_of(causes, "%s.containers", path), causes);
 }

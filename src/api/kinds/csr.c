@@ -38,14 +38,14 @@ static void prepare(struct arena *a, void *obj, const void *old_obj) {
 }
 
 static void usages_validate(const struct str_list *l, struct api_causes *causes) {
+    OWN(map_done) struct map seen = {0};
     if (!l->n) cause_required(causes, "spec.usages", NULL);
     for (size_t i = 0; i < l->n; i++) {
         const char *at = path_of(causes, "spec.usages[%zu]", i);
         bool known = false;
         for (size_t j = 0; j < ARRAY_LEN(usages) && !known; j++) known = str_eq(usages[j], l->v[i]);
         if (!known) cause_not_supported(causes, at, l->v[i], usages, ARRAY_LEN(usages));
-        for (size_t j = 0; j < i; j++)
-            if (str_eq(l->v[j], l->v[i])) cause_duplicate(causes, at, l->v[i]);
+        if (map_seen(&seen, slice_of(str_or(l->v[i], "")))) cause_duplicate(causes, at, l->v[i]);
     }
 }
 
@@ -85,6 +85,7 @@ find(const struct certificates_v1_certificate_signing_request *r, const char *ty
 static void conditions_validate(const struct certificates_v1_certificate_signing_request *r,
                                 struct api_causes *causes) {
     static const char *const any[] = {"False", "True", "Unknown"}, *const yes[] = {"True"};
+    OWN(map_done) struct map types = {0};
     for (size_t i = 0; i < r->status.conditions.n; i++) {
         const struct certificates_v1_certificate_signing_request_condition *c =
             &r->status.conditions.v[i];
@@ -99,9 +100,8 @@ static void conditions_validate(const struct certificates_v1_certificate_signing
             cause_not_supported(causes, at, c->status, yes, 1);
         else if (!known)
             cause_not_supported(causes, at, c->status, any, 3);
-        for (size_t j = 0; j < i; j++)
-            if (str_eq(r->status.conditions.v[j].type, c->type))
-                cause_duplicate(causes, path_of(causes, "status.conditions[%zu].type", i), c->type);
+        if (map_seen(&types, slice_of(str_or(c->type, ""))))
+            cause_duplicate(causes, path_of(causes, "status.conditions[%zu].type", i), c->type);
     }
     if (find(r, "Approved") && find(r, "Denied"))
         cause_invalid(causes, "status.conditions", "Denied",

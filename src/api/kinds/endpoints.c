@@ -63,11 +63,12 @@ static const struct api_column columns[] = {
 struct listing {
     struct arena *a;
     struct buf text;
-    size_t n; /* all, listed or not */
+    size_t n, listed; /* all, and those in the text */
 };
 
 static void list_add(struct listing *l, const char *ip, const struct core_v1_endpoint_port *port) {
-    if (l->n++ >= LISTED_MAX) return;
+    if (l->listed == LISTED_MAX) return;
+    l->listed++;
     const char *text = str_or(ip, "");
     if (port)
         text = strchr(text, ':') ? arena_printf(l->a, "[%s]:%d", text, port->port)
@@ -81,9 +82,10 @@ static const char *endpoints_text(struct arena *a, const struct core_v1_endpoint
     for (size_t i = 0; i < e->subsets.n; i++) {
         const struct core_v1_endpoint_subset *s = &e->subsets.v[i];
         size_t ports = s->ports.n ? s->ports.n : 1;
-        for (size_t p = 0; p < ports; p++)
-            for (size_t j = 0; j < s->addresses.n; j++)
+        for (size_t p = 0; p < ports && p < LISTED_MAX; p++)
+            for (size_t j = 0; j < s->addresses.n && j < LISTED_MAX; j++)
                 list_add(&l, s->addresses.v[j].ip, s->ports.n ? &s->ports.v[p] : NULL);
+        l.n += ports * s->addresses.n;
     }
     if (l.n > LISTED_MAX) buf_printf(&l.text, " + %zu more...", l.n - LISTED_MAX);
     const char *text = text_copy(a, &l.text, "");

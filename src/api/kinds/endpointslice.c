@@ -17,14 +17,12 @@ static void address_validate(const char *type, const char *address, const char *
 
 static void ports_validate(const struct discovery_v1_endpoint_slice *s, struct api_causes *causes) {
     OWN(map_done) struct map names = {0};
-    if (s->ports.n > PORTS_MAX)
-        cause_printf(causes, "FieldValueTooMany", "ports",
-                     "Too many: %zu: must have at most %d items", s->ports.n, PORTS_MAX);
+    if (s->ports.n > PORTS_MAX) cause_too_many(causes, "ports", s->ports.n, PORTS_MAX);
     for (size_t i = 0; i < s->ports.n; i++) {
         const char *name = str_or(s->ports.v[i].name, "");
         const char *at = path_of(causes, "ports[%zu].name", i);
         if (*name) name_validate(causes, at, NAME_DNS_LABEL, name);
-        if (map_put(&names, slice_of(name), (void *)s)) cause_duplicate(causes, at, name);
+        if (map_seen(&names, slice_of(name))) cause_duplicate(causes, at, name);
     }
 }
 
@@ -33,15 +31,13 @@ static void slice_validate(const void *obj, const void *old, const char *subreso
     const struct discovery_v1_endpoint_slice *s = obj;
     ports_validate(s, causes);
     if (s->endpoints.n > ENDPOINTS_MAX)
-        cause_printf(causes, "FieldValueTooMany", "endpoints",
-                     "Too many: %zu: must have at most %d items", s->endpoints.n, ENDPOINTS_MAX);
+        cause_too_many(causes, "endpoints", s->endpoints.n, ENDPOINTS_MAX);
     for (size_t i = 0; i < s->endpoints.n && i < ENDPOINTS_MAX; i++) {
         const struct discovery_v1_endpoint *e = &s->endpoints.v[i];
         const char *at = path_of(causes, "endpoints[%zu]", i);
         if (e->addresses.n > ADDRESSES_MAX)
-            cause_printf(causes, "FieldValueTooMany", path_of(causes, "%s.addresses", at),
-                         "Too many: %zu: must have at most %d items", e->addresses.n,
-                         ADDRESSES_MAX);
+            cause_too_many(causes, path_of(causes, "%s.addresses", at), e->addresses.n,
+                           ADDRESSES_MAX);
         for (size_t j = 0; j < e->addresses.n && j < ADDRESSES_MAX; j++)
             address_validate(s->address_type, e->addresses.v[j],
                              path_of(causes, "%s.addresses[%zu]", at, j), causes);

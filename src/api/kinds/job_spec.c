@@ -10,11 +10,6 @@ enum {
     INDEXES_TEXT_MAX = 64 * 1024
 };
 
-static void too_many(const char *path, size_t n, size_t max, struct api_causes *causes) {
-    cause_printf(causes, "FieldValueTooMany", path, "Too many: %zu: must have at most %zu items", n,
-                 max);
-}
-
 static bool container_is_there(const struct core_v1_pod_spec *spec, const char *name) {
     for (size_t i = 0; i < spec->containers.n; i++)
         if (str_eq(spec->containers.v[i].name, name)) return true;
@@ -33,7 +28,7 @@ exit_codes_validate(const struct batch_v1_pod_failure_policy_on_exit_codes_requi
         cause_invalid(causes, path_of(causes, "%s.containerName", path), r->container_name,
                       "must be one of the container or initContainer names in the pod template");
     if (r->values.n == 0) cause_invalid_raw(causes, values, "[]", "at least one value is required");
-    if (r->values.n > CODES_MAX) too_many(values, r->values.n, CODES_MAX, causes);
+    if (r->values.n > CODES_MAX) cause_too_many(causes, values, r->values.n, CODES_MAX);
     for (size_t i = 0; i < r->values.n && i < CODES_MAX; i++) {
         int32_t v = r->values.v[i];
         const char *at = path_of(causes, "%s[%zu]", values, i);
@@ -66,8 +61,8 @@ static void failure_rule_validate(const struct batch_v1_job_spec *s,
         exit_codes_validate(r->on_exit_codes, &s->template.spec,
                             path_of(causes, "%s.onExitCodes", path), causes);
     if (r->on_pod_conditions.n > RULES_MAX)
-        too_many(path_of(causes, "%s.onPodConditions", path), r->on_pod_conditions.n, RULES_MAX,
-                 causes);
+        cause_too_many(causes, path_of(causes, "%s.onPodConditions", path), r->on_pod_conditions.n,
+                       RULES_MAX);
 }
 
 static void failure_policy_validate(const struct batch_v1_job_spec *s, const char *path,
@@ -83,7 +78,7 @@ static void failure_policy_validate(const struct batch_v1_job_spec *s, const cha
         cause_not_supported(causes, path_of(causes, "%s.podReplacementPolicy", path),
                             s->pod_replacement_policy, failed, 1);
     }
-    if (p->rules.n > RULES_MAX) too_many(rules, p->rules.n, RULES_MAX, causes);
+    if (p->rules.n > RULES_MAX) cause_too_many(causes, rules, p->rules.n, RULES_MAX);
     for (size_t i = 0; i < p->rules.n && i < RULES_MAX; i++)
         failure_rule_validate(s, &p->rules.v[i], path_of(causes, "%s[%zu]", rules, i), causes);
 }
@@ -151,7 +146,7 @@ static void success_policy_validate(const struct batch_v1_job_spec *s, const cha
         cause_required(causes, rules,
                        "at least one rules must be specified when the successPolicy "
                        "is specified");
-    if (list->n > RULES_MAX) too_many(rules, list->n, RULES_MAX, causes);
+    if (list->n > RULES_MAX) cause_too_many(causes, rules, list->n, RULES_MAX);
     for (size_t i = 0; i < list->n && i < RULES_MAX; i++)
         success_rule_validate(s, &list->v[i], path_of(causes, "%s[%zu]", rules, i), causes);
 }

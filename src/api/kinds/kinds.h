@@ -51,6 +51,8 @@ void pod_spec_validate(const struct core_v1_pod_spec *spec, const char *path,
                        struct api_causes *causes);
 void containers_validate(const struct core_v1_pod_spec *spec, const char *path,
                          struct api_causes *causes);
+/* volumes.c: a path may not go up. */
+void steps_validate(struct api_causes *causes, const char *field, const char *path);
 /* How many sources a Volume or VolumeProjection (type) has: the pointers of the struct. */
 size_t source_count(const struct api_type *type, const void *v);
 void volumes_validate(const struct core_v1_pod_spec *spec, const char *path,
@@ -123,6 +125,8 @@ void pod_subresource_validate(const struct core_v1_pod *pod, const struct core_v
 /* A port number or a name; `what` of a cause. */
 bool ip_valid(const char *s);
 bool ip_is_v4(const char *s);
+/* A path, or a message. One validation may write LIMIT_PATHS_BYTES of them; then a cause says so,
+ * and the others are empty. */
 const char *path_of(struct api_causes *causes, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 #define CAUSE_IP "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"

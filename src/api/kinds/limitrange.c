@@ -10,16 +10,9 @@ static void limitrange_defaults(struct arena *a, void *obj) {
     for (size_t i = 0; i < l->spec.limits.n; i++) {
         struct core_v1_limit_range_item *item = &l->spec.limits.v[i];
         if (!str_eq(item->type, "Container")) continue;
-        const struct {
-            struct str_map *to;
-            const struct str_map *from;
-        } steps[] = {{&item->default_, &item->max},
-                     {&item->default_request, &item->default_},
-                     {&item->default_request, &item->min}};
-        for (size_t s = 0; s < ARRAY_LEN(steps); s++)
-            for (size_t j = 0; j < steps[s].from->n; j++)
-                if (!str_map_get(steps[s].to, steps[s].from->v[j].key))
-                    str_map_set(a, steps[s].to, steps[s].from->v[j].key, steps[s].from->v[j].value);
+        str_map_fill(a, &item->default_, &item->max);
+        str_map_fill(a, &item->default_request, &item->default_);
+        str_map_fill(a, &item->default_request, &item->min);
     }
 }
 
@@ -109,6 +102,7 @@ static void limitrange_validate(const void *obj, const void *old, const char *su
                                 struct api_causes *causes) {
     const struct core_v1_limit_range *l = obj;
     static const char *const types[] = {"Container", "PersistentVolumeClaim", "Pod"};
+    OWN(map_done) struct map seen = {0};
     for (size_t i = 0; i < l->spec.limits.n; i++) {
         const struct core_v1_limit_range_item *item = &l->spec.limits.v[i];
         const char *path = path_of(causes, "spec.limits[%zu]", i);
@@ -117,11 +111,8 @@ static void limitrange_validate(const void *obj, const void *old, const char *su
             choice_validate(item->type, types, ARRAY_LEN(types), type, causes);
         else if (!str_empty(item->type))
             name_validate(causes, type, NAME_QUALIFIED, item->type);
-        for (size_t j = 0; j < i && !str_empty(item->type); j++)
-            if (str_eq(l->spec.limits.v[j].type, item->type)) {
-                cause_duplicate(causes, type, item->type);
-                break;
-            }
+        if (!str_empty(item->type) && map_seen(&seen, slice_of(item->type)))
+            cause_duplicate(causes, type, item->type);
         item_validate(item, path, causes);
     }
 }

@@ -126,28 +126,24 @@ static void affinity_validate(const struct core_v1_affinity *f, const char *path
                   path_of(causes, "%s.podAntiAffinity", path), causes);
 }
 
-static bool selects_by(const struct meta_v1_label_selector *s, const char *key) {
-    for (size_t i = 0; i < s->match_expressions.n; i++)
-        if (str_eq(s->match_expressions.v[i].key, key)) return true;
-    return str_map_get(&s->match_labels, key);
-}
-
 static void match_label_keys_validate(const struct core_v1_topology_spread_constraint *c,
                                       const char *path, struct api_causes *causes) {
     if (c->match_label_keys.n && !c->label_selector)
         cause_forbidden(causes, path, "must not be specified when labelSelector is not set");
+    OWN(map_done) struct map selected = {0};
+    const struct meta_v1_label_selector *s = c->label_selector;
+    for (size_t i = 0; s && c->match_label_keys.n && i < s->match_expressions.n; i++)
+        map_seen(&selected, slice_of(str_or(s->match_expressions.v[i].key, "")));
     for (size_t i = 0; i < c->match_label_keys.n; i++) {
         const char *key = c->match_label_keys.v[i], *at = path_of(causes, "%s[%zu]", path, i);
         name_validate(causes, at, NAME_QUALIFIED, key);
-        if (c->label_selector && selects_by(c->label_selector, key))
+        if (map_gets(&selected, key) || (s && str_map_get(&s->match_labels, key)))
             cause_invalid(causes, at, key, "exists in both matchLabelKeys and labelSelector");
     }
 }
 
-static void spread_validate(const struct core_v1_pod_spec *spec, size_t i, const char *path,
-                            struct api_causes *causes) {
-    const struct core_v1_topology_spread_constraint *v = spec->topology_spread_constraints.v,
-                                                    *c = &v[i];
+static void spread_validate(const struct core_v1_topology_spread_constraint *c, struct map *seen,
+                            const char *path, struct api_causes *causes) {
     const char *min_domains = path_of(causes, "%s.minDomains", path);
     if (c->max_skew <= 0)
         cause_invalid_int(causes, path_of(causes, "%s.maxSkew", path), c->max_skew,
@@ -161,12 +157,10 @@ static void spread_validate(const struct core_v1_pod_spec *spec, size_t i, const
         label_selector_validate(causes, path_of(causes, "%s.labelSelector", path),
                                 c->label_selector);
     match_label_keys_validate(c, path_of(causes, "%s.matchLabelKeys", path), causes);
-    for (size_t j = 0; j < i; j++)
-        if (str_eq(v[j].topology_key, c->topology_key) &&
-            str_eq(v[j].when_unsatisfiable, c->when_unsatisfiable))
-            cause_duplicate(causes, path_of(causes, "%s.{topologyKey, whenUnsatisfiable}", path),
-                            path_of(causes, "{%s, %s}", str_or(c->topology_key, ""),
-                                    str_or(c->when_unsatisfiable, "")));
+    const char *pair =
+        path_of(causes, "{%s, %s}", str_or(c->topology_key, ""), str_or(c->when_unsatisfiable, ""));
+    if (map_seen(seen, slice_of(pair)))
+        cause_duplicate(causes, path_of(causes, "%s.{topologyKey, whenUnsatisfiable}", path), pair);
 }
 
 static void placement_validate(const struct core_v1_pod_spec *spec, const char *path,
@@ -176,9 +170,10 @@ static void placement_validate(const struct core_v1_pod_spec *spec, const char *
                             path_of(causes, "%s.tolerations[%zu]", path, i), causes);
     if (spec->affinity)
         affinity_validate(spec->affinity, path_of(causes, "%s.affinity", path), causes);
+    OWN(map_done) struct map spreads = {0};
     for (size_t i = 0; i < spec->topology_spread_constraints.n; i++)
-        spread_validate(spec, i, path_of(causes, "%s.topologySpreadConstraints[%zu]", path, i),
-                        causes);
+        spread_validate(&spec->topology_spread_constraints.v[i], &spreads,
+                        path_of(causes, "%s.topologySpreadConstraints[%zu]", path, i), causes);
     if (!str_empty(spec->node_name))
         name_validate(causes, path_of(causes, "%s.nodeName", path), NAME_DNS_SUBDOMAIN,
                       spec->node_name);

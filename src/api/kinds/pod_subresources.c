@@ -32,19 +32,8 @@ void pod_subresource_prepare(struct arena *a, void *obj, const void *old, const 
 
 /* ---- ephemeral containers ---- */
 
-static const struct core_v1_ephemeral_container *
-find(const struct core_v1_ephemeral_container_list *list, const char *name) {
-    for (size_t i = 0; i < list->n; i++)
-        if (str_eq(list->v[i].name, name)) return &list->v[i];
-    return NULL;
-}
-
-static bool is_container(const struct core_v1_pod_spec *spec, const char *name) {
-    for (size_t i = 0; i < spec->containers.n; i++)
-        if (str_eq(spec->containers.v[i].name, name)) return true;
-    for (size_t i = 0; i < spec->init_containers.n; i++)
-        if (str_eq(spec->init_containers.v[i].name, name)) return true;
-    return false;
+static void containers_by_name(const struct core_v1_container_list *list, struct map *names) {
+    for (size_t i = 0; i < list->n; i++) map_seen(names, slice_of(str_or(list->v[i].name, "")));
 }
 
 static void not_for_ephemeral(const struct core_v1_ephemeral_container *c, const char *path,
@@ -71,15 +60,15 @@ static void not_for_ephemeral(const struct core_v1_ephemeral_container *c, const
                             "cannot be set for an Ephemeral Container");
 }
 
-static void ephemeral_validate(const struct core_v1_pod *pod, const struct core_v1_pod *old,
-                               struct api_causes *causes) {
-    const struct core_v1_ephemeral_container_list *now = &pod->spec.ephemeral_containers,
-                                                  *was = &old->spec.ephemeral_containers;
-    static const char *const base = "spec.ephemeralContainers";
-    if (str_map_get(&old->metadata.annotations, "kubernetes.io/config.mirror"))
-        cause_forbidden(causes, "", "static pods do not support ephemeral containers");
+/* Those that were there before stay as they were. */
+static void kept_validate(const struct core_v1_ephemeral_container_list *now,
+                          const struct core_v1_ephemeral_container_list *was, const char *base,
+                          struct api_causes *causes) {
+    OWN(map_done) struct map names = {0};
+    for (size_t i = now->n; i > 0; i--) /* of two with one name the first counts */
+        map_put(&names, slice_of(str_or(now->v[i - 1].name, "")), &now->v[i - 1]);
     for (size_t i = 0; i < was->n; i++) {
-        const struct core_v1_ephemeral_container *c = find(now, was->v[i].name);
+        const struct core_v1_ephemeral_container *c = map_gets(&names, was->v[i].name);
         if (!c)
             cause_forbidden(causes, base,
                             path_of(causes,
@@ -91,14 +80,28 @@ static void ephemeral_validate(const struct core_v1_pod *pod, const struct core_
                                     "existing ephemeral containers \"%s\" may not be changed",
                                     was->v[i].name));
     }
+}
+
+static void ephemeral_validate(const struct core_v1_pod *pod, const struct core_v1_pod *old,
+                               struct api_causes *causes) {
+    const struct core_v1_ephemeral_container_list *now = &pod->spec.ephemeral_containers;
+    static const char *const base = "spec.ephemeralContainers";
+    OWN(map_done) struct map containers = {0};
+    OWN(map_done) struct map names = {0};
+    containers_by_name(&pod->spec.containers, &containers);
+    containers_by_name(&pod->spec.init_containers, &containers);
+    if (str_map_get(&old->metadata.annotations, "kubernetes.io/config.mirror"))
+        cause_forbidden(causes, "", "static pods do not support ephemeral containers");
+    kept_validate(now, &old->spec.ephemeral_containers, base, causes);
     for (size_t i = 0; i < now->n; i++) {
         const struct core_v1_ephemeral_container *c = &now->v[i];
         const char *path = path_of(causes, "%s[%zu]", base, i);
-        if (!str_empty(c->name) && (is_container(&pod->spec, c->name) || find(now, c->name) != c))
+        if (!str_empty(c->name) &&
+            (map_gets(&containers, c->name) || map_seen(&names, slice_of(c->name))))
             cause_duplicate(causes, path_of(causes, "%s.name", path), c->name);
         if (str_empty(c->image)) cause_required(causes, path_of(causes, "%s.image", path), NULL);
         if (!str_empty(c->target_container_name) &&
-            !is_container(&pod->spec, c->target_container_name))
+            !map_gets(&containers, c->target_container_name))
             cause_not_found(causes, path_of(causes, "%s.targetContainerName", path),
                             c->target_container_name);
         not_for_ephemeral(c, path, causes);

@@ -75,9 +75,11 @@ static void pairs_validate(const struct str_list *list, const char *path,
 }
 
 static void scope_validate(const struct core_v1_resource_quota_spec *spec, const char *scope,
-                           const char *name_path, const char *path, struct api_causes *causes) {
-    if (!in(scopes, ARRAY_LEN(scopes), scope))
-        cause_invalid(causes, name_path, scope, "unsupported scope");
+                           struct map *seen, const char *name_path, const char *path,
+                           struct api_causes *causes) {
+    bool known = in(scopes, ARRAY_LEN(scopes), scope);
+    if (!known) cause_invalid(causes, name_path, scope, "unsupported scope");
+    if (!known || map_seen(seen, slice_of(scope))) return;
     for (size_t i = 0; i < spec->hard.n; i++)
         if (is_standard(spec->hard.v[i].key) && !scope_fits(scope, spec->hard.v[i].key))
             cause_invalid(causes, path, scope, "unsupported scope applied to resource");
@@ -87,13 +89,14 @@ static void selector_validate(const struct core_v1_resource_quota_spec *spec,
                               struct api_causes *causes) {
     static const char *const path = "spec.scopeSelector.matchExpressions";
     struct str_list names = {0};
+    OWN(map_done) struct map seen = {0};
     for (size_t i = 0; i < spec->scope_selector->match_expressions.n; i++) {
         const struct core_v1_scoped_resource_selector_requirement *r =
             &spec->scope_selector->match_expressions.v[i];
         const char *scope = str_or(r->scope_name, ""), *op = str_or(r->operator, "");
         bool listed = str_eq(op, "In") || str_eq(op, "NotIn");
         *ARENA_PUSH(causes->a, &names) = scope;
-        scope_validate(spec, scope, path_of(causes, "%s.scopeName", path), path, causes);
+        scope_validate(spec, scope, &seen, path_of(causes, "%s.scopeName", path), path, causes);
         if (in(scopes, 4, scope) && !str_eq(op, "Exists"))
             cause_invalid(causes, path_of(causes, "%s.operator", path), op,
                           "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, "
@@ -123,10 +126,11 @@ static void quota_validate(const void *obj, const void *old_obj, const char *sub
         hard_validate(&q->status.used, "status.used", causes);
         return;
     }
+    OWN(map_done) struct map seen = {0};
     hard_validate(&q->spec.hard, "spec.hard", causes);
     for (size_t i = 0; i < q->spec.scopes.n; i++)
-        scope_validate(&q->spec, str_or(q->spec.scopes.v[i], ""), "spec.scopes", "spec.scopes",
-                       causes);
+        scope_validate(&q->spec, str_or(q->spec.scopes.v[i], ""), &seen, "spec.scopes",
+                       "spec.scopes", causes);
     pairs_validate(&q->spec.scopes, "spec.scopes", causes);
     if (q->spec.scope_selector) selector_validate(&q->spec, causes);
     static const char *const fields[] = {"scopes", NULL};

@@ -16,10 +16,7 @@ static void seccomp_validate(const struct core_v1_seccomp_profile *p, const char
     if (!local || str_empty(p->localhost_profile)) return;
     if (*p->localhost_profile == '/')
         cause_invalid(causes, at, p->localhost_profile, "must be a relative path");
-    struct slice rest = slice_of(p->localhost_profile), part;
-    while (slice_cut(&rest, '/', &part))
-        if (slice_is(part, ".."))
-            cause_invalid(causes, at, p->localhost_profile, "must not contain '..'");
+    steps_validate(causes, at, p->localhost_profile);
 }
 
 static void context_validate(const struct core_v1_security_context *s, const char *path,
@@ -70,11 +67,11 @@ void security_validate(const struct core_v1_pod_spec *spec, const char *path,
             cause_invalid_int(causes, path_of(causes, "%s.supplementalGroups[%zu]", at, i),
                               s->supplemental_groups.v[i],
                               "must be between 0 and 2147483647, inclusive");
+    OWN(map_done) struct map sysctls = {0};
     for (size_t i = 0; i < s->sysctls.n; i++) {
         const char *name = str_or(s->sysctls.v[i].name, "");
-        for (size_t j = 0; j < i; j++)
-            if (str_eq(s->sysctls.v[j].name, name))
-                cause_duplicate(causes, path_of(causes, "%s.sysctls[%zu].name", at, i), name);
+        if (map_seen(&sysctls, slice_of(name)))
+            cause_duplicate(causes, path_of(causes, "%s.sysctls[%zu].name", at, i), name);
         if (*name && !sysctl_valid(name))
             cause_invalid(
                 causes, path_of(causes, "%s.sysctls[%zu].name", at, i), name,

@@ -127,17 +127,17 @@ static void ports_validate(const struct core_v1_service *s, struct api_causes *c
         const char *at = path_of(causes, "spec.ports[%zu]", i);
         if (str_empty(p->name) && s->spec.ports.n > 1)
             cause_required(causes, path_of(causes, "%s.name", at), NULL);
-        if (!str_empty(p->name) && map_put(&names, slice_of(p->name), (void *)p))
+        if (!str_empty(p->name) && map_seen(&names, slice_of(p->name)))
             cause_duplicate(causes, path_of(causes, "%s.name", at), p->name);
         const char *key = path_of(causes, "%s/%d", str_or(p->protocol, ""), p->port);
-        if (map_put(&numbers, slice_of(key), (void *)p)) cause_duplicate(causes, at, key);
+        if (map_seen(&numbers, slice_of(key))) cause_duplicate(causes, at, key);
         if (p->node_port == 0) continue;
         if (!has_node_ports(s))
             cause_forbidden(
                 causes, path_of(causes, "%s.nodePort", at),
                 path_of(causes, "may not be used when `type` is '%s'", str_or(s->spec.type, "")));
         key = path_of(causes, "%s/%d", str_or(p->protocol, ""), p->node_port);
-        if (map_put(&node_ports, slice_of(key), (void *)p))
+        if (map_seen(&node_ports, slice_of(key)))
             cause_duplicate(causes, path_of(causes, "%s.nodePort", at),
                             path_of(causes, "%d", p->node_port));
     }

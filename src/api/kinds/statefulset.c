@@ -70,13 +70,14 @@ static struct core_v1_pod_template_spec *with_claims(struct arena *a,
     struct core_v1_pod_template_spec *t = arena_copy(a, &spec->template, sizeof *t);
     const struct core_v1_volume_list *own = &spec->template.spec.volumes;
     t->spec.volumes = (struct core_v1_volume_list){0};
-    for (size_t i = 0; i < own->n; i++) *ARENA_PUSH(a, &t->spec.volumes) = own->v[i];
+    OWN(map_done) struct map names = {0};
+    for (size_t i = 0; i < own->n; i++) {
+        *ARENA_PUSH(a, &t->spec.volumes) = own->v[i];
+        map_seen(&names, slice_of(str_or(own->v[i].name, "")));
+    }
     for (size_t i = 0; i < spec->volume_claim_templates.n; i++) {
         const char *name = spec->volume_claim_templates.v[i].metadata.name;
-        bool hides = str_empty(name);
-        for (size_t j = 0; j < t->spec.volumes.n; j++)
-            hides = hides || str_eq(t->spec.volumes.v[j].name, name);
-        if (hides) continue;
+        if (str_empty(name) || map_seen(&names, slice_of(name))) continue;
         struct core_v1_persistent_volume_claim_volume_source *source =
             ARENA_NEW(a, struct core_v1_persistent_volume_claim_volume_source);
         source->claim_name = name;

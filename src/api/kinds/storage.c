@@ -39,25 +39,27 @@ void csi_name_validate(const char *name, const char *path, struct api_causes *ca
 /* Places are told once each: keys in a term, values of a key, and the terms themselves. */
 static void topologies_validate(const struct core_v1_topology_selector_term_list *terms,
                                 struct api_causes *causes) {
+    OWN(map_done) struct map seen = {0};
+    OWN(buf_done) struct buf text = {0};
     for (size_t i = 0; i < terms->n; i++) {
         const struct core_v1_topology_selector_label_requirement_list *l =
             &terms->v[i].match_label_expressions;
         const char *path = path_of(causes, "allowedTopologies[%zu].matchLabelExpressions", i);
+        OWN(map_done) struct map keys = {0};
         for (size_t j = 0; j < l->n; j++) {
-            for (size_t k = 0; k < j; k++)
-                if (str_eq(l->v[j].key, l->v[k].key))
-                    cause_duplicate(causes, path_of(causes, "%s[%zu].key", path, j), l->v[j].key);
-            const struct str_list *values = &l->v[j].values;
-            for (size_t k = 1; k < values->n; k++)
-                for (size_t m = 0; m < k; m++)
-                    if (str_eq(values->v[k], values->v[m]))
-                        cause_duplicate(causes, path_of(causes, "%s[%zu].values[%zu]", path, j, k),
-                                        values->v[k]);
+            OWN(map_done) struct map values = {0};
+            const char *key = str_or(l->v[j].key, "");
+            if (map_seen(&keys, slice_of(key)))
+                cause_duplicate(causes, path_of(causes, "%s[%zu].key", path, j), key);
+            for (size_t k = 0; k < l->v[j].values.n; k++)
+                if (map_seen(&values, slice_of(str_or(l->v[j].values.v[k], ""))))
+                    cause_duplicate(causes, path_of(causes, "%s[%zu].values[%zu]", path, j, k),
+                                    l->v[j].values.v[k]);
         }
-        bool known = l->n == 0; /* upstream counts a term without requirements as the same again */
-        for (size_t j = 0; j < i && !known; j++)
-            known = api_equal(&core_v1_topology_selector_term_type, &terms->v[i], &terms->v[j]);
-        if (known) cause_duplicate(causes, path, "");
+        buf_clear(&text);
+        api_encode(&text, &core_v1_topology_selector_term_type, &terms->v[i]);
+        /* upstream counts a term without requirements as the same again */
+        if (map_seen(&seen, buf_view(&text)) || !l->n) cause_duplicate(causes, path, "");
     }
 }
 
@@ -236,7 +238,7 @@ static void driver_validate(const void *obj, const void *old, const char *subres
         const char *audience = str_or(tokens->v[i].audience, "");
         const char *path = path_of(causes, "spec.tokenRequests[%zu]", i);
         const int64_t *seconds = tokens->v[i].expiration_seconds;
-        if (map_put(&audiences, slice_of(audience), (void *)d))
+        if (map_seen(&audiences, slice_of(audience)))
             cause_duplicate(causes, path_of(causes, "%s.audience", path), audience);
         if (seconds && *seconds < TOKEN_SECONDS_MIN)
             cause_invalid_int(causes, path_of(causes, "%s.expirationSeconds", path), *seconds,
@@ -307,7 +309,7 @@ static void node_driver_validate(const struct storage_v1_csi_node_driver *d, con
     OWN(map_done) struct map keys = {0};
     for (size_t i = 0; i < d->topology_keys.n; i++) {
         const char *key = str_or(d->topology_keys.v[i], "");
-        if (map_put(&keys, slice_of(key), (void *)d)) cause_duplicate(causes, path, key);
+        if (map_seen(&keys, slice_of(key))) cause_duplicate(causes, path, key);
         name_validate(causes, path, NAME_QUALIFIED, key);
     }
 }

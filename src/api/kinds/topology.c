@@ -77,9 +77,7 @@ void topology_file_validate(const char *name, const char *path, struct api_cause
 }
 
 void topology_too_many(const char *field, size_t n, size_t max, struct api_causes *causes) {
-    if (n > max)
-        cause_printf(causes, "FieldValueTooMany", field,
-                     "Too many: %zu: must have at most %zu items", n, max);
+    if (n > max) cause_too_many(causes, field, n, max);
 }
 
 static void account_validate(const char *name, const char *path, struct api_causes *causes) {

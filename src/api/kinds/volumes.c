@@ -5,6 +5,15 @@
 #include "api/table.h"
 #include "api/values/quantity.h"
 
+void steps_validate(struct api_causes *causes, const char *field, const char *path) {
+    struct slice rest = slice_of(path), part;
+    while (slice_cut(&rest, '/', &part)) {
+        if (!slice_is(part, "..")) continue;
+        cause_invalid(causes, field, path, "must not contain '..'");
+        return; /* for "../.." too, one is enough */
+    }
+}
+
 /* A path inside a volume: relative and without "..". */
 static void inner_path(struct api_causes *causes, const char *field, const char *path) {
     if (str_empty(path)) return; /* the table asks for it where it must be */
@@ -12,9 +21,7 @@ static void inner_path(struct api_causes *causes, const char *field, const char 
         cause_invalid(causes, field, path, "must be a relative path");
         return;
     }
-    struct slice rest = slice_of(path), part;
-    while (slice_cut(&rest, '/', &part))
-        if (slice_is(part, "..")) cause_invalid(causes, field, path, "must not contain '..'");
+    steps_validate(causes, field, path);
     if (str_starts(path, "..") && path[2] && path[2] != '/')
         cause_invalid(causes, field, path, "must not start with '..'");
 }
@@ -92,11 +99,7 @@ static void empty_dir_validate(const struct core_v1_empty_dir_volume_source *e, 
 
 static void host_path_validate(const struct core_v1_host_path_volume_source *h, const char *path,
                                struct api_causes *causes) {
-    struct slice rest = slice_of(str_or(h->path, "")), part;
-    while (slice_cut(&rest, '/', &part))
-        if (slice_is(part, ".."))
-            cause_invalid(causes, path_of(causes, "%s.path", path), h->path,
-                          "must not contain '..'");
+    steps_validate(causes, path_of(causes, "%s.path", path), str_or(h->path, ""));
 }
 
 static void fc_validate(const struct core_v1_fc_volume_source *f, const char *path,

@@ -23,7 +23,6 @@ struct hook {
 
 static void client_validate(const struct admissionregistration_v1_webhook_client_config *c,
                             const char *path, struct api_causes *causes) {
-    struct arena *a = causes->a;
     bool url = !str_empty(c->url);
     if (url == (c->service != NULL)) {
         cause_required(causes, path, "exactly one of url or service is required");
@@ -31,7 +30,7 @@ static void client_validate(const struct admissionregistration_v1_webhook_client
     }
     if (url) {
         const char *rest = str_starts(c->url, "https://") ? c->url + 8 : NULL;
-        const char *at = arena_printf(a, "%s.url", path);
+        const char *at = path_of(causes, "%s.url", path);
         if (!rest)
             cause_invalid(causes, at, c->url,
                           "'https' is the only allowed URL scheme; desired "
@@ -48,10 +47,10 @@ static void client_validate(const struct admissionregistration_v1_webhook_client
     }
     int32_t port = c->service->port ? *c->service->port : 443;
     if (port < 1 || port > PORT_MAX)
-        cause_invalid_int(causes, arena_printf(a, "%s.service.port", path), port,
+        cause_invalid_int(causes, path_of(causes, "%s.service.port", path), port,
                           "port is not valid: must be between 1 and 65535, inclusive");
     if (!str_empty(c->service->path) && *c->service->path != '/')
-        cause_invalid(causes, arena_printf(a, "%s.service.path", path), c->service->path,
+        cause_invalid(causes, path_of(causes, "%s.service.path", path), c->service->path,
                       "must start with a '/'");
 }
 
@@ -66,25 +65,24 @@ static void list_validate(const struct str_list *l, bool exclusive, const char *
 static void rule_validate(const struct admissionregistration_v1_rule_with_operations *r,
                           const char *path, struct api_causes *causes) {
     static const char *const operations[] = {"*", "CONNECT", "CREATE", "DELETE", "UPDATE"};
-    struct arena *a = causes->a;
-    list_validate(&r->operations, true, arena_printf(a, "%s.operations", path), causes);
+    list_validate(&r->operations, true, path_of(causes, "%s.operations", path), causes);
     for (size_t i = 0; i < r->operations.n; i++) {
         bool known = false;
         for (size_t j = 0; j < ARRAY_LEN(operations); j++)
             known |= str_eq(r->operations.v[i], operations[j]);
         if (!known)
-            cause_not_supported(causes, arena_printf(a, "%s.operations[%zu]", path, i),
+            cause_not_supported(causes, path_of(causes, "%s.operations[%zu]", path, i),
                                 r->operations.v[i], operations, ARRAY_LEN(operations));
     }
-    list_validate(&r->api_groups, true, arena_printf(a, "%s.apiGroups", path), causes);
-    list_validate(&r->api_versions, true, arena_printf(a, "%s.apiVersions", path), causes);
+    list_validate(&r->api_groups, true, path_of(causes, "%s.apiGroups", path), causes);
+    list_validate(&r->api_versions, true, path_of(causes, "%s.apiVersions", path), causes);
     for (size_t i = 0; i < r->api_versions.n; i++)
         if (str_empty(r->api_versions.v[i]))
-            cause_required(causes, arena_printf(a, "%s.apiVersions[%zu]", path, i), NULL);
-    list_validate(&r->resources, false, arena_printf(a, "%s.resources", path), causes);
+            cause_required(causes, path_of(causes, "%s.apiVersions[%zu]", path, i), NULL);
+    list_validate(&r->resources, false, path_of(causes, "%s.resources", path), causes);
     for (size_t i = 0; i < r->resources.n; i++)
         if (str_empty(r->resources.v[i]))
-            cause_required(causes, arena_printf(a, "%s.resources[%zu]", path, i), NULL);
+            cause_required(causes, path_of(causes, "%s.resources[%zu]", path, i), NULL);
 }
 
 static size_t segments(const char *name) {
@@ -95,59 +93,52 @@ static size_t segments(const char *name) {
 
 static void conditions_validate(const struct admissionregistration_v1_match_condition_list *l,
                                 const char *path, struct api_causes *causes) {
-    if (l->n > CONDITIONS_MAX)
-        cause_printf(causes, "FieldValueTooMany", path, "Too many: %zu: must have at most %d items",
-                     l->n, CONDITIONS_MAX);
+    if (l->n > CONDITIONS_MAX) cause_too_many(causes, path, l->n, CONDITIONS_MAX);
+    OWN(map_done) struct map names = {0};
     for (size_t i = 0; i < l->n; i++)
-        for (size_t j = 0; j < i; j++)
-            if (str_eq(l->v[i].name, l->v[j].name)) {
-                cause_duplicate(causes, arena_printf(causes->a, "%s[%zu].name", path, i),
-                                l->v[i].name);
-                break;
-            }
+        if (map_seen(&names, slice_of(str_or(l->v[i].name, ""))))
+            cause_duplicate(causes, path_of(causes, "%s[%zu].name", path, i), l->v[i].name);
 }
 
 static void hook_validate(const struct hook *h, const char *path, struct api_causes *causes) {
-    struct arena *a = causes->a;
-    const char *name = arena_printf(a, "%s.name", path);
+    const char *name = path_of(causes, "%s.name", path);
     if (!str_empty(h->name)) {
         name_validate(causes, name, NAME_DNS_SUBDOMAIN, h->name);
         if (segments(h->name) < 3)
             cause_invalid(causes, name, h->name,
                           "should be a domain with at least three segments separated by dots");
     }
-    client_validate(h->client, arena_printf(a, "%s.clientConfig", path), causes);
+    client_validate(h->client, path_of(causes, "%s.clientConfig", path), causes);
     for (size_t i = 0; i < h->rules->n; i++)
-        rule_validate(&h->rules->v[i], arena_printf(a, "%s.rules[%zu]", path, i), causes);
-    const char *versions = arena_printf(a, "%s.admissionReviewVersions", path);
+        rule_validate(&h->rules->v[i], path_of(causes, "%s.rules[%zu]", path, i), causes);
+    const char *versions = path_of(causes, "%s.admissionReviewVersions", path);
     if (!h->versions->n)
         cause_required(causes, versions, "must specify one of v1, v1beta1");
     else if (!str_list_has(h->versions, "v1") && !str_list_has(h->versions, "v1beta1"))
         cause_invalid_raw(causes, versions, "null", "must include at least one of v1, v1beta1");
+    OWN(map_done) struct map seen = {0};
     for (size_t i = 0; i < h->versions->n; i++) {
         const char *version = str_or(h->versions->v[i], "");
-        const char *at = arena_printf(a, "%s[%zu]", versions, i);
+        const char *at = path_of(causes, "%s[%zu]", versions, i);
         name_validate(causes, at, NAME_DNS_1035_LABEL, version);
-        for (size_t j = 0; j < i; j++)
-            if (str_eq(h->versions->v[j], version))
-                cause_invalid(causes, at, version, "duplicate version");
+        if (map_seen(&seen, slice_of(version)))
+            cause_invalid(causes, at, version, "duplicate version");
     }
     if (h->timeout_s && (*h->timeout_s < 1 || *h->timeout_s > TIMEOUT_MAX_S))
-        cause_invalid_int(causes, arena_printf(a, "%s.timeoutSeconds", path), *h->timeout_s,
+        cause_invalid_int(causes, path_of(causes, "%s.timeoutSeconds", path), *h->timeout_s,
                           "the timeout value must be between 1 and 30 seconds");
     if (h->namespaces)
-        label_selector_validate(causes, arena_printf(a, "%s.namespaceSelector", path),
+        label_selector_validate(causes, path_of(causes, "%s.namespaceSelector", path),
                                 h->namespaces);
     if (h->objects)
-        label_selector_validate(causes, arena_printf(a, "%s.objectSelector", path), h->objects);
-    conditions_validate(h->conditions, arena_printf(a, "%s.matchConditions", path), causes);
+        label_selector_validate(causes, path_of(causes, "%s.objectSelector", path), h->objects);
+    conditions_validate(h->conditions, path_of(causes, "%s.matchConditions", path), causes);
 }
 
 static void duplicate_validate(struct map *seen, const char *name, const char *path,
                                struct api_causes *causes) {
-    static char here;
-    if (!str_empty(name) && map_put(seen, slice_of(name), &here))
-        cause_duplicate(causes, arena_printf(causes->a, "%s.name", path), name);
+    if (!str_empty(name) && map_seen(seen, slice_of(name)))
+        cause_duplicate(causes, path_of(causes, "%s.name", path), name);
 }
 
 #define VALIDATE_ALL(c, causes)                                                                    \

@@ -1,5 +1,4 @@
 /* Validation of labels, annotations and metadata as a whole. */
-#include <stdarg.h>
 #include <string.h>
 
 #include "api/table.h"
@@ -7,27 +6,6 @@
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/own.h"
-
-void cause_printf(struct api_causes *causes, const char *reason, const char *field, const char *fmt,
-                  ...) {
-    if (causes->n >= LIMIT_CAUSES) return; /* as in causes.c */
-    va_list ap;
-    va_start(ap, fmt);
-    const char *message = arena_vprintf(causes->a, fmt, ap);
-    va_end(ap);
-    *ARENA_PUSH(causes->a, causes) =
-        (struct api_cause){reason, arena_str(causes->a, field), message};
-}
-
-void cause_invalid_raw(struct api_causes *causes, const char *field, const char *value,
-                       const char *detail) {
-    cause_printf(causes, "FieldValueInvalid", field, "Invalid value: %s: %s", value, detail);
-}
-
-void cause_too_long(struct api_causes *causes, const char *field, size_t max_bytes) {
-    cause_printf(causes, "FieldValueTooLong", field, "Too long: may not be more than %zu bytes",
-                 max_bytes);
-}
 
 void name_validate(struct api_causes *causes, const char *field, enum name_rule rule,
                    const char *s) {

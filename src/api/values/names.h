@@ -41,6 +41,7 @@ void cause_printf(struct api_causes *causes, const char *reason, const char *fie
 void cause_invalid_raw(struct api_causes *causes, const char *field, const char *value,
                        const char *detail);
 void cause_too_long(struct api_causes *causes, const char *field, size_t max_bytes);
+void cause_too_many(struct api_causes *causes, const char *field, size_t n, size_t most);
 
 void labels_validate(struct api_causes *causes, const char *field, const struct str_map *labels);
 void annotations_validate(struct api_causes *causes, const char *field,

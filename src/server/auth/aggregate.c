@@ -2,6 +2,7 @@
 
 #include "api/values/selector.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/own.h"
 #include "server/commit.h"
 
@@ -28,13 +29,12 @@ static bool selected(struct arena *a, const struct rbac_v1_aggregation_rule *rul
     return false;
 }
 
-static void add_rules(struct arena *a, struct rbac_v1_policy_rule_list *to,
+static void add_rules(struct arena *a, struct map *seen, struct rbac_v1_policy_rule_list *to,
                       const struct rbac_v1_policy_rule_list *more) {
     for (size_t i = 0; i < more->n; i++) {
-        bool there = false;
-        for (size_t j = 0; j < to->n && !there; j++)
-            there = api_equal(&rbac_v1_policy_rule_type, &to->v[j], &more->v[i]);
-        if (!there) *ARENA_PUSH(a, to) = more->v[i];
+        OWN(buf_done) struct buf text = {0};
+        api_encode(&text, &rbac_v1_policy_rule_type, &more->v[i]);
+        if (!map_seen(seen, buf_view(&text))) *ARENA_PUSH(a, to) = more->v[i];
     }
 }
 
@@ -57,10 +57,11 @@ struct roles {
 
 static void put_together(struct arena *a, const struct roles *all, struct role *r) {
     struct rbac_v1_policy_rule_list rules = {0};
+    OWN(map_done) struct map seen = {0}; /* texts of rules */
     for (size_t i = 0; i < all->n; i++)
         if (all->v[i].v != r->v &&
             selected(a, r->v->aggregation_rule, &all->v[i].v->metadata.labels))
-            add_rules(a, &rules, &all->v[i].v->rules);
+            add_rules(a, &seen, &rules, &all->v[i].v->rules);
     struct rbac_v1_cluster_role *now = api_copy(a, kind()->type, r->v);
     now->rules = rules;
     if (api_equal(kind()->type, now, r->v)) return;

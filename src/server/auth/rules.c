@@ -103,13 +103,31 @@ struct covering {
     const rules *owned;
     rules *missing;
     struct map by_key; /* group, resource, name → index + 1 in missing */
-    size_t work;
+    size_t work, compared;
 };
 
+static bool is_affordable(const struct covering *k) {
+    return k->work <= LIMIT_RULE_ACTIONS && k->compared <= LIMIT_RULE_COMPARISONS;
+}
+
+/* The length of the longest product of two lists that are compared, each element with each. */
+static size_t comparisons_of(const rule *owned, const rule *wanted) {
+    const size_t products[] = {owned->verbs.n * wanted->verbs.n,
+                               owned->api_groups.n * wanted->api_groups.n,
+                               owned->resources.n * wanted->resources.n,
+                               owned->non_resource_urls.n * wanted->non_resource_urls.n,
+                               owned->resource_names.n * wanted->resource_names.n};
+    size_t most = 1;
+    for (size_t i = 0; i < ARRAY_LEN(products); i++) most = MAX_OF(most, products[i]);
+    return most;
+}
+
+/* False also when it has cost too much to know. */
 static bool owned_somewhere(struct covering *k, const rule *one) {
-    for (size_t i = 0; i < k->owned->n; i++) {
+    for (size_t i = 0; i < k->owned->n && is_affordable(k); i++) {
         k->work++;
-        if (rule_covers(&k->owned->v[i], one)) return true;
+        k->compared += comparisons_of(&k->owned->v[i], one);
+        if (is_affordable(k) && rule_covers(&k->owned->v[i], one)) return true;
     }
     return false;
 }
@@ -155,7 +173,7 @@ static bool check_one(struct covering *k, const char *verb, const char *group, c
     if (resource) one.resources = view(&resource);
     if (name) one.resource_names = view(&name);
     if (!owned_somewhere(k, &one)) miss(k, verb, group, resource, name, path);
-    return k->work <= LIMIT_RULE_ACTIONS;
+    return is_affordable(k);
 }
 
 static bool check_resources(struct covering *k, const rule *w) {
@@ -193,7 +211,7 @@ enum rules_covered rules_cover(struct arena *a, const rules *owned, const rules 
     for (size_t i = 0; i < wanted->n && whole; i++) {
         const rule *w = &wanted->v[i];
         if (owned_somewhere(&k, w)) continue; /* mostly one rule is enough for all of it */
-        whole = check_resources(&k, w) && check_paths(&k, w);
+        whole = is_affordable(&k) && check_resources(&k, w) && check_paths(&k, w);
     }
     map_done(&k.by_key);
     if (!whole) return RULES_TOO_MANY;

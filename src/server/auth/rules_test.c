@@ -80,6 +80,22 @@ TEST(what_is_missing_is_told_by_resource) {
     arena_free(a);
 }
 
+/* One rule of each side, and in them lists that have to be compared each word with each. */
+TEST(long_lists_of_names_are_refused_soon) {
+    struct arena *a = arena_new();
+    struct rbac_v1_policy_rule own = {.verbs = LIST("get"),
+                                      .api_groups = LIST(""),
+                                      .resources = LIST("secrets")},
+                               want = own;
+    for (int i = 0; i < 100000; i++) {
+        *ARENA_PUSH(a, &own.resource_names) = arena_printf(a, "n%d", i);
+        *ARENA_PUSH(a, &want.resource_names) = arena_printf(a, "n%d", 99999 - i);
+    }
+    struct rbac_v1_policy_rule_list missing;
+    assert_int_equal(rules_cover(a, RULES(own), RULES(want), &missing), RULES_TOO_MANY);
+    arena_free(a);
+}
+
 TEST(a_role_of_very_many_permissions_is_refused_soon) {
     struct arena *a = arena_new();
     struct rbac_v1_policy_rule want = {0};

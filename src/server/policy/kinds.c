@@ -86,25 +86,21 @@ static bool identifier(const char *s) {
 }
 
 static void names_validate(const policy_spec *spec, struct api_causes *causes) {
+    OWN(map_done) struct map variables = {0};
+    OWN(map_done) struct map conditions = {0};
     for (size_t i = 0; i < spec->variables.n; i++) {
         const char *at = path_of(causes, "spec.variables[%zu].name", i);
         const char *name = str_or(spec->variables.v[i].name, "");
         if (*name && !identifier(name))
             cause_invalid(causes, at, name, "name is not a valid CEL identifier");
-        for (size_t k = 0; k < i && *name; k++)
-            if (str_eq(spec->variables.v[k].name, name)) cause_duplicate(causes, at, name);
+        if (*name && map_seen(&variables, slice_of(name))) cause_duplicate(causes, at, name);
     }
     if (spec->match_conditions.n > CONDITIONS_MAX)
-        cause_printf(causes, "FieldValueTooMany", "spec.matchConditions",
-                     "Too many: %zu: must have at most %d items", spec->match_conditions.n,
-                     CONDITIONS_MAX);
+        cause_too_many(causes, "spec.matchConditions", spec->match_conditions.n, CONDITIONS_MAX);
     for (size_t i = 0; i < spec->match_conditions.n; i++)
-        for (size_t k = 0; k < i; k++)
-            if (str_eq(spec->match_conditions.v[k].name, spec->match_conditions.v[i].name)) {
-                cause_duplicate(causes, path_of(causes, "spec.matchConditions[%zu].name", i),
-                                spec->match_conditions.v[i].name);
-                break;
-            }
+        if (map_seen(&conditions, slice_of(str_or(spec->match_conditions.v[i].name, ""))))
+            cause_duplicate(causes, path_of(causes, "spec.matchConditions[%zu].name", i),
+                            spec->match_conditions.v[i].name);
 }
 
 static void annotations_of_policy_validate(const policy_object *p, struct api_causes *causes) {
@@ -112,17 +108,14 @@ static void annotations_of_policy_validate(const policy_object *p, struct api_ca
     if (n > ANNOTATIONS_MAX)
         cause_invalid_raw(causes, "spec.auditAnnotations", path_of(causes, "%zu", n),
                           "must not have more than 20 auditAnnotations");
+    OWN(map_done) struct map seen = {0};
     for (size_t i = 0; i < n; i++) {
         const char *key = str_or(p->spec.audit_annotations.v[i].key, "");
         const char *at = path_of(causes, "spec.auditAnnotations[%zu].key", i);
         if (*key)
             name_validate(causes, at, NAME_QUALIFIED,
                           path_of(causes, "%s/%s", str_or(p->metadata.name, ""), key));
-        for (size_t k = 0; k < i; k++)
-            if (str_eq(p->spec.audit_annotations.v[k].key, key)) {
-                cause_duplicate(causes, at, key);
-                break;
-            }
+        if (map_seen(&seen, slice_of(key))) cause_duplicate(causes, at, key);
     }
 }
 
@@ -162,6 +155,7 @@ static void policy_validate(const void *obj, const void *old, const char *subres
 
 static void actions_validate(const struct str_list *actions, struct api_causes *causes) {
     static const char *const known[] = {"Audit", "Deny", "Warn"};
+    OWN(map_done) struct map seen = {0};
     if (!actions->n)
         cause_required(causes, "spec.validationActions",
                        "at least one validation action is required");
@@ -171,11 +165,8 @@ static void actions_validate(const struct str_list *actions, struct api_causes *
         while (k < ARRAY_LEN(known) && !str_eq(known[k], actions->v[i])) k++;
         if (k == ARRAY_LEN(known))
             cause_not_supported(causes, at, str_or(actions->v[i], ""), known, ARRAY_LEN(known));
-        for (k = 0; k < i; k++)
-            if (str_eq(actions->v[k], actions->v[i])) {
-                cause_duplicate(causes, at, actions->v[i]);
-                break;
-            }
+        if (map_seen(&seen, slice_of(str_or(actions->v[i], ""))))
+            cause_duplicate(causes, at, actions->v[i]);
     }
     if (str_list_has(actions, "Deny") && str_list_has(actions, "Warn"))
         cause_invalid_raw(causes, "spec.validationActions", "[\"Deny\",\"Warn\"]",

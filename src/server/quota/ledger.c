@@ -202,8 +202,9 @@ static void fill_status(const struct quota *q, struct arena *a,
                         struct core_v1_resource_quota_status *status) {
     status->hard = q->object->spec.hard;
     status->used = (struct str_map){0};
-    for (size_t i = 0; i < q->n; i++)
-        str_map_set(a, &status->used, q->lines[i].resource, quantity_text(a, &q->lines[i].used));
+    for (size_t i = 0; i < q->n; i++) /* in the order of hard, which is sorted */
+        *ARENA_PUSH(a, &status->used) =
+            (struct str_pair){q->lines[i].resource, quantity_text(a, &q->lines[i].used)};
 }
 
 static void write_status_in(struct quota *q, struct arena *a) {

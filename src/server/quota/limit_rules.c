@@ -1,5 +1,6 @@
 #include "server/quota/limit_rules.h"
 
+#include "base/map.h"
 #include "base/own.h"
 #include "server/quota/usage.h"
 
@@ -8,11 +9,10 @@
 /* Adds what `to` lacks; the names of what was added go to `names`. */
 static void fill(struct arena *a, struct str_map *to, const struct str_map *defaults,
                  struct str_list *names) {
-    for (size_t i = 0; i < defaults->n; i++) {
-        if (str_map_get(to, defaults->v[i].key)) continue;
-        str_map_set(a, to, defaults->v[i].key, defaults->v[i].value);
-        *ARENA_PUSH(a, names) = defaults->v[i].key; /* sorted, since the map is */
-    }
+    for (size_t i = 0; i < defaults->n; i++)
+        if (!str_map_get(to, defaults->v[i].key))
+            *ARENA_PUSH(a, names) = defaults->v[i].key; /* sorted, since the map is */
+    if (names->n) str_map_fill(a, to, defaults);
 }
 
 static void note(struct buf *b, const struct str_list *names, const char *what, const char *sort,
@@ -156,11 +156,10 @@ static void check_containers(struct reasons *r, const struct core_v1_limit_range
 /* As upstream prints several errors at once: without doubles, in brackets. */
 static const char *joined(struct reasons *r) {
     OWN(buf_done) struct buf b = {0};
+    OWN(map_done) struct map seen = {0};
     size_t n = 0;
     for (size_t i = 0; i < r->list.n; i++) {
-        bool seen = false;
-        for (size_t j = 0; j < i; j++) seen |= str_eq(r->list.v[i], r->list.v[j]);
-        if (seen) continue;
+        if (map_seen(&seen, slice_of(r->list.v[i]))) continue;
         buf_printf(&b, "%s%s", n++ ? ", " : "", r->list.v[i]);
     }
     if (!n) return NULL;
