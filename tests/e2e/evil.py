@@ -143,6 +143,14 @@ def config_map(**data):
     return json.dumps({"metadata": {"name": "evil"}, **data})
 
 
+def fill(head, element, tail, size=2_900_000):
+    """A document of that size: many elements (a %d in one is its number) between head and tail."""
+    n = size // (len(element) + 4)
+    return head + ",".join(element % i if "%d" in element else element for i in range(n)) + tail
+
+
+POD = '{"metadata":{"name":"evil"},"spec":{"containers":[{"name":"c","image":"i"'
+PODS = "/api/v1/namespaces/default/pods"
 PATCH = CONFIG_MAPS + "/victim"
 DEEP = "[" * 100_000
 DOCUMENTS = {
@@ -180,6 +188,13 @@ DOCUMENTS = {
     "a strategic patch of nonsense": (post('{"metadata":{"$patch":"explode","$setElementOrder/finalizers":7}}', "application/strategic-merge-patch+json", PATCH, "PATCH"), {400, 422}),
     "a patch without a type": (post("{}", "application/octet-stream", PATCH, "PATCH"), {415}),
     "a patch that is a list": (post("[[[]]]", "application/merge-patch+json", PATCH, "PATCH"), {400, 422}),
+    "100,000 equal sysctls": (post(fill(POD + '}],"securityContext":{"sysctls":[', '{"name":"a","value":""}', "]}}}"), path=PODS), {422}),
+    "equal constraints of a spread": (post(fill(POD + '}],"topologySpreadConstraints":[', '{"maxSkew":1,"topologyKey":"a","whenUnsatisfiable":"DoNotSchedule"}', "]}}"), path=PODS), {422}),
+    "100,000 limits": (post(fill(POD + ',"resources":{"limits":{', '"a/b%d":"1"', "}}}]}}"), path=PODS), {422}),
+    "a path that goes up a million times": (post(POD + ',"volumeMounts":[{"name":"v","mountPath":"/v","subPath":"' + "../" * 900_000 + '"}]}]}}', path=PODS), {422}),
+    "100,000 texts of a Secret": (post(fill('{"metadata":{"name":"evil"},"stringData":{', '"a%d":""', "}}"), path="/api/v1/namespaces/default/secrets"), {413, 422}),
+    "scopes times amounts": (post(fill('{"metadata":{"name":"evil"},"spec":{"scopes":[' + '"Terminating",' * 100_000 + '"Terminating"],"hard":{', '"hugepages-%d":"1"', "}}}", 1_400_000), path="/api/v1/namespaces/default/resourcequotas"), {422}),
+    "100,000 versions of a webhook": (post(fill('{"metadata":{"name":"evil"},"webhooks":[{"name":"a.b.c","sideEffects":"None","clientConfig":{"url":"https://x/"},"admissionReviewVersions":[', '"v1"', "]}]}"), path="/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"), {422}),
     "10,000 owners": (post(json.dumps({"metadata": {"name": "e", "ownerReferences": [{"apiVersion": "v1", "kind": "X", "name": "x", "uid": "x"}] * 10_000}})), {201, 400, 409, 422}),
 }
 

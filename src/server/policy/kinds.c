@@ -95,8 +95,6 @@ static void names_validate(const policy_spec *spec, struct api_causes *causes) {
             cause_invalid(causes, at, name, "name is not a valid CEL identifier");
         if (*name && map_seen(&variables, slice_of(name))) cause_duplicate(causes, at, name);
     }
-    if (spec->match_conditions.n > CONDITIONS_MAX)
-        cause_too_many(causes, "spec.matchConditions", spec->match_conditions.n, CONDITIONS_MAX);
     for (size_t i = 0; i < spec->match_conditions.n; i++)
         if (map_seen(&conditions, slice_of(str_or(spec->match_conditions.v[i].name, ""))))
             cause_duplicate(causes, path_of(causes, "spec.matchConditions[%zu].name", i),
@@ -123,6 +121,25 @@ static void on_problem(void *user, const char *path, const char *expression, con
     cause_invalid(user, path, expression, problem);
 }
 
+/* Whether there are so few expressions that they may be compiled. */
+static bool counts_validate(const policy_spec *spec, struct api_causes *causes) {
+    const struct {
+        const char *path;
+        size_t n, most;
+    } lists[] = {
+        {"spec.matchConditions", spec->match_conditions.n, CONDITIONS_MAX},
+        {"spec.validations", spec->validations.n, LIMIT_POLICY_EXPRESSIONS},
+        {"spec.variables", spec->variables.n, LIMIT_POLICY_EXPRESSIONS},
+    };
+    bool few = spec->audit_annotations.n <= ANNOTATIONS_MAX;
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        if (lists[i].n <= lists[i].most) continue;
+        cause_too_many(causes, lists[i].path, lists[i].n, lists[i].most);
+        few = false;
+    }
+    return few;
+}
+
 static void policy_validate(const void *obj, const void *old, const char *subresource,
                             struct api_causes *causes) {
     const policy_object *p = obj;
@@ -147,6 +164,7 @@ static void policy_validate(const void *obj, const void *old, const char *subres
                             causes);
     names_validate(spec, causes);
     annotations_of_policy_validate(p, causes);
+    if (!counts_validate(spec, causes)) return;
     policy_compile(causes->a, spec, cel_type(CEL_DYN), spec->param_kind ? cel_type(CEL_DYN) : NULL,
                    &compiled, on_problem, causes);
 }
