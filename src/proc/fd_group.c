@@ -32,7 +32,7 @@ void fd_group_free(struct fd_group *g) {
     free(g);
 }
 
-void fd_group_tell(struct fd_group *g, bool tell) { fd_watch_set(g->watch, tell ? FD_READ : 0); }
+void fd_group_tell(struct fd_group *g, bool tell) { fd_watch_mute(g->watch, !tell); }
 
 void fd_group_watch(struct fd_group *g, int fd, unsigned before, unsigned events, void *user) {
     if (before == events) return;

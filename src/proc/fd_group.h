@@ -16,7 +16,7 @@ struct fd_ready {
  * descriptors. */
 struct fd_group *fd_group_new(struct loop *l, fd_fn *fn, void *user);
 void fd_group_free(struct fd_group *g); /* without descriptors; NULL is allowed */
-/* Whether fn is called. */
+/* Whether fn is called; not before it has been once. */
 void fd_group_tell(struct fd_group *g, bool tell);
 /* Of a descriptor which has been watched for `before` (0: it is not in the group) from now on
  * `events` are told (0: none, not even errors). It is borrowed: take it out before closing it. */

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/random.h>
 #include <uv.h>
 
@@ -360,6 +361,16 @@ void fd_watch_set(struct fd_watch *w, unsigned events) {
         uv_poll_start(&w->poll, (int)events, on_poll);
     else
         uv_poll_stop(&w->poll);
+}
+
+void fd_watch_mute(struct fd_watch *w, bool mute) {
+    struct loop *l = w->loop;
+    uv_os_fd_t fd;
+    assert(w->events == FD_READ);
+    if (uv_fileno((uv_handle_t *)&w->poll, &fd) < 0) abort();
+    /* As libuv has put it there, who does not touch it again before the watch changes. */
+    struct epoll_event e = {.events = mute ? 0 : EPOLLIN, .data.fd = fd};
+    if (epoll_ctl(uv_backend_fd(&l->uv), EPOLL_CTL_MOD, fd, &e) < 0) abort(); /* caller's bug */
 }
 
 static void poll_closed(uv_handle_t *h) { free(h->data); }

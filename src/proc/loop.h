@@ -89,7 +89,10 @@ typedef void fd_fn(void *user,
                    unsigned events); /* events: FD_* bits; errors arrive as all bits asked for */
 struct fd_watch *fd_watch_new(struct loop *l, int fd, unsigned events, fd_fn *fn, void *user);
 void fd_watch_set(struct fd_watch *w, unsigned events); /* 0 pauses */
-void fd_watch_free(struct fd_watch *w);                 /* NULL is allowed */
+/* Of a watch for FD_READ that has called its fn: whether it is not told for a while. Unlike a pause
+ * it stays in the kernel's set; to put a set of a thousand descriptors there looks at each. */
+void fd_watch_mute(struct fd_watch *w, bool mute);
+void fd_watch_free(struct fd_watch *w); /* NULL is allowed */
 
 /* Signals (SIGTERM, SIGCHLD, …) as loop events. At most one handler per signal. */
 void loop_on_signal(struct loop *l, int signum, void (*fn)(void *user, int signum), void *user);
