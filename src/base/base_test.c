@@ -70,23 +70,24 @@ TEST(buf_json_string_escapes_controls) {
     assert_string_equal(b.p, "\"a\\\"b\\\\\\n\\u0001\"");
 }
 
-/* Whatever stands where in the sixteen bytes, the eight behind them, and behind those. */
+/* Whatever stands where in the 64 bytes, the sixteen and the eight behind them, and behind those.
+ */
 TEST(plain_length_stops_at_the_first_special_byte) {
-    for (unsigned c = 0; c < 256; c++) {
-        for (size_t at = 0; at < 28; at++) {
-            char text[28];
-            memset(text, at % 2 ? 'x' : 0x7f, sizeof text);
-            text[at] = (char)c;
-            bool special = c < 0x20 || c == '"' || c == '\\';
-            size_t end = special ? at : sizeof text, ascii = special || c >= 0x80 ? at : end;
-            assert_int_equal(plain_length(text, sizeof text, false), end);
-            assert_int_equal(plain_length(text, sizeof text, true), ascii);
-            if (at + 1 < sizeof text) { /* one behind the other */
-                text[at + 1] = '"';
-                assert_int_equal(plain_length(text, sizeof text, false), special ? at : at + 1);
+    static const size_t lengths[] = {7, 8, 13, 28, 64 + 28};
+    for (size_t l = 0; l < ARRAY_LEN(lengths); l++)
+        for (unsigned c = 0; c < 256; c++)
+            for (size_t at = 0, n = lengths[l]; at < n; at++) {
+                char text[64 + 28];
+                memset(text, at % 2 ? 'x' : 0x7f, n);
+                text[at] = (char)c;
+                bool special = c < 0x20 || c == '"' || c == '\\';
+                size_t end = special ? at : n, ascii = special || c >= 0x80 ? at : end;
+                assert_int_equal(plain_length(text, n, false), end);
+                assert_int_equal(plain_length(text, n, true), ascii);
+                if (at + 1 == n) continue;
+                text[at + 1] = '"'; /* one behind the other */
+                assert_int_equal(plain_length(text, n, false), special ? at : at + 1);
             }
-        }
-    }
     assert_int_equal(plain_length("", 0, true), 0);
 }
 

@@ -4,7 +4,8 @@
 
 const char *http_header(const struct http_headers *h, const char *lower_name) {
     for (size_t i = 0; i < h->n; i++)
-        if (str_eq(h->v[i].name, lower_name)) return h->v[i].value;
+        /* The first letter tells nearly all of them apart, and each request asks a dozen times. */
+        if (*h->v[i].name == *lower_name && str_eq(h->v[i].name, lower_name)) return h->v[i].value;
     return NULL;
 }
 

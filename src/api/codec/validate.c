@@ -114,6 +114,13 @@ static void validate_rule(struct validator *v, const struct api_field *f, const 
     }
 }
 
+/* No printf: this is on the way of every write. */
+static void push_key(struct validator *v, const char *key) {
+    buf_char(&v->path, '[');
+    buf_str(&v->path, key);
+    buf_char(&v->path, ']');
+}
+
 static void validate_map_rule(struct validator *v, const struct api_rule *rule,
                               const struct str_map *map) {
     if (rule->format == API_FORMAT_LABELS)
@@ -123,7 +130,7 @@ static void validate_map_rule(struct validator *v, const struct api_rule *rule,
     else if (rule->format == API_FORMAT_CONFIGKEYS)
         for (size_t i = 0; i < map->n; i++) {
             size_t n = v->path.n;
-            buf_printf(&v->path, "[%s]", map->v[i].key);
+            push_key(v, map->v[i].key);
             name_validate(v->causes, v->path.p, NAME_CONFIG_KEY, map->v[i].key);
             v->path.n = n;
             v->path.p[n] = 0;
@@ -203,7 +210,7 @@ static void validate_elements(struct validator *v, const struct api_field *f,
         if (f->shape == API_LIST)
             buf_printf(&v->path, "[%zu]", i);
         else
-            buf_printf(&v->path, "[%s]", *(const char *const *)element);
+            push_key(v, *(const char *const *)element);
         if (f->shape == API_MAP) element += API_PAIR_VALUE;
         if (f->type)
             validate_object(v, f->type, element, NULL);

@@ -18,10 +18,12 @@ struct admission_settled {
     void *user;
 };
 
-static struct {
+struct plugins {
     const struct admission_plugin **v; /* by order */
     size_t n;
-} plugins;
+};
+
+static struct plugins all, mutators, validators;
 
 static int by_order(const void *x, const void *y) {
     const struct admission_plugin *const *a = x, *const *b = y;
@@ -36,14 +38,24 @@ static bool is_off(const struct api *api, const char *name) {
     return false;
 }
 
+static void plugins_init(struct plugins *p, size_t room) {
+    p->v = calloc(room ? room : 1, sizeof *p->v);
+    if (!p->v) abort();
+}
+
 static void load_plugins(const struct api *api) {
     size_t n = (size_t)(__stop_atoll_admission - __start_atoll_admission);
-    plugins.v = calloc(n ? n : 1, sizeof *plugins.v);
-    if (!plugins.v) abort();
+    plugins_init(&all, n);
+    plugins_init(&mutators, n);
+    plugins_init(&validators, n);
     for (size_t i = 0; i < n; i++)
         if (!is_off(api, __start_atoll_admission[i]->name))
-            plugins.v[plugins.n++] = __start_atoll_admission[i];
-    qsort(plugins.v, plugins.n, sizeof *plugins.v, by_order);
+            all.v[all.n++] = __start_atoll_admission[i];
+    qsort(all.v, all.n, sizeof *all.v, by_order);
+    for (size_t i = 0; i < all.n; i++) {
+        if (all.v[i]->mutate) mutators.v[mutators.n++] = all.v[i];
+        if (all.v[i]->validate) validators.v[validators.n++] = all.v[i];
+    }
 }
 
 static bool applies(const struct admission_plugin *p, const struct admission *ad) {
@@ -57,11 +69,11 @@ static bool applies(const struct admission_plugin *p, const struct admission *ad
 
 /* Plugins until one wants to wait or refuses. */
 static void run(struct admission *ad) {
-    while (ad->next < plugins.n) {
-        const struct admission_plugin *p = plugins.v[ad->next++];
-        int (*fn)(struct admission *) = ad->validating ? p->validate : p->mutate;
-        if (!fn || !applies(p, ad)) continue;
-        int answer = fn(ad);
+    const struct plugins *pass = ad->validating ? &validators : &mutators;
+    while (ad->next < pass->n) {
+        const struct admission_plugin *p = pass->v[ad->next++];
+        if (!applies(p, ad)) continue;
+        int answer = ad->validating ? p->validate(ad) : p->mutate(ad);
         if (answer == ADMISSION_LATER) return;
         if (answer == ADMISSION_OK) continue;
         ad->done(ad, answer);
@@ -71,7 +83,7 @@ static void run(struct admission *ad) {
 }
 
 static void start(struct admission *ad, bool validating, void (*done)(struct admission *, int)) {
-    if (!plugins.v) load_plugins(ad->api);
+    if (!all.v) load_plugins(ad->api);
     ad->validating = validating;
     ad->done = done;
     ad->next = 0;
@@ -79,9 +91,9 @@ static void start(struct admission *ad, bool validating, void (*done)(struct adm
 }
 
 void admission_start(struct api *api) {
-    if (!plugins.v) load_plugins(api);
-    for (size_t i = 0; i < plugins.n; i++)
-        if (plugins.v[i]->start) plugins.v[i]->start(api);
+    if (!all.v) load_plugins(api);
+    for (size_t i = 0; i < all.n; i++)
+        if (all.v[i]->start) all.v[i]->start(api);
 }
 
 void admission_mutate(struct admission *ad, void (*done)(struct admission *ad, int answer)) {
@@ -144,8 +156,8 @@ void admission_refused(struct admission *ad, int answer) {
 
 int admission_still(struct admission *ad) {
     int answer = ADMISSION_OK;
-    for (size_t i = 0; ad->waited && i < plugins.n && answer == ADMISSION_OK; i++)
-        if (plugins.v[i]->still && applies(plugins.v[i], ad)) answer = plugins.v[i]->still(ad);
+    for (size_t i = 0; ad->waited && i < all.n && answer == ADMISSION_OK; i++)
+        if (all.v[i]->still && applies(all.v[i], ad)) answer = all.v[i]->still(ad);
     return answer;
 }
 
