@@ -115,6 +115,8 @@ void ready_leave(struct conn *c);
 /* Its client is another one; one that waits to be served keeps its place. */
 void ready_move(struct ready *r, struct conn *c, unsigned place);
 void ready_watch(struct conn *c, unsigned events); /* from now on for c->watching = events */
+/* Its client has so many connections that each waits long for its turn. */
+bool ready_in_crowd(const struct conn *c);
 /* Whether a request that is read now has had its wait here: one of each time c is served. */
 static inline bool conn_was_chosen(struct conn *c) {
     bool chosen = c->ready.chosen;

@@ -25,6 +25,7 @@ enum {
     SLICE_NS = 2 * CLOCK_SLICE_NS,
     LEAST_NS = 2 * 1000, /* what is not measured */
     FOUND_MAX = 16,      /* connections that are asked for at a time */
+    CROWD = 512,         /* connections of one client */
 };
 
 struct client {
@@ -117,6 +118,8 @@ void ready_move(struct ready *r, struct conn *c, unsigned place) {
     ready_enter(r, c, place);
     ready_watch(c, events);
 }
+
+bool ready_in_crowd(const struct conn *c) { return c->ready.client->conns >= CROWD; }
 
 /* The next one that is ready; NULL: none is. */
 static struct conn *next_ready(struct client *k, unsigned *ret_events) {
