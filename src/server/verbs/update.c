@@ -1,5 +1,6 @@
 /* PUT and PATCH: how the wanted object is made from the body and the current one. */
 #include <jansson.h>
+#include <string.h>
 
 #include "api/patch/patch.h"
 #include "api/patch/strategic.h"
@@ -149,6 +150,19 @@ static void parts_clear(struct parts *p) {
     *p = (struct parts){0};
 }
 
+/* What does not decode is told as the value of the patch, as upstream does. 1: answered. */
+static int refuse_result(struct call *c, struct slice json, const struct err *err) {
+    struct api_causes causes = {.a = c->a};
+    const char *why = strstr(err->text, " cannot be handled as a ");
+    why = why ? strstr(why, ": ") : NULL;
+    cause_invalid(&causes, "patch", arena_strn(c->a, json), why ? why + 2 : err->text);
+    reply_failure(c, ERR_INVALID,
+                  &(struct failure){.message = arena_printf(c->a, " \"\" is invalid: patch: %s",
+                                                            causes.v[0].message),
+                                    .causes = &causes});
+    return 1;
+}
+
 /* In four parts. */
 static int build_patch(struct write *w, struct object *current, const struct api_object *old,
                        struct api_object **ret, struct err *err) {
@@ -159,11 +173,18 @@ static int build_patch(struct write *w, struct object *current, const struct api
         int rc = patch_part(w, p, convert_json(c->a, c->kind, object_json(current)), err);
         if (rc == 0) return WRITE_MORE;
         parts_clear(p);
-        return rc;
+        return str_starts(err->text, "strict decoding error") ? refuse_result(c, c->r->body, err)
+                                                              : rc;
     }
-    int rc = body_object(c, c->kind, p->after, &obj, err);
+    struct slice after = p->after;
+    int rc = body_object(c, c->kind, after, &obj, err);
     parts_clear(p);
-    if (rc < 0) return rc;
+    if (rc < 0) return err->reason == ERR_BAD_REQUEST ? refuse_result(c, after, err) : rc;
+    if (str_empty(obj->metadata.name))
+        return err_set(err, ERR_BAD_REQUEST,
+                       "the name of the object (%s based on URL) was undeterminable: name must be "
+                       "provided",
+                       c->route.name);
     /* A version inside the patch is a precondition; else it is the current one's. */
     w->conditional = !str_eq(obj->metadata.resource_version, old->metadata.resource_version);
     *ret = api_convert(c->a, c->kind, storage_kind(c->kind), obj);

@@ -42,7 +42,10 @@ static int check_identity(struct write *w, struct object *current, const struct 
                            m->name, c->route.name);
     if (c->kind->flags & API_NAMESPACED && !str_empty(m->namespace) &&
         !str_eq(m->namespace, c->route.ns))
-        bad = "the namespace of the object does not match the namespace on the request";
+        bad = arena_printf(c->a,
+                           "the namespace of the object (%s) does not match the namespace on the "
+                           "request (%s)",
+                           m->namespace, c->route.ns);
     if (!str_empty(m->uid) && !str_eq(m->uid, was->uid))
         conflict = arena_printf(
             c->a, "Precondition failed: UID in precondition: %s, UID in object meta: %s", m->uid,

@@ -50,7 +50,7 @@ TEST(an_update_of_another_object_is_refused) {
          "the name of the object (y) does not match the name on the URL (x)", 400},
         {"{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"x\","
          "\"namespace\":\"b\"}}",
-         "the namespace of the object does not match the namespace on the request", 400},
+         "the namespace of the object (b) does not match the namespace on the request (a)", 400},
         {MAP(",\"uid\":\"another\"", ""), "UID in precondition: another", 409},
         {MAP(",\"resourceVersion\":\"1\"", ""), "the object has been modified", 409},
         {MAP(",\"resourceVersion\":\"one\"", ""), "metadata.resourceVersion: Invalid value", 400},
@@ -61,6 +61,31 @@ TEST(an_update_of_another_object_is_refused) {
         assert_int_equal(put(&f, cases[i].body), cases[i].status);
         assert_answer(&f, cases[i].message);
     }
+    assert_int_equal(f.writes, 0);
+    fixture_done(&f);
+}
+
+/* Codes and words as kube-apiserver's. */
+TEST(a_patch_whose_result_is_no_such_object_is_refused) {
+    struct fixture f;
+    static const struct {
+        const char *body, *message;
+        int status;
+    } cases[] = {
+        {"{\"metadata\":null}",
+         "the name of the object (x based on URL) was undeterminable: name must be provided", 400},
+        {"{\"metadata\":{\"name\":null}}", "name must be provided", 400},
+        {"{\"metadata\":{\"name\":\"y\"}}", "does not match the name on the URL (x)", 400},
+        {"{\"data\":7}", "\\\"\\\" is invalid: patch: Invalid value: ", 422},
+        {"{\"kind\":\"Pod\"}", "unknown conversion", 422},
+    };
+    fixture_open(&f);
+    fixture_put(&f, "configmaps", MAP(",\"labels\":{\"a\":\"b\"}", "\"k\":\"old\""));
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        assert_int_equal(patch(&f, cases[i].body), cases[i].status);
+        assert_answer(&f, cases[i].message);
+    }
+    assert_string_equal(str_map_get(&map_x(&f)->metadata.labels, "a"), "b");
     assert_int_equal(f.writes, 0);
     fixture_done(&f);
 }
@@ -199,7 +224,7 @@ static void check_five_patches(struct fixture *f) {
                                   .content_type = "application/merge-patch+json"},
                   &status[i]);
     for (int i = 0; i < MANY; i++) ask_wait(f, &status[i]);
-    for (int i = 0; i < MANY; i++) assert_int_equal(status[i], i == 2 ? 400 : 200);
+    for (int i = 0; i < MANY; i++) assert_int_equal(status[i], i == 2 ? 422 : 200);
     assert_int_equal(f->writes, 3);
     assert_int_equal(f->refused, 0); /* nobody started from a version that was gone */
     assert_string_equal(str_map_get(&map_x(f)->data, "a"), "1");
