@@ -21,7 +21,7 @@ enum {
     LIMIT_SELECTOR_TERMS = 1000,
     LIMIT_RULE_ACTIONS = 200000, /* comparisons of one check whether rules cover others */
     LIMIT_RULE_COMPARISONS = 10 * 1000 * 1000, /* and of the words in them */
-    LIMIT_POLICY_EXPRESSIONS = 1000, /* validations of a policy, and variables */
+    LIMIT_POLICY_EXPRESSIONS = 1000,           /* validations of a policy, and variables */
     LIMIT_TOKEN_BYTES = 16 * 1024,
     LIMIT_JWK_SET_KEYS = 100,
     LIMIT_AUDIT_QUEUE_BYTES = 8 * 1024 * 1024,
@@ -93,7 +93,9 @@ enum {
     LIMIT_TERMINATION_MESSAGE_BYTES = 4096,
     LIMIT_POD_SYSCTLS = 64,
     LIMIT_CONTAINER_ARGS = 16384,
-    LIMIT_CONTAINER_ENV = 16384, /* service variables count too */
+    LIMIT_CONTAINER_ENV = 16384,             /* service variables count too */
+    LIMIT_ARGUMENT_BYTES = 128 * 1024,       /* of an expanded text; more execve() does not take */
+    LIMIT_ARGUMENTS_BYTES = 8 * 1024 * 1024, /* of a container's environment, or its command */
     LIMIT_CONTAINER_MOUNTS = 512,
     LIMIT_CONTAINER_GROUPS = 1024,
     LIMIT_CONTAINER_CAPABILITIES = 128,

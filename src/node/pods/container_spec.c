@@ -36,6 +36,7 @@ static int sub_path_of(struct arena *a, const struct core_v1_volume_mount *m,
     if (str_empty(m->sub_path_expr)) return 0;
     *ret = env_expand(a, m->sub_path_expr, env);
     const char *wrong = NULL;
+    if (!*ret) return err_set(err, ERR_INVALID, "subPathExpr becomes too long");
     if (strstr(*ret, "$("))
         return err_set(err, ERR_INVALID, "missing value for \"%s\" in subPathExpr",
                        m->sub_path_expr);

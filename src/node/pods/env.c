@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/own.h"
 
 static const char *env_get(const struct str_list *env, struct slice name) {
@@ -13,21 +14,34 @@ static const char *env_get(const struct str_list *env, struct slice name) {
     return NULL;
 }
 
-static void env_set(struct arena *a, struct str_list *env, const char *name, const char *value) {
-    const char *line = arena_printf(a, "%s=%s", name, str_or(value, ""));
+struct rendered {
+    struct str_list lines;
+    size_t bytes; /* that were ever written */
+};
+
+static bool is_too_much(const struct rendered *env) {
+    return env->lines.n > LIMIT_CONTAINER_ENV || env->bytes > LIMIT_ARGUMENTS_BYTES;
+}
+
+static void env_set(struct arena *a, struct rendered *env, const char *name, const char *value) {
+    struct str_list *l = &env->lines;
     size_t n = strlen(name);
-    for (size_t i = 0; i < env->n; i++) {
-        if (strncmp(env->v[i], name, n) != 0 || env->v[i][n] != '=') continue;
-        env->v[i] = line;
+    if (is_too_much(env)) return; /* told at the end */
+    const char *line = arena_printf(a, "%s=%s", name, str_or(value, ""));
+    env->bytes += strlen(line);
+    for (size_t i = 0; i < l->n; i++) {
+        if (strncmp(l->v[i], name, n) != 0 || l->v[i][n] != '=') continue;
+        l->v[i] = line;
         return;
     }
-    *ARENA_PUSH(a, env) = line;
+    *ARENA_PUSH(a, l) = line;
 }
 
 const char *env_expand(struct arena *a, const char *text, const struct str_list *env) {
     if (!text || !strchr(text, '$')) return str_or(text, "");
     OWN(buf_done) struct buf b = {0};
     for (const char *s = text; *s; s++) {
+        if (b.n > LIMIT_ARGUMENT_BYTES) return NULL;
         if (*s != '$') {
             buf_char(&b, *s);
         } else if (s[1] == '$') {
@@ -46,7 +60,12 @@ const char *env_expand(struct arena *a, const char *text, const struct str_list 
             buf_char(&b, '$');
         }
     }
-    return arena_strn(a, buf_view(&b));
+    return b.n > LIMIT_ARGUMENT_BYTES ? NULL : arena_strn(a, buf_view(&b));
+}
+
+static int too_long(const char *text, struct err *err) {
+    return err_set(err, ERR_INVALID, "\"%.60s\" becomes longer than %d bytes", text,
+                   LIMIT_ARGUMENT_BYTES);
 }
 
 /* ---- services ---- */
@@ -57,7 +76,7 @@ static const char *env_name(struct arena *a, const char *s) {
     return r;
 }
 
-static void service_env(struct arena *a, const struct core_v1_service *s, struct str_list *env) {
+static void service_env(struct arena *a, const struct core_v1_service *s, struct rendered *env) {
     const char *ip = s->spec.cluster_ip, *name = env_name(a, s->metadata.name);
     env_set(a, env, arena_printf(a, "%s_SERVICE_HOST", name), ip);
     for (size_t i = 0; i < s->spec.ports.n; i++) {
@@ -82,7 +101,7 @@ static void service_env(struct arena *a, const struct core_v1_service *s, struct
     }
 }
 
-static void services_env(struct arena *a, const struct env_input *in, struct str_list *env) {
+static void services_env(struct arena *a, const struct env_input *in, struct rendered *env) {
     const bool *links = in->facts->pod->spec.enable_service_links;
     const char *ns = in->facts->pod->metadata.namespace;
     for (size_t i = 0; i < in->n_services; i++) {
@@ -154,7 +173,7 @@ static int secret_key(struct arena *a, const struct env_input *in,
 }
 
 static void add_all(struct arena *a, const struct str_map *m, const char *prefix, bool secret,
-                    struct str_list *env) {
+                    struct rendered *env) {
     for (size_t i = 0; i < m->n; i++) {
         const char *value = secret ? secret_text(a, m->v[i].value) : m->v[i].value;
         if (strchr(m->v[i].key, '=')) continue;
@@ -163,7 +182,7 @@ static void add_all(struct arena *a, const struct str_map *m, const char *prefix
 }
 
 static int env_from(struct arena *a, const struct env_input *in,
-                    const struct core_v1_env_from_source *f, struct str_list *env,
+                    const struct core_v1_env_from_source *f, struct rendered *env,
                     struct err *err) {
     if (f->config_map_ref) {
         const struct core_v1_config_map *m = NULL;
@@ -189,7 +208,7 @@ static int value_of(struct arena *a, const struct env_input *in, const struct co
     const struct core_v1_env_var_source *f = e->value_from;
     if (!f) {
         *ret = env_expand(a, e->value, env);
-        return 0;
+        return *ret ? 0 : too_long(e->value, err);
     }
     if (f->field_ref) return downward_field(a, in->facts, f->field_ref->field_path, ret, err);
     if (f->resource_field_ref)
@@ -200,25 +219,45 @@ static int value_of(struct arena *a, const struct env_input *in, const struct co
 }
 
 int env_render(struct arena *a, const struct env_input *in, struct str_list *ret, struct err *err) {
-    struct str_list env = {0};
+    struct rendered env = {0};
     for (size_t i = 0; i < in->n_image_env; i++) {
         struct slice rest = slice_of(in->image_env[i]), name = rest;
         if (!slice_cut(&rest, '=', &name) || !rest.p || !name.n) continue;
         env_set(a, &env, arena_strn(a, name), arena_strn(a, rest));
     }
     services_env(a, in, &env);
-    for (size_t i = 0; i < in->container->env_from.n; i++) {
+    for (size_t i = 0; i < in->container->env_from.n && !is_too_much(&env); i++) {
         int rc = env_from(a, in, &in->container->env_from.v[i], &env, err);
         if (rc < 0) return rc;
     }
-    for (size_t i = 0; i < in->container->env.n; i++) {
+    for (size_t i = 0; i < in->container->env.n && !is_too_much(&env); i++) {
         const struct core_v1_env_var *e = &in->container->env.v[i];
         const char *value = NULL;
-        int rc = value_of(a, in, e, &env, &value, err);
+        int rc = value_of(a, in, e, &env.lines, &value, err);
         if (rc < 0) return rc;
         if (rc == 0) env_set(a, &env, str_or(e->name, ""), value);
     }
-    *ret = env;
+    if (is_too_much(&env))
+        return err_set(err, ERR_INVALID,
+                       "the environment has more than %d variables, or more than %d bytes",
+                       LIMIT_CONTAINER_ENV, LIMIT_ARGUMENTS_BYTES);
+    *ret = env.lines;
+    return 0;
+}
+
+/* Adds the texts, expanded or as they are. */
+static int add_arguments(struct arena *a, const struct str_list *from, bool expand,
+                         const struct str_list *env, struct str_list *to, size_t *bytes,
+                         struct err *err) {
+    for (size_t i = 0; i < from->n; i++) {
+        const char *text = expand ? env_expand(a, from->v[i], env) : from->v[i];
+        if (!text) return too_long(from->v[i], err);
+        *bytes += strlen(text);
+        if (*bytes > LIMIT_ARGUMENTS_BYTES)
+            return err_set(err, ERR_INVALID, "the command is longer than %d bytes",
+                           LIMIT_ARGUMENTS_BYTES);
+        *ARENA_PUSH(a, to) = text;
+    }
     return 0;
 }
 
@@ -228,10 +267,10 @@ int env_command(struct arena *a, const struct core_v1_container *c,
     const struct str_list *head = c->command.n ? &c->command : entrypoint;
     const struct str_list *tail = c->args.n ? &c->args : c->command.n ? NULL : cmd;
     struct str_list out = {0};
-    for (size_t i = 0; i < head->n; i++)
-        *ARENA_PUSH(a, &out) = c->command.n ? env_expand(a, head->v[i], env) : head->v[i];
-    for (size_t i = 0; tail && i < tail->n; i++)
-        *ARENA_PUSH(a, &out) = c->args.n ? env_expand(a, tail->v[i], env) : tail->v[i];
+    size_t bytes = 0;
+    int rc = add_arguments(a, head, c->command.n > 0, env, &out, &bytes, err);
+    if (rc == 0 && tail) rc = add_arguments(a, tail, c->args.n > 0, env, &out, &bytes, err);
+    if (rc < 0) return rc;
     if (!out.n) return err_set(err, ERR_INVALID, "no command specified");
     *ret = out;
     return 0;

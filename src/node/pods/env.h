@@ -21,7 +21,8 @@ struct env_input {
 /* NAME=value lines. -EAGAIN while an object is being fetched, -ENOENT when one or a key is missing
  * and not optional; err says which. */
 int env_render(struct arena *a, const struct env_input *in, struct str_list *ret, struct err *err);
-/* $(NAME) by the rendered environment, $$ is $; what is not defined stays. */
+/* $(NAME) by the rendered environment, $$ is $; what is not defined stays. NULL: it would be longer
+ * than LIMIT_ARGUMENT_BYTES. */
 const char *env_expand(struct arena *a, const char *text, const struct str_list *env);
 /* command and args over the image's entrypoint and cmd. */
 int env_command(struct arena *a, const struct core_v1_container *c,

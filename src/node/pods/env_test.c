@@ -65,6 +65,37 @@ TEST(env_expands_what_stands_before_it) {
     assert_true(str_list_has(&e, "PATH=/bin"));
 }
 
+/* Each variable is twice the one before. */
+TEST(env_that_doubles_again_and_again_is_refused) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    OWN(buf_done) struct buf b = {0};
+    struct str_list e = {0};
+    struct err err = {0};
+    buf_str(&b, "{\"name\":\"c\",\"env\":[{\"name\":\"A0\",\"value\":\"0123456789\"}");
+    for (int i = 1; i < 60; i++)
+        buf_printf(&b, ",{\"name\":\"A%d\",\"value\":\"$(A%d)$(A%d)\"}", i, i - 1, i - 1);
+    buf_str(&b, "]}");
+    assert_true(render(a, b.p, &e, &err) < 0);
+    assert_string_equal(err.text, "\"$(A13)$(A13)\" becomes longer than 131072 bytes");
+    assert_true(arena_used(a) < 4 << 20);
+}
+
+TEST(a_command_of_many_long_variables_is_refused) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    struct err err = {0};
+    char *line = arena_text(a, 100000);
+    memset(line, 'x', 100000);
+    line[1] = '=';
+    const char *lines[] = {line}, *args[1000];
+    for (int i = 0; i < 1000; i++) args[i] = "$(x)";
+    const struct core_v1_container c = {.command = {args, 1000}};
+    const struct str_list env = {lines, 1};
+    struct str_list out = {0};
+    assert_true(env_command(a, &c, &(struct str_list){0}, &(struct str_list){0}, &env, &out, &err) <
+                0);
+    assert_string_equal(err.text, "the command is longer than 8388608 bytes");
+}
+
 TEST(env_reads_fields_resources_maps_and_secrets) {
     OWN(arena_free_p) struct arena *a = arena_new();
     struct str_list e = {0};
