@@ -47,6 +47,7 @@ const struct authority authority_table[] = {
      .uid = 61003,
      .user_why = "speaks TLS and HTTP on sockets it was handed; opens no file, holds no key",
      .calls = CLIENT,
+     .awaited = true,
      .socket = "api.sock",
      .socket_mode = 0666,
      .peers = {"controllers", "scheduler", "node", "network", "dns", "image", "sp"},

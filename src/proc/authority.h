@@ -52,6 +52,7 @@ struct authority {
     uint64_t capabilities; /* bits 1 << CAP_*; only for uid != 0 */
     bool keeps_root;       /* all capabilities, no Landlock */
     bool mount_namespace;  /* joins the pinned mount namespace of the pods */
+    bool awaited;          /* clients wait for it: it runs before all others */
     bool follows;          /* works on what others told: who serves clients runs first */
     unsigned tcp;          /* TCP_* */
     struct authority_path paths[AUTHORITY_LIST_MAX];

@@ -229,6 +229,7 @@ TEST(who_only_follows_takes_the_processor_from_nobody_when_it_wakes) {
         assert_int_equal(follows, strcmp(s.services[i].name, "controllers") == 0);
     }
     assert_true(!slices[0] || slices[0] < slices[1]);
+    assert_true(authority_find("api")->awaited && !authority_find("store")->awaited);
     assert_int_equal(place_end(&p, SIGTERM), 0);
     place_remove(&p);
 }

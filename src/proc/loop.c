@@ -62,6 +62,8 @@ struct loop {
     uv_idle_t look;         /* runs: uv does not wait */
     uint64_t look_ns;       /* 0: the loop never looks without sleeping */
     uint64_t rest_ns;       /* when the last turn ended */
+    uint64_t look_from_ns;  /* not before */
+    uint64_t no_look_ns;    /* how long that was put off */
     unsigned soon;          /* events in a row that came soon after a turn */
     const struct loop_env *env;
     VEC(struct timer *) heap;
@@ -77,6 +79,11 @@ enum { IDLE_WAKE_MS = 3600 * 1000 };
 /* Looking begins after so many events in a row (a request now and then is a few, too) that came
  * within so many times as long as it takes: to who sleeps they come later. */
 enum { SOON_MIN = 4, SOON_TIMES = 3 };
+/* See on_look: after how long somebody else has kept the processor, and for how long nobody looks
+ * then: the least, the most. */
+#define KEPT_NS (2 * (uint64_t)LOOP_LOOK_NS)
+#define NO_LOOK_NS UINT64_C(20000000)
+#define NO_LOOK_MAX_NS UINT64_C(2560000000)
 /* A turn of several slices is about so long, and each of them has so much at least. */
 enum { TURN_NS = 2 * CLOCK_SLICE_NS, LEAST_NS = CLOCK_SLICE_NS / 4 };
 #define NOT_IN_HEAP SIZE_MAX
@@ -119,8 +126,19 @@ static void turn_mark(struct loop *l) {
 }
 
 /* Who looks has nothing to do: whoever waits for this processor, perhaps with what is looked for,
- * would otherwise wait until the looking is over. */
-static void on_look(uv_idle_t *look) { sched_yield(); }
+ * would otherwise wait until the looking is over. But who only computes keeps it until the kernel's
+ * next tick, whatever comes meanwhile, while whoever sleeps is woken at once. So the loop sleeps
+ * for a while, and for twice as long if it was no better when that was over. */
+static void on_look(uv_idle_t *look) {
+    struct loop *l = look->data;
+    uint64_t before = clock_span_ns();
+    sched_yield();
+    uint64_t now = clock_span_ns(), twice = 2 * l->no_look_ns;
+    if (now - before < KEPT_NS) return;
+    bool again = now - l->look_from_ns < l->no_look_ns;
+    l->no_look_ns = !again ? NO_LOOK_NS : twice < NO_LOOK_MAX_NS ? twice : NO_LOOK_MAX_NS;
+    l->look_from_ns = now + l->no_look_ns;
+}
 
 /* Whether to wait for the next event without sleeping; the first turn after the last event begins
  * the time anew. */
@@ -128,7 +146,7 @@ static void look_on(struct loop *l) {
     if (!l->look_ns || (l->soon < SOON_MIN && !l->turn_began_ns)) return;
     uint64_t now = clock_span_ns();
     if (l->turn_began_ns) l->rest_ns = now;
-    if (l->soon >= SOON_MIN && now - l->rest_ns < l->look_ns)
+    if (l->soon >= SOON_MIN && now >= l->look_from_ns && now - l->rest_ns < l->look_ns)
         uv_idle_start(&l->look, on_look);
     else
         uv_idle_stop(&l->look);
@@ -144,6 +162,7 @@ static void event_mark(struct loop *l) {
 void loop_look(struct loop *l, uint64_t for_ns) {
     l->look_ns = for_ns;
     l->soon = 0;
+    l->look_from_ns = l->no_look_ns = 0;
     uv_idle_stop(&l->look);
 }
 
@@ -413,6 +432,7 @@ struct loop *loop_new(const struct loop_env *env) {
     uv_prepare_init(&l->uv, &l->prepare);
     uv_check_init(&l->uv, &l->check);
     uv_idle_init(&l->uv, &l->look);
+    l->look.data = l;
     l->prepare.data = l;
     l->check.data = l;
     uv_prepare_start(&l->prepare, on_prepare);

@@ -1,11 +1,15 @@
 #include "proc/loop.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -279,6 +283,52 @@ TEST(a_loop_that_looks_does_not_sleep_while_events_come_soon) {
     alarm(0);
     fd_watch_free(w);
     timer_free(t);
+    loop_free(l);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+/* A process that computes, on the processor of this one alone; *ret_before: where both were. */
+static pid_t compute_beside(cpu_set_t *ret_before) {
+    cpu_set_t one;
+    int first = 0;
+    assert_int_equal(sched_getaffinity(0, sizeof *ret_before, ret_before), 0);
+    while (!CPU_ISSET(first, ret_before)) first++;
+    CPU_ZERO(&one);
+    CPU_SET(first, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    pid_t p = fork();
+    if (p) return p;
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failing test leaves nothing running */
+    for (;;) (void)clock_span_ns();
+}
+
+static long sleeps(void) {
+    struct rusage u;
+    assert_int_equal(getrusage(RUSAGE_SELF, &u), 0);
+    return u.ru_nvcsw;
+}
+
+TEST(a_loop_that_looks_sleeps_once_others_keep_the_processor) {
+    const uint64_t hour_ns = UINT64_C(3600) * 1000 * 1000 * 1000;
+    struct loop *l = loop_new(NULL);
+    cpu_set_t before;
+    int fds[2];
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    struct fd_watch *w = fd_watch_new(l, fds[0], FD_READ, take_byte, &fds[0]);
+    loop_look(l, hour_ns);
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(write(fds[1], "x", 1), 1);
+        loop_run_once(l, 1000);
+    }
+    pid_t other = compute_beside(&before);
+    alarm(30);
+    for (long n = sleeps(); sleeps() == n;) loop_run_once(l, 20); /* not for an hour */
+    alarm(0);
+    kill(other, SIGKILL);
+    assert_int_equal(waitpid(other, NULL, 0), other);
+    assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
+    fd_watch_free(w);
     loop_free(l);
     close(fds[0]);
     close(fds[1]);

@@ -36,7 +36,7 @@ extern const struct service *const __start_atoll_services[] __attribute__((weak)
 extern const struct service *const __stop_atoll_services[] __attribute__((weak));
 
 enum { TRIM_INTERVAL_MS = 60 * 1000, TRIM_FIRST_MS = 1500 };
-enum { SLICE_NS = 100 * 1000, FOLLOWER_SLICE_NS = 4 * SLICE_NS };
+enum { SLICE_NS = 100 * 1000 }; /* the shortest that there are */
 
 const struct service *service_find(const char *name) {
     for (const struct service *const *s = __start_atoll_services; s < __stop_atoll_services; s++)
@@ -85,8 +85,13 @@ static void on_trim(void *user) { malloc_trim(0); }
  * who computes is over: milliseconds at every step on a busy machine. What is started by a service
  * has the usual slices; older kernels know no others. Who only follows what the api tells takes the
  * processor from nobody when it wakes: a hundred wake-ups of the controllers between two creates
- * would each be a wait of the api. Its slices are longer, since the kernel lets who wakes interrupt
- * at once only those whose slices are longer than his. */
+ * would each be a wait of the api. The kernel lets who wakes interrupt at once only those whose
+ * slices are longer than his; others are interrupted at its next tick. So the slices of whom
+ * clients wait for are the shortest, and those of who follows the longest. */
+static uint64_t slice_ns(const struct authority *row) {
+    return row->awaited ? SLICE_NS : row->follows ? 4 * SLICE_NS : 2 * SLICE_NS;
+}
+
 static void short_slices(const struct authority *row) {
     enum { RESET_ON_FORK = 1 };
     struct { /* struct sched_attr of the kernel, whose header does not go with that of libc */
@@ -95,9 +100,7 @@ static void short_slices(const struct authority *row) {
         int32_t nice;
         uint32_t priority;
         uint64_t runtime_ns, deadline_ns, period_ns;
-    } attr = {.size = sizeof attr,
-              .flags = RESET_ON_FORK,
-              .runtime_ns = row->follows ? FOLLOWER_SLICE_NS : SLICE_NS};
+    } attr = {.size = sizeof attr, .flags = RESET_ON_FORK, .runtime_ns = slice_ns(row)};
     attr.policy = row->follows ? SCHED_BATCH : SCHED_OTHER;
     attr.nice = getpriority(PRIO_PROCESS, 0);
     syscall(SYS_sched_setattr, 0, &attr, 0);
