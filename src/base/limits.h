@@ -22,6 +22,7 @@ enum {
     LIMIT_RULE_ACTIONS = 200000, /* comparisons of one check whether rules cover others */
     LIMIT_RULE_COMPARISONS = 10 * 1000 * 1000, /* and of the words in them */
     LIMIT_POLICY_EXPRESSIONS = 1000,           /* validations of a policy, and variables */
+    LIMIT_CUSTOM_RULES = 5000, /* of one schema, each of which is compiled and kept */
     LIMIT_TOKEN_BYTES = 16 * 1024,
     LIMIT_JWK_SET_KEYS = 100,
     LIMIT_AUDIT_QUEUE_BYTES = 8 * 1024 * 1024,

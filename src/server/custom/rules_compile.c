@@ -1,5 +1,6 @@
 /* Schema → CEL types; rules → programs. */
 #include "api/values/names.h"
+#include "base/limits.h"
 #include "base/own.h"
 #include "server/custom/rules.h"
 #include "server/custom/rules_cost.h"
@@ -11,6 +12,7 @@ struct compiler {
     const char *uncorrelated;  /* path of the list whose elements have no old values; or NULL */
     double places; /* where this part of the schema applies in one object; 0: any number */
     double cost;   /* of all rules */
+    size_t rules;  /* that were looked at */
 };
 
 /* ---- types ---- */
@@ -180,6 +182,7 @@ static void check_cost(struct compiler *c, const struct schema *s, size_t i, con
 
 static void compile_rule(struct compiler *c, struct custom_rules *out, size_t i) {
     const struct schema_rule *r = &out->schema->rules.v[i];
+    if (++c->rules > LIMIT_CUSTOM_RULES && c->causes) return; /* refused as a whole */
     struct cel_env *env = cel_env_new(c->a);
     struct custom_rule rule = {.source = r};
     cel_declare(env, "self", out->type);
@@ -254,6 +257,7 @@ void custom_rules_check(const struct schema *s, const char *path, struct api_cau
     struct compiler c = {.a = a, .causes = causes, .places = 1};
     buf_str(&c.path.text, path);
     walk(&c, s, true);
+    if (c.rules > LIMIT_CUSTOM_RULES) cause_too_many(causes, path, c.rules, LIMIT_CUSTOM_RULES);
     if (c.cost > RULES_COST_SCHEMA_MAX)
         cause_forbidden(causes, path,
                         rules_cost_text(causes->a,

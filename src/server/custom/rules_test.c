@@ -1,5 +1,6 @@
 #include "server/custom/rules.h"
 
+#include "base/limits.h"
 #include "base/test.h"
 
 #include "base/own.h"
@@ -39,6 +40,18 @@ TEST(rules_that_may_cost_too_much_are_refused) {
     assert_int_equal(causes.n, 1);
     assert_non_null(strstr(causes.v[0].message, "by factor of "));
     assert_null(strstr(causes.v[0].message, "more than"));
+}
+
+TEST(very_many_rules_are_refused_before_they_are_compiled) {
+    OWN(arena_free_p) struct arena *a = arena_new();
+    OWN(buf_done) struct buf b = {0};
+    buf_str(&b, "{\"type\":\"object\",\"x-kubernetes-validations\":[");
+    for (int i = 0; i < 3 * LIMIT_CUSTOM_RULES; i++)
+        buf_str(&b, i ? ",{\"rule\":\"true\"}" : "{\"rule\":\"true\"}");
+    buf_str(&b, "]}");
+    struct api_causes causes = checked(a, b.p);
+    assert_int_equal(causes.n, 1);
+    assert_string_equal(causes.v[0].message, "Too many: 15000: must have at most 5000 items");
 }
 
 /* A rule runs for each element of the lists around it. */
