@@ -4,12 +4,16 @@
  * for it; here the write itself brings its status along, so that nobody has to wait for it. The
  * second plugin refuses webhook configurations whose matchConditions do not compile.
  */
+#include "base/limits.h"
 #include "base/own.h"
 #include "server/commit.h"
 #include "server/custom/rules.h"
 #include "server/policy/policy.h"
 
-enum { KINDS_MAX = 10 }; /* looked at per policy, as upstream */
+enum {
+    KINDS_MAX = 10,    /* looked at per policy, as upstream */
+    TRIES_MAX = 10000, /* triples of group, version and resource that may be no kind */
+};
 
 typedef struct admissionregistration_v1_validating_admission_policy policy_object;
 
@@ -17,14 +21,16 @@ typedef struct admissionregistration_v1_validating_admission_policy policy_objec
 
 struct kind_list {
     const struct api_kind *v[KINDS_MAX];
-    size_t n;
+    size_t n, tries;
 };
 
 static void add_kinds(struct kind_list *kinds,
                       const struct admissionregistration_v1_named_rule_with_operations *r) {
-    for (size_t g = 0; g < r->api_groups.n; g++)
-        for (size_t v = 0; v < r->api_versions.n; v++)
+    if (!r->resources.n) return;
+    for (size_t g = 0; g < r->api_groups.n && kinds->tries < TRIES_MAX; g++)
+        for (size_t v = 0; v < r->api_versions.n && kinds->tries < TRIES_MAX; v++)
             for (size_t i = 0; i < r->resources.n && kinds->n < KINDS_MAX; i++) {
+                if (kinds->tries++ >= TRIES_MAX) return;
                 const struct api_kind *k =
                     api_kind_by_plural(r->api_groups.v[g], r->api_versions.v[v], r->resources.v[i]);
                 if (k) kinds->v[kinds->n++] = k;
@@ -62,6 +68,11 @@ static void check_types(struct arena *a, policy_object *p) {
     struct kind_list kinds = {0};
     struct findings found = {.a = a};
     const struct cel_type *params = NULL;
+    if (spec->validations.n > LIMIT_POLICY_EXPRESSIONS ||
+        spec->variables.n > LIMIT_POLICY_EXPRESSIONS ||
+        spec->match_conditions.n > LIMIT_POLICY_EXPRESSIONS ||
+        spec->audit_annotations.n > LIMIT_POLICY_EXPRESSIONS)
+        return; /* validation, which comes later, refuses it */
     for (size_t i = 0; spec->match_constraints && i < spec->match_constraints->resource_rules.n;
          i++)
         add_kinds(&kinds, &spec->match_constraints->resource_rules.v[i]);
