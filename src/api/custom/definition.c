@@ -3,6 +3,8 @@
 
 #include "api/custom/definition.h"
 #include "api/kinds/kinds.h"
+#include "base/map.h"
+#include "base/own.h"
 
 typedef struct apiextensions_v1_custom_resource_definition definition;
 
@@ -30,18 +32,19 @@ static void defaults(struct arena *a, void *obj) {
 }
 
 static void remember_stored(struct arena *a, definition *d) {
+    const struct str_list *have = &d->status.stored_versions;
+    OWN(map_done) struct map known = {0};
+    struct str_list all = {0};
+    for (size_t k = 0; k < have->n; k++) {
+        map_seen(&known, slice_of(have->v[k]));
+        *ARENA_PUSH(a, &all) = have->v[k];
+    }
     for (size_t i = 0; i < d->spec.versions.n; i++) {
         const char *name = d->spec.versions.v[i].name;
-        bool known = !d->spec.versions.v[i].storage || str_empty(name);
-        for (size_t k = 0; k < d->status.stored_versions.n; k++)
-            known = known || str_eq(d->status.stored_versions.v[k], name);
-        if (known) continue;
-        struct str_list more = {0};
-        for (size_t k = 0; k < d->status.stored_versions.n; k++)
-            *ARENA_PUSH(a, &more) = d->status.stored_versions.v[k];
-        *ARENA_PUSH(a, &more) = name;
-        d->status.stored_versions = more;
+        if (!d->spec.versions.v[i].storage || str_empty(name)) continue;
+        if (!map_seen(&known, slice_of(name))) *ARENA_PUSH(a, &all) = name;
     }
+    d->status.stored_versions = all;
 }
 
 static void prepare(struct arena *a, void *obj, const void *old) {

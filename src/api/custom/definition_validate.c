@@ -4,6 +4,8 @@
 
 #include "api/custom/definition.h"
 #include "api/kinds/kinds.h"
+#include "base/map.h"
+#include "base/own.h"
 
 typedef struct apiextensions_v1_custom_resource_definition definition;
 typedef struct apiextensions_v1_custom_resource_definition_names definition_names;
@@ -331,22 +333,19 @@ static void stored_versions_validate(struct api_causes *c, const definition *d) 
     static const char path[] = "status.storedVersions";
     const struct str_list *l = &d->status.stored_versions;
     if (!l->n) cause_invalid_raw(c, path, "[]", "must have at least one stored version");
+    OWN(map_done) struct map stored = {0}, told = {0};
+    for (size_t k = 0; k < l->n; k++) map_seen(&stored, slice_of(l->v[k]));
     for (size_t i = 0; i < d->spec.versions.n; i++) {
         const definition_version *v = &d->spec.versions.v[i];
-        bool known = !v->storage || !l->n;
-        for (size_t k = 0; k < l->n; k++) known = known || str_eq(l->v[k], v->name);
-        if (!known)
-            cause_invalid(c, path, v->name,
-                          path_of(c, "must have the storage version %s", str_or(v->name, "")));
+        const char *name = str_or(v->name, "");
+        map_seen(&told, slice_of(name));
+        if (v->storage && l->n && !map_gets(&stored, name))
+            cause_invalid(c, path, v->name, path_of(c, "must have the storage version %s", name));
     }
-    for (size_t k = 0; k < l->n; k++) {
-        bool known = false;
-        for (size_t i = 0; i < d->spec.versions.n; i++)
-            known = known || str_eq(l->v[k], d->spec.versions.v[i].name);
-        if (!known)
+    for (size_t k = 0; k < l->n; k++)
+        if (!map_gets(&told, l->v[k]))
             cause_invalid(c, path_of(c, "%s[%zu]", path, k), l->v[k],
                           "must appear in spec.versions");
-    }
 }
 
 /* ---- the whole ---- */

@@ -204,7 +204,7 @@ static bool sources_there(struct container *c) {
     struct pod_facts facts = pod_facts_of(c->pod);
     struct object_source source = pod_source(c->pod);
     struct env_input in = {.facts = &facts, .container = container_spec(c), .source = &source};
-    struct str_list env;
+    OWN(environment_done) struct environment env = {0};
     struct err err = {0};
     int rc = env_render(a, &in, &env, &err);
     if (rc == -EAGAIN) return false;

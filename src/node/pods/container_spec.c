@@ -31,7 +31,7 @@ static bool has_dot_dot(const char *path) {
 }
 
 static int sub_path_of(struct arena *a, const struct core_v1_volume_mount *m,
-                       const struct str_list *env, const char **ret, struct err *err) {
+                       const struct environment *env, const char **ret, struct err *err) {
     *ret = str_or(m->sub_path, "");
     if (str_empty(m->sub_path_expr)) return 0;
     *ret = env_expand(a, m->sub_path_expr, env);
@@ -49,7 +49,7 @@ static int sub_path_of(struct arena *a, const struct core_v1_volume_mount *m,
 }
 
 static int add_mount(struct arena *a, const struct container_input *in,
-                     const struct core_v1_volume_mount *m, const struct str_list *env,
+                     const struct core_v1_volume_mount *m, const struct environment *env,
                      struct broker_mount *out, struct err *err) {
     const struct core_v1_volume *v = find_volume(in->facts->pod, m->name);
     if (!v)
@@ -100,7 +100,7 @@ static int add_topologies(struct arena *a, const struct container_input *in,
 }
 
 static int mounts(struct arena *a, const struct container_input *in,
-                  const struct core_v1_container *c, const struct str_list *env,
+                  const struct core_v1_container *c, const struct environment *env,
                   struct broker_container *ret, struct err *err) {
     ret->n_mounts = (uint32_t)c->volume_mounts.n;
     ret->mounts = ARENA_ARRAY(a, struct broker_mount, c->volume_mounts.n + TOPOLOGY_GRANTS_MAX);
@@ -189,7 +189,7 @@ static int security(struct arena *a, const struct container_input *in,
 /* ---- all of it ---- */
 
 static int command(struct arena *a, const struct container_input *in,
-                   const struct core_v1_container *c, const struct str_list *env,
+                   const struct core_v1_container *c, const struct environment *env,
                    struct broker_container *ret, struct err *err) {
     const struct image_info *im = in->image;
     struct str_list entry = {im->entrypoint, im->n_entrypoint}, cmd = {im->cmd, im->n_cmd}, args;
@@ -200,14 +200,14 @@ static int command(struct arena *a, const struct container_input *in,
     return 0;
 }
 
-static bool has_env(const struct str_list *env, const char *prefix) {
-    for (size_t i = 0; i < env->n; i++)
-        if (str_starts(env->v[i], prefix)) return true;
-    return false;
+/* Unless it is set. */
+static void set_default(struct arena *a, struct environment *env, const char *name,
+                        const char *value) {
+    if (!map_gets(&env->places, name)) environment_set(a, env, name, value);
 }
 
 static int environment(struct arena *a, const struct container_input *in,
-                       const struct core_v1_container *c, struct str_list *env,
+                       const struct core_v1_container *c, struct environment *env,
                        struct broker_container *ret, struct err *err) {
     struct env_input ei = {.facts = in->facts,
                            .container = c,
@@ -218,13 +218,11 @@ static int environment(struct arena *a, const struct container_input *in,
                            .n_image_env = in->image->n_env};
     int rc = env_render(a, &ei, env, err);
     if (rc < 0) return rc;
-    if (!has_env(env, "PATH="))
-        *ARENA_PUSH(a, env) = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    if (!has_env(env, "HOSTNAME="))
-        *ARENA_PUSH(a, env) = arena_printf(a, "HOSTNAME=%s", dns_hostname(a, in->facts->pod));
-    if (c->tty && !has_env(env, "TERM=")) *ARENA_PUSH(a, env) = "TERM=xterm";
-    ret->env = env->v;
-    ret->n_env = (uint32_t)env->n;
+    set_default(a, env, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    set_default(a, env, "HOSTNAME", dns_hostname(a, in->facts->pod));
+    if (c->tty) set_default(a, env, "TERM", "xterm");
+    ret->env = env->lines.v;
+    ret->n_env = (uint32_t)env->lines.n;
     return 0;
 }
 
@@ -232,7 +230,7 @@ int container_spec_build(struct arena *a, const struct container_input *in,
                          struct broker_container *ret, struct err *err) {
     const struct pod *p = in->container->pod;
     const struct core_v1_container *c = container_spec(in->container);
-    struct str_list env = {0};
+    OWN(environment_done) struct environment env = {0};
     memset(ret, 0, sizeof *ret);
     ret->uid = p->uid;
     ret->id = in->id;

@@ -2,44 +2,44 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/limits.h"
 #include "base/own.h"
 
-static const char *env_get(const struct str_list *env, struct slice name) {
-    for (size_t i = env->n; i-- > 0;)
-        if (!strncmp(env->v[i], name.p, name.n) && env->v[i][name.n] == '=')
-            return env->v[i] + name.n + 1;
-    return NULL;
+/* Places are kept as pointers; NULL is none. */
+static void *place_of(size_t i) { return (void *)(uintptr_t)(i + 1); }
+
+static const char *env_get(const struct environment *env, struct slice name) {
+    uintptr_t place = (uintptr_t)map_get(&env->places, name);
+    return place ? env->lines.v[place - 1] + name.n + 1 : NULL;
 }
 
-struct rendered {
-    struct str_list lines;
-    size_t bytes; /* that were ever written */
-};
+void environment_done(struct environment *env) { map_done(&env->places); }
 
-static bool is_too_much(const struct rendered *env) {
+static bool is_too_much(const struct environment *env) {
     return env->lines.n > LIMIT_CONTAINER_ENV || env->bytes > LIMIT_ARGUMENTS_BYTES;
 }
 
-static void env_set(struct arena *a, struct rendered *env, const char *name, const char *value) {
-    struct str_list *l = &env->lines;
-    size_t n = strlen(name);
+void environment_set(struct arena *a, struct environment *env, const char *name,
+                     const char *value) {
     if (is_too_much(env)) return; /* told at the end */
     const char *line = arena_printf(a, "%s=%s", name, str_or(value, ""));
     env->bytes += strlen(line);
-    for (size_t i = 0; i < l->n; i++) {
-        if (strncmp(l->v[i], name, n) != 0 || l->v[i][n] != '=') continue;
-        l->v[i] = line;
-        return;
+    uintptr_t place = (uintptr_t)map_gets(&env->places, name);
+    if (place) {
+        env->lines.v[place - 1] = line;
+    } else {
+        map_put(&env->places, slice_of(name), place_of(env->lines.n));
+        *ARENA_PUSH(a, &env->lines) = line;
     }
-    *ARENA_PUSH(a, l) = line;
 }
 
-const char *env_expand(struct arena *a, const char *text, const struct str_list *env) {
+const char *env_expand(struct arena *a, const char *text, const struct environment *env) {
     if (!text || !strchr(text, '$')) return str_or(text, "");
     OWN(buf_done) struct buf b = {0};
+    const char *last = strrchr(text, ')');
     for (const char *s = text; *s; s++) {
         if (b.n > LIMIT_ARGUMENT_BYTES) return NULL;
         if (*s != '$') {
@@ -47,7 +47,7 @@ const char *env_expand(struct arena *a, const char *text, const struct str_list 
         } else if (s[1] == '$') {
             buf_char(&b, '$');
             s++;
-        } else if (s[1] == '(' && strchr(s, ')')) {
+        } else if (s[1] == '(' && last && last > s) {
             const char *end = strchr(s, ')');
             struct slice name = slice_from(s + 2, (size_t)(end - s - 2));
             const char *value = env_get(env, name);
@@ -76,9 +76,9 @@ static const char *env_name(struct arena *a, const char *s) {
     return r;
 }
 
-static void service_env(struct arena *a, const struct core_v1_service *s, struct rendered *env) {
+static void service_env(struct arena *a, const struct core_v1_service *s, struct environment *env) {
     const char *ip = s->spec.cluster_ip, *name = env_name(a, s->metadata.name);
-    env_set(a, env, arena_printf(a, "%s_SERVICE_HOST", name), ip);
+    environment_set(a, env, arena_printf(a, "%s_SERVICE_HOST", name), ip);
     for (size_t i = 0; i < s->spec.ports.n; i++) {
         const struct core_v1_service_port *p = &s->spec.ports.v[i];
         const char *port = arena_printf(a, "%d", (int)p->port);
@@ -87,21 +87,21 @@ static void service_env(struct arena *a, const struct core_v1_service *s, struct
         for (char *c = lower; *c; c++) *c = (char)tolower((unsigned char)*c);
         const char *url = arena_printf(a, "%s://%s:%s", lower, ip, port);
         if (i == 0) {
-            env_set(a, env, arena_printf(a, "%s_SERVICE_PORT", name), port);
-            env_set(a, env, arena_printf(a, "%s_PORT", name), url);
+            environment_set(a, env, arena_printf(a, "%s_SERVICE_PORT", name), port);
+            environment_set(a, env, arena_printf(a, "%s_PORT", name), url);
         }
         if (!str_empty(p->name))
-            env_set(a, env, arena_printf(a, "%s_SERVICE_PORT_%s", name, env_name(a, p->name)),
-                    port);
+            environment_set(
+                a, env, arena_printf(a, "%s_SERVICE_PORT_%s", name, env_name(a, p->name)), port);
         const char *base = arena_printf(a, "%s_PORT_%s_%s", name, port, upper);
-        env_set(a, env, base, url);
-        env_set(a, env, arena_printf(a, "%s_PROTO", base), lower);
-        env_set(a, env, arena_printf(a, "%s_PORT", base), port);
-        env_set(a, env, arena_printf(a, "%s_ADDR", base), ip);
+        environment_set(a, env, base, url);
+        environment_set(a, env, arena_printf(a, "%s_PROTO", base), lower);
+        environment_set(a, env, arena_printf(a, "%s_PORT", base), port);
+        environment_set(a, env, arena_printf(a, "%s_ADDR", base), ip);
     }
 }
 
-static void services_env(struct arena *a, const struct env_input *in, struct rendered *env) {
+static void services_env(struct arena *a, const struct env_input *in, struct environment *env) {
     const bool *links = in->facts->pod->spec.enable_service_links;
     const char *ns = in->facts->pod->metadata.namespace;
     for (size_t i = 0; i < in->n_services; i++) {
@@ -173,16 +173,16 @@ static int secret_key(struct arena *a, const struct env_input *in,
 }
 
 static void add_all(struct arena *a, const struct str_map *m, const char *prefix, bool secret,
-                    struct rendered *env) {
+                    struct environment *env) {
     for (size_t i = 0; i < m->n; i++) {
         const char *value = secret ? secret_text(a, m->v[i].value) : m->v[i].value;
         if (strchr(m->v[i].key, '=')) continue;
-        env_set(a, env, arena_printf(a, "%s%s", str_or(prefix, ""), m->v[i].key), value);
+        environment_set(a, env, arena_printf(a, "%s%s", str_or(prefix, ""), m->v[i].key), value);
     }
 }
 
 static int env_from(struct arena *a, const struct env_input *in,
-                    const struct core_v1_env_from_source *f, struct rendered *env,
+                    const struct core_v1_env_from_source *f, struct environment *env,
                     struct err *err) {
     if (f->config_map_ref) {
         const struct core_v1_config_map *m = NULL;
@@ -204,7 +204,7 @@ static int env_from(struct arena *a, const struct env_input *in,
 
 /* 0 with a value, 1 when an optional source is absent. */
 static int value_of(struct arena *a, const struct env_input *in, const struct core_v1_env_var *e,
-                    const struct str_list *env, const char **ret, struct err *err) {
+                    const struct environment *env, const char **ret, struct err *err) {
     const struct core_v1_env_var_source *f = e->value_from;
     if (!f) {
         *ret = env_expand(a, e->value, env);
@@ -218,36 +218,35 @@ static int value_of(struct arena *a, const struct env_input *in, const struct co
     return 1;
 }
 
-int env_render(struct arena *a, const struct env_input *in, struct str_list *ret, struct err *err) {
-    struct rendered env = {0};
+int env_render(struct arena *a, const struct env_input *in, struct environment *env,
+               struct err *err) {
     for (size_t i = 0; i < in->n_image_env; i++) {
         struct slice rest = slice_of(in->image_env[i]), name = rest;
         if (!slice_cut(&rest, '=', &name) || !rest.p || !name.n) continue;
-        env_set(a, &env, arena_strn(a, name), arena_strn(a, rest));
+        environment_set(a, env, arena_strn(a, name), arena_strn(a, rest));
     }
-    services_env(a, in, &env);
-    for (size_t i = 0; i < in->container->env_from.n && !is_too_much(&env); i++) {
-        int rc = env_from(a, in, &in->container->env_from.v[i], &env, err);
+    services_env(a, in, env);
+    for (size_t i = 0; i < in->container->env_from.n && !is_too_much(env); i++) {
+        int rc = env_from(a, in, &in->container->env_from.v[i], env, err);
         if (rc < 0) return rc;
     }
-    for (size_t i = 0; i < in->container->env.n && !is_too_much(&env); i++) {
+    for (size_t i = 0; i < in->container->env.n && !is_too_much(env); i++) {
         const struct core_v1_env_var *e = &in->container->env.v[i];
         const char *value = NULL;
-        int rc = value_of(a, in, e, &env.lines, &value, err);
+        int rc = value_of(a, in, e, env, &value, err);
         if (rc < 0) return rc;
-        if (rc == 0) env_set(a, &env, str_or(e->name, ""), value);
+        if (rc == 0) environment_set(a, env, str_or(e->name, ""), value);
     }
-    if (is_too_much(&env))
+    if (is_too_much(env))
         return err_set(err, ERR_INVALID,
                        "the environment has more than %d variables, or more than %d bytes",
                        LIMIT_CONTAINER_ENV, LIMIT_ARGUMENTS_BYTES);
-    *ret = env.lines;
     return 0;
 }
 
 /* Adds the texts, expanded or as they are. */
 static int add_arguments(struct arena *a, const struct str_list *from, bool expand,
-                         const struct str_list *env, struct str_list *to, size_t *bytes,
+                         const struct environment *env, struct str_list *to, size_t *bytes,
                          struct err *err) {
     for (size_t i = 0; i < from->n; i++) {
         const char *text = expand ? env_expand(a, from->v[i], env) : from->v[i];
@@ -263,7 +262,7 @@ static int add_arguments(struct arena *a, const struct str_list *from, bool expa
 
 int env_command(struct arena *a, const struct core_v1_container *c,
                 const struct str_list *entrypoint, const struct str_list *cmd,
-                const struct str_list *env, struct str_list *ret, struct err *err) {
+                const struct environment *env, struct str_list *ret, struct err *err) {
     const struct str_list *head = c->command.n ? &c->command : entrypoint;
     const struct str_list *tail = c->args.n ? &c->args : c->command.n ? NULL : cmd;
     struct str_list out = {0};

@@ -47,7 +47,10 @@ static int render(struct arena *a, const char *container, struct str_list *ret, 
                            .n_services = 1,
                            .image_env = image_env,
                            .n_image_env = 2};
-    return env_render(a, &in, ret, err);
+    OWN(environment_done) struct environment env = {0};
+    int rc = env_render(a, &in, &env, err);
+    *ret = env.lines;
+    return rc;
 }
 
 TEST(env_expands_what_stands_before_it) {
@@ -83,13 +86,13 @@ TEST(env_that_doubles_again_and_again_is_refused) {
 TEST(a_command_of_many_long_variables_is_refused) {
     OWN(arena_free_p) struct arena *a = arena_new();
     struct err err = {0};
-    char *line = arena_text(a, 100000);
-    memset(line, 'x', 100000);
-    line[1] = '=';
-    const char *lines[] = {line}, *args[1000];
+    char *value = arena_text(a, 100000);
+    memset(value, 'x', 100000);
+    const char *args[1000];
     for (int i = 0; i < 1000; i++) args[i] = "$(x)";
     const struct core_v1_container c = {.command = {args, 1000}};
-    const struct str_list env = {lines, 1};
+    OWN(environment_done) struct environment env = {0};
+    environment_set(a, &env, "x", value);
     struct str_list out = {0};
     assert_true(env_command(a, &c, &(struct str_list){0}, &(struct str_list){0}, &env, &out, &err) <
                 0);
@@ -163,8 +166,10 @@ TEST(env_says_what_is_missing) {
 
 TEST(command_replaces_entrypoint_and_drops_cmd) {
     OWN(arena_free_p) struct arena *a = arena_new();
-    const char *entry[] = {"/entry"}, *cmd[] = {"serve"}, *env[] = {"N=5"};
-    struct str_list e = {entry, 1}, c = {cmd, 1}, v = {env, 1}, out;
+    const char *entry[] = {"/entry"}, *cmd[] = {"serve"};
+    struct str_list e = {entry, 1}, c = {cmd, 1}, out;
+    OWN(environment_done) struct environment v = {0};
+    environment_set(a, &v, "N", "5");
     struct err err = {0};
     const char *command[] = {"sh", "-c"}, *args[] = {"sleep $(N)"};
     struct core_v1_container s = {0};

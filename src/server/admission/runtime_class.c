@@ -1,4 +1,5 @@
 /* RuntimeClass: a pod that names one gets its overhead and where it may run. */
+#include "base/map.h"
 #include "base/own.h"
 #include "server/admission/plugin.h"
 
@@ -28,11 +29,20 @@ static bool same(const struct str_map *x, const struct str_map *y) {
     return true;
 }
 
-static bool has_toleration(const struct core_v1_toleration_list *l,
-                           const struct core_v1_toleration *t) {
-    for (size_t i = 0; i < l->n; i++)
-        if (api_equal(&core_v1_toleration_type, &l->v[i], t)) return true;
-    return false;
+static bool toleration_seen(struct map *seen, const struct core_v1_toleration *t) {
+    OWN(buf_done) struct buf b = {0};
+    api_encode(&b, &core_v1_toleration_type, t);
+    return map_seen(seen, buf_view(&b));
+}
+
+/* Those that it has not. */
+static void tolerate(struct arena *a, struct core_v1_toleration_list *l,
+                     const struct core_v1_toleration_list *more) {
+    OWN(map_done) struct map seen = {0};
+    if (!more->n) return;
+    for (size_t i = 0; i < l->n; i++) toleration_seen(&seen, &l->v[i]);
+    for (size_t i = 0; i < more->n; i++)
+        if (!toleration_seen(&seen, &more->v[i])) *ARENA_PUSH(a, l) = more->v[i];
 }
 
 static int schedule(struct admission *ad, struct core_v1_pod_spec *spec,
@@ -48,9 +58,7 @@ static int schedule(struct admission *ad, struct core_v1_pod_spec *spec,
                                  key, value, key, own));
     }
     if (s->node_selector.n) str_map_merge(ad->a, &spec->node_selector, &s->node_selector);
-    for (size_t i = 0; i < s->tolerations.n; i++)
-        if (!has_toleration(&spec->tolerations, &s->tolerations.v[i]))
-            *ARENA_PUSH(ad->a, &spec->tolerations) = s->tolerations.v[i];
+    tolerate(ad->a, &spec->tolerations, &s->tolerations);
     return 0;
 }
 
