@@ -17,7 +17,8 @@ enum {
     LIMIT_STORE_VALUE_BYTES = LIMIT_OBJECT_BYTES + 64, /* the same, sealed */
     LIMIT_BODY_BYTES = 3 * 1024 * 1024,                /* one request body, as kube-apiserver */
     LIMIT_JSON_PATCH_OPS = 10000,
-    LIMIT_PATCH_LIST_ITEMS = 4096, /* of two lists merged by a strategic patch */
+    LIMIT_JSON_PATCH_MOVES = 64 * 1024 * 1024, /* of elements behind one added or removed */
+    LIMIT_PATCH_LIST_ITEMS = 4096,             /* of two lists merged by a strategic patch */
     LIMIT_SELECTOR_TERMS = 1000,
     LIMIT_RULE_ACTIONS = 200000, /* comparisons of one check whether rules cover others */
     LIMIT_RULE_COMPARISONS = 10 * 1000 * 1000, /* and of the words in them */

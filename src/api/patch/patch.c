@@ -84,6 +84,7 @@ struct patching {
     struct arena *a; /* tokens of pointers */
     json_t *doc;     /* owned */
     size_t copied;   /* values made by copy and add so far */
+    size_t moved;    /* elements of lists so far, each by one place */
 };
 
 static int place_find(struct patching *p, const char *pointer, struct place *ret, struct err *err) {
@@ -131,6 +132,14 @@ static int value_get(struct patching *p, const char *pointer, json_t **ret, stru
     return *ret ? 0 : err_set(err, ERR_INVALID, "path \"%s\" does not exist", pointer);
 }
 
+/* What stands from i on makes room, or fills it. */
+static int elements_move(struct patching *p, const json_t *array, size_t i, struct err *err) {
+    p->moved += json_array_size(array) - i;
+    if (p->moved <= LIMIT_JSON_PATCH_MOVES) return 0;
+    return err_set(err, ERR_INVALID, "the operations move more than %d elements of lists",
+                   LIMIT_JSON_PATCH_MOVES);
+}
+
 /* Puts a copy of value at the pointer; replace demands that something is there. */
 static int value_put(struct patching *p, const char *pointer, const json_t *value, bool replace,
                      struct err *err) {
@@ -157,8 +166,9 @@ static int value_put(struct patching *p, const char *pointer, const json_t *valu
     size_t n = json_array_size(at.container), i = n;
     if (strcmp(at.key, "-") != 0 && !index_parse(at.key, n + 1, &i))
         return err_set(err, ERR_INVALID, "path \"%s\": no such index", pointer);
-    return replace ? json_array_set(at.container, i, copy)
-                   : json_array_insert(at.container, i, copy);
+    if (replace) return json_array_set(at.container, i, copy);
+    r = elements_move(p, at.container, i, err);
+    return r < 0 ? r : json_array_insert(at.container, i, copy);
 }
 
 static int value_remove(struct patching *p, const char *pointer, struct err *err) {
@@ -171,7 +181,8 @@ static int value_remove(struct patching *p, const char *pointer, struct err *err
     if (json_is_object(at.container)) return json_object_del(at.container, at.key);
     size_t i = 0;
     index_parse(at.key, json_array_size(at.container), &i);
-    return json_array_remove(at.container, i);
+    r = elements_move(p, at.container, i, err);
+    return r < 0 ? r : json_array_remove(at.container, i);
 }
 
 struct operation {

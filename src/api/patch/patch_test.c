@@ -81,7 +81,8 @@ TEST(json_patch_refuses_what_is_malformed) {
 
 static void patch_many(const char *op, size_t count, int http) {
     OWN(buf_done) struct buf b = {0};
-    OWN(json_decref_p) json_t *doc = parse("{\"a\":{\"k\":\"0123456789\"}}");
+    OWN(json_decref_p) json_t *doc = parse("{\"a\":{\"k\":\"0123456789\"},\"l\":[]}");
+    for (int i = 0; i < 10000; i++) json_array_append_new(json_object_get(doc, "l"), json_true());
     json_t *got = NULL;
     struct err err = {0};
     for (size_t i = 0; i < count; i++) buf_printf(&b, "%c%s", i ? ',' : '[', op);
@@ -98,6 +99,8 @@ TEST(json_patch_is_bounded) {
                "{\"op\":\"copy\",\"from\":\"/b\",\"path\":\"/a/x\"},"
                "{\"op\":\"copy\",\"from\":\"/b\",\"path\":\"/a/y\"}",
                40, 422); /* doubling */
+    patch_many("{\"op\":\"add\",\"path\":\"/l/0\",\"value\":1}", LIMIT_JSON_PATCH_OPS, 422);
+    patch_many("{\"op\":\"move\",\"from\":\"/l/1\",\"path\":\"/l/0\"}", LIMIT_JSON_PATCH_OPS, 422);
 }
 
 TEST(merge_patch_follows_rfc_7386) {
