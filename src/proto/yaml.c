@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/limits.h"
+#include "base/map.h"
 #include "base/own.h"
 
 /* Events become a tree in an arena (anchors need it), the tree becomes text. */
@@ -20,19 +21,14 @@ struct node {
     struct slice text; /* scalar */
     struct node **v;   /* sequence: elements; mapping: key, value, key, value … */
     size_t n;
-};
-struct anchor {
-    const char *name;
-    struct node *node;
+    size_t values; /* in it, itself and those of aliases counted */
 };
 struct reader {
     yaml_parser_t parser;
     struct arena *a;
-    struct {
-        struct anchor *v;
-        size_t n;
-    } anchors;
+    struct map anchors; /* name → node */
     size_t nodes, aliases;
+    size_t repeated; /* values that aliases stand for */
     struct err *err;
 };
 struct writer {
@@ -56,24 +52,22 @@ static int next_event(struct reader *r, yaml_event_t *event) {
 static struct node *node_new(struct reader *r, enum node_kind kind) {
     struct node *n = ARENA_NEW(r->a, struct node);
     n->kind = kind;
+    n->values = 1;
     r->nodes++;
     return n;
 }
 
 static void remember(struct reader *r, const char *name, struct node *node) {
-    if (!name) return;
-    struct anchor *anchor = ARENA_PUSH(r->a, &r->anchors);
-    *anchor = (struct anchor){name, node};
+    if (name) map_put(&r->anchors, slice_of(name), node);
 }
 
 static int read_alias(struct reader *r, const char *name, struct node **ret) {
     if (++r->aliases > LIMIT_YAML_ALIASES) return bad(r, "too many aliases");
-    for (size_t i = r->anchors.n; i-- > 0;) {
-        if (strcmp(r->anchors.v[i].name, name) != 0) continue;
-        *ret = r->anchors.v[i].node;
-        return 0;
-    }
-    return bad(r, "unknown anchor");
+    *ret = map_gets(&r->anchors, name);
+    if (!*ret) return bad(r, "unknown anchor");
+    r->repeated += (*ret)->values;
+    if (r->repeated > LIMIT_YAML_REPEATED) return bad(r, "aliases stand for too many values");
+    return 0;
 }
 
 static struct node *read_scalar(struct reader *r, const yaml_event_t *e) {
@@ -107,6 +101,7 @@ static int read_children(struct reader *r, struct node *parent, int depth) {
         yaml_event_delete(&event);
         if (rc < 0 || over) return rc;
         *ARENA_PUSH(r->a, parent) = child;
+        parent->values += child->values;
     }
 }
 
@@ -135,7 +130,7 @@ static int read_node(struct reader *r, yaml_event_t *event, int depth, struct no
     default: return bad(r, "unexpected event");
     }
     /* Only now: an alias to a value that it is part of stays unknown. */
-    if (rc == 0) remember(r, arena_str(r->a, anchor), *ret);
+    if (rc == 0) remember(r, anchor, *ret);
     return rc;
 }
 
@@ -231,10 +226,9 @@ static bool is_merge(const struct node *key) {
     return key->kind == NODE_SCALAR && !key->string && slice_is(key->text, "<<");
 }
 
-static bool has_key(const struct node *mapping, const struct node *key) {
+static bool has_merge(const struct node *mapping) {
     for (size_t i = 0; i + 1 < mapping->n; i += 2)
-        if (mapping->v[i]->kind == NODE_SCALAR && slice_eq(mapping->v[i]->text, key->text))
-            return true;
+        if (is_merge(mapping->v[i])) return true;
     return false;
 }
 
@@ -250,8 +244,8 @@ static int write_member(struct writer *w, const struct node *key, const struct n
 }
 
 /* What `<<: *x` or `<<: [*x, *y]` brings in: members that the mapping itself does not have. */
-static int write_merged(struct writer *w, const struct node *into, const struct node *from,
-                        int depth, bool *first) {
+static int write_merged(struct writer *w, const struct map *own, const struct node *from, int depth,
+                        bool *first) {
     int rc = 0;
     if (depth > LIMIT_JSON_DEPTH)
         return err_set(w->err, ERR_BAD_REQUEST, "yaml: nested too deeply");
@@ -261,25 +255,28 @@ static int write_merged(struct writer *w, const struct node *into, const struct 
         return err_set(w->err, ERR_BAD_REQUEST, "yaml: map merge requires map or sequence of maps");
     if (from->kind == NODE_SEQUENCE) {
         for (size_t i = 0; i < from->n && rc == 0; i++)
-            rc = write_merged(w, into, from->v[i], depth + 1, first);
+            rc = write_merged(w, own, from->v[i], depth + 1, first);
         return rc;
     }
     for (size_t i = 0; i + 1 < from->n && rc == 0; i += 2) {
         if (is_merge(from->v[i]))
-            rc = write_merged(w, into, from->v[i + 1], depth + 1, first);
-        else if (!has_key(into, from->v[i]))
+            rc = write_merged(w, own, from->v[i + 1], depth + 1, first);
+        else if (from->v[i]->kind != NODE_SCALAR || !map_get(own, from->v[i]->text))
             rc = write_member(w, from->v[i], from->v[i + 1], depth, first);
     }
     return rc;
 }
 
 static int write_mapping(struct writer *w, const struct node *n, int depth) {
-    bool first = true;
+    OWN(map_done) struct map own = {0}; /* its keys, when others are merged into it */
+    bool first = true, merges = has_merge(n);
     int rc = 0;
+    for (size_t i = 0; merges && i + 1 < n->n; i += 2)
+        if (n->v[i]->kind == NODE_SCALAR) map_seen(&own, n->v[i]->text);
     buf_char(w->out, '{');
     for (size_t i = 0; i + 1 < n->n && rc == 0; i += 2) {
         if (is_merge(n->v[i]))
-            rc = write_merged(w, n, n->v[i + 1], depth, &first);
+            rc = write_merged(w, &own, n->v[i + 1], depth, &first);
         else
             rc = write_member(w, n->v[i], n->v[i + 1], depth, &first);
     }
@@ -336,8 +333,7 @@ static int each(struct reader *r, int (*fn)(void *user, struct slice json), void
         struct node *root = NULL;
         OWN(buf_done) struct buf out = {0};
         struct writer w = {.out = &out, .err = r->err};
-        r->anchors.n = 0;
-        r->anchors.v = NULL;
+        map_done(&r->anchors);
         if ((rc = read_document(r, &root)) < 0) return rc;
         if (!root) continue;
         if ((rc = write_node(&w, root, 0)) < 0) return rc;
@@ -356,6 +352,7 @@ int yaml_each_document(struct slice text, int (*fn)(void *user, struct slice jso
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)(text.p ? text.p : ""), text.n);
     int rc = each(&r, fn, user);
     yaml_parser_delete(&r.parser);
+    map_done(&r.anchors);
     return rc;
 }
 

@@ -3,7 +3,7 @@
  * mean what they mean to kubectl (YAML 1.1 as sigs.k8s.io/yaml resolves it: yes/no/on/off are
  * booleans, 0o17 and 017 octal, dates strings); `<<` merges; keys become strings. Duplicate keys
  * are passed on for the JSON decoder to judge. Hostile input is bounded: LIMIT_JSON_DEPTH,
- * LIMIT_YAML_ALIASES, and LIMIT_YAML_NODES after aliases were followed.
+ * LIMIT_YAML_ALIASES and LIMIT_YAML_REPEATED for what they stand for, LIMIT_YAML_NODES.
  */
 #pragma once
 
