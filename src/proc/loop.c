@@ -55,6 +55,7 @@ struct loop {
     uv_prepare_t prepare;
     uv_check_t check;
     bool polling;           /* events are being waited for or handed out */
+    bool shared;            /* see loop_share */
     bool reserve, reserved; /* the next turn, this one: see loop_reserve */
     void (*on_turn)(void *user, uint64_t busy_ns);
     void *on_turn_user;
@@ -85,7 +86,7 @@ enum { SOON_MIN = 4, SOON_TIMES = 3 };
 #define NO_LOOK_NS UINT64_C(20000000)
 #define NO_LOOK_MAX_NS UINT64_C(2560000000)
 /* A turn of several slices is about so long, and each of them has so much at least. */
-enum { TURN_NS = 2 * CLOCK_SLICE_NS, LEAST_NS = CLOCK_SLICE_NS / 4 };
+enum { SLICES_PER_TURN = 2, LEAST_PART = 4 };
 #define NOT_IN_HEAP SIZE_MAX
 
 static void *zalloc(size_t size) {
@@ -180,11 +181,18 @@ static void on_prepare(uv_prepare_t *p) {
 
 uint64_t loop_turn_began_ns(const struct loop *l) { return l->turn_began_ns; }
 
+void loop_share(struct loop *l, bool shared) { l->shared = shared; }
+
+uint64_t loop_slice_ns(const struct loop *l) {
+    return l->shared ? CLOCK_SLICE_NS / 2 : CLOCK_SLICE_NS;
+}
+
 uint64_t loop_slice_end(const struct loop *l, uint64_t slice_ns) {
-    uint64_t now = clock_span_ns(), end = now + slice_ns;
-    if (l->turn_began_ns && end > l->turn_began_ns + TURN_NS) end = l->turn_began_ns + TURN_NS;
-    if (l->reserved) end = now;
-    return end > now + LEAST_NS ? end : now + LEAST_NS;
+    uint64_t now = clock_span_ns(), end = now + (l->shared ? slice_ns / 2 : slice_ns);
+    uint64_t turn_end = l->turn_began_ns + SLICES_PER_TURN * loop_slice_ns(l);
+    uint64_t least = now + loop_slice_ns(l) / LEAST_PART;
+    if (l->turn_began_ns && end > turn_end) end = turn_end;
+    return l->reserved || end < least ? least : end;
 }
 
 void loop_reserve(struct loop *l) { l->reserve = true; }

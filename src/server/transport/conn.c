@@ -316,10 +316,12 @@ static void take_eof(struct conn *c) {
         c->protocol->eof(c);
 }
 
-/* > 0: bytes, 0: end of input, -EAGAIN: nothing now, other: broken. */
+/* > 0: bytes, 0: end of input, -EAGAIN: nothing now, other: broken. What is only to be dropped, TCP
+ * drops without copying it. */
 static ssize_t receive(struct conn *c, char *p, size_t size) {
-    if (!c->ssl) {
-        ssize_t n = recv(c->fd, p, size, MSG_DONTWAIT);
+    if (!c->ssl || c->lingering) {
+        ssize_t n = recv(c->fd, p, size, c->ssl ? MSG_DONTWAIT | MSG_TRUNC : MSG_DONTWAIT);
+        c->records = false;
         return n < 0 ? (errno == EINTR ? -EAGAIN : -errno) : n;
     }
     size_t n = 0;

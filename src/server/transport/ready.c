@@ -26,6 +26,7 @@ enum {
     LEAST_NS = 2 * 1000, /* what is not measured */
     FOUND_MAX = 16,      /* connections that are asked for at a time */
     CROWD = 512,         /* connections of one client */
+    SHARED_NS = 100 * 1000 * 1000,
 };
 
 struct client {
@@ -47,6 +48,8 @@ struct ready {
     VEC(struct client *) active; /* connections are ready there */
     uint64_t virtual_ns;         /* of the client served last */
     uint64_t turn_ns, until_ns;  /* the slice of what is done at once: of which turn, its end */
+    const struct client *last;   /* served */
+    uint64_t changed_ns;         /* when that was another one */
     bool scheduled, over;        /* run will be called; and frees it */
 };
 
@@ -178,12 +181,20 @@ static void take(struct client *k) {
     k->quiet = false;
 }
 
+/* Whoever else has asked lately may ask again, and would wait for the end of the turn. */
+static void share(struct ready *r, const struct client *k, uint64_t now) {
+    if (k != r->last) r->changed_ns = now;
+    r->last = k;
+    loop_share(r->loop, now - r->changed_ns < SHARED_NS);
+}
+
 /* Returns the time at its end. */
 static uint64_t serve(struct client *k, struct conn *c, unsigned events, uint64_t began) {
     conn_serve(c, events);
     uint64_t now = clock_span_ns();
     k->spent_ns += now - began + LEAST_NS;
     k->virtual_ns += now - began + LEAST_NS;
+    share(k->ready, k, now);
     return now;
 }
 

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "server/transport/transport_fixture.h"
 
 enum { MANY = 40 };
@@ -130,4 +131,25 @@ TEST(ready_connections_may_end_while_they_wait) {
     loop_run_once(f->loop, 0);
     assert_in_range(f->requests, 1, MANY - 1);
     crowd_free(f, fds);
+}
+
+TEST(ready_slices_are_short_while_another_client_asks) {
+    struct fixture *f = fixture_new(NULL);
+    int a = fixture_connect(f), b = fixture_connect(f);
+    const struct timespec long_ago = {.tv_nsec = 120 * 1000 * 1000};
+    ask(a, as_a);
+    fixture_turn(f);
+    ask(b, as_b);
+    fixture_turn(f);
+    ask(a, as_a);
+    fixture_turn(f);
+    assert_int_equal(f->requests, 3);
+    assert_true(loop_slice_ns(f->loop) < CLOCK_SLICE_NS);
+    nanosleep(&long_ago, NULL);
+    ask(a, as_a);
+    fixture_turn(f);
+    assert_int_equal(loop_slice_ns(f->loop), CLOCK_SLICE_NS);
+    close(a);
+    close(b);
+    fixture_free(f);
 }

@@ -188,7 +188,7 @@ static bool is_shared(const struct list *l, const struct object *o) {
 /* Fills one piece, up to the next shared object; true when the list is complete. */
 static bool put_compact(struct list *l, struct buf *b) {
     size_t enough = request_memory_is_short() ? SHORT_BYTES : PIECE_BYTES;
-    uint64_t until = clock_span_ns() + CLOCK_SLICE_NS;
+    uint64_t until = clock_span_ns() + loop_slice_ns(l->c->api->loop);
     while (l->sent < l->items.n && b->n < enough) {
         struct object *o = l->items.v[l->sent];
         if (is_shared(l, o)) break;
@@ -275,7 +275,7 @@ static void step(struct list *l) {
 }
 
 static void run_ready(void *user) {
-    uint64_t until = clock_span_ns() + CLOCK_SLICE_NS;
+    uint64_t until = clock_span_ns() + loop_slice_ns(ready.loop);
     size_t n = ready.lists.n, i = 0;
     for (; i < n && (i == 0 || clock_span_ns() < until); i++) {
         struct list *l = ready.lists.v[i];

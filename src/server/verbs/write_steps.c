@@ -22,7 +22,7 @@ static void run(void *user) {
     struct loop *l = user;
     /* Not upon what others have made of this turn already, but in the next one in any case, of
      * which they have the least. */
-    put_off = !put_off && clock_span_ns() >= loop_turn_began_ns(l) + CLOCK_SLICE_NS;
+    put_off = !put_off && clock_span_ns() >= loop_turn_began_ns(l) + loop_slice_ns(l);
     if (put_off) {
         loop_reserve(l);
         loop_after_events(l, run, l);
