@@ -9,6 +9,7 @@ it, out of its own atoll_loop_turn_seconds, and so is how long it was ready to r
   bench/row_fair.py --build DIR [--rounds N] [--ms N] [ATTACK…]      by itself, as root, in network and mount namespaces
 """
 import argparse
+import gzip
 import json
 import os
 import re
@@ -33,6 +34,9 @@ PODS_PATH = "/api/v1/namespaces/abuse/pods"
 # Nine of each before: 9^9 in the end.
 ALIASES = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 10))
 
+# Headers beside those that belong to a request.
+MORE = {"smuggling": "Transfer-Encoding: chunked\r\n", "decompression": "Content-Encoding: gzip\r\n"}
+
 # name: what the clients do with an answer, method, path, content type, body, connections
 ATTACKS = {
     "GET": ("ask", "GET", CONFIG_MAPS + "/big", None, None, CONNECTIONS),
@@ -49,15 +53,17 @@ ATTACKS = {
     "huge bodies": ("ask", "POST", CONFIG_MAPS, JSON, {"data": {"k": "v" * 4_000_000}}, CONNECTIONS),
     "deep JSON": ("ask", "POST", CONFIG_MAPS, JSON, "[" * 100_000, CONNECTIONS),
     "alias bombs": ("ask", "POST", CONFIG_MAPS, "application/yaml", ALIASES, CONNECTIONS),
+    "smuggling": ("ask", "POST", CONFIG_MAPS, JSON, "0\r\n\r\nGET /x HTTP/1.1\r\n\r\n", CONNECTIONS),
+    "decompression": ("ask", "POST", CONFIG_MAPS, JSON, gzip.compress(b" " * 100_000_000), CONNECTIONS),
     "selector": ("ask", "GET", PODS_PATH + "?labelSelector=" + ",".join(f"!t{i}" for i in range(1000)), None, None, CONNECTIONS),
     "long selector": ("ask", "GET", PODS_PATH + "?labelSelector=" + ",".join(f"!t{i}" for i in range(100_000)), None, None, CONNECTIONS),
     BUSY: ("burn", "GET", NEIGHBOUR, None, None, 1),
 }
 
 
-def request(token, method, path, kind=None, body=None):
-    data = b"" if body is None else body.encode() if isinstance(body, str) else json.dumps(body).encode()
-    head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+def request(token, method, path, kind=None, body=None, more=""):
+    data = body if isinstance(body, bytes) else b"" if body is None else body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{more}"
     if kind:
         head += f"Content-Type: {kind}\r\nContent-Length: {len(data)}\r\n"
     return head.encode() + b"\r\n" + data
@@ -170,7 +176,7 @@ def run(build, rounds, ms, attacks):
         tokens = {name: account(a, name) for name in ("neighbour", "abuser")}
         files = {}
         for name, data in {"neighbour": request(tokens["neighbour"], "GET", NEIGHBOUR),
-                           **{n: request(tokens["abuser"], *x[1:5]) for n, x in ATTACKS.items()}}.items():
+                           **{n: request(tokens["abuser"], *x[1:5], MORE.get(n, "")) for n, x in ATTACKS.items()}}.items():
             files[name] = os.path.join(a.root, "request-" + name.replace(" ", "-"))
             Path(files[name]).write_bytes(data)
         os.chmod(a.root, 0o755)  # the attacker is another user

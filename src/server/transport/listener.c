@@ -1,10 +1,6 @@
 #include "server/transport/listener.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -16,7 +12,6 @@
 #include "base/vec.h"
 
 enum {
-    ACCEPTS_PER_EVENT = 16,
     TICK_MS = 1000,
     SCRATCH_BYTES = 64 * 1024,
     HANDSHAKE_WINDOW_NS = 2 * 1000 * 1000, /* a slice of each without waiting */
@@ -32,6 +27,8 @@ struct server {
     struct listener *listeners;
     struct ready *ready;
     struct timer *tick; /* runs only while there are connections */
+    bool ticking;       /* tick_some will be called */
+    bool over;          /* what will be called frees it */
     bool closing;
     struct {
         VEC(struct waiting_handshake {
@@ -99,28 +96,49 @@ static void update_date(struct server *s) {
     strftime(s->date, sizeof s->date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
 }
 
-static void on_accept(void *user, unsigned events);
+static bool is_over(struct server *s) {
+    bool over = s->over;
+    if (over && !s->ticking && !s->handshakes.deferred) free(s);
+    return over;
+}
+
+/* Thousands of connections take milliseconds. */
+static void tick_some(void *user) {
+    struct server *s = user;
+    uint64_t now = loop_now_ms(s->loop), until = loop_slice_end(s->loop, CLOCK_SLICE_NS);
+    s->ticking = false;
+    if (is_over(s)) return;
+    for (struct listener *l = s->listeners; l; l = l->next) {
+        for (struct conn *c; (c = l->to_tick);) {
+            if (clock_span_ns() >= until) {
+                s->ticking = true;
+                loop_defer(s->loop, tick_some, s);
+                return;
+            }
+            l->to_tick = c->next; /* moves on when that goes */
+            conn_tick(c, now);
+        }
+    }
+}
 
 static void on_tick(void *user) {
     struct server *s = user;
-    uint64_t now = loop_now_ms(s->loop);
     update_date(s);
     for (struct listener *l = s->listeners; l; l = l->next) {
-        if (l->watch && !s->closing) fd_watch_set(l->watch, FD_READ); /* after EMFILE */
-        struct conn *next;
-        for (struct conn *c = l->conns; c; c = next) {
-            next = c->next;
-            if (next) conn_hold(next); /* the protocol may kill any connection */
-            conn_tick(c, now);
-            bool gone = next && next->dead;
-            if (next) conn_release(next);
-            if (gone) break; /* the rest gets its turn a second later */
-        }
+        accept_again(l);
+        if (!l->to_tick) l->to_tick = l->conns;
     }
+    if (!s->ticking) tick_some(s);
     ready_tick(s->ready);
     bool none = server_connections(s) == 0;
     arenas_free(none ? 0 : ARENAS_IDLE); /* a second's burst makes them again */
     if (none) timer_stop(s->tick);
+}
+
+void server_tick_soon(struct server *s) {
+    if (timer_active(s->tick)) return;
+    update_date(s);
+    timer_start(s->tick, TICK_MS, TICK_MS);
 }
 
 struct server *server_new(struct loop *l, request_fn *fn, void *user) {
@@ -143,8 +161,21 @@ void listener_forget(struct conn *c) {
     else
         l->conns = c->next;
     if (c->next) c->next->prev = c->prev;
+    if (l->to_tick == c) l->to_tick = c->next;
     c->next = c->prev = NULL;
     room_leave(c);
+}
+
+void listener_admit(struct conn *c, unsigned place) {
+    struct listener *l = c->listener;
+    struct server *s = l->server;
+    c->next = l->conns;
+    if (l->conns) l->conns->prev = c;
+    l->conns = c;
+    c->place = place;
+    server_tick_soon(s);
+    conn_start(c, s, s->loop);
+    room_enter(c);
 }
 
 unsigned listener_place(struct slice who) {
@@ -176,6 +207,7 @@ static void run_handshakes(void *user) {
     struct server *s = user;
     uint64_t until = loop_slice_end(s->loop, CLOCK_SLICE_NS);
     s->handshakes.deferred = false;
+    if (is_over(s)) return;
     do {
         struct conn *c = next_handshake(s);
         c->queued = false;
@@ -209,106 +241,18 @@ void server_handshake(struct conn *c) {
     loop_defer(s->loop, run_handshakes, s);
 }
 
-/* ---- accepting ---- */
-
-static unsigned place_of_address(const struct sockaddr_storage *from) {
-    const struct sockaddr_in6 *six = (const void *)from;
-    const struct sockaddr_in *four = (const void *)from;
-    enum { NETWORK_BYTES = 8 }; /* who has one address of IPv6 has all of its network */
-    if (from->ss_family != AF_INET6) return listener_place(slice_from(&four->sin_addr, 4));
-    bool mapped = IN6_IS_ADDR_V4MAPPED(&six->sin6_addr);
-    const char *p = (const char *)&six->sin6_addr;
-    return listener_place(mapped ? slice_from(p + 12, 4) : slice_from(p, NETWORK_BYTES));
-}
-
-static bool is_here(const struct sockaddr_storage *from) {
-    const struct sockaddr_in6 *six = (const void *)from;
-    const struct sockaddr_in *four = (const void *)from;
-    enum { LOOPBACK = 127 };
-    if (from->ss_family != AF_INET6) return *(const unsigned char *)&four->sin_addr == LOOPBACK;
-    if (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr)) return six->sin6_addr.s6_addr[12] == LOOPBACK;
-    return IN6_IS_ADDR_LOOPBACK(&six->sin6_addr);
-}
-
-/* There is no path to measure and nothing to pace: the simplest control costs least. */
-static void without_pacing(const struct conn *c) {
-    static const char simplest[] = "reno";
-    setsockopt(c->fd, IPPROTO_TCP, TCP_CONGESTION, simplest, sizeof simplest - 1);
-}
-
-static void set_tcp_peer(struct conn *c, const struct sockaddr_storage *from) {
-    char text[INET6_ADDRSTRLEN] = "";
-    const void *address = from->ss_family == AF_INET6
-                              ? (const void *)&((const struct sockaddr_in6 *)from)->sin6_addr
-                              : (const void *)&((const struct sockaddr_in *)from)->sin_addr;
-    inet_ntop(from->ss_family, address, text, sizeof text);
-    int on = 1;
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(c->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    if (is_here(from)) without_pacing(c);
-    c->arena = arena_new();
-    c->peer.kind = PEER_TLS;
-    c->peer.uid = (uid_t)-1;
-    c->peer.address = arena_str(c->arena, text);
-}
-
-static void admit(struct listener *l, int fd_in, const struct sockaddr_storage *from) {
-    OWN(close_p) int fd = fd_in;
-    struct ucred cred = {.uid = (uid_t)-1};
-    socklen_t cred_n = sizeof cred;
-    if (!l->tls && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &cred_n) < 0) return;
-    unsigned place =
-        l->tls ? place_of_address(from) : listener_place(slice_from(&cred.uid, sizeof cred.uid));
-    if (l->n_conns >= LIMIT_HTTP_CONNECTIONS && !room_make(l, place)) return;
-    SSL *ssl = l->tls ? tls_accept(l->tls, fd) : NULL;
-    if (l->tls && !ssl) return;
-    struct conn *c = conn_open(l, TAKE_FD(fd), ssl);
-    c->next = l->conns;
-    if (l->conns) l->conns->prev = c;
-    l->conns = c;
-    c->place = place;
-    struct server *s = l->server;
-    if (!timer_active(s->tick)) {
-        update_date(s);
-        timer_start(s->tick, TICK_MS, TICK_MS);
-    }
-    conn_start(c, s, s->loop);
-    room_enter(c);
-    c->peer = (struct peer){.kind = PEER_UNIX, .uid = cred.uid};
-    if (l->tls) set_tcp_peer(c, from);
-}
-
-static void on_accept(void *user, unsigned events) {
-    struct listener *l = user;
-    uint64_t until = loop_slice_end(l->server->loop, CLOCK_SLICE_NS);
-    for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
-        struct sockaddr_storage from = {0};
-        socklen_t n = sizeof from;
-        int fd = accept4(l->fd, (struct sockaddr *)&from, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd >= 0) {
-            admit(l, fd, &from);
-            if (clock_span_ns() >= until) return;
-            continue;
-        }
-        /* Out of descriptors: the tick tries again, instead of a busy loop. */
-        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-            if (!room_evict(l, room_biggest_peer(l))) fd_watch_set(l->watch, 0);
-            timer_start(l->server->tick, TICK_MS, TICK_MS);
-            return;
-        }
-        if (errno != ECONNABORTED && errno != EINTR) return;
-    }
-}
+/* ---- listeners ---- */
 
 static void add_listener(struct server *s, int fd, struct server_tls *tls) {
     struct listener *l = calloc(1, sizeof *l);
     if (!l) abort();
     l->next = s->listeners;
     l->server = s;
+    l->loop = s->loop;
     l->fd = fd;
     l->tls = tls;
     s->listeners = l;
-    l->watch = fd_watch_new(s->loop, fd, FD_READ, on_accept, l);
+    accept_begin(l);
 }
 
 void server_listen_unix(struct server *s, int fd) { add_listener(s, fd, NULL); }
@@ -321,8 +265,7 @@ void server_listen_tls(struct server *s, int fd, struct server_tls *tls) {
 void server_close(struct server *s) {
     s->closing = true;
     for (struct listener *l = s->listeners; l; l = l->next) {
-        fd_watch_free(l->watch);
-        l->watch = NULL;
+        accept_end(l);
         struct conn *next;
         for (struct conn *c = l->conns; c; c = next) {
             next = c->next;
@@ -339,14 +282,15 @@ void server_free(struct server *s) {
     struct listener *next;
     for (struct listener *l = s->listeners; l; l = next) {
         next = l->next;
-        fd_watch_free(l->watch);
+        accept_end(l);
         while (l->conns) conn_kill(l->conns);
-        free(l);
+        accept_free(l);
     }
     for (size_t i = 0; i < s->handshakes.waiting.n; i++) conn_release(s->handshakes.waiting.v[i].c);
     vec_done(&s->handshakes.waiting);
     ready_free(s->ready);
     timer_free(s->tick);
     arenas_free(0);
-    free(s);
+    s->over = true;
+    is_over(s);
 }

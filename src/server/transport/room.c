@@ -5,6 +5,8 @@
  */
 #include "server/transport/listener.h"
 
+#include "base/own.h"
+
 static struct resting *list_of(const struct conn *c) {
     struct resting_peer *p = &c->listener->resting[c->place];
     return c->rest.where == REST_IDLE ? &p->idle : &p->unserved;
@@ -36,9 +38,16 @@ static void link_rest(struct conn *c, enum conn_rest where) {
     r->last = c;
 }
 
+static void count(struct listener *l, unsigned place) {
+    unsigned n = ++l->peers[place], most = l->peers[l->most];
+    if (place == l->most) return;
+    l->others_most = MAX_OF(l->others_most, MIN_OF(n, most));
+    if (n > most) l->most = place;
+}
+
 void room_enter(struct conn *c) {
     c->listener->n_conns++;
-    c->listener->peers[c->place]++;
+    count(c->listener, c->place);
     link_rest(c, REST_UNSERVED);
 }
 
@@ -53,7 +62,7 @@ void room_move(struct conn *c, unsigned place) {
     unlink_rest(c);
     c->listener->peers[c->place]--;
     c->place = place;
-    c->listener->peers[place]++;
+    count(c->listener, place);
     if (where != REST_NONE) link_rest(c, where);
 }
 
@@ -82,11 +91,14 @@ bool room_evict(struct listener *l, unsigned place) {
     return c;
 }
 
-unsigned room_biggest_peer(const struct listener *l) {
-    unsigned most = 0;
-    for (unsigned i = 1; i < LISTENER_PEERS; i++)
-        if (l->peers[i] > l->peers[most]) most = i;
-    return most;
+unsigned room_biggest_peer(struct listener *l) {
+    if (l->peers[l->most] >= l->others_most) return l->most;
+    for (unsigned i = l->most = l->others_most = 0; i < LISTENER_PEERS; i++) {
+        if (l->peers[i] > l->peers[l->most]) l->most = i;
+    }
+    for (unsigned i = 0; i < LISTENER_PEERS; i++)
+        if (i != l->most) l->others_most = MAX_OF(l->others_most, l->peers[i]);
+    return l->most;
 }
 
 bool room_make(struct listener *l, unsigned place) {

@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include "base/own.h"
 #include "server/transport/listener.h"
 #include "server/transport/request_impl.h"
 #include "server/transport/transport_fixture.h"
@@ -84,5 +85,24 @@ TEST(room_counts_a_connection_where_its_peer_is_found_to_be) {
     assert_true(room_evict(l, after));
     assert_true(is_closed(f, fd));
     close(fd);
+    fixture_free(f);
+}
+
+TEST(room_who_has_most_is_known_however_connections_move) {
+    enum { CONNS = 12, MOVES = 2000, PLACES = 4 };
+    struct fixture *f = fixture_new(NULL);
+    struct conn *c[CONNS];
+    int fds[CONNS];
+    unsigned random = 1;
+    for (int i = 0; i < CONNS; i++) fds[i] = hold(f, &c[i]);
+    struct listener *l = c[0]->listener;
+    for (int i = 0; i < MOVES; i++) {
+        random = random * 1664525 + 1013904223;
+        room_move(c[(random >> 8) % CONNS], (random >> 16) % PLACES);
+        unsigned most = 0;
+        for (unsigned k = 0; k < LISTENER_PEERS; k++) most = MAX_OF(most, l->peers[k]);
+        assert_int_equal(l->peers[room_biggest_peer(l)], most);
+    }
+    for (int i = 0; i < CONNS; i++) close(fds[i]);
     fixture_free(f);
 }
