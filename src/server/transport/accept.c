@@ -100,9 +100,7 @@ static void wait(struct listener *l, struct arrival a) {
 }
 
 /* Where nobody is let in before somebody else goes, those in the queue may be the ones who go. */
-static bool may_wait(const struct listener *l) {
-    return l->waiting.n < ARRIVALS_MAX || is_full(l);
-}
+static bool may_wait(const struct listener *l) { return l->waiting.n < ARRIVALS_MAX || is_full(l); }
 
 static void admit_waiting(struct listener *l, uint64_t until) {
     for (uint64_t now = 0; l->waiting.n && now < until; now = clock_span_ns()) {

@@ -94,7 +94,11 @@ TEST(room_who_has_most_is_known_however_connections_move) {
     struct conn *c[CONNS];
     int fds[CONNS];
     unsigned random = 1;
-    for (int i = 0; i < CONNS; i++) fds[i] = hold(f, &c[i]);
+    struct request *held[CONNS];
+    for (int i = 0; i < CONNS; i++) {
+        fds[i] = hold(f, &c[i]);
+        held[i] = f->last;
+    }
     struct listener *l = c[0]->listener;
     for (int i = 0; i < MOVES; i++) {
         random = random * 1664525 + 1013904223;
@@ -103,6 +107,9 @@ TEST(room_who_has_most_is_known_however_connections_move) {
         for (unsigned k = 0; k < LISTENER_PEERS; k++) most = MAX_OF(most, l->peers[k]);
         assert_int_equal(l->peers[room_biggest_peer(l)], most);
     }
-    for (int i = 0; i < CONNS; i++) close(fds[i]);
+    for (int i = 0; i < CONNS; i++) {
+        request_respond(held[i], 204, NULL, (struct slice){0}, NULL);
+        close(fds[i]);
+    }
     fixture_free(f);
 }
