@@ -55,7 +55,7 @@ struct loop {
     uv_prepare_t prepare;
     uv_check_t check;
     bool polling;           /* events are being waited for or handed out */
-    bool shared;            /* see loop_share */
+    uint64_t slice_ns;      /* see loop_set_slice */
     bool reserve, reserved; /* the next turn, this one: see loop_reserve */
     void (*on_turn)(void *user, uint64_t busy_ns);
     void *on_turn_user;
@@ -181,16 +181,14 @@ static void on_prepare(uv_prepare_t *p) {
 
 uint64_t loop_turn_began_ns(const struct loop *l) { return l->turn_began_ns; }
 
-void loop_share(struct loop *l, bool shared) { l->shared = shared; }
+void loop_set_slice(struct loop *l, uint64_t ns) { l->slice_ns = ns; }
 
-uint64_t loop_slice_ns(const struct loop *l) {
-    return l->shared ? CLOCK_SLICE_NS / 2 : CLOCK_SLICE_NS;
-}
+uint64_t loop_slice_ns(const struct loop *l) { return l->slice_ns; }
 
 uint64_t loop_slice_end(const struct loop *l, uint64_t slice_ns) {
-    uint64_t now = clock_span_ns(), end = now + (l->shared ? slice_ns / 2 : slice_ns);
-    uint64_t turn_end = l->turn_began_ns + SLICES_PER_TURN * loop_slice_ns(l);
-    uint64_t least = now + loop_slice_ns(l) / LEAST_PART;
+    uint64_t now = clock_span_ns(), end = now + slice_ns * l->slice_ns / CLOCK_SLICE_NS;
+    uint64_t turn_end = l->turn_began_ns + SLICES_PER_TURN * l->slice_ns;
+    uint64_t least = now + l->slice_ns / LEAST_PART;
     if (l->turn_began_ns && end > turn_end) end = turn_end;
     return l->reserved || end < least ? least : end;
 }
@@ -433,6 +431,7 @@ static void signal_closed(uv_handle_t *h) { free(h->data); }
 struct loop *loop_new(const struct loop_env *env) {
     struct loop *l = zalloc(sizeof *l);
     l->env = env;
+    l->slice_ns = CLOCK_SLICE_NS;
     l->until_ms = UINT64_MAX;
     if (uv_loop_init(&l->uv) < 0) abort();
     uv_timer_init(&l->uv, &l->wake);

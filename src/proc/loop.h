@@ -54,14 +54,13 @@ void loop_after_events(struct loop *l, void (*fn)(void *user), void *user);
 /* When the first callback of this turn was called, by clock_span_ns; 0: none was. */
 uint64_t loop_turn_began_ns(const struct loop *l);
 
-/* Several clients are asking: slices and turns are half as long, since somebody waits for them. One
- * who is alone waits for nothing but his own requests, and longer turns do more of them. */
-void loop_share(struct loop *l, bool shared);
-/* How long work of one kind that can be cut may take: CLOCK_SLICE_NS, or half of it. */
+/* How long work of one kind that can be cut may take (CLOCK_SLICE_NS, unless set), and half of what a
+ * turn may. Short ones when somebody waits for the end of the turn; long ones do more. */
+void loop_set_slice(struct loop *l, uint64_t ns);
 uint64_t loop_slice_ns(const struct loop *l);
 
 /* Until when work of one kind that can be cut, and begins now, may go on in this turn:
- * CLOCK_SLICE_NS (or what else is given; half of it, see above), less if others have had much of the turn, but never
+ * slice_ns, in proportion to what CLOCK_SLICE_NS has been set to, less if others have had much of the turn, but never
  * nothing. By clock_span_ns. */
 uint64_t loop_slice_end(const struct loop *l, uint64_t slice_ns);
 

@@ -355,22 +355,19 @@ TEST(slices_of_a_long_turn_are_short_and_never_nothing) {
     loop_free(l);
 }
 
-static void measure_shared(void *user) {
+static void measure_set(void *user) {
     struct loop *l = user;
     assert_int_equal(loop_slice_ns(l), CLOCK_SLICE_NS);
-    loop_share(l, true);
-    assert_int_equal(loop_slice_ns(l), CLOCK_SLICE_NS / 2);
+    loop_set_slice(l, CLOCK_SLICE_NS / 2);
     uint64_t slice_end = loop_slice_end(l, CLOCK_SLICE_NS);
     assert_true(slice_end <= clock_span_ns() + CLOCK_SLICE_NS / 2);
     uint64_t turn_end = loop_slice_end(l, 8 * CLOCK_SLICE_NS);
     assert_true(turn_end <= clock_span_ns() + CLOCK_SLICE_NS);
-    loop_share(l, false);
-    assert_int_equal(loop_slice_ns(l), CLOCK_SLICE_NS);
 }
 
-TEST(slices_are_half_as_long_while_several_ask) {
+TEST(slices_are_as_long_as_they_have_been_set) {
     struct loop *l = loop_new(NULL);
-    loop_defer(l, measure_shared, l);
+    loop_defer(l, measure_set, l);
     loop_run_once(l, 0);
     loop_free(l);
 }

@@ -26,7 +26,9 @@ enum {
     LEAST_NS = 2 * 1000, /* what is not measured */
     FOUND_MAX = 16,      /* connections that are asked for at a time */
     CROWD = 512,         /* connections of one client */
-    SHARED_NS = 100 * 1000 * 1000,
+    LATELY_NS = 100 * 1000 * 1000,
+    SHARED_SLICE_NS = CLOCK_SLICE_NS / 2,
+    ALONE_SLICE_NS = 2 * CLOCK_SLICE_NS,
 };
 
 struct client {
@@ -182,10 +184,11 @@ static void take(struct client *k) {
 }
 
 /* Whoever else has asked lately may ask again, and would wait for the end of the turn. */
-static void share(struct ready *r, const struct client *k, uint64_t now) {
+static void choose_slice(struct ready *r, const struct client *k, uint64_t now) {
     if (k != r->last) r->changed_ns = now;
     r->last = k;
-    loop_share(r->loop, now - r->changed_ns < SHARED_NS);
+    bool alone = now - r->changed_ns >= LATELY_NS;
+    loop_set_slice(r->loop, alone ? ALONE_SLICE_NS : SHARED_SLICE_NS);
 }
 
 /* Returns the time at its end. */
@@ -194,7 +197,7 @@ static uint64_t serve(struct client *k, struct conn *c, unsigned events, uint64_
     uint64_t now = clock_span_ns();
     k->spent_ns += now - began + LEAST_NS;
     k->virtual_ns += now - began + LEAST_NS;
-    share(k->ready, k, now);
+    choose_slice(k->ready, k, now);
     return now;
 }
 
