@@ -54,14 +54,14 @@ void loop_after_events(struct loop *l, void (*fn)(void *user), void *user);
 /* When the first callback of this turn was called, by clock_span_ns; 0: none was. */
 uint64_t loop_turn_began_ns(const struct loop *l);
 
-/* How long work of one kind that can be cut may take (CLOCK_SLICE_NS, unless set), and half of what a
- * turn may. Short ones when somebody waits for the end of the turn; long ones do more. */
+/* How long work of one kind that can be cut may take (CLOCK_SLICE_NS, unless set), and half of
+ * what a turn may. Short ones when somebody waits for the end of the turn; long ones do more. */
 void loop_set_slice(struct loop *l, uint64_t ns);
 uint64_t loop_slice_ns(const struct loop *l);
 
-/* Until when work of one kind that can be cut, and begins now, may go on in this turn:
- * slice_ns, in proportion to what CLOCK_SLICE_NS has been set to, less if others have had much of the turn, but never
- * nothing. By clock_span_ns. */
+/* Until when work of one kind that can be cut, and begins now, may go on in this turn: slice_ns, in
+ * proportion to what CLOCK_SLICE_NS has been set to, less if others have had much of the turn, but
+ * never nothing. By clock_span_ns. */
 uint64_t loop_slice_end(const struct loop *l, uint64_t slice_ns);
 
 /* Slices of the next turn have the least: something that takes as long as a turn will be done in
