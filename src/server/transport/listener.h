@@ -33,7 +33,7 @@ struct listener {
     } waiting;
     unsigned evictions; /* that may still happen for them before the next pause */
     struct timer *pause;
-    bool accepts, over; /* accept_some will be called; and frees it */
+    bool accepts, over;   /* accept_some will be called; and frees it */
     struct conn *conns;   /* newest first */
     struct conn *to_tick; /* this one and those after it */
     size_t n_conns;
