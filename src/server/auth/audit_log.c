@@ -5,18 +5,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/own.h"
 #include "server/auth/audit.h"
 
-enum { COPY_BYTES = 1024 * 1024 }; /* in one turn */
+enum { COPY_BYTES = 64 * 1024, CUT_BYTES = 256 * 1024 }; /* at a time */
 
 static struct {
     struct loop *loop;
     int fd, old_fd; /* of audit.log and audit.log.1, opened before the sandbox closed */
     struct buf queue;
-    bool flush_due, rotating;
+    bool flush_due, rotating, cutting;
     off_t size, copied;
     struct audit_counts counts;
 } out = {.fd = -1, .old_fd = -1};
@@ -59,23 +60,37 @@ static void drop_queue(const char *why) {
     buf_clear(&out.queue);
 }
 
-/* A piece of the full file per turn; lines wait in the queue meanwhile. What the other file had is
- * written over, which costs less than to free it first. */
-static void rotate_some(void *user) {
+/* What the other file had is written over, which costs less than to free it first. */
+static void copy_some(void) {
     off_t at = out.copied;
     ssize_t n = lseek(out.old_fd, at, SEEK_SET) < 0
                     ? -1
                     : sendfile(out.old_fd, out.fd, &out.copied, COPY_BYTES);
-    if (n > 0) {
-        loop_defer(out.loop, rotate_some, NULL);
-        return;
-    }
+    if (n > 0) return;
     if (n != 0) log_warn("audit_log_not_kept", "errno=%d", errno);
     if (ftruncate(out.old_fd, at) < 0) log_warn("audit_log_not_cut", "errno=%d", errno);
-    if (ftruncate(out.fd, 0) == 0) out.size = 0;
-    out.rotating = false;
+    out.cutting = true;
     out.copied = 0;
-    flush_later();
+}
+
+static void cut_some(void) {
+    off_t left = out.size > CUT_BYTES ? out.size - CUT_BYTES : 0;
+    bool failed = ftruncate(out.fd, left) < 0;
+    if (failed) log_warn("audit_log_not_cut", "errno=%d", errno);
+    if (!failed) out.size = left;
+    if (left == 0 || failed) out.rotating = out.cutting = false;
+}
+
+/* A slice of each turn: to free 64 MiB at once takes 10 ms. Lines wait in the queue meanwhile. */
+static void rotate_some(void *user) {
+    uint64_t until = loop_slice_end(out.loop, CLOCK_SLICE_NS);
+    do {
+        out.cutting ? cut_some() : copy_some();
+    } while (out.rotating && clock_span_ns() < until);
+    if (out.rotating)
+        loop_defer(out.loop, rotate_some, NULL);
+    else
+        flush_later();
 }
 
 static void flush(void *user) {
