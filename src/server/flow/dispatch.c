@@ -165,6 +165,7 @@ static void start_waiting(struct flow_ticket *t) {
     struct flow_level *l = t->level;
     struct call *c = t->call;
     leave_queue(t);
+    request_works(c->r);
     c->r->on_close = NULL;
     l->virtual_ns = q->virtual_ns;
     unsigned width = t->width;

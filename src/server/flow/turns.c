@@ -96,6 +96,7 @@ static void on_close(struct request *r) { take(r->handler_data); }
 
 /* Returns the time at its end. */
 static uint64_t run(struct slot *s, struct request *r, uint64_t began) {
+    request_works(r);
     api_handle(r, turns.api);
     uint64_t now = now_ns(), took = now - began + LEAST_NS;
     s->spent_ns += took;

@@ -123,6 +123,9 @@ void request_proxy_to(struct request *r, const struct proxy_plan *plan);
 /* The sender is known: from now on his part of the loop's turns is shared between all connections
  * of this name, not between all of this address. */
 void request_identify(struct request *r, struct slice name);
+/* Something is about to be done for it, long after it came: its client is active, and another one
+ * that asks is not alone. */
+void request_works(const struct request *r);
 
 typedef void request_fn(struct request *r, void *user);
 

@@ -16,6 +16,8 @@ enum {
     PIECE_BYTES = 120 * 1024, /* with an object more about what one flush of TLS seals */
     MEASURE_BYTES = 64 * 1024,
     SHORT_BYTES = 16 * 1024,
+    SHARED_BYTES =
+        48 * 1024, /* what is copied while another client waits for the end of the turn */
     SHARE_BYTES = 16 * 1024,
     FREE_TOGETHER = 1000,
     CLOCK_EVERY = 8, /* items */
@@ -187,8 +189,10 @@ static bool is_shared(const struct list *l, const struct object *o) {
 
 /* Fills one piece, up to the next shared object; true when the list is complete. */
 static bool put_compact(struct list *l, struct buf *b) {
-    size_t enough = request_memory_is_short() ? SHORT_BYTES : PIECE_BYTES;
-    uint64_t until = clock_span_ns() + loop_slice_ns(l->c->api->loop);
+    struct loop *loop = l->c->api->loop;
+    size_t enough = loop_slice_ns(loop) < CLOCK_SLICE_NS ? SHARED_BYTES : PIECE_BYTES;
+    if (request_memory_is_short()) enough = SHORT_BYTES;
+    uint64_t until = loop_slice_end(loop, CLOCK_SLICE_NS);
     while (l->sent < l->items.n && b->n < enough) {
         struct object *o = l->items.v[l->sent];
         if (is_shared(l, o)) break;
@@ -261,6 +265,7 @@ static void begin(struct list *l);
 
 static void step(struct list *l) {
     bool done = true;
+    if (l->c) request_works(l->c->r);
     if (!l->c)
         done = free_some(l);
     else if (l->state == LIST_STREAMS)
@@ -275,7 +280,7 @@ static void step(struct list *l) {
 }
 
 static void run_ready(void *user) {
-    uint64_t until = clock_span_ns() + loop_slice_ns(ready.loop);
+    uint64_t until = loop_slice_end(ready.loop, CLOCK_SLICE_NS);
     size_t n = ready.lists.n, i = 0;
     for (; i < n && (i == 0 || clock_span_ns() < until); i++) {
         struct list *l = ready.lists.v[i];

@@ -12,7 +12,7 @@ enum { RANGE_ROWS = 500, CLOCK_EVERY = 16 /* objects */ };
 /* ---- from the cache ---- */
 
 bool list_collect_some(struct list *l) {
-    uint64_t until = clock_span_ns() + loop_slice_ns(l->c->api->loop);
+    uint64_t until = loop_slice_end(l->c->api->loop, CLOCK_SLICE_NS);
     struct object *o;
     for (size_t i = 1; !l->more && (o = key_snapshot_next(&l->from)); i++) {
         arena_reset(l->scratch);

@@ -204,7 +204,7 @@ static void convert_next(struct watch *w) {
  * longer than a slice goes on in the next turn of the loop. */
 static void pump_dirty(void *user) {
     struct api *api = user;
-    uint64_t until = clock_span_ns() + loop_slice_ns(api->loop);
+    uint64_t until = loop_slice_end(api->loop, CLOCK_SLICE_NS);
     size_t n = api->dirty_watches.n, i = 0;
     for (; i < n && (i == 0 || clock_span_ns() < until); i++) {
         struct watch *w = api->dirty_watches.v[i];
@@ -256,7 +256,7 @@ static struct slice put_frames(struct watch *w, struct next_frames *n) {
 }
 
 static void pump(struct watch *w) {
-    uint64_t until = clock_span_ns() + loop_slice_ns(w->c->api->loop);
+    uint64_t until = loop_slice_end(w->c->api->loop, CLOCK_SLICE_NS);
     bool later = false;
     struct resource *res = w->c->resource;
     struct buf *b = &w->c->api->piece;
