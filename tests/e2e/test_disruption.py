@@ -351,9 +351,9 @@ def tolerates(seconds, key="node.kubernetes.io/unreachable"):
 
 def test_a_dead_node_loses_its_pods(here, api):
     fake_node(here, "dead")
+    ac.until(lambda: taints_of(api, "dead") == set(), what="the taint that new nodes have is gone")
     lease(api, "dead", 3)
     short, long = bound_pod(api, "short", "dead", tolerations=tolerates(2)), bound_pod(api, "long", "dead", tolerations=tolerates(None))
-    assert taints_of(api, "dead") == set()
     begin = time.monotonic()
     ac.until(lambda: readiness(api, "/api/v1/nodes/dead") == "Unknown", what="node Unknown")
     ac.until(lambda: readiness(api, long) == "False", what="its pods are not ready")

@@ -1,4 +1,5 @@
 """Admission webhooks: HTTPS servers of this test, asked by Atoll."""
+import itertools
 import json
 import threading
 import time
@@ -10,6 +11,7 @@ import webhook_server as ws
 from test_api import Api
 
 RULE = {"operations": ["CREATE", "UPDATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
+NAMESPACES = itertools.count()
 
 
 @pytest.fixture
@@ -18,7 +20,8 @@ def cluster(root, request):
     a = ac.Atoll.__new__(ac.Atoll)
     a.root = root
     a.kubeconfig, a.sock = f"{root}/etc/atoll/admin.kubeconfig", f"{root}/run/atoll/api.sock"
-    a.ns = "hooks-" + request.node.name.replace("_", "-").replace("[", "-").replace("]", "")[:40].strip("-")
+    name = request.node.name.replace("_", "-").replace("[", "-").replace("]", "")
+    a.ns = f"hooks-{name[:40].strip('-')}-{next(NAMESPACES)}"  # the one before, of a name that began alike, may still be on its way out
     a.servers, a.made = [], []
     a.kubectl("create", "namespace", a.ns)
     yield a
